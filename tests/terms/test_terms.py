@@ -1,0 +1,209 @@
+"""One contract for every term: operators are linear, adjoint, and the derivative of forward."""
+
+import numpy as np
+import pytest
+import scipy.ndimage
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from systems import random_kernel
+
+from unfold.core import Equal, Fourier, MatrixFree, Pixel, Residual, State, Structure
+from unfold.terms import Convolution, FilterFlow, Retinex, SparseError
+
+KIND = {Structure.FOURIER: Fourier, Structure.MIXED: MatrixFree}
+
+
+class ByAutograd(Residual):
+    """A term whose author gives no operator at all."""
+
+    def __init__(self):
+        super().__init__({"P": Structure.MIXED, "Z": Structure.MIXED})
+
+    def forward(self, state):
+        p = state["P"]
+        return state["Z"] * p.roll(1, -1) - 0.3 * p.mean((-2, -1), keepdim=True) + state["X"]
+
+
+TERMS = {
+    "convolution": lambda: Convolution("I", kernel="H", observed="X"),
+    "filter-flow": lambda: FilterFlow("I", kernels="K", weights="W", observed="X"),
+    "retinex": lambda: Retinex("Z", reflectance="P", illumination="Q"),
+    "sparse-error": lambda: SparseError("U", error="E", observed="X"),
+    "equal": lambda: Equal("P", "Z"),
+    "equal, broadcast": lambda: Equal("Q", "Z"),
+    "by autograd": ByAutograd,
+}
+
+
+def make_state(batch, channels, height, width, kernel, light):
+    state = {n: torch.randn(batch, channels, height, width, dtype=torch.float64) for n in "IXZPUE"}
+    state["Q"] = torch.randn(batch, light, height, width, dtype=torch.float64)
+    state["H"] = random_kernel(batch, 1, kernel)
+    state["K"] = random_kernel(batch, 2, kernel)
+    state["W"] = torch.rand(batch, 2, height, width, dtype=torch.float64)
+    return State(state)
+
+
+@pytest.mark.parametrize("name", TERMS)
+@given(
+    batch=st.integers(1, 2),
+    channels=st.sampled_from([1, 3]),
+    grey_light=st.booleans(),
+    size=st.tuples(st.integers(4, 9), st.integers(4, 9)),
+    kernel=st.tuples(st.integers(1, 4), st.integers(1, 4)),
+)
+@settings(max_examples=15, deadline=None)
+def test_contract(name, batch, channels, grey_light, size, kernel):
+    term = TERMS[name]()
+    state = make_state(batch, channels, *size, kernel, 1 if grey_light else channels)
+    close = {"rtol": 0, "atol": 1e-10}
+    for block, structure in term.blocks.items():
+        operator = term.operator(block, state)
+        assert isinstance(operator, KIND.get(structure, Pixel))
+        if structure is Structure.SCALAR:
+            assert not isinstance(operator.diagonal, torch.Tensor)
+        x, other = torch.randn_like(state[block]), torch.randn_like(state[block])
+
+        def forward(value, block=block, term=term):
+            return term({**state, block: value})
+
+        residual, derivative = torch.func.jvp(forward, (x,), (other,))
+        y = torch.randn_like(residual)
+        # affine in the block, the operator is the derivative, and the offset what is left
+        torch.testing.assert_close(operator.mv(other), derivative, **close)
+        torch.testing.assert_close(residual, operator.mv(x) + term.offset(block, state), **close)
+        # adjoint: ⟨J x, y⟩ = ⟨x, Jᵀ y⟩, on the block's own shape
+        adjoint = operator.adjoint(y)
+        assert adjoint.shape == x.shape
+        torch.testing.assert_close((operator.mv(x) * y).sum(), (x * adjoint).sum(), **close)
+        torch.testing.assert_close(operator.gram(x), operator.adjoint(operator.mv(x)), **close)
+        # what is pulled back is Jᵀ c, in the pixels or as a spectrum
+        pulled = term.pull(block, state)
+        if pulled.is_complex():
+            pulled = torch.fft.irfft2(pulled, s=size)
+        want = operator.adjoint(term.offset(block, state))
+        torch.testing.assert_close(pulled, want, **close)
+
+
+def test_explain_has_words_for_every_block():
+    for make in TERMS.values():
+        term = make()
+        assert term.formula()
+        assert all(term.gram_formula(block) for block in term.blocks)
+
+
+@given(
+    size=st.tuples(st.integers(5, 12), st.integers(5, 12)),
+    kernel=st.tuples(st.integers(1, 5), st.integers(1, 5)),
+    double=st.booleans(),
+)
+@settings(max_examples=40, deadline=None)
+def test_convolution_is_scipys_with_wrapped_borders(size, kernel, double):
+    dtype = torch.float64 if double else torch.float32
+    x = torch.rand(1, 1, *size, dtype=dtype)
+    h = random_kernel(size=kernel, dtype=dtype)
+    state = {"I": x, "H": h, "X": torch.zeros_like(x)}
+    got = Convolution("I", kernel="H", observed="X")(state)
+    want = scipy.ndimage.convolve(x[0, 0].double().numpy(), h[0, 0].double().numpy(), mode="wrap")
+    assert got.dtype == dtype
+    np.testing.assert_allclose(got[0, 0].numpy(), want, atol=1e-12 if double else 1e-5)
+
+
+def test_convolution_with_a_kernel_per_channel():
+    x, h = torch.rand(2, 3, 6, 7, dtype=torch.float64), random_kernel(2, 3)
+    got = Convolution("I", kernel="H", observed="X")({"I": x, "H": h, "X": torch.zeros_like(x)})
+    for b in range(2):
+        for c in range(3):
+            want = scipy.ndimage.convolve(x[b, c].numpy(), h[b, c].numpy(), mode="wrap")
+            np.testing.assert_allclose(got[b, c].numpy(), want, atol=1e-12)
+
+
+def test_filter_flow_is_the_weighted_sum_of_convolutions():
+    x, k = torch.rand(1, 3, 8, 7, dtype=torch.float64), random_kernel(1, 2)
+    w = torch.rand(1, 2, 8, 7, dtype=torch.float64)
+    state = {"I": x, "K": k, "W": w, "X": torch.zeros_like(x)}
+    got = FilterFlow("I", kernels="K", weights="W", observed="X")(state)
+    for c in range(3):
+        parts = [
+            scipy.ndimage.convolve(x[0, c].numpy(), k[0, m].numpy(), mode="wrap") for m in (0, 1)
+        ]
+        want = sum(w[0, m].numpy() * parts[m] for m in (0, 1))
+        np.testing.assert_allclose(got[0, c].numpy(), want, atol=1e-12)
+
+
+def test_filter_flow_preconditioner_is_exact_for_constant_weights():
+    term = FilterFlow("I", kernels="K", weights="W", observed="X")
+    state = make_state(1, 3, 8, 9, (3, 4), 1)
+    state = state.replace(
+        "W", torch.tensor([0.3, 0.7]).double().view(1, 2, 1, 1).expand(1, 2, 8, 9)
+    )
+    operator, x = term.operator("I", state), state["I"]
+    stationary = torch.fft.irfft2(operator.stationary * torch.fft.rfft2(x), s=(8, 9))
+    torch.testing.assert_close(stationary, operator.gram(x), rtol=0, atol=1e-12)
+
+
+def test_transfer_function_is_computed_once_in_a_run(monkeypatch):
+    from unfold.core import Constraint, Lagrangian, Quadratic, lower
+    from unfold.terms import blur
+
+    calls = []
+    real = blur._transfer_function
+    monkeypatch.setattr(blur, "_transfer_function", lambda *a: calls.append(1) or real(*a))
+    lagrangian = Lagrangian(
+        Quadratic(Convolution("I", kernel="H", observed="X")),
+        Constraint(Equal("I", "Z"), penalty=1.0, dual="D"),
+    )
+    state = lagrangian.start(make_state(1, 3, 8, 9, (3, 4), 1))
+    for _ in range(5):
+        for step in lower(lagrangian, ("Z", "I", "D")):
+            state = step(state, {})
+    assert len(calls) == 1
+
+
+def test_a_step_of_deconvolution_pays_for_two_transforms(monkeypatch):
+    from unfold.core import Constraint, Lagrangian, Quadratic, lower
+
+    lagrangian = Lagrangian(
+        Quadratic(Convolution("I", kernel="H", observed="X")),
+        Constraint(Equal("I", "Z"), penalty=1.0, dual="D"),
+    )
+    (step,) = lower(lagrangian, ("I",))
+    state = step(lagrangian.start(make_state(1, 3, 8, 9, (3, 4), 1)), {})
+    calls = []
+    for name in ("rfft2", "irfft2"):
+        real = getattr(torch.fft, name)
+        monkeypatch.setattr(
+            torch.fft,
+            name,
+            lambda *a, real=real, name=name, **k: calls.append(name) or real(*a, **k),
+        )
+    step(state, {})
+    assert sorted(calls) == ["irfft2", "rfft2"]
+
+
+class TestRefusals:
+    def test_filter_flow_needs_a_map_for_each_kernel(self):
+        state = make_state(1, 3, 8, 9, (3, 3), 1)
+        state = state.replace("W", state["W"][:, :1])
+        term = FilterFlow("I", kernels="K", weights="W", observed="X")
+        with pytest.raises(
+            ValueError, match=r"'W' has shape \(1, 1, 8, 9\).*\(batch or 1, 2, 8, 9\)"
+        ):
+            term(state)
+
+    @pytest.mark.parametrize("term", [TERMS["convolution"](), TERMS["filter-flow"]()])
+    def test_the_observation_has_the_shape_of_the_blurred_image(self, term):
+        state = make_state(1, 3, 8, 9, (3, 3), 1)
+        for shape in ((1, 1, 8, 9), (1, 3, 9, 8), (2, 3, 8, 9)):
+            with pytest.raises(ValueError, match=r"'X' has shape .*\(1, 3, 8, 9\)"):
+                term(state.replace("X", torch.zeros(shape).double()))
+
+    @pytest.mark.parametrize("bad", ["", "a.b"])
+    def test_block_names(self, bad):
+        with pytest.raises(ValueError, match="block name"):
+            Equal(bad, "y")
+
+    def test_equal_to_itself(self):
+        with pytest.raises(ValueError, match="equals itself"):
+            Equal("x", "x")

@@ -1,0 +1,19 @@
+"""The mathematics: declare an augmented Lagrangian, lower it to steps, unroll them."""
+
+from .cg import CG
+from .lagrangian import Constraint, Lagrangian, Quadratic, Regularizer
+from .ledger import Entry, Ledger
+from .operators import Fourier, LinearMap, MatrixFree, Pixel, Structure
+from .prior import Prior
+from .residual import Equal, Residual
+from .state import MissingEntryError, State
+from .steps import Ascend, Minimise, Step, lower
+from .unroll import Stage, Unrolled, converge
+from .weights import FixedWeights, LearnedWeights
+
+__all__ = [
+    "CG", "Ascend", "Constraint", "Entry", "Equal", "FixedWeights", "Fourier", "Lagrangian",
+    "LearnedWeights", "Ledger", "LinearMap", "MatrixFree", "Minimise", "MissingEntryError",
+    "Pixel", "Prior", "Quadratic", "Regularizer", "Residual", "Stage", "State", "Step",
+    "Structure", "Unrolled", "converge", "lower",
+]  # fmt: skip

@@ -1,0 +1,99 @@
+"""Conjugate gradients on a batch of systems, one per image, with an implicit gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+Apply = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class CG:
+    """How far conjugate gradients go.
+
+    Args:
+        maximum: iterations at most.
+        tolerance: stop once ``‖b − A x‖ <= tolerance · ‖b‖`` for every image. None does exactly
+            ``maximum`` iterations and never waits for the device.
+    """
+
+    maximum: int = 100
+    tolerance: float | None = 1e-6
+
+    def __post_init__(self) -> None:
+        if self.maximum < 1:
+            raise ValueError(f"CG(maximum={self.maximum}): must be at least 1")
+        if self.tolerance is not None and not self.tolerance > 0:
+            raise ValueError(
+                f"CG(tolerance={self.tolerance}): must be positive, or None for a fixed number "
+                "of iterations"
+            )
+
+    def solve(self, apply: Apply, rhs: Tensor, start: Tensor, precondition: Apply) -> Tensor:
+        """``x`` with ``A x = b``, for symmetric positive definite ``A``.
+
+        Args:
+            apply: ``x -> A x``.
+            rhs: ``b``, ``(B, C, H, W)``.
+            start: first guess; solved from there (a warm start).
+            precondition: ``r -> M⁻¹ r`` with ``M ≈ A`` symmetric positive definite.
+
+        The gradient is that of the solution, not of the iterations: one more solve with the same
+        ``A``, and no iteration is kept in memory. It is as accurate as the solve.
+        """
+        with torch.no_grad():
+            x = self._iterate(apply, rhs, start, precondition)
+        if not torch.is_grad_enabled():
+            return x
+        # A x' = b has dx' = A⁻¹ (db − dA x): differentiate the residual at the solution, then
+        # send its gradient through A⁻¹.
+        residual = rhs - apply(x)
+        return _Attach.apply(
+            residual,
+            x,
+            lambda grad: self._iterate(apply, grad, torch.zeros_like(grad), precondition),
+        )  # type: ignore[return-value]
+
+    def _iterate(self, apply: Apply, rhs: Tensor, x: Tensor, precondition: Apply) -> Tensor:
+        r = rhs - apply(x)
+        goal = None if self.tolerance is None else self.tolerance**2 * _dot(rhs, rhs)
+        p = z = precondition(r)
+        rz = _dot(r, z)
+        for _ in range(self.maximum):
+            if goal is not None and bool((_dot(r, r) <= goal).all()):
+                break
+            q = apply(p)
+            # An image already solved exactly has p = 0: its quotients are 0/0, and stay at 0.
+            step = _divide(rz, _dot(p, q))
+            x = torch.addcmul(x, step, p)
+            r = torch.addcmul(r, step, q, value=-1)
+            z = precondition(r)
+            rz, before = _dot(r, z), rz
+            p = torch.addcmul(z, _divide(rz, before), p)
+        return x
+
+
+class _Attach(torch.autograd.Function):
+    """The solution ``x``, to which a change ``dr`` of the residual adds ``A⁻¹ dr``."""
+
+    @staticmethod
+    def forward(ctx, residual: Tensor, x: Tensor, solve: Apply) -> Tensor:  # type: ignore[override]
+        ctx.solve = solve
+        return x.clone()
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad: Tensor):  # type: ignore[override]
+        return ctx.solve(grad), None, None
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    return (a * b).sum((1, 2, 3), keepdim=True)
+
+
+def _divide(a: Tensor, b: Tensor) -> Tensor:
+    return torch.where(b > 0, a / torch.where(b > 0, b, 1), 0)

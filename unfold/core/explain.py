@@ -1,0 +1,80 @@
+"""A Lagrangian and its updates in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .lagrangian import Constraint, Lagrangian, Quadratic, Regularizer, Term
+from .operators import Structure
+
+_SOLVER = {
+    Structure.SCALAR: "divide",
+    Structure.PIXEL: "divide, pixel by pixel",
+    Structure.FOURIER: "FFT, divide, inverse FFT (exact for circular borders)",
+    Structure.MIXED: "conjugate gradients, warm start, preconditioned by the stationary part",
+}
+
+
+def explain(lagrangian: Lagrangian, order: Sequence[str] | None = None) -> str:
+    """The objective; then block by block, in the order of update: normal matrix, kind, solver."""
+    blocks = lagrangian.blocks
+    names = list(order) if order is not None else [*blocks, *lagrangian.duals]
+    rows = [_row(lagrangian, name) for name in names]
+    header = ("update", "normal matrix", "kind", "solved by")
+    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(3)]
+    lines = ["minimise", *(f"    {line}" for line in _objective(lagrangian)), ""]
+    for row in [header, *rows]:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+        lines.append("  ".join([*cells, row[3]]).rstrip())
+    fixed = [block for block in blocks if block not in names]
+    if order is not None and fixed:
+        lines += ["", f"held fixed: {', '.join(fixed)}"]
+    return "\n".join(lines)
+
+
+def _objective(lagrangian: Lagrangian) -> list[str]:
+    return [
+        f"{'+ ' if i else '  '}{_term_formula(term)}" for i, term in enumerate(lagrangian.terms)
+    ]
+
+
+def _term_formula(term: Term) -> str:
+    if isinstance(term, Regularizer):
+        weight = "" if term.weight == 1.0 else f"{term.weight}·"
+        return f"{weight}g_{term.block}({term.block})        {type(term.prior).__name__}"
+    r = term.residual.formula()
+    if isinstance(term, Quadratic):
+        return f"{term.weight}/2 ‖{r}‖²"
+    return f"⟨{term.dual}, {r}⟩ + {term.penalty}/2 ‖{r}‖²"
+
+
+def _row(lagrangian: Lagrangian, name: str) -> tuple[str, str, str, str]:
+    constraint = lagrangian.duals.get(name)
+    if constraint is not None:
+        r = constraint.residual.formula()
+        return name, "", "dual", f"{name} ← {name} + {constraint.penalty}·({r})"
+    structure = lagrangian.blocks[name]
+    grams = [
+        _gram(term, name)
+        for term in lagrangian.terms
+        if not isinstance(term, Regularizer) and name in term.residual.blocks
+    ]
+    return name, " + ".join(grams), structure.value, _solver(lagrangian, name, structure)
+
+
+def _gram(term: Quadratic | Constraint, block: str) -> str:
+    weight = term.penalty if isinstance(term, Constraint) else term.weight
+    gram = term.residual.gram_formula(block)
+    if gram == "1":
+        return str(weight)
+    return gram if weight == 1.0 else f"{weight}·{gram}"
+
+
+def _solver(lagrangian: Lagrangian, block: str, structure: Structure) -> str:
+    regularizer = lagrangian.regularizers.get(block)
+    if regularizer is None:
+        return _SOLVER[structure]
+    prior = type(regularizer.prior).__name__
+    if structure in (Structure.SCALAR, Structure.PIXEL):
+        return f"prox of {prior} at b/d, step {regularizer.weight}/d"
+    return f"refused: {prior} needs a diagonal; split the block"

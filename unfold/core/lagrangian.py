@@ -1,0 +1,242 @@
+"""The augmented Lagrangian: terms, constraints and priors, and the normal equations they imply."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+
+import torch
+from torch import Tensor, nn
+
+from .normal import Normal
+from .operators import Structure
+from .prior import Prior
+from .residual import Residual, pull
+from .state import MissingEntryError, State
+
+Weight = str | float
+Weights = Mapping[str, Tensor | float]
+
+
+@dataclass(frozen=True, eq=False)
+class Quadratic:
+    """``w/2 ‖r‖²``. ``weight`` is a number >= 0, or the name of one in ``weights``."""
+
+    residual: Residual
+    weight: Weight = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Constraint:
+    """``r = 0``, as ``⟨Γ, r⟩ + ρ/2 ‖r‖²``. ``penalty`` ρ is positive, ``dual`` names Γ."""
+
+    residual: Residual
+    penalty: Weight
+    dual: str
+
+
+@dataclass(frozen=True, eq=False)
+class Regularizer:
+    """``w · g(x)`` for one block ``x``."""
+
+    block: str
+    prior: Prior
+    weight: Weight = 1.0
+
+
+Term = Quadratic | Constraint | Regularizer
+
+
+class Lagrangian(nn.Module):
+    """A sum of quadratic terms, constraints and priors over named blocks.
+
+    Problem::
+
+        min Σ w/2 ‖r_i‖² + Σ w g_b(x_b)   subject to   r_j = 0
+
+    where every residual is affine in each block taken alone (bilinear ones such as a Retinex
+    split are welcome). `lower` derives from it the update of every block.
+
+    Args:
+        terms: any number of `Quadratic`, `Constraint` and `Regularizer`.
+
+    Raises:
+        TypeError: a term is none of these.
+        ValueError: a dual is named twice or like a block; a prior is put on a name that no
+            residual has, or two on one block.
+    """
+
+    def __init__(self, *terms: Term) -> None:
+        super().__init__()
+        self.terms = terms
+        self.quadratics = tuple(t for t in terms if isinstance(t, Quadratic))
+        self.constraints = tuple(t for t in terms if isinstance(t, Constraint))
+        self.regularizers = {t.block: t for t in terms if isinstance(t, Regularizer)}
+        _check(self)
+        # The terms are plain records: the modules in them are owned here, or their parameters
+        # would be lost.
+        self.residuals = nn.ModuleList(t.residual for t in self._affine())
+        self.priors = nn.ModuleDict({b: t.prior for b, t in self.regularizers.items()})
+
+    def _affine(self) -> Iterator[Quadratic | Constraint]:
+        return (t for t in self.terms if not isinstance(t, Regularizer))
+
+    @property
+    def blocks(self) -> dict[str, Structure]:
+        """Every name that some residual is affine in -> the structure of its normal matrix."""
+        parts: dict[str, list[Structure]] = {}
+        for term in self._affine():
+            for block, structure in term.residual.blocks.items():
+                parts.setdefault(block, []).append(structure)
+        return {block: reduce(add, structures) for block, structures in parts.items()}
+
+    @property
+    def duals(self) -> dict[str, Constraint]:
+        """Dual name -> its constraint."""
+        return {c.dual: c for c in self.constraints}
+
+    def values(self, state: Mapping[str, Tensor], weights: Weights) -> Tensor:
+        """The augmented Lagrangian of each image, ``(B,)``.
+
+        Priors whose ``g`` is unknown (learned ones) are left out of the sum.
+        """
+        state = State(state)
+        total: Tensor | None = None
+        for term in self.terms:
+            value = self._term(term, state, weights)
+            if value is not None:
+                total = value if total is None else total + value
+        assert total is not None
+        return total
+
+    def value(self, state: Mapping[str, Tensor], weights: Weights) -> Tensor:
+        """The augmented Lagrangian, summed over the batch: a scalar to differentiate."""
+        return self.values(state, weights).sum()
+
+    def _term(self, term: Term, state: State, weights: Weights) -> Tensor | None:
+        if isinstance(term, Regularizer):
+            value = term.prior.value(state[term.block])
+            if value is None:
+                return None
+            return _per_image(weight_of(term, weights)) * value
+        r = term.residual(state)
+        energy = weight_of(term, weights) / 2 * r.square()
+        if isinstance(term, Constraint):
+            energy = energy + state[term.dual] * r
+        return energy.sum((1, 2, 3))
+
+    def normal(
+        self, block: str, state: State, weights: Weights, settled: frozenset[str] = frozenset()
+    ) -> Normal:
+        """The normal equations of one block, its prior left out.
+
+        Args:
+            block: a block of some residual.
+            state: every other entry, and the block itself (its shape is read from it).
+            weights: name -> positive number or tensor ``()``, ``(1 or B, 1 or C, 1, 1)``.
+            settled: duals whose constraint enters as ``⟨Γ, r⟩`` alone, without its penalty.
+        """
+        normal = Normal(state[block].shape)
+        for term in self._affine():
+            residual = term.residual
+            if block not in residual.blocks:
+                continue
+            if isinstance(term, Constraint) and term.dual in settled:
+                normal.subtract(pull(residual.operator(block, state), state[term.dual]))
+                continue
+            weight = weight_of(term, weights)
+            operator = residual.operator(block, state)
+            normal.add(weight, operator)
+            if isinstance(term, Quadratic):
+                normal.subtract(weight * residual.pull(block, state))
+            else:
+                offset = residual.offset(block, state)
+                normal.subtract(pull(operator, state[term.dual] + weight * offset))
+        return normal
+
+    def start(self, state: Mapping[str, Tensor]) -> State:
+        """The state with every missing dual set to zeros of its residual's shape."""
+        state = State(state)
+        for dual, constraint in self.duals.items():
+            if dual not in state:
+                with torch.no_grad():
+                    zeros = torch.zeros_like(constraint.residual(state))
+                state = state.replace(dual, zeros)
+        return state
+
+    def explain(self, order: tuple[str, ...] | None = None) -> str:
+        """What is minimised, each block's normal matrix, how it is solved and why."""
+        from .explain import explain
+
+        return explain(self, order)
+
+
+def weight_of(term: Term, weights: Weights) -> Tensor | float:
+    """The weight or penalty of a term: a number, or a tensor shaped to broadcast over pixels.
+
+    Raises:
+        MissingEntryError: `weights` lacks its name.
+        ValueError: a number that is negative, zero (a penalty) or not finite; a tensor that
+            varies from pixel to pixel.
+    """
+    name = term.penalty if isinstance(term, Constraint) else term.weight
+    if isinstance(name, str) and name not in weights:
+        have = ", ".join(sorted(weights)) or "nothing"
+        raise MissingEntryError(f"weights lack {name!r}; they have {have}")
+    weight = weights[name] if isinstance(name, str) else name
+    if isinstance(weight, Tensor):
+        if weight.ndim == 0 or (weight.ndim == 4 and weight.shape[-2:] == (1, 1)):
+            return weight
+        raise ValueError(
+            f"weight {name!r} has shape {tuple(weight.shape)}: must be a number, () or "
+            "(batch or 1, channels or 1, 1, 1), the same for every pixel"
+        )
+    least = "positive" if isinstance(term, Constraint) else "at least 0"
+    if not math.isfinite(weight) or weight < 0 or (weight == 0 and isinstance(term, Constraint)):
+        raise ValueError(f"weight {name!r} is {weight}: must be finite and {least}")
+    return float(weight)
+
+
+def _per_image(weight: Tensor | float) -> Tensor | float:
+    if isinstance(weight, Tensor) and weight.ndim == 4:
+        if weight.shape[1] != 1:
+            raise ValueError(
+                f"the weight of a prior has shape {tuple(weight.shape)}: must be () or "
+                "(batch or 1, 1, 1, 1), the same for every channel"
+            )
+        return weight.flatten()
+    return weight
+
+
+def _check(lagrangian: Lagrangian) -> None:
+    terms = lagrangian.terms
+    for term in terms:
+        if not isinstance(term, (Quadratic, Constraint, Regularizer)):
+            raise TypeError(
+                f"a Lagrangian is made of Quadratic, Constraint and Regularizer, got "
+                f"{type(term).__name__}"
+            )
+    blocks = lagrangian.blocks
+    if not blocks:
+        raise ValueError("a Lagrangian needs at least one Quadratic or Constraint")
+    duals = [c.dual for c in lagrangian.constraints]
+    for dual in duals:
+        if duals.count(dual) > 1:
+            raise ValueError(f"two constraints share the dual {dual!r}: name each its own")
+        if dual in blocks:
+            raise ValueError(f"{dual!r} names both a block and a dual: rename one")
+    regularized = [t.block for t in terms if isinstance(t, Regularizer)]
+    for block in regularized:
+        if block not in blocks:
+            raise ValueError(
+                f"a prior is put on {block!r}, which no residual has; blocks are "
+                f"{', '.join(blocks)}"
+            )
+        if regularized.count(block) > 1:
+            raise ValueError(
+                f"two priors are put on {block!r}: split it, with a new block z, "
+                f'Constraint(Equal("z", {block!r}), ...) and the second prior on z'
+            )

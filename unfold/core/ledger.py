@@ -1,0 +1,149 @@
+"""The ledger of a run: what each stage did to each block."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .lagrangian import Lagrangian, Weights
+from .state import State
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One block in one stage; tensors hold a value for each image, ``(B,)``.
+
+    Attributes:
+        stage: counted from 0.
+        block: its name.
+        primal: ``max_j ‖r_j‖ / max(‖its blocks‖)`` over the constraints that the block is in, at
+            the end of the stage; 0 if it is in none.
+        dual: how far the block is from stationary at the end of the stage, relative to the right
+            side of its normal equations. With the duals ascended this is ADMM's dual residual,
+            ``‖ρ JᵀK(z − z_before)‖`` for two blocks.
+        lagrangian: its value after the update, priors of unknown value left out.
+        seconds: wall time of the update (on a GPU: of launching it).
+    """
+
+    stage: int
+    block: str
+    primal: Tensor
+    dual: Tensor
+    lagrangian: Tensor
+    seconds: float
+
+
+class Ledger:
+    """Filled by `Unrolled` or `converge`; one `Entry` per stage and block, detached from autograd.
+
+    Attributes:
+        entries: in the order of update.
+        weights: for each stage, the weights that it used.
+    """
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.weights: list[dict[str, Tensor | float]] = []
+
+    def record(
+        self, lagrangian: Lagrangian, steps: Iterable, state: State, weights: Weights
+    ) -> State:
+        """Run one stage's steps and write down what they did; returns the new state."""
+        steps = list(steps)
+        updates: dict[str, tuple[Tensor | None, Tensor, float]] = {}
+        for step in steps:
+            begin = time.perf_counter()
+            state = step(state, weights)
+            seconds = time.perf_counter() - begin
+            block = getattr(step, "block", None)
+            if block is not None:
+                with torch.no_grad():
+                    slope = _slope(lagrangian, block, state, weights)
+                    value = lagrangian.values(state, weights)
+                updates[block] = slope, value, seconds
+        settled = frozenset(s.dual for s in steps if hasattr(s, "dual"))
+        stage = len(self.weights)
+        with torch.no_grad():
+            for block, (slope, value, seconds) in updates.items():
+                primal = _primal(lagrangian, block, state)
+                dual = _dual(lagrangian, block, state, weights, settled, slope)
+                self.entries.append(Entry(stage, block, primal, dual, value, seconds))
+        self.weights.append({name: _detach(weights[name]) for name in weights})
+        return state
+
+    def stage(self, index: int) -> list[Entry]:
+        """The entries of one stage; negative counts from the last."""
+        index = range(len(self.weights))[index]
+        return [entry for entry in self.entries if entry.stage == index]
+
+    def converged(self, tolerance: float) -> bool:
+        """Whether the last stage left every primal and dual residual at or below ``tolerance``."""
+        last = self.stage(-1)
+        return all(bool((torch.maximum(e.primal, e.dual) <= tolerance).all()) for e in last)
+
+    def __str__(self) -> str:
+        lines = [
+            f"{'stage':>5}  {'block':<6} {'primal':>9} {'dual':>9} {'Lagrangian':>12} {'ms':>8}"
+        ]
+        for e in self.entries:
+            primal, dual, value = (t.max().item() for t in (e.primal, e.dual, e.lagrangian))
+            lines.append(
+                f"{e.stage:>5}  {e.block:<6} {primal:>9.2e} {dual:>9.2e} {value:>12.5g} "
+                f"{1e3 * e.seconds:>8.2f}"
+            )
+        return "\n".join(lines)
+
+
+def _slope(lagrangian: Lagrangian, block: str, state: State, weights: Weights) -> Tensor | None:
+    """Just after its update: minus a subgradient of the block's prior, which the prox made zero.
+
+    None without a prior, where the slope should be zero and whatever is left is an error.
+    """
+    if block not in lagrangian.regularizers:
+        return None
+    return lagrangian.normal(block, state, weights).gradient(state[block])
+
+
+def _dual(
+    lagrangian: Lagrangian,
+    block: str,
+    state: State,
+    weights: Weights,
+    settled: frozenset[str],
+    slope: Tensor | None,
+) -> Tensor:
+    equations = lagrangian.normal(block, state, weights, settled)
+    left = equations.gradient(state[block])
+    if slope is not None:
+        left = left - slope
+    scale = _norm(lagrangian.normal(block, state, weights).gradient(torch.zeros_like(state[block])))
+    return _ratio(_norm(left), scale)
+
+
+def _primal(lagrangian: Lagrangian, block: str, state: Mapping[str, Tensor]) -> Tensor:
+    worst = torch.zeros(state[block].shape[0], device=state[block].device)
+    for constraint in lagrangian.constraints:
+        residual = constraint.residual
+        if block in residual.blocks:
+            sizes = [_norm(state[name]) for name in residual.blocks]
+            ratio = _ratio(
+                _norm(residual(state)), torch.stack(torch.broadcast_tensors(*sizes)).amax(0)
+            )
+            worst = torch.maximum(worst, ratio)
+    return worst
+
+
+def _norm(x: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(x, dim=(1, 2, 3))
+
+
+def _ratio(a: Tensor, b: Tensor) -> Tensor:
+    return a / b.clamp_min(torch.finfo(b.dtype).tiny)
+
+
+def _detach(weight: Tensor | float) -> Tensor | float:
+    return weight.detach() if isinstance(weight, Tensor) else weight

@@ -1,0 +1,176 @@
+"""Linear maps on batches of images: ``mv``, ``adjoint`` and ``gram``.
+
+Three kinds, by what they make of the normal equations: a pixel-diagonal map, a Fourier-diagonal
+map, and one known only by its action.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from enum import Enum
+
+import torch
+from torch import Tensor
+
+
+class Structure(Enum):
+    """What is known of ``JᵀJ`` before any value is seen; decides how a block is solved."""
+
+    SCALAR = "scalar"
+    PIXEL = "pixel-diagonal"
+    FOURIER = "Fourier-diagonal"
+    MIXED = "mixed"
+
+    def __add__(self, other: Structure) -> Structure:
+        """The structure of a sum: a scalar changes nothing, diagonals in two bases are mixed."""
+        if self is other or other is Structure.SCALAR:
+            return self
+        return other if self is Structure.SCALAR else Structure.MIXED
+
+
+class LinearMap(ABC):
+    """``x -> J x`` from images of shape ``domain`` to images of another shape.
+
+    ``adjoint`` and ``gram`` return tensors of exactly the shape ``domain``: where ``mv``
+    broadcasts (a one-channel illumination times a three-channel reflectance), they sum.
+    """
+
+    domain: torch.Size
+
+    @abstractmethod
+    def mv(self, x: Tensor) -> Tensor:
+        """``J x``."""
+
+    @abstractmethod
+    def adjoint(self, y: Tensor) -> Tensor:
+        """``Jᵀ y``, of the shape ``domain``."""
+
+    def gram(self, x: Tensor) -> Tensor:
+        """``JᵀJ x``, of the shape ``domain``."""
+        return self.adjoint(self.mv(x))
+
+
+class Pixel(LinearMap):
+    """``x -> d ⊙ x`` with a diagonal ``d`` that is a number or broadcasts against the image.
+
+    Args:
+        diagonal: a number (then the Gram matrix is a multiple of the identity) or a tensor.
+        domain: shape ``(B, C, H, W)`` of ``x``.
+        codomain: shape of ``d ⊙ x``; differs from ``domain`` where the result is broadcast.
+    """
+
+    def __init__(
+        self, diagonal: float | Tensor, domain: torch.Size, codomain: torch.Size | None = None
+    ) -> None:
+        self.diagonal = diagonal
+        self.domain = domain
+        if codomain is None:
+            codomain = domain
+            if isinstance(diagonal, Tensor):
+                codomain = torch.broadcast_shapes(domain, diagonal.shape)
+        self.codomain = codomain
+
+    def mv(self, x: Tensor) -> Tensor:
+        return (self.diagonal * x).expand(self.codomain)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        return (self.diagonal * y).expand(self.codomain).sum_to_size(self.domain)
+
+    def gram_diagonal(self) -> float | Tensor:
+        """The diagonal of ``JᵀJ``: a number, or a tensor of the shape ``domain``."""
+        if isinstance(self.diagonal, Tensor):
+            return self.diagonal.square().expand(self.codomain).sum_to_size(self.domain)
+        return self.diagonal**2 * (self.codomain.numel() // self.domain.numel())
+
+    def gram(self, x: Tensor) -> Tensor:
+        return self.gram_diagonal() * x
+
+
+class Fourier(LinearMap):
+    """Circular convolution ``x -> F⁻¹(t ⊙ F x)`` with a real kernel's transfer function ``t``.
+
+    Args:
+        otf: ``(B or 1, C or 1, H, W // 2 + 1)`` complex: ``spectrum`` of the kernel, its centre
+            moved to the origin.
+        domain: shape ``(B, C, H, W)`` of ``x``.
+        power: ``|otf|²`` where the caller has it already.
+    """
+
+    def __init__(self, otf: Tensor, domain: torch.Size, power: Tensor | None = None) -> None:
+        self.otf = otf
+        self.domain = domain
+        self._power = power
+
+    def mv(self, x: Tensor) -> Tensor:
+        return image(self.otf * spectrum(x), self.domain)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        return image(self.adjoint_spectrum(spectrum(y)), self.domain)
+
+    def adjoint_spectrum(self, y: Tensor) -> Tensor:
+        """``F(Jᵀ y)`` from ``F y``, so that a sum of such terms costs one inverse transform."""
+        return sum_spectrum(self.otf.conj() * y, self.domain)
+
+    def gram_power(self) -> Tensor:
+        """The spectrum of ``JᵀJ``, real: ``|otf|²`` summed over broadcast channels."""
+        power = power_spectrum(self.otf) if self._power is None else self._power
+        if power.shape[1] > self.domain[1]:
+            return power.sum(1, keepdim=True)
+        return power
+
+    def gram(self, x: Tensor) -> Tensor:
+        return image(self.gram_power() * spectrum(x), self.domain)
+
+
+class MatrixFree(LinearMap):
+    """A map given by two functions.
+
+    Args:
+        mv: ``x -> J x``.
+        adjoint: ``y -> Jᵀ y``.
+        domain: shape ``(B, C, H, W)`` of ``x``.
+        stationary: power spectrum of a convolution close to ``JᵀJ``, broadcastable to
+            ``(B, C, H, W // 2 + 1)``; preconditions the solve. Any positive choice is right, a
+            good one is fast.
+    """
+
+    def __init__(
+        self,
+        mv: Callable[[Tensor], Tensor],
+        adjoint: Callable[[Tensor], Tensor],
+        domain: torch.Size,
+        stationary: Tensor | None = None,
+    ) -> None:
+        self._mv = mv
+        self._adjoint = adjoint
+        self.domain = domain
+        self.stationary = stationary
+
+    def mv(self, x: Tensor) -> Tensor:
+        return self._mv(x)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        return self._adjoint(y)
+
+
+def spectrum(x: Tensor) -> Tensor:
+    """Real 2-D FFT over the last two axes; half precisions are transformed in float32."""
+    if x.dtype in (torch.float16, torch.bfloat16):
+        x = x.float()
+    return torch.fft.rfft2(x)
+
+
+def image(spectrum: Tensor, shape: torch.Size) -> Tensor:
+    """The real image of a half spectrum; ``shape`` tells an odd width from an even one."""
+    return torch.fft.irfft2(spectrum, s=shape[-2:])
+
+
+def power_spectrum(otf: Tensor) -> Tensor:
+    """``|otf|²``, real; without the square root that ``abs`` would take and differentiate."""
+    return otf.real.square() + otf.imag.square()
+
+
+def sum_spectrum(y: Tensor, domain: torch.Size) -> Tensor:
+    """Sum a spectrum over the channels or images along which a map was broadcast."""
+    return y.sum_to_size(*domain[:-2], *y.shape[-2:])

@@ -1,0 +1,105 @@
+"""Residuals: what a data term squares and what a constraint sets to zero."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from .operators import Fourier, LinearMap, MatrixFree, Pixel, Structure, spectrum
+from .state import State
+
+
+class Residual(nn.Module):
+    """``r(state)``, affine in each of its blocks taken alone: ``r = J x + c``.
+
+    A subclass implements ``forward`` and says in ``blocks`` which entries it is affine in, and
+    what ``JᵀJ`` looks like for each. Everything else has a default by autograd; a subclass gives
+    a structured ``operator`` where it knows one, and the solve becomes exact and fast.
+
+    Args:
+        blocks: entry name -> structure of ``JᵀJ``. It must hold for every state: the solver is
+            chosen by it, before any value is seen.
+    """
+
+    def __init__(self, blocks: Mapping[str, Structure]) -> None:
+        super().__init__()
+        self.blocks: dict[str, Structure] = dict(blocks)
+        for name in self.blocks:
+            if not name or "." in name:
+                raise ValueError(f"block name {name!r}: must be non-empty, without a full stop")
+
+    @abstractmethod
+    def forward(self, state: Mapping[str, Tensor]) -> Tensor:
+        """``r``, ``(B, C, H, W)``."""
+
+    def operator(self, block: str, state: State) -> LinearMap:
+        """``J`` of one block at this state; by default matrix-free, by autograd."""
+        x = torch.zeros_like(state[block])
+
+        def moved(value: Tensor) -> Tensor:
+            return self(state.replace(block, value))
+
+        pullback = torch.func.vjp(moved, x)[1]
+        offset = moved(x)
+        return MatrixFree(lambda v: moved(v) - offset, lambda y: pullback(y)[0], x.shape)
+
+    def offset(self, block: str, state: State) -> Tensor:
+        """``c``: the residual at ``block = 0``."""
+        return self(state.replace(block, torch.zeros_like(state[block])))
+
+    def pull(self, block: str, state: State) -> Tensor:
+        """``Jᵀ c`` in the basis of the operator: a spectrum (complex) for a Fourier one.
+
+        Override where it can be remembered, or costs less than ``offset`` and ``adjoint``.
+        """
+        return pull(self.operator(block, state), self.offset(block, state))
+
+    def formula(self) -> str:
+        """The residual in the field's notation, for ``explain``."""
+        return type(self).__name__
+
+    def gram_formula(self, block: str) -> str:
+        """``JᵀJ`` of one block in the field's notation, for ``explain``."""
+        return f"J_{block}ᵀJ_{block}"
+
+
+def pull(operator: LinearMap, y: Tensor) -> Tensor:
+    """``Jᵀ y``, left as a spectrum where ``J`` is Fourier-diagonal."""
+    if isinstance(operator, Fourier):
+        return operator.adjoint_spectrum(spectrum(y))
+    return operator.adjoint(y)
+
+
+class Equal(Residual):
+    """``r = x − y``: the splitting that a constraint drives to zero.
+
+    Args:
+        left: block ``x``.
+        right: block ``y``. One of them may have one channel where the other has three.
+    """
+
+    def __init__(self, left: str, right: str) -> None:
+        if left == right:
+            raise ValueError(f"Equal({left!r}, {right!r}): a block always equals itself")
+        super().__init__({left: Structure.SCALAR, right: Structure.SCALAR})
+        self.left, self.right = left, right
+
+    def forward(self, state: Mapping[str, Tensor]) -> Tensor:
+        return state[self.left] - state[self.right]
+
+    def operator(self, block: str, state: State) -> LinearMap:
+        x, y = state[self.left].shape, state[self.right].shape
+        sign = 1.0 if block == self.left else -1.0
+        return Pixel(sign, state[block].shape, torch.broadcast_shapes(x, y))
+
+    def offset(self, block: str, state: State) -> Tensor:
+        return -state[self.right] if block == self.left else state[self.left]
+
+    def formula(self) -> str:
+        return f"{self.left} − {self.right}"
+
+    def gram_formula(self, block: str) -> str:
+        return "1"

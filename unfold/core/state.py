@@ -1,0 +1,83 @@
+"""The state of an optimisation: named tensors, and what was derived from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+import torch
+from torch import Tensor
+
+
+class MissingEntryError(KeyError):
+    """A step or residual needs an entry that the state lacks."""
+
+    def __str__(self) -> str:  # KeyError would show the repr of its message
+        return str(self.args[0])
+
+
+class State(Mapping[str, Tensor]):
+    """A read-only mapping from names to tensors ``(B, C, H, W)``.
+
+    Blocks, observations, kernels and duals are entries of it. A step never changes a state, it
+    returns another one::
+
+        state = State({"X": observed, "H": kernel})
+        state = state.replace("I", observed)
+
+    A state also remembers what was computed from its entries (a kernel's transfer function, say),
+    so that K stages pay for it once. What is remembered is forgotten as soon as an entry that it
+    came from is replaced, and does not survive a conversion to ``dict``: it can never be stale.
+    """
+
+    __slots__ = ("_derived", "_entries")
+
+    def __init__(self, entries: Mapping[str, Tensor]) -> None:
+        if isinstance(entries, State):
+            self._entries: dict[str, Tensor] = entries._entries
+            # A copy: what a step remembers belongs to the state that it returns. (Were the
+            # caller's state to learn of it, a recomputed stage would differ from its first run.)
+            self._derived: dict[tuple, Tensor] = dict(entries._derived)
+        else:
+            self._entries = dict(entries)
+            self._derived = {}
+
+    def __getitem__(self, name: str) -> Tensor:
+        try:
+            return self._entries[name]
+        except KeyError:
+            have = ", ".join(sorted(self._entries)) or "nothing"
+            raise MissingEntryError(
+                f"the state has no entry {name!r}; it has {have}: add it (duals may start at "
+                "zero, Lagrangian.start does that)"
+            ) from None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __repr__(self) -> str:
+        shapes = ", ".join(f"{k}: {tuple(v.shape)}" for k, v in self._entries.items())
+        return f"State({shapes})"
+
+    def replace(self, name: str, value: Tensor) -> State:
+        """The same state with one entry set; forgets what was derived from the old entry."""
+        state = State.__new__(State)
+        state._entries = {**self._entries, name: value}
+        state._derived = {key: t for key, t in self._derived.items() if name not in key[1]}
+        return state
+
+    def derive(self, name: str, sources: tuple[str, ...], compute: Callable[[], Tensor]) -> Tensor:
+        """``compute()``, remembered under ``name`` for as long as the ``sources`` stay the same.
+
+        Remembered apart with and without gradients, so that a value computed under ``no_grad``
+        never cuts a later graph.
+        """
+        key = (name, sources, torch.is_grad_enabled())
+        if key not in self._derived:
+            self._derived[key] = compute()
+        return self._derived[key]

@@ -1,0 +1,136 @@
+"""Steps: minimise over a block, ascend along a dual; and how a Lagrangian is lowered to them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from torch import Tensor
+
+from .cg import CG
+from .lagrangian import Lagrangian, Regularizer, Weights, weight_of
+from .operators import Structure
+from .prior import Prior
+from .state import State
+
+
+class Step(Protocol):
+    """One update: ``(state, weights) -> state``, nothing changed in place.
+
+    Write your own to replace a derived one; it is a plain callable, or a module if it learns.
+    """
+
+    def __call__(self, state: Mapping[str, Tensor], weights: Weights) -> State: ...
+
+
+class Minimise:
+    """``x ← argmin_x L`` over one block, the others held.
+
+    Update, for normal equations ``A x = b`` and a prior ``w·g`` (see `unfold.core.normal`)::
+
+        x = A⁻¹ b                       without a prior
+        x = prox_g(b / d, w / d)        with one, A = diag(d)
+
+    Raises:
+        ValueError: the block is unknown; or has a prior and a normal matrix that is not diagonal
+            in the pixels, so that no proximal operator minimises over it exactly.
+    """
+
+    def __init__(self, block: str, lagrangian: Lagrangian, cg: CG | None = None) -> None:
+        self.block = block
+        self.lagrangian = lagrangian
+        self.cg = CG() if cg is None else cg
+        self.regularizer: Regularizer | None = lagrangian.regularizers.get(block)
+        _check_solvable(block, lagrangian, self.regularizer)
+
+    def __call__(self, state: Mapping[str, Tensor], weights: Weights) -> State:
+        state = State(state)
+        normal = self.lagrangian.normal(self.block, state, weights)
+        if self.regularizer is None:
+            return state.replace(self.block, normal.solve(state[self.block], self.cg))
+        v, diagonal = normal.quotient()
+        step = weight_of(self.regularizer, weights) / diagonal
+        if not isinstance(step, Tensor):
+            step = v.new_full((1, 1, 1, 1), step)
+        elif step.ndim == 0:
+            step = step.reshape(1, 1, 1, 1)
+        return state.replace(self.block, self.regularizer.prior(v, step))
+
+    def __repr__(self) -> str:
+        return f"Minimise({self.block!r})"
+
+
+class Ascend:
+    """``Γ ← Γ + ρ r``: one step of ascent along the dual of a constraint ``r = 0``."""
+
+    def __init__(self, dual: str, lagrangian: Lagrangian) -> None:
+        if dual not in lagrangian.duals:
+            raise ValueError(f"{dual!r} is no dual; duals are {', '.join(lagrangian.duals)}")
+        self.dual = dual
+        self.lagrangian = lagrangian
+        self.constraint = lagrangian.duals[dual]
+
+    def __call__(self, state: Mapping[str, Tensor], weights: Weights) -> State:
+        state = State(state)
+        ascent = weight_of(self.constraint, weights) * self.constraint.residual(state)
+        return state.replace(self.dual, state[self.dual] + ascent)
+
+    def __repr__(self) -> str:
+        return f"Ascend({self.dual!r})"
+
+
+def lower(
+    lagrangian: Lagrangian, order: Sequence[str], cg: CG | None = None
+) -> tuple[Minimise | Ascend, ...]:
+    """The updates of one round, in the given order: the only thing that is chosen by hand.
+
+    Args:
+        lagrangian: what is minimised.
+        order: names of blocks and duals. A block left out is held fixed (an observation).
+        cg: how far to go in blocks whose normal matrix is diagonal in no known basis.
+
+    Returns:
+        A plain tuple; replace any element by a hand-written `Step`.
+
+    Raises:
+        ValueError: a name that is neither block nor dual; a block whose prior cannot be applied
+            exactly; a prior on a block that is never updated.
+    """
+    names = list(order)
+    known = set(lagrangian.blocks) | set(lagrangian.duals)
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ValueError(
+            f"order names {', '.join(map(repr, unknown))}, neither block nor dual; blocks are "
+            f"{', '.join(lagrangian.blocks)}, duals are {', '.join(lagrangian.duals) or 'none'}"
+        )
+    idle = [block for block in lagrangian.regularizers if block not in names]
+    if idle:
+        raise ValueError(
+            f"the prior on {', '.join(map(repr, idle))} would never act: add the block to the "
+            "order, or take the prior out"
+        )
+    return tuple(
+        Ascend(name, lagrangian) if name in lagrangian.duals else Minimise(name, lagrangian, cg)
+        for name in names
+    )
+
+
+def _check_solvable(block: str, lagrangian: Lagrangian, regularizer: Regularizer | None) -> None:
+    structure = lagrangian.blocks.get(block)
+    if structure is None:
+        raise ValueError(f"{block!r} is no block; blocks are {', '.join(lagrangian.blocks)}")
+    if regularizer is None:
+        return
+    prior: Prior = regularizer.prior
+    remedy = f'split it: add a block z with Constraint(Equal("z", "{block}"), ...), prior on z'
+    if structure not in (Structure.SCALAR, Structure.PIXEL):
+        raise ValueError(
+            f"the block {block!r} has a prior and a {structure.value} normal matrix, which no "
+            f"proximal operator inverts: {remedy}"
+        )
+    if structure is Structure.PIXEL and not prior.accepts_map:
+        raise ValueError(
+            f"the block {block!r} has a pixel-diagonal normal matrix, but its prior "
+            f"{type(prior).__name__} takes one step for the whole image: {remedy}"
+        )

@@ -1,0 +1,108 @@
+"""Unrolling: rounds of steps as a network, or repeated until they converge."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor, nn
+
+from .lagrangian import Lagrangian
+from .ledger import Ledger
+from .state import State
+from .steps import Step
+from .weights import FixedWeights
+
+
+class Stage(nn.Module):
+    """One round of steps, with its weights.
+
+    Args:
+        steps: from `lower`, any of them replaced by hand-written ones. All derived steps must be
+            of one Lagrangian; the stage owns it, and so its priors' parameters.
+        weights: a module ``state -> name -> number or tensor`` (`LearnedWeights`, or one that
+            predicts them), or a plain mapping of numbers.
+    """
+
+    def __init__(
+        self, steps: Sequence[Step], weights: nn.Module | Mapping[str, float | Tensor]
+    ) -> None:
+        super().__init__()
+        self.steps = tuple(steps)
+        owners = {id(s.lagrangian): s.lagrangian for s in steps if hasattr(s, "lagrangian")}  # type: ignore[attr-defined]
+        if len(owners) != 1:
+            raise ValueError(
+                f"a stage needs steps of exactly one Lagrangian, got {len(owners)}: lower each "
+                "stage from its own"
+            )
+        self.lagrangian: Lagrangian = next(iter(owners.values()))
+        self.handwritten = nn.ModuleList(s for s in steps if isinstance(s, nn.Module))
+        self.weights = weights if isinstance(weights, nn.Module) else FixedWeights(weights)
+
+    def forward(self, state: Mapping[str, Tensor], ledger: Ledger | None = None) -> State:
+        state = State(state)
+        weights = self.weights(state)
+        if ledger is not None:
+            return ledger.record(self.lagrangian, self.steps, state, weights)
+        for step in self.steps:
+            state = step(state, weights)
+        return state
+
+
+class Unrolled(nn.Module):
+    """K stages, one after the other: a network from state to state.
+
+    Args:
+        stages: one stage or several. Several have parameters of their own (untied).
+        repeat: how often the sequence runs; one stage repeated K times is a tied network.
+    """
+
+    def __init__(self, stages: Stage | Sequence[Stage], repeat: int = 1) -> None:
+        super().__init__()
+        self.stages = nn.ModuleList([stages] if isinstance(stages, Stage) else stages)
+        if not len(self.stages) or repeat < 1:
+            raise ValueError(
+                f"Unrolled needs at least one stage and one round, got {len(self.stages)} "
+                f"stages, repeat={repeat}"
+            )
+        self.repeat = repeat
+
+    def forward(self, state: Mapping[str, Tensor], ledger: Ledger | None = None) -> State:
+        """Run all stages.
+
+        Args:
+            state: every block, observation and kernel; duals that are missing start at zero.
+            ledger: filled, stage by stage, where given. This costs about as much again as the
+                steps themselves, and is meant for looking, not for training.
+        """
+        now: State = self.stages[0].lagrangian.start(state)  # type: ignore[union-attr]
+        for _ in range(self.repeat):
+            for stage in self.stages:
+                now = stage(now, ledger)
+        return now
+
+
+def converge(
+    stage: Stage, state: Mapping[str, Tensor], *, tolerance: float = 1e-4, maximum: int = 100
+) -> tuple[State, Ledger]:
+    """Repeat one stage until every relative primal and dual residual is below a tolerance.
+
+    Args:
+        stage: the round to repeat.
+        state: where to start; missing duals start at zero.
+        tolerance: for each image of the batch, see `Ledger` for what is compared.
+        maximum: rounds at most.
+
+    Returns:
+        The last state and the ledger; ``ledger.converged(tolerance)`` says how it ended.
+    """
+    if not tolerance > 0 or maximum < 1:
+        raise ValueError(
+            f"converge needs tolerance > 0 and maximum >= 1, got {tolerance}, {maximum}"
+        )
+    ledger = Ledger()
+    now = stage.lagrangian.start(state)
+    for _ in range(maximum):
+        now = stage(now, ledger)
+        if ledger.converged(tolerance):
+            break
+    return now, ledger

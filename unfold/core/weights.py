@@ -1,0 +1,44 @@
+"""The weights of a stage: fixed, or learned and kept positive."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+
+class LearnedWeights(nn.Module):
+    """One learned positive number for each name: ``softplus`` of a free parameter.
+
+    Any other module ``state -> weights`` may stand in its place, such as a network that predicts
+    the penalties of each image, shape ``(B, 1, 1, 1)``.
+
+    Args:
+        initial: name -> first value, positive.
+    """
+
+    def __init__(self, initial: Mapping[str, float]) -> None:
+        super().__init__()
+        for name, value in initial.items():
+            if not (math.isfinite(value) and value > 0):
+                raise ValueError(f"initial weight {name!r} is {value}: must be positive")
+        # The inverse of softplus, in the form that keeps large and small values exact.
+        raw = {n: torch.tensor(v + math.log(-math.expm1(-v))) for n, v in initial.items()}
+        self.raw = nn.ParameterDict({n: nn.Parameter(t) for n, t in raw.items()})
+
+    def forward(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {name: softplus(raw) for name, raw in self.raw.items()}
+
+
+class FixedWeights(nn.Module):
+    """The same numbers whatever the state; not learned."""
+
+    def __init__(self, values: Mapping[str, float | Tensor]) -> None:
+        super().__init__()
+        self.values = dict(values)
+
+    def forward(self, state: Mapping[str, Tensor]) -> dict[str, Tensor | float]:
+        return self.values

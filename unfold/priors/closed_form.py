@@ -1,0 +1,55 @@
+"""Priors whose proximal operator is a formula that acts pixel by pixel."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from unfold.core.prior import Prior
+
+
+class Identity(Prior):
+    """``g = 0``: no belief; ``prox(v) = v``."""
+
+    def prox(self, v: Tensor, step: Tensor) -> Tensor:
+        return v
+
+    def value(self, x: Tensor) -> Tensor:
+        return x.new_zeros(x.shape[0])
+
+
+class Box(Prior):
+    """``g(x) = 0`` where ``low <= x <= high`` everywhere, else infinite; ``prox`` clips.
+
+    Args:
+        low: least value, may be ``-inf``.
+        high: largest value, may be ``inf``.
+    """
+
+    def __init__(self, *, low: float = 0.0, high: float = 1.0) -> None:
+        super().__init__()
+        if not low < high:
+            raise ValueError(f"Box(low={low}, high={high}): low must be below high")
+        self.low, self.high = low, high
+
+    def prox(self, v: Tensor, step: Tensor) -> Tensor:
+        return v.clamp(self.low, self.high)
+
+    def value(self, x: Tensor) -> Tensor:
+        outside = ((x < self.low) | (x > self.high)).flatten(1).any(1)
+        return torch.where(outside, math.inf, x.new_zeros(()))
+
+
+class SoftThreshold(Prior):
+    """``g(x) = ‖x‖₁``: few values other than zero; ``prox(v) = sign(v) max(|v| − step, 0)``.
+
+    Its weight is the regularizer's: ``Regularizer("E", SoftThreshold(), "ws")``.
+    """
+
+    def prox(self, v: Tensor, step: Tensor) -> Tensor:
+        return v - torch.maximum(torch.minimum(v, step), -step)
+
+    def value(self, x: Tensor) -> Tensor:
+        return x.abs().sum((1, 2, 3))

@@ -1,0 +1,72 @@
+"""Isotropic total variation."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from unfold.core.prior import Prior
+
+
+class TotalVariation(Prior):
+    """``g(x) = Σ sqrt((∂h x)² + (∂w x)²)``: piecewise constant images; each channel on its own.
+
+    Forward differences, zero across the border. The prox is solved on the dual::
+
+        x = v − step ⊙ ∇ᵀp,   |p| <= 1 at each pixel
+
+    by accelerated projected gradient steps with a step size of their own at each pixel, so that
+    a ``step`` that varies over the image is solved exactly too, as fast as a constant one.
+
+    Args:
+        iterations: dual steps. The error falls like ``1 / iterations²``; 20 are enough inside an
+            alternating scheme, some hundreds for six digits.
+
+    Source: Beck and Teboulle, "Fast gradient-based algorithms for constrained total variation
+    image denoising and deblurring problems", IEEE TIP 2009 (FGP); step sizes as in Pock and
+    Chambolle, ICCV 2011.
+    """
+
+    def __init__(self, *, iterations: int = 20) -> None:
+        super().__init__()
+        if iterations < 1:
+            raise ValueError(f"TotalVariation(iterations={iterations}): must be at least 1")
+        self.iterations = iterations
+
+    def prox(self, v: Tensor, step: Tensor) -> Tensor:
+        # The dual's curvature at a pixel is at most 4 (step here + step at the neighbour).
+        rate = 0.25 / (step + _largest_neighbour(step))
+        p = q = v.new_zeros(2, *v.shape)
+        t = 1.0
+        for _ in range(self.iterations):
+            before = p
+            p = q + gradient(v - step * gradient_adjoint(q)).mul_(rate)
+            p = p * (p[0].square() + p[1].square()).clamp_min_(1).rsqrt_()
+            t, old = (1 + (1 + 4 * t * t) ** 0.5) / 2, t
+            q = torch.lerp(before, p, 1 + (old - 1) / t)
+        return v - step * gradient_adjoint(p)
+
+    def value(self, x: Tensor) -> Tensor:
+        return torch.linalg.vector_norm(gradient(x), dim=0).sum((1, 2, 3))
+
+
+def gradient(x: Tensor) -> Tensor:
+    """Forward differences ``(2, B, C, H, W)``: down, then right; zero in the last row, column."""
+    difference = x.new_zeros(2, *x.shape)
+    difference[0, ..., :-1, :] = x[..., 1:, :] - x[..., :-1, :]
+    difference[1, ..., :, :-1] = x[..., :, 1:] - x[..., :, :-1]
+    return difference
+
+
+def gradient_adjoint(p: Tensor) -> Tensor:
+    """``∇ᵀp``, the negative divergence, of a ``p`` that is zero where `gradient` always is."""
+    adjoint = (p[0] + p[1]).neg_()
+    adjoint[..., 1:, :] += p[0, ..., :-1, :]
+    adjoint[..., :, 1:] += p[1, ..., :, :-1]
+    return adjoint
+
+
+def _largest_neighbour(step: Tensor) -> Tensor:
+    below = torch.cat((step[..., 1:, :], step[..., -1:, :]), -2)
+    beside = torch.cat((step[..., :, 1:], step[..., :, -1:]), -1)
+    return torch.maximum(below, beside)

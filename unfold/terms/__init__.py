@@ -1,0 +1,7 @@
+"""Data terms: residuals that tie blocks to what was observed."""
+
+from .blur import Convolution, FilterFlow
+from .retinex import Retinex
+from .sparse_error import SparseError
+
+__all__ = ["Convolution", "FilterFlow", "Retinex", "SparseError"]
