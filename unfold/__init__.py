@@ -1,0 +1,42 @@
+"""Declare an augmented Lagrangian; get an unrolled image-restoration network.
+
+    import unfold
+    restored = unfold.create_model("jude")(image).image
+
+See `unfold.core` for composing solvers, `unfold.terms` and `unfold.priors` for their parts.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .registry.catalogue import ComponentError, list_components
+
+if TYPE_CHECKING:
+    from .models.restorer import Restoration, Restorer
+
+__all__ = ["ComponentError", "Restoration", "Restorer", "create_model", "list_components"]
+
+
+def create_model(name: str, **options: Any) -> Restorer:
+    """A restoration model by name, with random weights where it is learned.
+
+    Args:
+        name: one of ``unfold.list_components("models")``.
+        options: the model's own, e.g. ``create_model("jude", prior="ircnn", K=3)``.
+
+    Raises:
+        ComponentError: no such model, with the closest names.
+        pydantic.ValidationError: every option that does not fit.
+    """
+    from .registry.spec import build
+
+    return build("models", name, **options)
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("Restoration", "Restorer"):  # these import torch; listing must not
+        from .models import restorer
+
+        return getattr(restorer, name)
+    raise AttributeError(f"module 'unfold' has no attribute {name!r}")

@@ -175,7 +175,7 @@ class Lagrangian(nn.Module):
 
 
 def weight_of(term: Term, weights: Weights) -> Tensor | float:
-    """The weight or penalty of a term: a number, or a tensor shaped to broadcast over pixels.
+    """The weight or penalty of a term: a number, or a tensor of four axes, constant in the last.
 
     Raises:
         MissingEntryError: `weights` lacks its name.
@@ -188,7 +188,9 @@ def weight_of(term: Term, weights: Weights) -> Tensor | float:
         raise MissingEntryError(f"weights lack {name!r}; they have {have}")
     weight = weights[name] if isinstance(name, str) else name
     if isinstance(weight, Tensor):
-        if weight.ndim == 0 or (weight.ndim == 4 and weight.shape[-2:] == (1, 1)):
+        if weight.ndim == 0:
+            return weight.reshape(1, 1, 1, 1)
+        if weight.ndim == 4 and weight.shape[-2:] == (1, 1):
             return weight
         raise ValueError(
             f"weight {name!r} has shape {tuple(weight.shape)}: must be a number, () or "
@@ -201,14 +203,14 @@ def weight_of(term: Term, weights: Weights) -> Tensor | float:
 
 
 def _per_image(weight: Tensor | float) -> Tensor | float:
-    if isinstance(weight, Tensor) and weight.ndim == 4:
-        if weight.shape[1] != 1:
-            raise ValueError(
-                f"the weight of a prior has shape {tuple(weight.shape)}: must be () or "
-                "(batch or 1, 1, 1, 1), the same for every channel"
-            )
-        return weight.flatten()
-    return weight
+    if not isinstance(weight, Tensor):
+        return weight
+    if weight.shape[1] != 1:
+        raise ValueError(
+            f"the weight of a prior has shape {tuple(weight.shape)}: must be () or "
+            "(batch or 1, 1, 1, 1), the same for every channel"
+        )
+    return weight.flatten()
 
 
 def _check(lagrangian: Lagrangian) -> None:

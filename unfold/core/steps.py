@@ -52,8 +52,6 @@ class Minimise:
         step = weight_of(self.regularizer, weights) / diagonal
         if not isinstance(step, Tensor):
             step = v.new_full((1, 1, 1, 1), step)
-        elif step.ndim == 0:
-            step = step.reshape(1, 1, 1, 1)
         return state.replace(self.block, self.regularizer.prior(v, step))
 
     def __repr__(self) -> str:

@@ -1,0 +1,68 @@
+"""Illumination: its first split from reflectance, and its enhancement."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+_DARKEST = 1e-2
+
+
+def retinex_split(image: Tensor) -> tuple[Tensor, Tensor]:
+    """A first guess at reflectance and illumination: ``image = R ⊙ L``.
+
+    ``L`` is the largest channel, ``(B, 1, H, W)``, at least 0.01, so that ``R = image / L`` lies in
+    [0, 1] for an image in [0, 1]. Source: the initial map of LIME (Guo et al., TIP 2017).
+    """
+    light = image.amax(1, keepdim=True).clamp_min(_DARKEST)
+    return image / light, light
+
+
+class IlluminationEnhancer(nn.Module):
+    """``L -> L ⊙ exp(gain)``: an encoder-decoder predicts the logarithm of a gain map.
+
+    Pointwise convolutions mix channels, strided depthwise ones look around, skips are added. The
+    gain stays within ``exp(±4)``, and is 1 everywhere before training.
+
+    Args:
+        channels: of the illumination, 1 or 3.
+        widths: channels at each level, finest first.
+
+    Source: JUDE, illumination enhancement (encoder-decoder with pointwise convolutions and
+    skips). That it predicts a gain and not the light itself is ours: light stays positive.
+    """
+
+    def __init__(self, channels: int = 3, *, widths: tuple[int, ...] = (32, 64, 128)) -> None:
+        super().__init__()
+        pairs = list(zip(widths, widths[1:], strict=False))
+        self.head = _pointwise(channels, widths[0])
+        self.down = nn.ModuleList(
+            nn.Sequential(
+                nn.Conv2d(fine, fine, 3, stride=2, padding=1, groups=fine),
+                _pointwise(fine, coarse),
+                _pointwise(coarse, coarse),
+            )
+            for fine, coarse in pairs
+        )
+        self.up = nn.ModuleList(_pointwise(coarse, fine) for fine, coarse in reversed(pairs))
+        self.tail = nn.Conv2d(widths[0], channels, 1)
+        nn.init.zeros_(self.tail.weight)
+        assert self.tail.bias is not None
+        nn.init.zeros_(self.tail.bias)
+
+    def forward(self, light: Tensor) -> Tensor:
+        skips = [self.head(light)]
+        for down in self.down:
+            skips.append(down(skips[-1]))
+        x = skips.pop()
+        for up in self.up:
+            skip = skips.pop()
+            x = interpolate(up(x), size=skip.shape[-2:], mode="bilinear", align_corners=False)
+            x = x + skip
+        gain = 4 * torch.tanh(self.tail(x).to(light.dtype) / 4)
+        return light * gain.exp()
+
+
+def _pointwise(inputs: int, outputs: int) -> nn.Module:
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 1), nn.ReLU())

@@ -1,0 +1,32 @@
+"""Reflectance: noise taken off."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from unfold.priors.ircnn import DilatedNet
+
+
+class ReflectanceDenoiser(nn.Module):
+    """``R -> R − net(R)``: a dilated network predicts the noise.
+
+    Its last layer starts at zero: untrained, it changes nothing.
+
+    Args:
+        channels: of the reflectance.
+        width: channels of the hidden layers.
+
+    Source: JUDE, reflectance denoising, after IRCNN (Zhang et al., CVPR 2017).
+    """
+
+    def __init__(self, channels: int = 3, *, width: int = 64) -> None:
+        super().__init__()
+        self.net = DilatedNet(channels, width)
+        last = self.net[-1]
+        assert isinstance(last, nn.Conv2d)
+        assert last.bias is not None
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+
+    def forward(self, reflectance: Tensor) -> Tensor:
+        return reflectance - self.net(reflectance).to(reflectance.dtype)

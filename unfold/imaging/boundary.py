@@ -1,0 +1,83 @@
+"""Borders: a photo is not periodic, the FFT is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Where a picture lies in its padded version."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    def crop(self, x: Tensor) -> Tensor:
+        """The picture's part of ``(..., H, W)``."""
+        rows = slice(self.top, self.top + self.height)
+        return x[..., rows, self.left : self.left + self.width]
+
+
+def pad_periodic(x: Tensor, margin: tuple[int, int], *, multiple: int = 1) -> tuple[Tensor, Frame]:
+    """Pad so that the picture can be taken for one period of a periodic one.
+
+    Each side is reflected outwards, and the reflections of opposite sides, which meet in the
+    period's wrap, are blended smoothly into each other. Sizes are rounded up to lengths that the
+    FFT is fast for.
+
+    Args:
+        x: ``(..., H, W)``.
+        margin: rows and columns to add at each side, at least: the reach of the blur, half the
+            kernel's size.
+        multiple: the new height and width are multiples of it.
+
+    Returns:
+        The padded picture and the `Frame` that crops it again.
+    """
+    height, width = x.shape[-2:]
+    for axis, size, side in ((-2, height, margin[0]), (-1, width, margin[1])):
+        x = _extend(x, axis, fast_length(size + 2 * side, multiple=multiple) - size)
+    top, left = (x.shape[-2] - height) // 2, (x.shape[-1] - width) // 2
+    return x.roll((top, left), (-2, -1)), Frame(top, left, height, width)
+
+
+def fast_length(n: int, *, multiple: int = 1) -> int:
+    """The least multiple of ``multiple`` that is >= ``n`` and has no other prime factors than
+    2, 3, 5, 7 besides those of ``multiple``."""
+    n = -(-n // multiple)
+    while not _smooth(n):
+        n += 1
+    return n * multiple
+
+
+def _smooth(n: int) -> bool:
+    for prime in (2, 3, 5, 7):
+        while n % prime == 0:
+            n //= prime
+    return n == 1
+
+
+def _extend(x: Tensor, axis: int, extra: int) -> Tensor:
+    """Append ``extra`` elements that lead from the last one smoothly back to the first."""
+    if extra == 0:
+        return x
+    size = x.shape[axis]
+    j = torch.arange(extra, device=x.device)
+    after = x.index_select(axis, _mirror(size + j, size))
+    before = x.index_select(axis, _mirror(j - extra, size))
+    t = (j + 1).to(x.dtype) / (extra + 1)
+    blend = t * t * (3 - 2 * t)
+    if axis == -2:
+        blend = blend[:, None]
+    return torch.cat((x, torch.lerp(after, before, blend)), axis)
+
+
+def _mirror(index: Tensor, size: int) -> Tensor:
+    """Reflect any index into ``[0, size)``: ... 1 0 | 0 1 2 ... size−1 | size−1 ..."""
+    index = index % (2 * size)
+    return torch.minimum(index, 2 * size - 1 - index)

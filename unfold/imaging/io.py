@@ -1,0 +1,241 @@
+"""Photographs from files and into files.
+
+PNG, JPEG and TIFF, told apart by their first bytes on reading and by their suffix on writing.
+``png``, ``jpeg`` and ``tiff`` hold the codecs; here are files, errors, and numbers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import stat
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unfold.imaging import jpeg, png, tiff
+from unfold.imaging.photo import ImageError, Photo
+from unfold.imaging.raster import Raster
+
+__all__ = ["SUFFIXES", "ImageError", "Photo", "find_photos", "read", "write"]
+
+SIGNATURES = {
+    png.SIGNATURE: png,
+    b"\xff\xd8\xff": jpeg,
+    b"II*\0": tiff,
+    b"MM\0*": tiff,
+    b"II+\0": tiff,
+    b"MM\0+": tiff,
+}
+SUFFIXES = {".png": png, ".jpg": jpeg, ".jpeg": jpeg, ".tif": tiff, ".tiff": tiff}
+TOP = {8: 255.0, 16: 65535.0}
+
+
+def read(path: str | os.PathLike[str], *, max_pixels: int = 200_000_000) -> Photo:
+    """The photograph in a PNG, JPEG or TIFF file, upright.
+
+    8- and 16-bit samples keep their precision: ``write`` gives them back exactly. Of several
+    pages or frames, the first is read. CMYK becomes RGB by the plain formula, its profile lost.
+
+    Raises ImageError, with a one-line message that names the file, for anything that is not a
+    whole picture, and, before decoding, for more than ``max_pixels`` pixels.
+    """
+    with _blaming(path, "read", "check the path and the rights to it"):
+        data = _contents(Path(path))
+        codec = next((c for s, c in SIGNATURES.items() if data.startswith(s)), None)
+        if codec is None:
+            raise ImageError("not a PNG, JPEG or TIFF file; convert it to PNG")
+    with _blaming(path, "decoded", "it is damaged; get it again or save it anew as PNG"):
+        return _photo(_decode(codec, data, max_pixels))
+
+
+def write(path: str | os.PathLike[str], photo: Photo) -> None:
+    """Write a photograph as PNG, JPEG or TIFF, by the suffix of ``path``.
+
+    Samples are clipped to [0, 1] and rounded to the nearest of ``photo.bits`` bits; a ``grey``
+    photograph is written as one channel, the mean of the three. JPEG always has 8 bits; it loses
+    alpha, with a warning. The file appears whole or not at all: until then, one that stood there
+    stays as it was.
+
+    Raises ImageError, with a one-line message that names the file, for an unknown suffix, for
+    tensors that do not make a photograph, and where the file cannot be written.
+    """
+    with _blaming(path, "written", "check the folder, its rights and the space left"):
+        codec = _codec_for(Path(path))
+        _check(photo)
+        if codec is jpeg and photo.alpha is not None:
+            warnings.warn(f"{path}: JPEG holds no alpha, which is dropped", stacklevel=2)
+        samples = _samples(photo, jpeg_limits=codec is jpeg)
+        icc = photo.icc if _profile_fits(photo.icc, photo.grey) else None
+        _replace(Path(path), codec.encode(samples, icc))
+
+
+def find_photos(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
+    """The photographs among files and folders, in the order given.
+
+    Files are kept whatever they are called. Folders are searched with all that is below them, in
+    sorted order, for the suffixes that ``read`` knows; hidden entries are passed over, and a
+    folder that links lead to again is searched once.
+
+    Raises ImageError for a path that does not exist and for a folder without photographs.
+    """
+    found: list[Path] = []
+    for path in map(Path, paths):
+        with _blaming(path, "searched", "check the path and the rights to it"):
+            if not stat.S_ISDIR(path.stat().st_mode):
+                found.append(path)
+                continue
+            inside = sorted(_walk(path))
+            if not inside:
+                kinds = ", ".join(SUFFIXES)
+                raise ImageError(f"no photographs in this folder; it needs files in {kinds}")
+            found += inside
+    return found
+
+
+@contextlib.contextmanager
+def _blaming(path: object, done: str, remedy: str) -> Iterator[None]:
+    """Turns every failure inside into one line of ImageError that begins with the path."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit, GeneratorExit, Warning):
+        raise
+    except ImageError as error:
+        raise ImageError(f"{path}: {error}") from error.__cause__
+    except BaseException as error:  # a panic in Rust is no Exception
+        said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        reason = " ".join(said.split()) or type(error).__name__
+        raise ImageError(f"{path}: cannot be {done} ({reason}); {remedy}") from error
+
+
+def _contents(path: Path) -> bytes:
+    """A file's bytes; raises ImageError for what is no regular file, or empty."""
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise ImageError("this is a folder; name a file in it")
+    if not stat.S_ISREG(mode):  # reading from a pipe might never end
+        raise ImageError("this is no regular file; copy it into one")
+    data = path.read_bytes()
+    if not data:
+        raise ImageError("the file is empty; get it again")
+    return data
+
+
+def _decode(codec: ModuleType, data: bytes, max_pixels: int) -> Raster:
+    with warnings.catch_warnings():  # Pillow's, about metadata
+        warnings.simplefilter("ignore")
+        return codec.decode(data, max_pixels)
+
+
+def _photo(raster: Raster) -> Photo:
+    samples = raster.upright()
+    bits = 8 * samples.itemsize
+    grey = samples.shape[2] < 3
+    values = np.ascontiguousarray(samples.transpose(2, 0, 1), np.float32)
+    planes = torch.from_numpy(values).div_(TOP[bits])
+    colours = 1 if grey else 3
+    image, alpha = planes[:colours], planes[colours:]
+    return Photo(
+        image=image.repeat(3, 1, 1) if grey else image,
+        alpha=alpha if len(alpha) else None,
+        grey=grey,
+        bits=bits,
+        icc=raster.icc if _profile_fits(raster.icc, grey) else None,
+    )
+
+
+def _profile_fits(icc: bytes | None, grey: bool) -> bool:
+    """Whether an ICC profile is for this number of channels: CMYK's, say, is not for RGB."""
+    return bool(icc) and icc[16:20] == (b"GRAY" if grey else b"RGB ")
+
+
+def _codec_for(path: Path) -> ModuleType:
+    try:
+        return SUFFIXES[path.suffix.lower()]
+    except KeyError:
+        have = path.suffix or "no suffix"
+        raise ImageError(f"{have} names no format; use one of {', '.join(SUFFIXES)}") from None
+
+
+def _check(photo: Photo) -> None:
+    """Raises ImageError unless the tensors make a photograph."""
+    if photo.bits not in TOP:
+        raise ImageError(f"bits must be 8 or 16, got {photo.bits}; set one of them")
+    _check_planes("image", photo.image, 3)
+    if photo.alpha is not None:
+        _check_planes("alpha", photo.alpha, 1)
+        if photo.alpha.shape[1:] != photo.image.shape[1:]:
+            have, want = tuple(photo.alpha.shape[1:]), tuple(photo.image.shape[1:])
+            raise ImageError(f"alpha is {have} and image {want}; resize alpha, or set it to None")
+
+
+def _check_planes(name: str, planes: Tensor, channels: int) -> None:
+    shape = tuple(planes.shape)
+    if len(shape) != 3 or shape[0] != channels or 0 in shape:
+        raise ImageError(
+            f"{name} must be ({channels}, H, W), got {shape}; take one picture out of a batch, "
+            "channels first"
+        )
+    if planes.dtype != torch.float32:
+        raise ImageError(
+            f"{name} must be float32 in [0, 1], got {planes.dtype}; convert and scale it"
+        )
+    if not torch.isfinite(planes).all():
+        raise ImageError(f"{name} has NaN or infinite values; mend what computed it")
+
+
+def _samples(photo: Photo, *, jpeg_limits: bool) -> np.ndarray:
+    """(H, W, C) uint8 or uint16 samples of a photograph."""
+    bits = 8 if jpeg_limits else photo.bits
+    image = photo.image.detach().cpu()
+    planes = [image.mean(0, keepdim=True) if photo.grey else image]
+    if photo.alpha is not None and not jpeg_limits:
+        planes.append(photo.alpha.detach().cpu())
+    values = (torch.cat(planes).clamp(0, 1) * TOP[bits]).round()
+    kind = np.uint8 if bits == 8 else np.uint16
+    return np.ascontiguousarray(values.permute(1, 2, 0).numpy().astype(kind))
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Puts a file in place at one stroke, with the rights of the one that it replaces."""
+    target = Path(os.path.realpath(path))  # a link goes on pointing where it does
+    if not target.parent.is_dir():
+        raise ImageError(f"there is no folder {target.parent}; create it first")
+    if target.is_dir():
+        raise ImageError("this is a folder; name a file in it")
+    temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            file.write(data)
+        if target.exists():
+            shutil.copymode(target, temporary)
+        os.replace(temporary, target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Photographs below a folder; links are followed, but no folder is entered twice."""
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    seen: set[str] = set()
+    for here, folders, files in os.walk(folder, onerror=fail, followlinks=True):
+        real = os.path.realpath(here)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(f for f in folders if not f.startswith("."))
+        for name in files:
+            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES:
+                yield Path(here) / name

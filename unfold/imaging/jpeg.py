@@ -1,0 +1,46 @@
+"""JPEG: kornia-rs for RGB and grey; Pillow for headers, CMYK, and writing grey or a profile."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+
+from unfold.imaging.photo import ImageError
+from unfold.imaging.raster import Raster, check_size, exif_orientation, from_pillow
+
+QUALITY = 95
+LONGEST = 65500  # libjpeg's limit on a side
+
+
+def decode(data: bytes, max_pixels: int) -> Raster:
+    """The picture in a JPEG file's bytes; CMYK becomes RGB, without its profile."""
+    from kornia_rs import io as codec
+    from PIL.JpegImagePlugin import JpegImageFile
+
+    # The class, not Image.open: that has a pixel limit of its own.
+    header = JpegImageFile(io.BytesIO(data))
+    check_size(*header.size, max_pixels)
+    if header.mode in ("L", "RGB"):
+        # kornia-rs refuses damage that Pillow fills with grey.
+        samples = codec.decode_image_jpegturbo(data, "mono" if header.mode == "L" else "rgb")
+    else:
+        samples = from_pillow(header)
+    orientation = exif_orientation(header.info.get("exif"))
+    return Raster(samples, orientation, header.info.get("icc_profile"))
+
+
+def encode(samples: np.ndarray, icc: bytes | None) -> bytes:
+    """A JPEG file of (H, W, 1 or 3) uint8 samples: quality 95, no chroma subsampling."""
+    from kornia_rs import io as codec
+    from PIL import Image
+
+    height, width, channels = samples.shape
+    if max(height, width) > LONGEST:
+        raise ImageError(f"{width} x {height} is too long a side for JPEG; write a .png")
+    if channels == 3 and not icc:
+        return bytes(codec.encode_image_jpegturbo(samples, QUALITY, "4:4:4"))
+    buffer = io.BytesIO()
+    picture = Image.fromarray(samples[..., 0] if channels == 1 else samples)
+    picture.save(buffer, "JPEG", quality=QUALITY, subsampling=0, icc_profile=icc)
+    return buffer.getvalue()

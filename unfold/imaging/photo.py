@@ -1,0 +1,29 @@
+"""A photograph as tensors, with what its file needs to be written back alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+class ImageError(ValueError):
+    """An image file that cannot be read or written.
+
+    The message is one line: the file, what is wrong with it, and what to do about it.
+    """
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One photograph.
+
+    ``image`` is always RGB, also where the file was grey: networks want three channels. What
+    ``write`` needs to give the file's own kind back stands in the other fields.
+    """
+
+    image: Tensor  # (3, H, W) float32 in [0, 1], sRGB-encoded, upright
+    alpha: Tensor | None = None  # (1, H, W) float32 in [0, 1], not multiplied into the image
+    grey: bool = False  # the file had one colour channel; write gives one back
+    bits: int = 8  # a sample, 8 or 16
+    icc: bytes | None = None  # the file's ICC colour profile; carried over, never applied

@@ -1,0 +1,160 @@
+"""PNG: kornia-rs for whole bytes; Pillow for palettes and for fewer than 8 bits a sample.
+
+kornia-rs knows no grey with alpha. A PNG's filters work on bytes, whatever these mean, so such a
+file is read and written under the name of another kind with pixels of as many bytes: two of
+8 bits are one of 16, two of 16 bits are four of 8.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from unfold.imaging.photo import ImageError
+from unfold.imaging.raster import Raster, check_size, exif_orientation, from_pillow
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+GREY, RGB, PALETTE, GREY_ALPHA, RGBA = 0, 2, 3, 4, 6
+CHANNELS = {GREY: 1, RGB: 3, PALETTE: 1, GREY_ALPHA: 2, RGBA: 4}
+COLOURS = {1: GREY, 2: GREY_ALPHA, 3: RGB, 4: RGBA}  # by number of channels
+STAND_IN = {8: (GREY, 16), 16: (RGBA, 8)}  # for grey with alpha, by its bits
+LARGEST_PROFILE = 1 << 24
+# Adam7's passes: the first pixel and the step between pixels, in x and in y.
+PASSES = (
+    (0, 0, 8, 8),
+    (4, 0, 8, 8),
+    (0, 4, 4, 8),
+    (2, 0, 4, 4),
+    (0, 2, 2, 4),
+    (1, 0, 2, 2),
+    (0, 1, 1, 2),
+)
+
+
+def decode(data: bytes, max_pixels: int) -> Raster:
+    """The picture in a PNG file's bytes; a colour key becomes an alpha channel."""
+    if data[12:16] != b"IHDR" or len(data) < 33:
+        raise ImageError("its PNG header is cut short; get the file again")
+    width, height, bits, colour = struct.unpack(">IIBB", data[16:26])
+    check_size(width, height, max_pixels)
+    chunks: dict[bytes, bytes] = {}
+    for name, body, _ in _chunks(data):
+        if name in (b"eXIf", b"iCCP", b"tRNS"):
+            chunks.setdefault(name, bytes(body))
+    if colour == PALETTE or bits < 8:
+        samples = _decode_narrow(data)
+    else:
+        samples = _decode_bytes(data, height, width, bits, colour)
+    if b"tRNS" in chunks and colour in (GREY, RGB):
+        samples = _key_out(samples, chunks[b"tRNS"], bits)
+    exif = chunks.get(b"eXIf")
+    orientation = exif_orientation(b"Exif\0\0" + exif) if exif else 1
+    return Raster(samples, orientation, _profile(chunks.get(b"iCCP")))
+
+
+def encode(samples: np.ndarray, icc: bytes | None) -> bytes:
+    """A PNG file of (H, W, 1 to 4) uint8 or uint16 samples."""
+    from kornia_rs.image import Image
+
+    bits = 8 * samples.itemsize
+    colour = COLOURS[samples.shape[2]]
+    if colour == GREY_ALPHA:
+        kind = ">u2" if bits == 8 else np.uint8
+        raw = samples.astype(">u2") if bits == 16 else np.ascontiguousarray(samples)
+        samples = raw.view(kind).astype(np.uint16 if bits == 8 else np.uint8)
+    data = bytes(Image.fromarray(np.ascontiguousarray(samples)).encode("png"))
+    if colour == GREY_ALPHA:
+        data = _renamed(data, colour, bits)
+    if icc:
+        data = data[:33] + _chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(icc)) + data[33:]
+    return data
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview, int]]:
+    """The chunks' names, bodies and checksums; raises ImageError where the file ends early."""
+    view, at, name = memoryview(data), len(SIGNATURE), b""
+    while name != b"IEND":
+        size = int.from_bytes(view[at : at + 4], "big")
+        name = bytes(view[at + 4 : at + 8])
+        if at + 12 + size > len(data):
+            raise ImageError("the file is cut short; get it again")
+        end = at + 8 + size
+        yield name, view[at + 8 : end], int.from_bytes(view[end : end + 4], "big")
+        at = end + 4
+
+
+def _chunk(name: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+
+def _renamed(data: bytes, colour: int, bits: int) -> bytes:
+    """The same PNG file with another colour type and bit depth in its header."""
+    header = data[16:24] + bytes((bits, colour)) + data[26:29]
+    return SIGNATURE + _chunk(b"IHDR", header) + data[33:]
+
+
+def _decode_bytes(data: bytes, height: int, width: int, bits: int, colour: int) -> np.ndarray:
+    """Samples of whole bytes, by kornia-rs, which checks every checksum."""
+    from kornia_rs import io as codec
+
+    stored = bits
+    if colour == GREY_ALPHA:
+        colour, stored = STAND_IN[bits]
+        data = _renamed(data, colour, stored)
+    read: Any = codec.decode_image_png_u8 if stored == 8 else codec.decode_image_png_u16
+    mode = {GREY: "mono", RGB: "rgb", RGBA: "rgba"}[colour]
+    samples = read(data, (height, width), mode)
+    if stored < bits:
+        return samples.view(">u2").astype(np.uint16)
+    return samples.astype(">u2").view(np.uint8) if stored > bits else samples
+
+
+def _decode_narrow(data: bytes) -> np.ndarray:
+    """Palettes and samples of 1, 2 and 4 bits, by Pillow."""
+    from PIL.PngImagePlugin import PngImageFile
+
+    _check_whole(data)
+    picture = PngImageFile(io.BytesIO(data))
+    picture.load()
+    return from_pillow(picture)
+
+
+def _check_whole(data: bytes) -> None:
+    """Raise ImageError for missing rows or a wrong checksum, which Pillow lets pass."""
+    width, height, bits, colour, _, _, interlaced = struct.unpack(">IIBBBBB", data[16:29])
+    inflate, wanted, have = zlib.decompressobj(), 0, 0
+    for x, y, dx, dy in PASSES if interlaced else ((0, 0, 1, 1),):
+        columns, rows = -(-(width - x) // dx), -(-(height - y) // dy)
+        if columns > 0 and rows > 0:
+            wanted += rows * (1 + -(-columns * bits * CHANNELS[colour] // 8))
+    for name, body, checksum in _chunks(data):
+        if name in (b"PLTE", b"IDAT") and zlib.crc32(body, zlib.crc32(name)) != checksum:
+            raise ImageError(f"its {name.decode()} chunk is damaged; get the file again")
+        if name == b"IDAT" and have < wanted:
+            have += len(inflate.decompress(body, wanted - have))
+    if have < wanted:
+        raise ImageError("its last rows are missing; get the file again")
+
+
+def _key_out(samples: np.ndarray, key: bytes, bits: int) -> np.ndarray:
+    """Adds an alpha channel: 0 where the colour is the key's, else full."""
+    top = np.iinfo(samples.dtype).max
+    scale = top // ((1 << bits) - 1)  # what widened 1, 2 and 4 bits to 8
+    colour = np.frombuffer(key, ">u2").astype(np.int64) % (1 << bits) * scale
+    alpha = np.any(samples != colour, axis=2, keepdims=True) * samples.dtype.type(top)
+    return np.concatenate([samples, alpha], axis=2)
+
+
+def _profile(body: bytes | None) -> bytes | None:
+    """The ICC profile in an iCCP chunk's body: a name, 0, a method, and the zipped profile."""
+    if not body:
+        return None
+    try:
+        return zlib.decompressobj().decompress(body[body.index(b"\0") + 2 :], LARGEST_PROFILE)
+    except (ValueError, zlib.error):  # a broken profile is no reason to refuse the picture
+        return None

@@ -1,0 +1,55 @@
+"""What the unrolled models share when they put their stages together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from torch import Tensor, nn
+
+from unfold.core import CG, Lagrangian, LearnedWeights, Stage, Step, Unrolled, lower
+from unfold.imaging.boundary import Frame, pad_periodic
+
+# Networks halve the size up to three times: sizes are multiples of this, so that none pads again.
+_MULTIPLE = 8
+
+
+def unroll(
+    lagrangian: Callable[[], Lagrangian],
+    order: Sequence[str],
+    weights: Mapping[str, float],
+    *,
+    K: int,
+    tied: bool,
+    cg: CG | None = None,
+    before: Mapping[str, Step] | None = None,
+) -> Unrolled:
+    """K stages of a declaration, each with priors and weights of its own unless tied.
+
+    Args:
+        lagrangian: declares it, with new priors at each call.
+        order: of the updates.
+        weights: name -> first value of a learned weight.
+        K: stages.
+        tied: one stage, K times.
+        cg: for blocks with a mixed normal matrix.
+        before: block -> a hand-written step to insert before its update.
+    """
+
+    def stage() -> Stage:
+        steps: list[Step] = []
+        for name, step in zip(order, lower(lagrangian(), order, cg), strict=True):
+            steps += [before[name], step] if before and name in before else [step]
+        return Stage(steps, LearnedWeights(weights))
+
+    return Unrolled(stage(), repeat=K) if tied else Unrolled([stage() for _ in range(K)])
+
+
+def pad_for(image: Tensor, kernel_size: tuple[int, int]) -> tuple[Tensor, Frame]:
+    """A photo made periodic, with a margin as wide as the kernel reaches."""
+    height, width = (side // 2 for side in kernel_size)
+    return pad_periodic(image, (height, width), multiple=_MULTIPLE)
+
+
+def count(module: nn.Module) -> int:
+    """Parameters."""
+    return sum(p.numel() for p in module.parameters())

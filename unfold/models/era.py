@@ -1,0 +1,153 @@
+"""ErA: defocus deblurring with a sparse error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+from pydantic import Field
+from torch import Tensor
+
+from unfold.core import (
+    CG,
+    Constraint,
+    Equal,
+    Lagrangian,
+    Ledger,
+    Prior,
+    Quadratic,
+    Regularizer,
+    Residual,
+    State,
+)
+from unfold.estimators import KernelEstimator
+from unfold.priors import SoftThreshold
+from unfold.registry.spec import PriorLike, factory
+from unfold.terms import Convolution, FilterFlow, SparseError
+
+from .assembly import count, pad_for, unroll
+from .restorer import Restoration, Restorer, check_image, check_kernel
+
+ORDER = ("U", "Z", "X", "E", "P", "G", "O", "D")
+WEIGHTS = {"w1": 1.0, "w2": 0.1, "w3": 0.1, "ws": 0.01}
+# One stage moves X a little from where the last left it: a few warm-started steps suffice, and a
+# fixed number never waits for the device.
+_CG = CG(maximum=4, tolerance=None)
+
+
+def era_lagrangian(blur: Residual, *regularizers: Regularizer) -> Lagrangian:
+    """ErA's Lagrangian (poster, with its misprints mended)::
+
+        min ½‖U + E − Y‖² + φ(Z) + ws‖E‖₁ + f(P)
+        subject to U = B X (dual G), X = Z (O), E = P (D)
+
+    Y the defocused input, B the blur, X the sharp image, U the blurred one, E an error in a few
+    places; Z and P auxiliaries. The poster's Γ, Ω, Δ are G, O, D; its λ1, λ2, λ3, λs are w1, w2,
+    w3, ws (it uses λ3 for both of the last).
+
+    Args:
+        blur: ``B X − U``: a `Convolution` or a `FilterFlow`.
+        regularizers: on Z and P.
+    """
+    return Lagrangian(
+        Quadratic(SparseError("U", error="E", observed="Y"), 1.0),
+        Constraint(blur, penalty="w1", dual="G"),
+        Constraint(Equal("X", "Z"), penalty="w2", dual="O"),
+        Constraint(Equal("E", "P"), penalty="w3", dual="D"),
+        Regularizer("E", SoftThreshold(), "ws"),
+        *regularizers,
+    )
+
+
+class ErA(Restorer):
+    """ErA: K unrolled stages after an estimate of the defocus kernels and where they act.
+
+    Defocus varies over the picture, so the blur is a filter flow ``B x = Σ_m W_m ⊙ (k_m ⊗ x)``
+    with estimated kernels and weight maps (a softmax over m), and X is solved by a few warm
+    conjugate-gradient steps. With one kernel the blur is stationary and X is one division by FFT.
+
+    Args:
+        K: stages.
+        prior: of Z and P: an installed prior by name or spec, or a function of the number of
+            channels that builds one.
+        tied: whether all stages share their parameters.
+        kernel_size: side of the estimated kernels, in pixels.
+        kernels: how many, M.
+        estimator_widths: of the kernel estimator.
+
+    Parts: ``kernel`` (B,M,h,w); ``weights`` (B,M,H,W), where M > 1; ``X``, ``Z`` (sharp), ``U``
+    (blurred), ``E`` (the error), ``P``. The image is X.
+
+    Source: the ErA poster, with the misprints mended.
+    """
+
+    def __init__(
+        self,
+        *,
+        K: Annotated[int, Field(ge=1)] = 5,
+        prior: PriorLike = {"kind": "resunet", "residual": True},  # noqa: B006
+        tied: bool = False,
+        kernel_size: Annotated[int, Field(ge=3)] = 31,
+        kernels: Annotated[int, Field(ge=1)] = 3,
+        estimator_widths: tuple[int, ...] = (16, 32, 64, 128, 256),
+    ) -> None:
+        super().__init__()
+        make: Callable[[int], Prior] = factory("priors", prior)
+
+        def declare() -> Lagrangian:
+            priors = Regularizer("Z", make(3)), Regularizer("P", make(3))
+            return era_lagrangian(_blur(kernels), *priors)
+
+        self.estimator = KernelEstimator(
+            size=kernel_size, kernels=kernels, widths=estimator_widths
+        )
+        self.stages = unroll(declare, ORDER, WEIGHTS, K=K, tied=tied, cg=_CG)
+
+    def forward(
+        self, image: Tensor, *, kernel: Tensor | None = None, ledger: Ledger | None = None
+    ) -> Restoration:
+        check_image(image)
+        size = (self.estimator.size,) * 2
+        if kernel is not None:
+            check_kernel(kernel, len(image))
+            size = kernel.shape[-2:]
+        x, frame = pad_for(image, (size[0], size[1]))
+        estimated, logits = self.estimator(x)
+        if kernel is None:
+            kernel = estimated
+        elif estimated.shape[1] > 1:
+            kernel = kernel.expand(-1, estimated.shape[1], -1, -1)
+        state = self.stages(start(x, kernel, logits.softmax(1)), ledger)
+        names = ("X", "Z", "U", "E", "P", *(["W"] if estimated.shape[1] > 1 else []))
+        parts = {name: frame.crop(state[name]) for name in names}
+        if "W" in parts:
+            parts["weights"] = parts.pop("W")
+        return Restoration(parts["X"].clamp(0, 1), {"kernel": kernel, **parts})
+
+    def explain(self) -> str:
+        stages, stage = self.stages, self.stages.stages[0]
+        tied = f"one, {stages.repeat} times" if stages.repeat > 1 else f"{len(stages.stages)}"
+        sizes = ", ".join(f"{n} {count(getattr(self, n)):,}" for n in ("estimator", "stages"))
+        return "\n".join(
+            [
+                super().explain() + f" ({sizes})",
+                f"stages: {tied}",
+                "",
+                stage.lagrangian.explain(ORDER),  # type: ignore[union-attr]
+                "",
+                "image = X",
+            ]
+        )
+
+
+def start(y: Tensor, kernel: Tensor, weights: Tensor) -> State:
+    """Where the optimisation starts: at the photo, with no error."""
+    none = y.new_zeros(y.shape)
+    blocks = dict.fromkeys("YUXZ", y) | dict.fromkeys("EP", none)
+    return State({**blocks, "H": kernel, "W": weights})
+
+
+def _blur(kernels: int) -> Residual:
+    if kernels == 1:
+        return Convolution("X", kernel="H", observed="U")
+    return FilterFlow("X", kernels="H", weights="W", observed="U")

@@ -1,0 +1,96 @@
+"""Network blocks that several components are built from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+
+def conv3(inputs: int, outputs: int, *, bias: bool = True, dilation: int = 1) -> nn.Conv2d:
+    """A 3×3 convolution that keeps the size (zero padding)."""
+    return nn.Conv2d(inputs, outputs, 3, padding=dilation, dilation=dilation, bias=bias)
+
+
+class ResidualBlock(nn.Module):
+    """``x + C3(activation(C3 x))``, ``(B, width, H, W)`` to the same.
+
+    Args:
+        width: channels.
+        bias: whether the convolutions have one.
+        activation: makes the nonlinearity; ReLU by default.
+    """
+
+    def __init__(
+        self, width: int, *, bias: bool = True, activation: Callable[[], nn.Module] = nn.ReLU
+    ) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            conv3(width, width, bias=bias), activation(), conv3(width, width, bias=bias)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.body(x)
+
+
+class UNet(nn.Module):
+    """Encoder and decoder of residual blocks with additive skips: DRUNet's layout, bias-free.
+
+    2×2 convolutions with stride 2 go down, transposed ones up. Any size: replicated at the right
+    and bottom to a multiple of ``2 ** (levels − 1)``, and cropped after.
+
+    Args:
+        inputs: channels in.
+        outputs: channels out.
+        widths: channels at each level, finest first.
+        blocks: residual blocks at each level, on either side.
+
+    Source: Zhang et al., "Plug-and-play image restoration with deep denoiser prior", TPAMI 2021.
+    """
+
+    def __init__(self, inputs: int, outputs: int, widths: tuple[int, ...], blocks: int) -> None:
+        super().__init__()
+        if not widths or min(widths) < 1 or blocks < 1:
+            raise ValueError(
+                f"UNet(widths={widths}, blocks={blocks}): needs at least one width, all positive, "
+                "and at least one block"
+            )
+
+        def level(width: int) -> list[nn.Module]:
+            return [ResidualBlock(width, bias=False) for _ in range(blocks)]
+
+        pairs = list(zip(widths, widths[1:], strict=False))
+        self.factor = 2 ** len(pairs)
+        self.head = conv3(inputs, widths[0], bias=False)
+        self.down = nn.ModuleList(
+            nn.Sequential(*level(fine), nn.Conv2d(fine, coarse, 2, stride=2, bias=False))
+            for fine, coarse in pairs
+        )
+        self.body = nn.Sequential(*level(widths[-1]))
+        self.up = nn.ModuleList(
+            nn.Sequential(nn.ConvTranspose2d(coarse, fine, 2, stride=2, bias=False), *level(fine))
+            for fine, coarse in reversed(pairs)
+        )
+        self.tail = conv3(widths[0], outputs, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = x.shape[-2:]
+        missing = (0, -width % self.factor, 0, -height % self.factor)
+        if any(missing):
+            x = pad(x, missing, mode="replicate")
+        skips = [self.head(x)]
+        for down in self.down:
+            skips.append(down(skips[-1]))
+        x = self.body(skips[-1])
+        for up in self.up:
+            x = up(x + skips.pop())
+        return self.tail(x + skips.pop())[..., :height, :width]
+
+
+def with_noise_map(v: Tensor, step: Tensor) -> Tensor:
+    """``v`` and ``sqrt(step)`` as one more channel: the standard deviation of the Gaussian noise
+    that the proximal step assumes, averaged over channels, ``(B, C + 1, H, W)``."""
+    sigma = step.sqrt().mean(1, keepdim=True).to(v.dtype)
+    return torch.cat((v, sigma.expand(v.shape[0], 1, *v.shape[-2:])), 1)

@@ -1,0 +1,42 @@
+"""IRCNN: a plain dilated denoiser."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from unfold.core.prior import Prior
+
+from .blocks import conv3
+
+
+class DilatedNet(nn.Sequential):
+    """Seven 3×3 convolutions with dilations 1, 2, 3, 4, 3, 2, 1 and ReLU between them: it sees
+    33×33 pixels. ``(B, channels, H, W)`` to the same; IRCNN's batch normalisation is left out
+    (its released weights have it merged)."""
+
+    def __init__(self, channels: int, width: int) -> None:
+        dilations = (1, 2, 3, 4, 3, 2, 1)
+        widths = (channels, *[width] * 6, channels)
+        layers: list[nn.Module] = []
+        for i, dilation in enumerate(dilations):
+            layers += [conv3(widths[i], widths[i + 1], dilation=dilation), nn.ReLU()]
+        super().__init__(*layers[:-1])
+
+
+class IRCNN(Prior):
+    """A learned proximal operator for one noise level: ``prox(v) = v − net(v)``.
+
+    Args:
+        channels: of the block it regularises.
+        width: channels of the hidden layers.
+
+    Source: Zhang et al., "Learning deep CNN denoiser prior for image restoration", CVPR 2017;
+    the ablation in JUDE's table of priors.
+    """
+
+    def __init__(self, channels: int = 3, *, width: int = 64) -> None:
+        super().__init__()
+        self.net = DilatedNet(channels, width)
+
+    def prox(self, v: Tensor, step: Tensor) -> Tensor:
+        return v - self.net(v).to(v.dtype)

@@ -1,0 +1,46 @@
+"""ResUNet: the learned prior of JUDE and ErA."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from unfold.core.prior import Prior
+
+from .blocks import UNet, with_noise_map
+
+
+class ResUNet(Prior):
+    """A learned proximal operator: a bias-free U-Net of residual blocks.
+
+    ``prox(v, step) = net(v, sqrt(step))``, or ``v + net(v, sqrt(step))`` in residual form. Being
+    free of biases it scales with its input: ``prox(a v, a² step) = a prox(v, step)``.
+
+    Args:
+        channels: of the block it regularises.
+        widths: channels at each level, finest first.
+        blocks: residual blocks at each level, on either side.
+        conditioned: whether the square root of ``step`` is given to the network as a map.
+        residual: residual form (ErA's). Its last layer starts at zero, so that an untrained
+            prior is the identity.
+
+    Sources: JUDE's "ResUNet" and ErA's; the layout is DRUNet's (Zhang et al., TPAMI 2021).
+    """
+
+    def __init__(
+        self,
+        channels: int = 3,
+        *,
+        widths: tuple[int, ...] = (32, 64, 128, 256),
+        blocks: int = 1,
+        conditioned: bool = True,
+        residual: bool = False,
+    ) -> None:
+        super().__init__()
+        self.conditioned, self.residual = conditioned, residual
+        self.net = UNet(channels + conditioned, channels, widths, blocks)
+        if residual:
+            nn.init.zeros_(self.net.tail.weight)
+
+    def prox(self, v: Tensor, step: Tensor) -> Tensor:
+        out = self.net(with_noise_map(v, step) if self.conditioned else v).to(v.dtype)
+        return v + out if self.residual else out

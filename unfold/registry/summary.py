@@ -1,0 +1,44 @@
+"""The first line of a component's docstring, read from source: listing must import nothing."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+from pathlib import Path
+
+
+def summary(target: str) -> str:
+    """``module:attribute`` -> first line of its docstring; empty where there is none to read."""
+    module, _, attribute = target.partition(":")
+    source = _source(module.strip())
+    if source is None:
+        return ""
+    try:
+        tree = ast.parse(source.read_text(encoding="utf-8"))
+    except (SyntaxError, ValueError, OSError):
+        return ""
+    for node in tree.body:
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and node.name == attribute.strip():
+            lines = (ast.get_docstring(node) or "").splitlines()
+            return lines[0] if lines else ""
+    return ""
+
+
+def _source(module: str) -> Path | None:
+    """Where a module's source lies. ``find_spec`` of a submodule would import its parents, so
+    only the top package is looked up, and the rest is a path below it."""
+    top, *rest = module.split(".")
+    try:
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        return None
+    if spec is None:
+        return None
+    if not rest:
+        return Path(spec.origin) if spec.origin else None
+    for root in spec.submodule_search_locations or ():
+        path = Path(root, *rest)
+        for candidate in (path.with_suffix(".py"), path / "__init__.py"):
+            if candidate.is_file():
+                return candidate
+    return None

@@ -1,0 +1,59 @@
+"""A blur kernel from a file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unfold.imaging import ImageError, read
+
+_ARRAYS = (".npy", ".npz", ".txt", ".csv")
+
+
+def read_kernel(path: str | os.PathLike[str]) -> Tensor:
+    """A kernel ``(1, 1, h, w)`` float32, non-negative, scaled to sum 1.
+
+    Args:
+        path: a 2-D array in ``.npy``, ``.npz`` (one array), ``.txt`` or ``.csv``; or a picture,
+            whose grey values are the weights. The kernel's centre is at ``(h // 2, w // 2)``.
+
+    Raises:
+        ImageError: one line that names the file and says what is wrong with it.
+    """
+    path = Path(path)
+    values = _array(path) if path.suffix.lower() in _ARRAYS else read(path).image.mean(0).numpy()
+    if values.ndim != 2 or 0 in values.shape or values.dtype.kind not in "uif":
+        raise ImageError(
+            f"{path}: a kernel is a 2-D array of numbers, got shape {values.shape} of "
+            f"{values.dtype}; save one kernel alone"
+        )
+    values = values.astype(np.float64)
+    total = values.sum()
+    if not np.isfinite(total) or values.min() < 0 or total <= 0:
+        raise ImageError(
+            f"{path}: a kernel's weights must be finite, not negative and not all zero; they sum "
+            f"to {total:g}, the least is {values.min():g}"
+        )
+    return torch.from_numpy(values / total).float()[None, None]
+
+
+def _array(path: Path) -> np.ndarray:
+    try:
+        if path.suffix.lower() in (".txt", ".csv"):
+            comma = "," if path.suffix.lower() == ".csv" else None
+            return np.loadtxt(path, delimiter=comma, ndmin=2)
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return loaded
+        with loaded:
+            if len(loaded.files) != 1:
+                raise ValueError(f"it holds {len(loaded.files)} arrays, not one")
+            return loaded[loaded.files[0]]
+    except Exception as error:  # whatever is in the file, the answer is one line
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ImageError(f"{path}: cannot be read as a kernel ({reason}); save it with numpy.save")\
+            from error
