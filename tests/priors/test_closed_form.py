@@ -116,6 +116,17 @@ def test_total_variation_has_finite_gradients_on_flat_images():
     assert v.grad.isfinite().all()
 
 
+def test_total_variation_leaves_pixels_with_a_step_of_zero():
+    v = torch.rand(1, 1, 6, 6, dtype=torch.float64)
+    step = torch.zeros_like(v)
+    assert torch.equal(TotalVariation().prox(v, step), v)
+    step[..., 3:] = 0.2
+    x = TotalVariation().prox(v, step)
+    assert torch.equal(x[..., :3], v[..., :3])
+    assert x.isfinite().all()
+    assert not torch.equal(x, v)
+
+
 def test_values_of_known_images():
     x = torch.zeros(1, 1, 4, 4, dtype=torch.float64)
     x[..., 1, 1] = 1.0  # a point: differences −1,−1 at it, and +1 once above and once left

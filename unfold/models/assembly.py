@@ -9,12 +9,14 @@ from torch import Tensor, nn
 from unfold.core import CG, Lagrangian, LearnedWeights, Stage, Step, Unrolled, lower
 from unfold.imaging.boundary import Frame, pad_periodic
 
+from .restorer import Restorer
+
 # Networks halve the size up to three times: sizes are multiples of this, so that none pads again.
 _MULTIPLE = 8
 
 
 def unroll(
-    lagrangian: Callable[[], Lagrangian],
+    lagrangian: Callable[[int], Lagrangian],
     order: Sequence[str],
     weights: Mapping[str, float],
     *,
@@ -26,7 +28,7 @@ def unroll(
     """K stages of a declaration, each with priors and weights of its own unless tied.
 
     Args:
-        lagrangian: declares it, with new priors at each call.
+        lagrangian: declares that of stage 0, 1, ..., with new priors at each call.
         order: of the updates.
         weights: name -> first value of a learned weight.
         K: stages.
@@ -35,13 +37,31 @@ def unroll(
         before: block -> a hand-written step to insert before its update.
     """
 
-    def stage() -> Stage:
+    def stage(index: int) -> Stage:
         steps: list[Step] = []
-        for name, step in zip(order, lower(lagrangian(), order, cg), strict=True):
+        for name, step in zip(order, lower(lagrangian(index), order, cg), strict=True):
             steps += [before[name], step] if before and name in before else [step]
         return Stage(steps, LearnedWeights(weights))
 
-    return Unrolled(stage(), repeat=K) if tied else Unrolled([stage() for _ in range(K)])
+    return Unrolled(stage(0), repeat=K) if tied else Unrolled([stage(k) for k in range(K)])
+
+
+def describe(model: Restorer, parts: Sequence[str], order: Sequence[str], output: str) -> str:
+    """What an unrolled model does: its size, its Lagrangian, its steps, its output."""
+    stages: Unrolled = model.stages  # type: ignore[assignment]
+    stage: Stage = stages.stages[0]  # type: ignore[assignment]
+    many = f"one, {stages.repeat} times" if stages.repeat > 1 else f"{len(stages.stages)}, untied"
+    sizes = [f"{name} {count(getattr(model, name)):,}" for name in parts]
+    lines = [
+        f"{type(model).__name__}: {count(model):,} parameters" + (f" ({', '.join(sizes)})" * bool(sizes)),
+        f"stages: {many}",
+        f"steps of a stage: {', '.join(map(repr, stage.steps))}",
+        "",
+        stage.lagrangian.explain(tuple(order)),
+        "",
+        output,
+    ]
+    return "\n".join(lines)
 
 
 def pad_for(image: Tensor, kernel_size: tuple[int, int]) -> tuple[Tensor, Frame]:

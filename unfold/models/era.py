@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated
 
+import torch
 from pydantic import Field
 from torch import Tensor
 
@@ -25,10 +26,12 @@ from unfold.priors import SoftThreshold
 from unfold.registry.spec import PriorLike, factory
 from unfold.terms import Convolution, FilterFlow, SparseError
 
-from .assembly import count, pad_for, unroll
+from .assembly import describe, pad_for, unroll
 from .restorer import Restoration, Restorer, check_image, check_kernel
 
-ORDER = ("U", "Z", "X", "E", "P", "G", "O", "D")
+# The poster's cycle U, Z, X, E, P, entered at E: the image is the last X, which the last E thus
+# reaches.
+ORDER = ("E", "P", "U", "Z", "X", "G", "O", "D")
 WEIGHTS = {"w1": 1.0, "w2": 0.1, "w3": 0.1, "ws": 0.01}
 # One stage moves X a little from where the last left it: a few warm-started steps suffice, and a
 # fixed number never waits for the device.
@@ -94,8 +97,11 @@ class ErA(Restorer):
         super().__init__()
         make: Callable[[int], Prior] = factory("priors", prior)
 
-        def declare() -> Lagrangian:
-            priors = Regularizer("Z", make(3)), Regularizer("P", make(3))
+        def declare(stage: int) -> Lagrangian:
+            priors = [Regularizer("Z", make(3))]
+            # Nothing comes after the last P: a network of its own there could not learn.
+            if tied or stage < K - 1:
+                priors.append(Regularizer("P", make(3)))
             return era_lagrangian(_blur(kernels), *priors)
 
         self.estimator = KernelEstimator(
@@ -117,34 +123,22 @@ class ErA(Restorer):
             kernel = estimated
         elif estimated.shape[1] > 1:
             kernel = kernel.expand(-1, estimated.shape[1], -1, -1)
-        state = self.stages(start(x, kernel, logits.softmax(1)), ledger)
+        state = self.stages(self.start(x, kernel, logits.softmax(1)), ledger)
         names = ("X", "Z", "U", "E", "P", *(["W"] if estimated.shape[1] > 1 else []))
         parts = {name: frame.crop(state[name]) for name in names}
         if "W" in parts:
             parts["weights"] = parts.pop("W")
         return Restoration(parts["X"].clamp(0, 1), {"kernel": kernel, **parts})
 
+    def start(self, y: Tensor, kernel: Tensor, weights: Tensor) -> State:
+        """Where the optimisation starts: at the photo, blurred again as U, with no error."""
+        none = torch.zeros_like(y)
+        blocks = dict.fromkeys("YXZ", y) | dict.fromkeys("EPU", none)
+        state = State({**blocks, "H": kernel, "W": weights})
+        return state.replace("U", _blur(kernel.shape[1])(state))  # B X − U, at U = 0
+
     def explain(self) -> str:
-        stages, stage = self.stages, self.stages.stages[0]
-        tied = f"one, {stages.repeat} times" if stages.repeat > 1 else f"{len(stages.stages)}"
-        sizes = ", ".join(f"{n} {count(getattr(self, n)):,}" for n in ("estimator", "stages"))
-        return "\n".join(
-            [
-                super().explain() + f" ({sizes})",
-                f"stages: {tied}",
-                "",
-                stage.lagrangian.explain(ORDER),  # type: ignore[union-attr]
-                "",
-                "image = X",
-            ]
-        )
-
-
-def start(y: Tensor, kernel: Tensor, weights: Tensor) -> State:
-    """Where the optimisation starts: at the photo, with no error."""
-    none = y.new_zeros(y.shape)
-    blocks = dict.fromkeys("YUXZ", y) | dict.fromkeys("EP", none)
-    return State({**blocks, "H": kernel, "W": weights})
+        return describe(self, ("estimator", "stages"), ORDER, "image = X")
 
 
 def _blur(kernels: int) -> Residual:

@@ -24,10 +24,14 @@ from unfold.estimators.illumination import retinex_split
 from unfold.registry.spec import PriorLike, factory
 from unfold.terms import Convolution, Retinex
 
-from .assembly import count, pad_for, unroll
+from .assembly import describe, pad_for, unroll
 from .restorer import Restoration, Restorer, check_image, check_kernel
 
-ORDER = ("P", "R", "Q", "L", "Z", "I", "G", "O", "D")
+PAPER_ORDER = ("P", "R", "Q", "L", "Z", "I", "G", "O", "D")
+# The image is made of the last R and L. In the paper's order these see the Z of the stage before,
+# and that the I of the stage before it: the last two deconvolutions and the last prior on Z are
+# computed for nothing. Updated in this order, every update of every stage reaches the image.
+ORDER = ("I", "Z", "P", "R", "Q", "L", "G", "O", "D")
 WEIGHTS = {"w1": 1.0, "w2": 0.5, "w3": 0.1, "w4": 0.1, "w5": 0.1}
 
 
@@ -88,6 +92,8 @@ class JUDE(Restorer):
         denoiser: whether the reflectance is denoised at the end (the paper's ablation: False).
         kernel_size: side of the estimated kernel, in pixels.
         illumination_channels: 1, or 3 for coloured light.
+        order: of the updates. ``"paper"`` is P, R, Q, L, Z, I; its last two I and last Z never
+            reach the image. ``"data-first"`` is I, Z, P, R, Q, L, where all do.
         enhancer_widths: of the illumination enhancer.
         denoiser_width: of the reflectance denoiser.
         estimator_widths: of the kernel estimator.
@@ -108,6 +114,7 @@ class JUDE(Restorer):
         denoiser: bool = True,
         kernel_size: Annotated[int, Field(ge=3)] = 31,
         illumination_channels: Literal[1, 3] = 3,
+        order: Literal["data-first", "paper"] = "data-first",
         enhancer_widths: tuple[int, ...] = (32, 64, 128),
         denoiser_width: Annotated[int, Field(ge=1)] = 64,
         estimator_widths: tuple[int, ...] = (16, 32, 64, 128, 256),
@@ -116,7 +123,9 @@ class JUDE(Restorer):
         make: Callable[[int], Prior] = factory("priors", prior)
         light = self.illumination_channels = illumination_channels
 
-        def declare() -> Lagrangian:
+        self.order = ORDER if order == "data-first" else PAPER_ORDER
+
+        def declare(stage: int) -> Lagrangian:
             return jude_lagrangian(
                 Regularizer("P", make(3)), Regularizer("Q", make(light)), Regularizer("Z", make(3))
             )
@@ -124,7 +133,9 @@ class JUDE(Restorer):
         self.estimator = KernelEstimator(size=kernel_size, widths=estimator_widths)
         # Sigmoid of 4: trust everything, nearly, until trained otherwise.
         nn.init.constant_(self.estimator.to_logits.bias, 4.0)  # type: ignore[arg-type]
-        self.stages = unroll(declare, ORDER, WEIGHTS, K=K, tied=tied, before={"I": Impute()})
+        self.stages = unroll(
+            declare, self.order, WEIGHTS, K=K, tied=tied, before={"I": Impute()}
+        )
         self.enhancer = IlluminationEnhancer(light, widths=enhancer_widths)
         self.denoiser = ReflectanceDenoiser(width=denoiser_width) if denoiser else nn.Identity()
 
@@ -154,18 +165,7 @@ class JUDE(Restorer):
         return State({**blocks, "Q": light, "L": light, "H": kernel, "T": trust})
 
     def explain(self) -> str:
-        stages, stage = self.stages, self.stages.stages[0]
-        tied = f"one, {stages.repeat} times" if stages.repeat > 1 else f"{len(stages.stages)}"
         parts = ("estimator", "stages", "enhancer", "denoiser")
-        sizes = ", ".join(f"{name} {count(getattr(self, name)):,}" for name in parts)
-        return "\n".join(
-            [
-                super().explain() + f" ({sizes})",
-                f"stages: {tied}; steps of a stage: {', '.join(map(repr, stage.steps))}",
-                "",
-                stage.lagrangian.explain(ORDER),  # type: ignore[union-attr]
-                "",
-                "before I: X ← T⊙Y + (1 − T)⊙(H⊗I), Y the photo, T the trust in the blur model",
-                "image = enhancer(L) ⊙ denoiser(R)",
-            ]
-        )
+        output = "image = enhancer(L) ⊙ denoiser(R)"
+        trust = "Impute: X ← T⊙Y + (1 − T)⊙(H⊗I), Y the photo, T the trust in the blur model"
+        return describe(self, parts, self.order, f"{trust}\n{output}")

@@ -14,7 +14,7 @@ from unfold.core import Ledger, Regularizer, Stage, State, Unrolled, lower
 from unfold.estimators.illumination import retinex_split
 from unfold.priors import TotalVariation
 
-from .assembly import pad_for
+from .assembly import describe, pad_for
 from .jude import ORDER, jude_lagrangian
 from .restorer import Restoration, Restorer, check_image, check_kernel
 
@@ -101,17 +101,7 @@ class JUDEClassic(Restorer):
         return light.clamp(0, 1).pow(power.clamp(0.4, 1))
 
     def explain(self) -> str:
-        stage = self.stages.stages[0]
-        return "\n".join(
-            [
-                super().explain(),
-                f"stages: one, {self.stages.repeat} times",
-                "",
-                stage.lagrangian.explain(ORDER),  # type: ignore[union-attr]
-                "",
-                "image = L^γ ⊙ prox_TV(Z / L)",
-            ]
-        )
+        return describe(self, (), ORDER, "image = L^γ ⊙ prox_TV(Z / L)")
 
 
 class _Weights(torch.nn.Module):

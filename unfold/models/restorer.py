@@ -46,10 +46,9 @@ class Restorer(nn.Module):
             ledger: filled stage by stage, where given.
         """
 
+    @abstractmethod
     def explain(self) -> str:
         """What the model does, in words and formulas."""
-        count = sum(p.numel() for p in self.parameters())
-        return f"{type(self).__name__}: {count:,} parameters"
 
 
 def check_image(image: Tensor) -> None:

@@ -35,7 +35,9 @@ class TotalVariation(Prior):
 
     def prox(self, v: Tensor, step: Tensor) -> Tensor:
         # The dual's curvature at a pixel is at most 4 (step here + step at the neighbour).
-        rate = 0.25 / (step + _largest_neighbour(step))
+        # (A step of zero asks for nothing: any rate will do there, infinity excepted.)
+        curvature = 4 * (step + _largest_neighbour(step))
+        rate = 1 / curvature.clamp_min(torch.finfo(v.dtype).tiny ** 0.5)
         p = q = v.new_zeros(2, *v.shape)
         t = 1.0
         for _ in range(self.iterations):

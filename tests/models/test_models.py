@@ -1,0 +1,313 @@
+"""Every installed model: one contract. And what is particular to each."""
+
+import pytest
+import scipy.ndimage
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from skimage.data import astronaut, chelsea, coffee
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from systems import random_kernel, random_state
+
+import unfold
+from unfold.core import Ledger
+from unfold.degradation import motion_kernel
+from unfold.models.jude import Impute, jude_lagrangian
+from unfold.models.jude_classic import estimate_noise
+from unfold.terms import Convolution
+
+MODELS = unfold.list_components("models")
+QUICK = [name for name in MODELS if name not in ("jude", "era")]
+
+
+@pytest.fixture(scope="module")
+def models():
+    torch.manual_seed(0)
+    return {name: unfold.create_model(name).eval() for name in MODELS}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_contract(models, name):
+    model = models[name]
+    image = 0.5 * torch.rand(2, 3, 37, 50)
+    before = image.clone()
+    with torch.no_grad():
+        restoration = model(image)
+        again = model(image)
+        alone = model(image[1:])
+        small = model(image[:, :, :1, :1])
+    assert torch.equal(image, before), "the input is not changed"
+    assert restoration.image.shape == image.shape
+    assert restoration.image.min() >= 0
+    assert restoration.image.max() <= 1
+    assert torch.equal(restoration.image, again.image)
+    torch.testing.assert_close(restoration.image[1:], alone.image, rtol=0, atol=1e-4)
+    assert small.image.shape == (2, 3, 1, 1)
+    assert restoration.parts["kernel"].ndim == 4
+    for name, part in restoration.parts.items():
+        assert part.isfinite().all(), name
+
+
+@pytest.mark.parametrize("name", QUICK)
+@given(batch=st.integers(1, 2), size=st.tuples(st.integers(1, 40), st.integers(1, 40)))
+@settings(max_examples=8, deadline=None)
+def test_any_size_is_kept(models, name, batch, size):
+    with torch.no_grad():
+        assert models[name](torch.rand(batch, 3, *size)).image.shape == (batch, 3, *size)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_explain_names_every_block_of_the_order(models, name):
+    text = models[name].explain()
+    blocks = "IZPRQLGOD" if "jude" in name else "EPUZXGOD"
+    starts = [line.split()[0] for line in text.splitlines() if line.strip()]
+    assert sorted(s for s in starts if s in blocks and len(s) == 1) == sorted(blocks)
+    assert "parameters" in text
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_a_ledger_is_filled_and_changes_nothing(models, name):
+    image, ledger = torch.rand(1, 3, 24, 24), Ledger()
+    with torch.no_grad():
+        assert torch.equal(models[name](image).image, models[name](image, ledger=ledger).image)
+    assert len(ledger.weights) == models[name].stages.repeat * len(models[name].stages.stages)
+    assert all(e.lagrangian.isfinite().all() for e in ledger.entries)
+
+
+@pytest.mark.parametrize("name", ["jude-small", "era-small"])
+def test_gradients_reach_every_parameter_that_can_matter(name):
+    torch.manual_seed(0)
+    model = unfold.create_model(name)
+    for parameter in model.parameters():  # leave the start, where zero layers block gradients
+        parameter.data += 0.01 * torch.randn_like(parameter)
+    model(torch.rand(2, 3, 32, 40)).image.sum().backward()
+    dead = {n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()}
+    assert not dead
+
+
+def test_in_the_papers_order_the_last_updates_of_jude_are_dead():
+    """Why the order was changed: the last Z, and the last two I, never reach the image."""
+    torch.manual_seed(0)
+    model = unfold.create_model("jude", K=3, order="paper")
+    model(torch.rand(1, 3, 16, 16)).image.sum().backward()
+    dead = {n.split(".net.")[0] for n, p in model.named_parameters() if p.grad is None}
+    weights = "stages.stages.{}.weights.raw.w{}".format
+    assert dead == {
+        "stages.stages.2.lagrangian.priors.Z", weights(1, 1), weights(2, 1), weights(2, 5)
+    }  # fmt: skip
+
+
+def test_jude_has_the_papers_size():
+    count = sum(p.numel() for p in unfold.create_model("jude").parameters())
+    assert count == pytest.approx(35.2e6, rel=0.02)
+
+
+@pytest.mark.parametrize("name", ["jude-small", "era-small"])
+def test_small_presets_are_small(models, name):
+    assert sum(p.numel() for p in models[name].parameters()) < 3e6
+
+
+def test_the_papers_ablations_are_arguments():
+    def count(**options):
+        return sum(p.numel() for p in unfold.create_model("jude", **options).parameters())
+
+    full, tied = count(), count(tied=True)
+    one = count(K=1)
+    assert tied == one
+    assert full - one == 4 * (count(K=2) - one)
+    assert count(denoiser=False) < full
+    assert count(prior="ircnn") < full / 3
+    with torch.no_grad():
+        image = torch.rand(1, 3, 20, 20)
+        model = unfold.create_model("jude-small", prior="ircnn", denoiser=False, K=2, tied=True)
+        assert model(image).image.shape == image.shape
+
+
+def test_priors_are_given_as_objects_too():
+    from unfold.priors import TotalVariation
+
+    made = []
+
+    def prior(channels):
+        made.append(channels)
+        return TotalVariation(iterations=2)
+
+    model = unfold.create_model("jude-small", prior=prior, K=2)
+    assert made == [3, 3, 3, 3, 3, 3]
+    assert model(torch.rand(1, 3, 16, 16)).image.isfinite().all()
+
+
+def test_one_channel_illumination():
+    model = unfold.create_model("jude", K=1, illumination_channels=1)
+    parts = model(torch.rand(1, 3, 16, 16)).parts
+    assert parts["L"].shape == parts["enhanced"].shape == (1, 1, 16, 16)
+
+
+class TestBadInput:
+    @pytest.mark.parametrize(
+        ("image", "message"),
+        [
+            (torch.rand(3, 8, 8), r"\(batch, 3, height, width\), got \(3, 8, 8\)"),
+            (torch.rand(1, 1, 8, 8), "repeat a grey channel"),
+            (torch.rand(1, 3, 0, 8), r"got \(1, 3, 0, 8\)"),
+            (torch.zeros(1, 3, 8, 8, dtype=torch.uint8), "floating point.*uint8"),
+            (255 * torch.rand(1, 3, 8, 8), "divide 8-bit values by 255"),
+            (torch.full((1, 3, 8, 8), float("nan")), r"must lie in \[0, 1\], got values from nan"),
+        ],
+    )
+    @pytest.mark.parametrize("name", QUICK)
+    def test_images(self, models, name, image, message):
+        with pytest.raises(ValueError, match=message):
+            models[name](image)
+
+    @pytest.mark.parametrize(
+        ("kernel", "message"),
+        [
+            (torch.ones(3, 3) / 9, r"\(1 or 2, 1, height, width\)"),
+            (torch.ones(3, 1, 3, 3) / 9, r"\(1 or 2, 1, height, width\)"),
+            (torch.ones(1, 1, 3, 3), "must sum to 1"),
+        ],
+    )
+    @pytest.mark.parametrize("name", QUICK)
+    def test_kernels(self, models, name, kernel, message):
+        with pytest.raises(ValueError, match=message):
+            models[name](torch.rand(2, 3, 8, 8), kernel=kernel)
+
+
+def test_imputing_and_solving_never_raises_the_trusted_misfit():
+    """Impute majorises w/2 ‖√T (H⊗I − Y)‖²: with the I update it descends on it."""
+    from unfold.core import Lagrangian, Quadratic, lower
+
+    blur = Convolution("I", kernel="H", observed="X")
+    lagrangian = Lagrangian(Quadratic(blur, 1.0))
+    state = random_state(["I", "X", "Y"], (2, 3, 8, 9), kernel=(3, 3))
+    state["H"] = 0.3 * state["H"]
+    state["H"][..., 1, 1] += 0.7  # invertible
+    state["T"] = torch.rand(2, 1, 8, 9, dtype=torch.float64)
+    (solve,) = lower(lagrangian, ("I",))
+
+    def misfit(now):
+        return (state["T"] * blur({**now, "X": state["Y"]}).square()).sum()
+
+    before = misfit(state)
+    for _ in range(20):
+        state = solve(Impute()(state, {}), {})
+        after = misfit(state)
+        assert after <= before + 1e-12
+        before = after
+    assert before < 0.5 * misfit({**state, "I": state["Y"]})
+
+
+def test_impute_keeps_what_it_trusts():
+    state = random_state(["I", "X", "Y"], (1, 3, 8, 9))
+    state["T"] = torch.ones(1, 1, 8, 9, dtype=torch.float64)
+    torch.testing.assert_close(Impute()(state, {})["X"], state["Y"])
+    state["T"] = torch.zeros(1, 1, 8, 9, dtype=torch.float64)
+    blurred = Convolution("I", kernel="H", observed="X")({**state, "X": 0 * state["X"]})
+    torch.testing.assert_close(Impute()(state, {})["X"], blurred)
+
+
+def test_the_model_and_the_documentation_share_one_lagrangian():
+    text = jude_lagrangian().explain(order=("I", "P"))
+    assert "‖H⊗I − X‖²" in text
+
+
+def photo(array):
+    return torch.tensor(array).permute(2, 0, 1)[None].float() / 255
+
+
+def degrade(sharp, kernel, exposure, sigma):
+    generator = torch.Generator().manual_seed(0)
+    weights = kernel[0, 0].numpy()
+    channels = [scipy.ndimage.convolve(c.numpy(), weights, mode="mirror") for c in exposure * sharp[0]]
+    blurred = torch.stack([torch.from_numpy(c) for c in channels])[None]
+    noise = sigma * torch.randn(blurred.shape, generator=generator)
+    return ((blurred + noise).clamp(0, 1) * 255).round() / 255
+
+
+def psnr(a, b):
+    return peak_signal_noise_ratio(a.numpy(), b.numpy(), data_range=1)
+
+
+class TestClassic:
+    @pytest.fixture(scope="class")
+    def classic(self):
+        return unfold.create_model("jude-classic").eval()
+
+    @pytest.fixture(scope="class")
+    def kernel(self):
+        return motion_kernel(21, generator=torch.Generator().manual_seed(3))
+
+    def test_deblurs_a_real_photo_with_real_borders(self, classic, kernel):
+        sharp = photo(astronaut()[:256, :256])
+        bad = degrade(sharp, kernel, 1.0, 0.01)
+        with torch.no_grad():
+            good = classic(bad, kernel=kernel).image
+        assert psnr(sharp, good) > psnr(sharp, bad) + 6
+        # the border, where the photo is not periodic, is deblurred too
+        edge = torch.ones(256, 256, dtype=torch.bool)
+        edge[12:-12, 12:-12] = False
+        assert psnr(sharp[..., edge], good[..., edge]) > psnr(sharp[..., edge], bad[..., edge]) + 3
+
+    def test_brightens_deblurs_and_denoises_a_dark_photo(self, classic, kernel):
+        sharp = photo(coffee()[:300, 100:400])
+        bad = degrade(sharp, kernel, 0.25, 0.01)
+        with torch.no_grad():
+            good = classic(bad, kernel=kernel).image
+        brightened = (4 * bad).clamp(0, 1)
+        assert psnr(sharp, good) > psnr(sharp, brightened) + 3
+        ssim = lambda a: structural_similarity(  # noqa: E731
+            sharp[0].numpy(), a[0].numpy(), channel_axis=0, data_range=1
+        )
+        assert ssim(good) > ssim(brightened) + 0.3
+
+    @pytest.mark.parametrize("good", [astronaut()[:256, :256], coffee()[:256, :256], chelsea()])
+    def test_a_good_photo_comes_back_nearly_unchanged(self, classic, good):
+        sharp = photo(good)
+        with torch.no_grad():
+            assert psnr(sharp, classic(sharp).image) > 40
+
+    def test_brightness_none_leaves_the_exposure_alone(self, kernel):
+        sharp = photo(coffee()[:200, 100:300])
+        dark = degrade(sharp, kernel, 0.25, 0.0)
+        model = unfold.create_model("jude-classic", brightness=None)
+        with torch.no_grad():
+            restored = model(dark, kernel=kernel).image
+        assert restored.mean().item() == pytest.approx(dark.mean().item(), rel=0.02)
+
+    def test_parts_multiply_to_the_image(self, classic):
+        with torch.no_grad():
+            restoration = classic(0.3 * photo(coffee()[:64, :64]))
+        product = restoration.parts["enhanced"] * restoration.parts["denoised"]
+        torch.testing.assert_close(product.clamp(0, 1), restoration.image)
+
+    def test_black_and_white_and_constant_images(self, classic):
+        for value in (0.0, 0.5, 1.0):
+            image = torch.full((1, 3, 20, 30), value)
+            restored = classic(image).image
+            torch.testing.assert_close(restored, image, rtol=0, atol=0.05 if value != 0.5 else 0.5)
+
+    @pytest.mark.parametrize("sigma", [0.005, 0.02, 0.08])
+    def test_noise_estimate(self, sigma):
+        sharp = photo(chelsea())
+        noisy = sharp + sigma * torch.randn(sharp.shape)
+        assert estimate_noise(noisy).item() == pytest.approx(sigma, rel=0.25, abs=0.004)
+
+    def test_kernel_per_image(self, classic):
+        image = photo(coffee()[:64, :64]).repeat(2, 1, 1, 1)
+        kernels = random_kernel(2, 1, (5, 7), torch.float32)
+        with torch.no_grad():
+            both = classic(image, kernel=kernels).image
+            one = classic(image[1:], kernel=kernels[1:]).image
+        torch.testing.assert_close(both[1:], one, rtol=0, atol=1e-5)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("name", MODELS)
+def test_cuda_agrees_with_the_cpu(models, name):
+    image = 0.5 * torch.rand(1, 3, 37, 50)
+    with torch.no_grad():
+        want = models[name](image).image
+        got = models[name].to("cuda")(image.cuda()).image.cpu()
+    models[name].to("cpu")
+    torch.testing.assert_close(got, want, rtol=0, atol=1e-2)

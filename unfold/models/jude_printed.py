@@ -1,0 +1,76 @@
+"""JUDE's updates as the paper prints them: wrong, kept so that the difference can be measured.
+
+Put one in the place of the derived step of the same block::
+
+    steps = list(lower(jude_lagrangian(), ORDER))
+    steps[ORDER.index("R")] = PrintedR()
+
+The derived steps minimise the Lagrangian over their block exactly; these do not. Names and
+weights are those of `unfold.models.jude.jude_lagrangian`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from unfold.core import Prior, State
+from unfold.core.lagrangian import Weights
+from unfold.priors import Identity
+from unfold.terms.blur import transfer_function
+
+
+class PrintedP:
+    """Eq. 8: ``P ← D(P − (w2 Z⊙Q + w3 R + Γ) / (w2 Q² + w3))``.
+
+    The minimiser is ``D(Ψ/den)`` itself, not a step of that length from the old P.
+
+    Args:
+        prior: D, the proximal operator of g_P.
+    """
+
+    def __init__(self, prior: Prior | None = None) -> None:
+        self.prior = Identity() if prior is None else prior
+
+    def __call__(self, state: Mapping[str, Tensor], weights: Weights) -> State:
+        s, w2, w3 = State(state), weights["w2"], weights["w3"]
+        diagonal = w2 * s["Q"].square() + w3
+        target = (w2 * s["Z"] * s["Q"] + w3 * s["R"] + s["G"]) / diagonal
+        return s.replace("P", self.prior(s["P"] - target, 1 / diagonal))
+
+
+class PrintedR:
+    """Eq. 10: ``R ← (P + Γ) / w3``. The minimiser is ``P − Γ/w3``.
+
+    With eq. 11, ``Γ ← Γ + w3 (R − P)``, the dual becomes ``2Γ + (1 − w3) P``: it doubles in every
+    round.
+    """
+
+    def __call__(self, state: Mapping[str, Tensor], weights: Weights) -> State:
+        s = State(state)
+        return s.replace("R", (s["P"] + s["G"]) / weights["w3"])
+
+
+class PrintedL:
+    """Eq. 15: ``L ← (Q + Ω) / w4``. The minimiser is ``Q − Ω/w4``; the dual doubles, as in R."""
+
+    def __call__(self, state: Mapping[str, Tensor], weights: Weights) -> State:
+        s = State(state)
+        return s.replace("L", (s["Q"] + s["O"]) / weights["w4"])
+
+
+class PrintedI:
+    """Eq. 21: ``I ← F⁻¹[(w1 conj(F H) F X + F(w5 Z − Ω)) / (w1 F(H)² + w5)]``.
+
+    The minimiser has Δ in the place of Ω, and ``|F(H)|²`` for ``F(H)²``: a complex divisor, whose
+    zeros nothing keeps away, in the place of a positive one.
+    """
+
+    def __call__(self, state: Mapping[str, Tensor], weights: Weights) -> State:
+        s, w1, w5 = State(state), weights["w1"], weights["w5"]
+        size = (s["I"].shape[-2], s["I"].shape[-1])
+        otf = transfer_function(s["H"], size)
+        top = w1 * otf.conj() * torch.fft.rfft2(s["X"]) + torch.fft.rfft2(w5 * s["Z"] - s["O"])
+        return s.replace("I", torch.fft.irfft2(top / (w1 * otf.square() + w5), s=size))
