@@ -1,7 +1,6 @@
 """Every installed model: one contract. And what is particular to each."""
 
 import pytest
-import scipy.ndimage
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,7 +10,7 @@ from systems import random_kernel, random_state
 
 import unfold
 from unfold.core import Ledger
-from unfold.degradation import motion_kernel
+from unfold.degradation import blur, motion_kernel
 from unfold.models.jude import Impute, jude_lagrangian
 from unfold.models.jude_classic import estimate_noise
 from unfold.terms import Convolution
@@ -178,8 +177,8 @@ def test_imputing_and_solving_never_raises_the_trusted_misfit():
     """Impute majorises w/2 ‖√T (H⊗I − Y)‖²: with the I update it descends on it."""
     from unfold.core import Lagrangian, Quadratic, lower
 
-    blur = Convolution("I", kernel="H", observed="X")
-    lagrangian = Lagrangian(Quadratic(blur, 1.0))
+    fit = Convolution("I", kernel="H", observed="X")
+    lagrangian = Lagrangian(Quadratic(fit, 1.0))
     state = random_state(["I", "X", "Y"], (2, 3, 8, 9), kernel=(3, 3))
     state["H"] = 0.3 * state["H"]
     state["H"][..., 1, 1] += 0.7  # invertible
@@ -187,7 +186,7 @@ def test_imputing_and_solving_never_raises_the_trusted_misfit():
     (solve,) = lower(lagrangian, ("I",))
 
     def misfit(now):
-        return (state["T"] * blur({**now, "X": state["Y"]}).square()).sum()
+        return (state["T"] * fit({**now, "X": state["Y"]}).square()).sum()
 
     before = misfit(state)
     for _ in range(20):
@@ -218,9 +217,7 @@ def photo(array):
 
 def degrade(sharp, kernel, exposure, sigma):
     generator = torch.Generator().manual_seed(0)
-    weights = kernel[0, 0].numpy()
-    channels = [scipy.ndimage.convolve(c.numpy(), weights, mode="mirror") for c in exposure * sharp[0]]
-    blurred = torch.stack([torch.from_numpy(c) for c in channels])[None]
+    blurred = blur(exposure * sharp, kernel)
     noise = sigma * torch.randn(blurred.shape, generator=generator)
     return ((blurred + noise).clamp(0, 1) * 255).round() / 255
 
@@ -229,15 +226,17 @@ def psnr(a, b):
     return peak_signal_noise_ratio(a.numpy(), b.numpy(), data_range=1)
 
 
+@pytest.fixture(scope="module")
+def classic(models):
+    return models["jude-classic"]
+
+
+@pytest.fixture
+def kernel():
+    return motion_kernel(21, generator=torch.Generator().manual_seed(3))
+
+
 class TestClassic:
-    @pytest.fixture(scope="class")
-    def classic(self):
-        return unfold.create_model("jude-classic").eval()
-
-    @pytest.fixture(scope="class")
-    def kernel(self):
-        return motion_kernel(21, generator=torch.Generator().manual_seed(3))
-
     def test_deblurs_a_real_photo_with_real_borders(self, classic, kernel):
         sharp = photo(astronaut()[:256, :256])
         bad = degrade(sharp, kernel, 1.0, 0.01)

@@ -30,7 +30,9 @@ def test_a_printed_update_leaves_a_gradient_and_cites_its_equation(block):
     assert type(printed).__doc__.startswith("Eq. ")
 
 
-@pytest.mark.parametrize(("block", "dual", "step"), [("R", "G", PrintedR()), ("L", "O", PrintedL())])
+@pytest.mark.parametrize(
+    ("block", "dual", "step"), [("R", "G", PrintedR()), ("L", "O", PrintedL())]
+)
 def test_the_dual_of_the_printed_equation_runs_away_and_the_derived_one_does_not(block, dual, step):
     lagrangian = jude_lagrangian()
     names = [n for n in ORDER if n not in "GOD"]

@@ -78,12 +78,14 @@ def test_contract(name, batch, channels, grey_light, size, kernel):
         assert adjoint.shape == x.shape
         torch.testing.assert_close((operator.mv(x) * y).sum(), (x * adjoint).sum(), **close)
         torch.testing.assert_close(operator.gram(x), operator.adjoint(operator.mv(x)), **close)
-        # what is pulled back is Jᵀ c, in the pixels or as a spectrum
-        pulled = term.pull(block, state)
-        if pulled.is_complex():
-            pulled = torch.fft.irfft2(pulled, s=size)
-        want = operator.adjoint(term.offset(block, state))
-        torch.testing.assert_close(pulled, want, **close)
+        # what the term says of the block is −Jᵀ c, and with a dual −Jᵀ (Γ + w c)
+        offset, dual = term.offset(block, state), torch.randn_like(residual)
+        for got, want in (
+            (term.data(block, state, operator), offset),
+            (term.drive(block, state, operator, dual, 0.7), dual + 0.7 * offset),
+        ):
+            pixels = torch.fft.irfft2(got, s=size) if got.is_complex() else got
+            torch.testing.assert_close(pixels, -operator.adjoint(want), **close)
 
 
 def test_explain_has_words_for_every_block():

@@ -35,4 +35,3 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ComponentError, CommandError) as error:
         print(f"unfold: {error}", file=sys.stderr)
         return 2
-

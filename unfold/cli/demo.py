@@ -7,6 +7,8 @@ from pathlib import Path
 
 from ._common import DEFAULT_MODEL, CommandError, find_device, ready_model
 
+_EXPOSURE, _NOISE = 0.25, 0.01
+
 
 def add(commands) -> None:
     parser = commands.add_parser(
@@ -34,14 +36,16 @@ def run(arguments: argparse.Namespace) -> int:
         ) from error
     import torch
 
-    from unfold.degradation import motion_kernel
+    from unfold.degradation import blur, motion_kernel
     from unfold.imaging import ImageError, Photo, write
 
     model, device = ready_model(arguments.model), find_device(arguments.device)
     sharp = torch.from_numpy(astronaut()).float().permute(2, 0, 1)[None] / 255
     generator = torch.Generator().manual_seed(3)
     kernel = motion_kernel(21, generator=generator)
-    bad = _degrade(sharp, kernel, generator)
+    bad = blur(_EXPOSURE * sharp, kernel)
+    bad = bad + _NOISE * torch.randn(bad.shape, generator=generator)
+    bad = (bad.clamp(0, 1) * 255).round() / 255
     with torch.inference_mode():
         restored = model.to(device).eval()(bad.to(device), kernel=kernel.to(device)).image.cpu()
 
@@ -59,18 +63,3 @@ def run(arguments: argparse.Namespace) -> int:
         raise CommandError(str(error)) from error
     print(f"wrote {arguments.output}: input, restored, original")
     return 0
-
-
-_EXPOSURE, _NOISE = 0.25, 0.01
-
-
-def _degrade(sharp, kernel, generator):
-    """Less light, camera shake over a mirrored border, noise, 8 bits."""
-    import torch
-    from torch.nn.functional import conv2d, pad
-
-    reach = kernel.shape[-1] // 2
-    mirrored = pad(_EXPOSURE * sharp, (reach,) * 4, mode="reflect").transpose(0, 1)
-    blurred = conv2d(mirrored, kernel.flip((-2, -1))).transpose(0, 1)
-    noisy = blurred + _NOISE * torch.randn(blurred.shape, generator=generator)
-    return (noisy.clamp(0, 1) * 255).round() / 255

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .lagrangian import Constraint, Lagrangian, Quadratic, Regularizer, Term
+from .lagrangian import Constraint, Lagrangian, Quadratic, Regularizer, Term, Weight
 from .operators import Structure
 
 _SOLVER = {
@@ -40,19 +40,19 @@ def _objective(lagrangian: Lagrangian) -> list[str]:
 
 def _term_formula(term: Term) -> str:
     if isinstance(term, Regularizer):
-        weight = "" if term.weight == 1.0 else f"{term.weight}·"
+        weight = "" if term.weight == 1.0 else f"{_number(term.weight)}·"
         return f"{weight}g_{term.block}({term.block})        {type(term.prior).__name__}"
     r = term.residual.formula()
     if isinstance(term, Quadratic):
-        return f"{term.weight}/2 ‖{r}‖²"
-    return f"⟨{term.dual}, {r}⟩ + {term.penalty}/2 ‖{r}‖²"
+        return f"{_half(term.weight)} ‖{r}‖²"
+    return f"⟨{term.dual}, {r}⟩ + {_half(term.penalty)} ‖{r}‖²"
 
 
 def _row(lagrangian: Lagrangian, name: str) -> tuple[str, str, str, str]:
     constraint = lagrangian.duals.get(name)
     if constraint is not None:
         r = constraint.residual.formula()
-        return name, "", "dual", f"{name} ← {name} + {constraint.penalty}·({r})"
+        return name, "", "dual", f"{name} ← {name} + {_number(constraint.penalty)}·({r})"
     structure = lagrangian.blocks[name]
     grams = [
         _gram(term, name)
@@ -66,8 +66,8 @@ def _gram(term: Quadratic | Constraint, block: str) -> str:
     weight = term.penalty if isinstance(term, Constraint) else term.weight
     gram = term.residual.gram_formula(block)
     if gram == "1":
-        return str(weight)
-    return gram if weight == 1.0 else f"{weight}·{gram}"
+        return _number(weight)
+    return gram if weight == 1.0 else f"{_number(weight)}·{gram}"
 
 
 def _solver(lagrangian: Lagrangian, block: str, structure: Structure) -> str:
@@ -76,5 +76,13 @@ def _solver(lagrangian: Lagrangian, block: str, structure: Structure) -> str:
         return _SOLVER[structure]
     prior = type(regularizer.prior).__name__
     if structure in (Structure.SCALAR, Structure.PIXEL):
-        return f"prox of {prior} at b/d, step {regularizer.weight}/d"
+        return f"prox of {prior} at b/d, step {_number(regularizer.weight)}/d"
     return f"refused: {prior} needs a diagonal; split the block"
+
+
+def _number(weight: Weight) -> str:
+    return weight if isinstance(weight, str) else f"{weight:g}"
+
+
+def _half(weight: Weight) -> str:
+    return "½" if weight == 1.0 else f"{_number(weight)}/2"

@@ -144,17 +144,17 @@ class Lagrangian(nn.Module):
             residual = term.residual
             if block not in residual.blocks:
                 continue
+            operator = residual.operator(block, state)
             if isinstance(term, Constraint) and term.dual in settled:
-                normal.subtract(pull(residual.operator(block, state), state[term.dual]))
+                normal.push(-1.0, pull(operator, state[term.dual]))
                 continue
             weight = weight_of(term, weights)
-            operator = residual.operator(block, state)
             normal.add(weight, operator)
             if isinstance(term, Quadratic):
-                normal.subtract(weight * residual.pull(block, state))
+                normal.push(weight, residual.data(block, state, operator))
             else:
-                offset = residual.offset(block, state)
-                normal.subtract(pull(operator, state[term.dual] + weight * offset))
+                dual = state[term.dual]
+                normal.push(1.0, residual.drive(block, state, operator, dual, weight))
         return normal
 
     def start(self, state: Mapping[str, Tensor]) -> State:

@@ -34,10 +34,12 @@ class Normal:
             diagonal = operator.gram_diagonal()
             scalar = not isinstance(diagonal, Tensor)
             self.structure += Structure.SCALAR if scalar else Structure.PIXEL
-            self.pixel = self.pixel + weight * diagonal
+            # (Not `0.0 + tensor`: that would be one more pass over the image.)
+            weighted = times(weight, diagonal)
+            self.pixel = weighted if self._empty(self.pixel) else self.pixel + weighted
         elif isinstance(operator, Fourier):
             self.structure += Structure.FOURIER
-            self.power = _sum(self.power, weight * operator.gram_power())
+            self.power = add_scaled(self.power, weight, operator.gram_power())
         elif isinstance(operator, MatrixFree):
             self.structure = Structure.MIXED
             self.free.append((weight, operator))
@@ -46,21 +48,22 @@ class Normal:
                 f"an operator must be Pixel, Fourier or MatrixFree, got {type(operator).__name__}"
             )
 
-    def subtract(self, pulled: Tensor) -> None:
-        """Subtract ``Jᵀ y`` from ``b``; a complex tensor is taken for the spectrum of ``Jᵀ y``."""
+    def push(self, weight: float | Tensor, pulled: Tensor) -> None:
+        """Add ``w Jᵀ y`` to ``b``; a complex tensor is taken for the spectrum of ``Jᵀ y``."""
         if pulled.is_complex():
-            self.rhs_spectrum = _difference(self.rhs_spectrum, pulled)
+            self.rhs_spectrum = add_scaled(self.rhs_spectrum, weight, pulled)
         else:
-            self.rhs = _difference(self.rhs, pulled)
+            self.rhs = add_scaled(self.rhs, weight, pulled)
 
     def quotient(self) -> tuple[Tensor, float | Tensor]:
-        """``b / d`` and ``d``, where ``A`` is the diagonal ``d`` in the pixel basis.
+        """``b / d`` and ``1 / d``, where ``A`` is the diagonal ``d`` in the pixel basis.
 
-        What a proximal operator needs: ``prox(b / d, 1 / d)``.
+        What a proximal operator needs.
         """
         if self.structure not in (Structure.SCALAR, Structure.PIXEL):
             raise ValueError(f"a {self.structure.value} normal matrix has no pixel diagonal")
-        return self._pixel_rhs() / self.pixel, self.pixel
+        inverse = 1 / self.pixel
+        return self._pixel_rhs() * inverse, inverse
 
     def solve(self, start: Tensor, cg: CG) -> Tensor:
         """``A⁻¹ b`` by the cheapest exact method; ``start`` and ``cg`` serve the mixed case."""
@@ -68,8 +71,10 @@ class Normal:
             return self.quotient()[0]
         if self.structure is Structure.FOURIER:
             assert self.power is not None
-            # `pixel` is a number or one value per image and channel here: flat in any basis.
-            return image(self._full_rhs_spectrum() / (self.power + self.pixel), self.shape)
+            # `pixel` is a number or one value per image and channel here: flat in any basis. The
+            # reciprocal is real: to multiply by it is far cheaper than a complex division.
+            inverse = 1 / (self.power + self.pixel)
+            return image(self._filtered_rhs(inverse), self.shape)
         return cg.solve(self.apply, self._pixel_rhs(), start, self._preconditioner())
 
     def apply(self, x: Tensor) -> Tensor:
@@ -88,22 +93,25 @@ class Normal:
     def _pixel_rhs(self) -> Tensor:
         rhs = self.rhs
         if self.rhs_spectrum is not None:
-            rhs = _sum(rhs, image(self.rhs_spectrum, self.shape))
+            rhs = add_scaled(rhs, 1.0, image(self.rhs_spectrum, self.shape))
         assert rhs is not None
         return rhs
 
-    def _full_rhs_spectrum(self) -> Tensor:
+    def _filtered_rhs(self, response: Tensor) -> Tensor:
         if self.rhs is None:
             assert self.rhs_spectrum is not None
-            return self.rhs_spectrum
-        return _sum(self.rhs_spectrum, spectrum(self.rhs))
+            return self.rhs_spectrum * response
+        total = spectrum(self.rhs)  # ours alone: may be changed in place
+        if self.rhs_spectrum is not None:
+            total.add_(self.rhs_spectrum)
+        return total * response if torch.is_grad_enabled() else total.mul_(response)
 
     def _preconditioner(self):
         """``M⁻¹`` of the stationary part of ``A``; of its diagonal, if no part is stationary."""
         power = self.power
         for weight, operator in self.free:
             if operator.stationary is not None:
-                power = _sum(power, weight * operator.stationary)
+                power = add_scaled(power, weight, operator.stationary)
         if power is None:
             pixel = self.pixel
             # With nothing but matrix-free maps nothing is known, and plain CG is what is left.
@@ -111,16 +119,30 @@ class Normal:
         flat = self.pixel
         if self.structure is Structure.MIXED and isinstance(flat, Tensor):
             flat = flat.mean((-2, -1), keepdim=True)
-        return partial(_divide_spectrum, divisor=power + flat, shape=self.shape)
+        return partial(_filter, response=1 / (power + flat), shape=self.shape)
+
+    @staticmethod
+    def _empty(pixel: float | Tensor) -> bool:
+        return not isinstance(pixel, Tensor) and pixel == 0
 
 
-def _divide_spectrum(x: Tensor, divisor: Tensor, shape: torch.Size) -> Tensor:
-    return image(spectrum(x) / divisor, shape)
+def _filter(x: Tensor, response: Tensor, shape: torch.Size) -> Tensor:
+    return image(spectrum(x) * response, shape)
 
 
-def _sum(a: Tensor | None, b: Tensor) -> Tensor:
-    return b if a is None else a + b
+def times(weight: float | Tensor, x: float | Tensor) -> float | Tensor:
+    """``weight · x``, without a pass over the image where the weight is the number 1."""
+    return x if _is_one(weight) else weight * x
 
 
-def _difference(a: Tensor | None, b: Tensor) -> Tensor:
-    return -b if a is None else a - b
+def add_scaled(total: Tensor | None, weight: float | Tensor, x: Tensor) -> Tensor:
+    """``total + weight · x`` in as few passes over the image as it takes."""
+    if total is None:
+        return x if _is_one(weight) else weight * x
+    if isinstance(weight, Tensor):
+        return total + weight * x
+    return torch.add(total, x, alpha=weight)
+
+
+def _is_one(weight: float | Tensor) -> bool:
+    return not isinstance(weight, Tensor) and weight == 1

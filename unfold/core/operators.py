@@ -58,12 +58,18 @@ class Pixel(LinearMap):
         diagonal: a number (then the Gram matrix is a multiple of the identity) or a tensor.
         domain: shape ``(B, C, H, W)`` of ``x``.
         codomain: shape of ``d ⊙ x``; differs from ``domain`` where the result is broadcast.
+        sign: of the whole map; the Gram matrix has none, so it costs nothing to keep it apart.
     """
 
     def __init__(
-        self, diagonal: float | Tensor, domain: torch.Size, codomain: torch.Size | None = None
+        self,
+        diagonal: float | Tensor,
+        domain: torch.Size,
+        codomain: torch.Size | None = None,
+        sign: float = 1.0,
     ) -> None:
         self.diagonal = diagonal
+        self.sign = sign
         self.domain = domain
         if codomain is None:
             codomain = domain
@@ -72,10 +78,11 @@ class Pixel(LinearMap):
         self.codomain = codomain
 
     def mv(self, x: Tensor) -> Tensor:
-        return (self.diagonal * x).expand(self.codomain)
+        return (self.sign * self.diagonal * x).expand(self.codomain)
 
     def adjoint(self, y: Tensor) -> Tensor:
-        return (self.diagonal * y).expand(self.codomain).sum_to_size(self.domain)
+        scaled = y if _is_identity(self) else self.sign * self.diagonal * y
+        return scaled.expand(self.codomain).sum_to_size(self.domain)
 
     def gram_diagonal(self) -> float | Tensor:
         """The diagonal of ``JᵀJ``: a number, or a tensor of the shape ``domain``."""
@@ -85,6 +92,10 @@ class Pixel(LinearMap):
 
     def gram(self, x: Tensor) -> Tensor:
         return self.gram_diagonal() * x
+
+
+def _is_identity(pixel: Pixel) -> bool:
+    return not isinstance(pixel.diagonal, Tensor) and pixel.sign * pixel.diagonal == 1
 
 
 class Fourier(LinearMap):

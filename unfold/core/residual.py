@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from .normal import add_scaled
 from .operators import Fourier, LinearMap, MatrixFree, Pixel, Structure, spectrum
 from .state import State
 
@@ -50,12 +51,19 @@ class Residual(nn.Module):
         """``c``: the residual at ``block = 0``."""
         return self(state.replace(block, torch.zeros_like(state[block])))
 
-    def pull(self, block: str, state: State) -> Tensor:
-        """``Jᵀ c`` in the basis of the operator: a spectrum (complex) for a Fourier one.
+    def data(self, block: str, state: State, operator: LinearMap) -> Tensor:
+        """``−Jᵀ c``, in the basis of the operator: a spectrum (complex) for a Fourier one.
 
-        Override where it can be remembered, or costs less than ``offset`` and ``adjoint``.
+        What a quadratic term contributes to the right side of the normal equations, per unit of
+        weight. Override where it can be remembered, or had for less.
         """
-        return pull(self.operator(block, state), self.offset(block, state))
+        return pull(operator, -self.offset(block, state))
+
+    def drive(
+        self, block: str, state: State, operator: LinearMap, dual: Tensor, weight: Tensor | float
+    ) -> Tensor:
+        """``−Jᵀ(Γ + w c)``: what a constraint contributes, likewise."""
+        return pull(operator, -add_scaled(dual, weight, self.offset(block, state)))
 
     def formula(self) -> str:
         """The residual in the field's notation, for ``explain``."""
@@ -97,6 +105,16 @@ class Equal(Residual):
 
     def offset(self, block: str, state: State) -> Tensor:
         return -state[self.right] if block == self.left else state[self.left]
+
+    def drive(
+        self, block: str, state: State, operator: LinearMap, dual: Tensor, weight: Tensor | float
+    ) -> Tensor:
+        if block == self.left:
+            driven = weight * state[self.right] - dual
+        else:
+            driven = add_scaled(dual, weight, state[self.left])
+        # J is ±1, and the signs are in: what is left of Jᵀ is the sum over broadcast channels.
+        return Pixel(1.0, operator.domain, dual.shape).adjoint(driven)
 
     def formula(self) -> str:
         return f"{self.left} − {self.right}"

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from .cg import CG
 from .lagrangian import Lagrangian, Regularizer, Weights, weight_of
+from .normal import add_scaled, times
 from .operators import Structure
 from .prior import Prior
 from .state import State
@@ -48,8 +49,8 @@ class Minimise:
         normal = self.lagrangian.normal(self.block, state, weights)
         if self.regularizer is None:
             return state.replace(self.block, normal.solve(state[self.block], self.cg))
-        v, diagonal = normal.quotient()
-        step = weight_of(self.regularizer, weights) / diagonal
+        v, inverse = normal.quotient()
+        step = times(weight_of(self.regularizer, weights), inverse)
         if not isinstance(step, Tensor):
             step = v.new_full((1, 1, 1, 1), step)
         return state.replace(self.block, self.regularizer.prior(v, step))
@@ -70,8 +71,8 @@ class Ascend:
 
     def __call__(self, state: Mapping[str, Tensor], weights: Weights) -> State:
         state = State(state)
-        ascent = weight_of(self.constraint, weights) * self.constraint.residual(state)
-        return state.replace(self.dual, state[self.dual] + ascent)
+        residual, penalty = self.constraint.residual(state), weight_of(self.constraint, weights)
+        return state.replace(self.dual, add_scaled(state[self.dual], penalty, residual))
 
     def __repr__(self) -> str:
         return f"Ascend({self.dual!r})"

@@ -1,5 +1,6 @@
 """What makes bad pictures."""
 
+from .blur import blur
 from .kernels import motion_kernel
 
-__all__ = ["motion_kernel"]
+__all__ = ["blur", "motion_kernel"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
@@ -35,7 +37,7 @@ class IlluminationEnhancer(nn.Module):
 
     def __init__(self, channels: int = 3, *, widths: tuple[int, ...] = (32, 64, 128)) -> None:
         super().__init__()
-        pairs = list(zip(widths, widths[1:], strict=False))
+        pairs = list(itertools.pairwise(widths))
         self.head = _pointwise(channels, widths[0])
         self.down = nn.ModuleList(
             nn.Sequential(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
@@ -43,7 +46,7 @@ class KernelEstimator(nn.Module):
                 ">= 3, at least one kernel and two widths"
             )
         self.size, self.kernels = size, kernels
-        pairs = list(zip(widths, widths[1:], strict=False))
+        pairs = list(itertools.pairwise(widths))
         self.head = nn.Sequential(conv3(3, widths[0]), nn.ReLU())
         self.down = nn.ModuleList(
             nn.Sequential(nn.Conv2d(fine, coarse, 3, stride=2, padding=1), nn.ReLU())
@@ -60,12 +63,12 @@ class KernelEstimator(nn.Module):
             skips.append(down(skips[-1]))
         x = skips.pop()
         logits = self.to_kernels(x.mean((-2, -1))).float()
-        kernels = logits.view(-1, self.kernels, self.size**2).softmax(-1)
+        kernels = rearrange(logits, "b (m k) -> b m k", m=self.kernels).softmax(-1)
+        kernels = rearrange(kernels, "b m (h w) -> b m h w", h=self.size).to(image.dtype)
         for up in self.up:
             skip = skips.pop()
             x = interpolate(up(x), size=skip.shape[-2:], mode="bilinear", align_corners=False)
             x = torch.relu(x + skip)
-        kernels = kernels.unflatten(-1, (self.size, self.size)).to(image.dtype)
         return kernels, self.to_logits(x).to(image.dtype)
 
     def _start_near_a_point(self) -> None:

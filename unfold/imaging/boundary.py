@@ -68,8 +68,8 @@ def _extend(x: Tensor, axis: int, extra: int) -> Tensor:
         return x
     size = x.shape[axis]
     j = torch.arange(extra, device=x.device)
-    after = x.index_select(axis, _mirror(size + j, size))
-    before = x.index_select(axis, _mirror(j - extra, size))
+    after = x.index_select(axis, mirror(size + j, size))
+    before = x.index_select(axis, mirror(j - extra, size))
     t = (j + 1).to(x.dtype) / (extra + 1)
     blend = t * t * (3 - 2 * t)
     if axis == -2:
@@ -77,7 +77,7 @@ def _extend(x: Tensor, axis: int, extra: int) -> Tensor:
     return torch.cat((x, torch.lerp(after, before, blend)), axis)
 
 
-def _mirror(index: Tensor, size: int) -> Tensor:
+def mirror(index: Tensor, size: int) -> Tensor:
     """Reflect any index into ``[0, size)``: ... 1 0 | 0 1 2 ... size−1 | size−1 ..."""
     index = index % (2 * size)
     return torch.minimum(index, 2 * size - 1 - index)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from unfold.core import CG, Lagrangian, LearnedWeights, Stage, Step, Unrolled, lower
 from unfold.imaging.boundary import Frame, pad_periodic
 
-from .restorer import Restorer
+from .restorer import Restorer, check_image, check_kernel
 
 # Networks halve the size up to three times: sizes are multiples of this, so that none pads again.
 _MULTIPLE = 8
@@ -53,7 +53,8 @@ def describe(model: Restorer, parts: Sequence[str], order: Sequence[str], output
     many = f"one, {stages.repeat} times" if stages.repeat > 1 else f"{len(stages.stages)}, untied"
     sizes = [f"{name} {count(getattr(model, name)):,}" for name in parts]
     lines = [
-        f"{type(model).__name__}: {count(model):,} parameters" + (f" ({', '.join(sizes)})" * bool(sizes)),
+        f"{type(model).__name__}: {count(model):,} parameters"
+        + (f" ({', '.join(sizes)})" * bool(sizes)),
         f"stages: {many}",
         f"steps of a stage: {', '.join(map(repr, stage.steps))}",
         "",
@@ -64,10 +65,20 @@ def describe(model: Restorer, parts: Sequence[str], order: Sequence[str], output
     return "\n".join(lines)
 
 
-def pad_for(image: Tensor, kernel_size: tuple[int, int]) -> tuple[Tensor, Frame]:
-    """A photo made periodic, with a margin as wide as the kernel reaches."""
-    height, width = (side // 2 for side in kernel_size)
-    return pad_periodic(image, (height, width), multiple=_MULTIPLE)
+def prepare(image: Tensor, kernel: Tensor | None, size: int) -> tuple[Tensor, Frame]:
+    """Check the input; make the photo periodic, with a margin as wide as the kernel reaches.
+
+    Args:
+        image: the photo.
+        kernel: where it is known.
+        size: side of the kernel where it is not.
+    """
+    check_image(image)
+    height = width = size
+    if kernel is not None:
+        check_kernel(kernel, len(image))
+        height, width = kernel.shape[-2:]
+    return pad_periodic(image, (height // 2, width // 2), multiple=_MULTIPLE)
 
 
 def count(module: nn.Module) -> int:

@@ -26,8 +26,8 @@ from unfold.priors import SoftThreshold
 from unfold.registry.spec import PriorLike, factory
 from unfold.terms import Convolution, FilterFlow, SparseError
 
-from .assembly import describe, pad_for, unroll
-from .restorer import Restoration, Restorer, check_image, check_kernel
+from .assembly import describe, prepare, unroll
+from .restorer import Restoration, Restorer
 
 # The poster's cycle U, Z, X, E, P, entered at E: the image is the last X, which the last E thus
 # reaches.
@@ -104,31 +104,21 @@ class ErA(Restorer):
                 priors.append(Regularizer("P", make(3)))
             return era_lagrangian(_blur(kernels), *priors)
 
-        self.estimator = KernelEstimator(
-            size=kernel_size, kernels=kernels, widths=estimator_widths
-        )
+        self.estimator = KernelEstimator(size=kernel_size, kernels=kernels, widths=estimator_widths)
         self.stages = unroll(declare, ORDER, WEIGHTS, K=K, tied=tied, cg=_CG)
 
     def forward(
         self, image: Tensor, *, kernel: Tensor | None = None, ledger: Ledger | None = None
     ) -> Restoration:
-        check_image(image)
-        size = (self.estimator.size,) * 2
-        if kernel is not None:
-            check_kernel(kernel, len(image))
-            size = kernel.shape[-2:]
-        x, frame = pad_for(image, (size[0], size[1]))
+        x, frame = prepare(image, kernel, self.estimator.size)
         estimated, logits = self.estimator(x)
-        if kernel is None:
-            kernel = estimated
-        elif estimated.shape[1] > 1:
-            kernel = kernel.expand(-1, estimated.shape[1], -1, -1)
-        state = self.stages(self.start(x, kernel, logits.softmax(1)), ledger)
+        used = estimated if kernel is None else kernel.expand(-1, estimated.shape[1], -1, -1)
+        state = self.stages(self.start(x, used, logits.softmax(1)), ledger)
         names = ("X", "Z", "U", "E", "P", *(["W"] if estimated.shape[1] > 1 else []))
         parts = {name: frame.crop(state[name]) for name in names}
         if "W" in parts:
             parts["weights"] = parts.pop("W")
-        return Restoration(parts["X"].clamp(0, 1), {"kernel": kernel, **parts})
+        return Restoration(parts["X"].clamp(0, 1), {"kernel": used, **parts})
 
     def start(self, y: Tensor, kernel: Tensor, weights: Tensor) -> State:
         """Where the optimisation starts: at the photo, blurred again as U, with no error."""

@@ -24,8 +24,8 @@ from unfold.estimators.illumination import retinex_split
 from unfold.registry.spec import PriorLike, factory
 from unfold.terms import Convolution, Retinex
 
-from .assembly import describe, pad_for, unroll
-from .restorer import Restoration, Restorer, check_image, check_kernel
+from .assembly import describe, prepare, unroll
+from .restorer import Restoration, Restorer
 
 PAPER_ORDER = ("P", "R", "Q", "L", "Z", "I", "G", "O", "D")
 # The image is made of the last R and L. In the paper's order these see the Z of the stage before,
@@ -133,29 +133,23 @@ class JUDE(Restorer):
         self.estimator = KernelEstimator(size=kernel_size, widths=estimator_widths)
         # Sigmoid of 4: trust everything, nearly, until trained otherwise.
         nn.init.constant_(self.estimator.to_logits.bias, 4.0)  # type: ignore[arg-type]
-        self.stages = unroll(
-            declare, self.order, WEIGHTS, K=K, tied=tied, before={"I": Impute()}
-        )
+        self.stages = unroll(declare, self.order, WEIGHTS, K=K, tied=tied, before={"I": Impute()})
         self.enhancer = IlluminationEnhancer(light, widths=enhancer_widths)
         self.denoiser = ReflectanceDenoiser(width=denoiser_width) if denoiser else nn.Identity()
 
     def forward(
         self, image: Tensor, *, kernel: Tensor | None = None, ledger: Ledger | None = None
     ) -> Restoration:
-        check_image(image)
-        if kernel is not None:
-            check_kernel(kernel, len(image))
-        size = (self.estimator.size,) * 2 if kernel is None else kernel.shape[-2:]
-        x, frame = pad_for(image, (size[0], size[1]))
+        x, frame = prepare(image, kernel, self.estimator.size)
         estimated, logits = self.estimator(x)
-        kernel = estimated if kernel is None else kernel
-        state = self.stages(self.start(x, kernel, logits.sigmoid()), ledger)
+        used = estimated if kernel is None else kernel
+        state = self.stages(self.start(x, used, logits.sigmoid()), ledger)
         enhanced, denoised = self.enhancer(state["L"]), self.denoiser(state["R"])
         parts = {name: state[name] for name in ("I", "Z", "R", "L")}
         parts |= {"trust": state["T"], "enhanced": enhanced, "denoised": denoised}
         parts = {name: frame.crop(part) for name, part in parts.items()}
         restored = (parts["enhanced"] * parts["denoised"]).clamp(0, 1)
-        return Restoration(restored, {"kernel": kernel, **parts})
+        return Restoration(restored, {"kernel": used, **parts})
 
     def start(self, x: Tensor, kernel: Tensor, trust: Tensor) -> State:
         """Where the optimisation starts: at the photo and its Retinex split."""

@@ -14,9 +14,9 @@ from unfold.core import Ledger, Regularizer, Stage, State, Unrolled, lower
 from unfold.estimators.illumination import retinex_split
 from unfold.priors import TotalVariation
 
-from .assembly import describe, pad_for
+from .assembly import describe, prepare
 from .jude import ORDER, jude_lagrangian
-from .restorer import Restoration, Restorer, check_image, check_kernel
+from .restorer import Restoration, Restorer
 
 # Total variation per unit of noise. The first was tuned on deblurring (see tests), the second on
 # denoising; the ratios of the penalties to them decide how fast it converges, not where to.
@@ -68,21 +68,19 @@ class JUDEClassic(Restorer):
     def forward(
         self, image: Tensor, *, kernel: Tensor | None = None, ledger: Ledger | None = None
     ) -> Restoration:
-        check_image(image)
-        if kernel is None:
-            kernel = image.new_ones(1, 1, 1, 1)
-        check_kernel(kernel, len(image))
+        x, frame = prepare(image, kernel, 1)
+        used = image.new_ones(1, 1, 1, 1) if kernel is None else kernel
         exposure = _exposure(image) if self.brightness else image.new_ones(1, 1, 1, 1)
         noise = estimate_noise(image) * exposure
-        x, frame = pad_for(image * exposure, (kernel.shape[-2], kernel.shape[-1]))
+        x = x * exposure
         reflectance, light = retinex_split(x)
         blocks = dict.fromkeys("XIZ", x) | dict.fromkeys("PR", reflectance)
-        state = State({**blocks, "Q": light, "L": light, "H": kernel, "noise": noise})
+        state = State({**blocks, "Q": light, "L": light, "H": used, "noise": noise})
         state = self.stages(state, ledger)
         parts = {name: frame.crop(state[name]) for name in ("I", "Z", "L")}
         parts |= self._recompose(parts["Z"], parts["L"], noise)
         restored = (parts["enhanced"] * parts["denoised"]).clamp(0, 1)
-        return Restoration(restored, {"kernel": kernel, "noise": noise, **parts})
+        return Restoration(restored, {"kernel": used, "noise": noise, **parts})
 
     def _recompose(self, sharp: Tensor, light: Tensor, noise: Tensor) -> dict[str, Tensor]:
         light = light.clamp_min(1e-2)

@@ -88,6 +88,4 @@ def check_kernel(kernel: Tensor, batch: int) -> None:
     if kernel.device.type == "cpu" and not torch.compiler.is_compiling():
         sums = kernel.detach().sum((1, 2, 3))
         if not bool(((sums - 1).abs() < 1e-2).all()):
-            raise ValueError(
-                f"a kernel must sum to 1, got {sums.tolist()}: divide it by its sum"
-            )
+            raise ValueError(f"a kernel must sum to 1, got {sums.tolist()}: divide it by its sum")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import torch
@@ -61,7 +62,7 @@ class UNet(nn.Module):
         def level(width: int) -> list[nn.Module]:
             return [ResidualBlock(width, bias=False) for _ in range(blocks)]
 
-        pairs = list(zip(widths, widths[1:], strict=False))
+        pairs = list(itertools.pairwise(widths))
         self.factor = 2 ** len(pairs)
         self.head = conv3(inputs, widths[0], bias=False)
         self.down = nn.ModuleList(

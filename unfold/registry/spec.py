@@ -63,11 +63,7 @@ def resolve(group: str, value: Any) -> Any:
     if isinstance(value, Mapping):
         if "kind" not in value:
             raise ValueError(f'a {group[:-1]} needs its name: {{"kind": "...", ...}}')
-        return spec_type(group, value["kind"]).model_validate(
-            {**value, "kind": value["kind"].rpartition(":")[2]}
-            if ":" in value["kind"]
-            else dict(value)
-        )
+        return spec_type(group, value["kind"]).model_validate(dict(value))
     if isinstance(value, Spec) or callable(value):
         return value
     raise ValueError(

@@ -23,9 +23,7 @@ class Outcome:
     error: str | None = None
 
 
-def plan(
-    sources: Sequence[Path], output: Path
-) -> tuple[list[tuple[Path, Path]], list[Outcome]]:
+def plan(sources: Sequence[Path], output: Path) -> tuple[list[tuple[Path, Path]], list[Outcome]]:
     """Which file goes where; and the sources that are missing or empty, as failed outcomes.
 
     One file and an ``output`` with a picture's suffix: that file. Otherwise ``output`` is a
@@ -44,10 +42,9 @@ def plan(
         except ImageError as error:
             missing.append(Outcome(source, output, str(error)))
     if as_file:
-        if len(photos) + len(missing) != 1:
-            raise ImageError(
-                f"{output}: one file for {len(photos) + len(missing)} photos; name a folder as the output"
-            )
+        many = len(photos) + len(missing)
+        if many != 1:
+            raise ImageError(f"{output}: one file for {many} photos; name a folder as the output")
         pairs = [(photo, output) for _, photo in photos]
     else:
         pairs = [(p, output / (p.relative_to(s) if p != s else p.name)) for s, p in photos]

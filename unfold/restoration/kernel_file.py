@@ -55,5 +55,6 @@ def _array(path: Path) -> np.ndarray:
             return loaded[loaded.files[0]]
     except Exception as error:  # whatever is in the file, the answer is one line
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise ImageError(f"{path}: cannot be read as a kernel ({reason}); save it with numpy.save")\
-            from error
+        raise ImageError(
+            f"{path}: cannot be read as a kernel ({reason}); save it with numpy.save"
+        ) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
+from einops import rearrange
 from torch import Tensor
 
 from unfold.core.operators import (
@@ -57,15 +58,21 @@ class Convolution(Residual):
             return -state[self.observed]
         return self._fourier(state).mv(state[self.block])
 
-    def pull(self, block: str, state: State) -> Tensor:
-        if block != self.block:
-            return super().pull(block, state)
-        fourier, observed = self._fourier(state), state[self.observed]
+    def data(self, block: str, state: State, operator: LinearMap) -> Tensor:
+        if not isinstance(operator, Fourier):
+            return super().data(block, state, operator)
         return state.derive(
-            f"-conj(F {self.kernel}) F {self.observed} on {tuple(fourier.domain)}",
+            f"conj(F {self.kernel}) F {self.observed} on {tuple(operator.domain)}",
             (self.kernel, self.observed),
-            lambda: -fourier.adjoint_spectrum(spectrum(observed)),
+            lambda: operator.adjoint_spectrum(spectrum(state[self.observed])),
         )
+
+    def drive(
+        self, block: str, state: State, operator: LinearMap, dual: Tensor, weight: Tensor | float
+    ) -> Tensor:
+        if not isinstance(operator, Fourier):
+            return super().drive(block, state, operator, dual, weight)
+        return operator.adjoint_spectrum(spectrum(weight * state[self.observed] - dual))
 
     def formula(self) -> str:
         return f"{self.kernel}⊗{self.block} − {self.observed}"
@@ -136,14 +143,15 @@ class FilterFlow(Residual):
             )
         batch = torch.broadcast_shapes(otf.shape[:1], weights.shape[:1], domain[:1])
         _check_observed(self, state[self.observed].shape, batch + domain[1:])
-        t, w = otf.unsqueeze(2), weights.unsqueeze(2)  # (B, M, 1, H, W): M before the channels
+        t, w = (rearrange(x, "b m h w -> b m 1 h w") for x in (otf, weights))
 
         def mv(x: Tensor) -> Tensor:
-            return (w * image(t * spectrum(x).unsqueeze(1), domain)).sum(1)
+            blurred = image(t * rearrange(spectrum(x), "b c h w -> b 1 c h w"), domain)
+            return (w * blurred).sum(1)
 
         def adjoint(y: Tensor) -> Tensor:
-            pulled = (t.conj() * spectrum(w * y.unsqueeze(1))).sum(1)
-            return image(pulled, domain).sum_to_size(domain)
+            weighted = w * rearrange(y, "b c h w -> b 1 c h w")
+            return image((t.conj() * spectrum(weighted)).sum(1), domain).sum_to_size(domain)
 
         stationary = state.derive(
             f"stationary part of {self.kernels} under {self.weights} on {tuple(domain)}",

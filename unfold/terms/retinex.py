@@ -39,21 +39,30 @@ class Retinex(Residual):
         return state[self.block] - state[self.reflectance] * state[self.illumination]
 
     def operator(self, block: str, state: State) -> LinearMap:
-        shapes = (state[name].shape for name in self.blocks)
-        codomain = torch.broadcast_shapes(*shapes)
-        diagonal = 1.0 if block == self.block else -state[self._factor(block)]
-        return Pixel(diagonal, state[block].shape, codomain)
+        codomain = self._codomain(state)
+        if block == self.block:
+            return Pixel(1.0, state[block].shape, codomain)
+        return Pixel(state[self._factor(block)], state[block].shape, codomain, sign=-1.0)
 
     def offset(self, block: str, state: State) -> Tensor:
         if block == self.block:
-            return -state[self.reflectance] * state[self.illumination]
+            return -(state[self.reflectance] * state[self.illumination])
         return state[self.block]
+
+    def data(self, block: str, state: State, operator: LinearMap) -> Tensor:
+        # −Jᵀc without its two signs, which cost passes over the image and cancel: Q⊙Z for P.
+        one, other = (name for name in self.blocks if name != block)
+        product = state[one] * state[other]
+        return product.expand(self._codomain(state)).sum_to_size(operator.domain)
 
     def formula(self) -> str:
         return f"{self.block} − {self.reflectance}⊙{self.illumination}"
 
     def gram_formula(self, block: str) -> str:
         return "1" if block == self.block else f"{self._factor(block)}²"
+
+    def _codomain(self, state: State) -> torch.Size:
+        return torch.broadcast_shapes(*(state[name].shape for name in self.blocks))
 
     def _factor(self, block: str) -> str:
         return self.illumination if block == self.reflectance else self.reflectance

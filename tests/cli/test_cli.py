@@ -1,0 +1,86 @@
+"""The commands as a user types them."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+from skimage.data import coffee
+
+from unfold.cli import main
+from unfold.imaging import Photo, read, write
+
+
+@pytest.fixture
+def photo(tmp_path):
+    path = tmp_path / "in" / "coffee.jpg"
+    path.parent.mkdir()
+    image = torch.tensor(coffee()[:64, 100:180]).permute(2, 0, 1).float() / 255
+    write(path, Photo(0.25 * image))
+    return path
+
+
+def test_demo_restores_a_real_photo_and_shows_it(tmp_path, capsys):
+    assert main(["demo", "--output", str(tmp_path / "demo.png"), "--device", "cpu"]) == 0
+    rows = re.findall(r"^(\S.*?) +([\d.]+) +([\d.]+)$", capsys.readouterr().out, re.M)
+    psnr = {name: float(value) for name, value, _ in rows}
+    ssim = {name: float(value) for name, _, value in rows}
+    assert psnr["restored"] > psnr["input"] + 15
+    assert psnr["restored"] > psnr["input, brightened"] + 5
+    assert ssim["restored"] > ssim["input, brightened"] + 0.3
+    picture = read(tmp_path / "demo.png").image
+    assert picture.shape == (3, 512, 3 * 512)
+
+
+def test_restore(photo, tmp_path, capsys):
+    np.save(tmp_path / "k.npy", np.ones((3, 5)))
+    out = tmp_path / "out"
+    arguments = ["restore", str(photo), "--output", str(out), "--kernel", str(tmp_path / "k.npy")]
+    assert main([*arguments, "--device", "cpu"]) == 0
+    assert "1 of 1 restored" in capsys.readouterr().out
+    restored = read(out / "coffee.jpg").image
+    assert restored.shape == (3, 64, 80)
+    assert restored.mean() > 2 * read(photo).image.mean()
+
+
+def test_restore_reports_bad_files_and_exits_with_1(photo, tmp_path, capsys):
+    (photo.parent / "bad.png").write_bytes(b"")
+    assert main(["restore", str(photo.parent), "-o", str(tmp_path / "out")]) == 1
+    captured = capsys.readouterr()
+    assert "1 of 2 restored" in captured.out
+    assert re.search(r"unfold: .*bad\.png: the file is empty", captured.err)
+    assert (tmp_path / "out" / "coffee.jpg").exists()
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        (["--model", "jude"], "no trained weights"),
+        (["--model", "judy"], "did you mean jude"),
+        (["--device", "tpu9"], "device 'tpu9' cannot be used"),
+        (["--kernel", "gone.npy"], "gone.npy"),
+    ],
+)
+def test_commands_that_cannot_be_done_say_so_in_a_line(photo, tmp_path, capsys, extra, message):
+    assert main(["restore", str(photo), "-o", str(tmp_path / "out"), *extra]) == 2
+    error = capsys.readouterr().err.strip()
+    assert message in error
+    assert "\n" not in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_list(capsys):
+    assert main(["list", "models"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in lines] == sorted(line.split()[1] for line in lines)
+    assert any("jude-classic" in line and "unfold-imaging" in line for line in lines)
+    with pytest.raises(SystemExit):
+        main(["list", "nonsense"])
+
+
+def test_explain(capsys):
+    assert main(["explain", "jude"]) == 0
+    text = capsys.readouterr().out
+    assert "w1·|F(H)|² + w5" in text
+    assert "35,412,385 parameters" in text
+    assert "Impute" in text

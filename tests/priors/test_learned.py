@@ -1,0 +1,120 @@
+"""Every installed prior: one contract, whether learned or in closed form."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from unfold.priors import IRCNN, ResUNet
+from unfold.registry import list_components
+from unfold.registry.spec import spec_type
+
+PRIORS = list_components("priors")
+
+
+def build(name, channels=3):
+    torch.manual_seed(0)
+    spec = spec_type("priors", name)
+    takes_channels = name in ("resunet", "ircnn")
+    return spec().build(*([channels] if takes_channels else []))
+
+
+@pytest.fixture(scope="module")
+def priors():
+    return {name: build(name).eval() for name in PRIORS}
+
+
+@pytest.mark.parametrize("name", PRIORS)
+@given(
+    batch=st.integers(1, 2),
+    size=st.tuples(st.integers(1, 17), st.integers(1, 17)),
+    step=st.sampled_from(["scalar", "per image", "map", "full map"]),
+    double=st.booleans(),
+)
+@settings(max_examples=15, deadline=None)
+def test_shape_dtype_and_independence_of_images(priors, name, batch, size, step, double):
+    dtype = torch.float64 if double else torch.float32
+    prior = priors[name].to(dtype)
+    v = torch.randn(batch, 3, *size, dtype=dtype)
+    shape = {
+        "scalar": (1, 1, 1, 1),
+        "per image": (batch, 1, 1, 1),
+        "map": (batch, 1, *size),
+        "full map": (batch, 3, *size),
+    }[step]
+    steps = torch.rand(shape, dtype=dtype) + 0.01
+    copies = v.clone(), steps.clone()
+    with torch.no_grad():
+        x = prior(v, steps)
+        last = prior(v[-1:], steps[-1:])
+    assert x.shape == v.shape
+    assert x.dtype == dtype
+    assert x.isfinite().all()
+    assert torch.equal(v, copies[0])
+    assert torch.equal(steps, copies[1])
+    torch.testing.assert_close(x[-1:], last, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", PRIORS)
+def test_gradients_flow_to_the_input_and_the_step(priors, name):
+    prior = priors[name].double()
+    v = (0.4 * torch.randn(1, 3, 6, 7, dtype=torch.float64) + 0.5).requires_grad_()
+    step = torch.full((1, 1, 1, 1), 0.1, dtype=torch.float64, requires_grad=True)
+    value = prior(v, step).square().sum()
+    gradient = torch.autograd.grad(value, (v, step), allow_unused=True)
+    assert gradient[0].isfinite().all()
+    assert gradient[0].any()
+    assert gradient[1] is None or gradient[1].isfinite().all()
+
+
+@pytest.mark.parametrize("name", ["resunet", "ircnn"])
+def test_learned_priors_have_no_value_and_survive_a_state_dict(name):
+    prior, other = build(name), build(name)
+    assert prior.value(torch.rand(1, 3, 4, 4)) is None
+    for parameter in prior.parameters():
+        parameter.data += 0.01
+    other.load_state_dict(prior.state_dict())
+    v, step = torch.rand(1, 3, 16, 16), torch.ones(1, 1, 1, 1)
+    assert torch.equal(prior(v, step), other(v, step))
+
+
+def test_resunet_is_conditioned_on_the_square_root_of_the_step():
+    torch.manual_seed(0)
+    prior = ResUNet(widths=(8, 16)).double()
+    v = torch.rand(1, 3, 12, 12, dtype=torch.float64)
+    step = torch.rand(1, 1, 12, 12, dtype=torch.float64)
+    # Free of biases: prox(a v, a² step) = a prox(v, step).
+    torch.testing.assert_close(prior(3 * v, 9 * step), 3 * prior(v, step))
+    assert not torch.allclose(prior(v, step), prior(v, 2 * step))
+    blind = ResUNet(widths=(8, 16), conditioned=False).double()
+    assert torch.equal(blind(v, step), blind(v, 2 * step))
+
+
+def test_resunet_in_residual_form_starts_as_the_identity():
+    v, step = torch.rand(2, 3, 9, 10), torch.ones(1, 1, 1, 1)
+    assert torch.equal(ResUNet(widths=(8, 16), residual=True)(v, step), v)
+
+
+def test_resunet_has_the_size_that_judes_total_implies():
+    """15 of them come to 34.5 million."""
+    count = sum(p.numel() for p in ResUNet().parameters())
+    assert 15 * count == pytest.approx(34.5e6, rel=1e-3)
+
+
+def test_ircnn_sees_33_pixels():
+    prior = IRCNN(1, width=4).double()
+    for module in prior.net:
+        if isinstance(module, torch.nn.Conv2d):  # keep every ReLU open
+            module.weight.data.abs_()
+            module.bias.data.fill_(1.0)
+    v = torch.rand(1, 1, 41, 41, dtype=torch.float64, requires_grad=True)
+    net = v - prior(v, torch.ones(1, 1, 1, 1).double())
+    gradient = torch.autograd.grad(net[0, 0, 20, 20], v)[0][0, 0]
+    rows = gradient.any(1).nonzero()
+    assert (rows.min().item(), rows.max().item()) == (4, 36)
+
+
+@pytest.mark.parametrize("bad", [{"widths": ()}, {"widths": (8, 0)}, {"blocks": 0}])
+def test_refuses(bad):
+    with pytest.raises(ValueError, match="at least one width"):
+        ResUNet(**bad)

@@ -1,0 +1,198 @@
+"""What is installed, found without importing it; specs read off constructors."""
+
+import json
+import subprocess
+import sys
+from typing import Annotated
+
+import pytest
+import torch
+from pydantic import Field, ValidationError
+
+import unfold
+from unfold.core import Prior
+from unfold.registry import GROUPS, ComponentError, catalogue, find, list_components, load, scan
+from unfold.registry.spec import Spec, factory, resolve, spec_type
+
+
+@pytest.fixture
+def site(tmp_path, monkeypatch):
+    """A folder on sys.path to which distributions can be added, as pip would write them."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    spec_type.cache_clear()
+
+    def add(project, entry_points, modules=(), version="1.2"):
+        info = tmp_path / f"{project.replace('-', '_')}-{version}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {project}\nVersion: {version}\n"
+        )
+        data = entry_points if isinstance(entry_points, bytes) else entry_points.encode()
+        (info / "entry_points.txt").write_bytes(data)
+        for name, text in modules:
+            (tmp_path / f"{name}.py").write_text(text)
+
+    yield add
+    spec_type.cache_clear()
+    for name in [m for m in sys.modules if m.startswith("acme")]:
+        del sys.modules[name]
+
+
+ACME = '''"""A stranger's plugin."""
+from unfold.core import Prior
+
+class Half(Prior):
+    """Halves whatever it is given.
+
+    Not a prior that anybody needs.
+    """
+    def __init__(self, channels=3, *, factor: float = 0.5):
+        super().__init__()
+        self.factor = factor
+    def prox(self, v, step):
+        return self.factor * v
+'''
+
+
+def test_built_ins_are_registered_and_importable():
+    assert {"jude", "era", "jude-small", "era-small", "jude-classic"} <= set(
+        list_components("models")
+    )
+    assert {"convolution", "filter-flow", "retinex", "sparse-error"} <= set(
+        list_components("terms")
+    )
+    for component in scan():
+        assert component.distribution == "unfold-imaging"
+        assert callable(load(component)), component
+        assert component.summary, component
+
+
+def test_a_strangers_prior_is_there_once_installed(site):
+    site("Acme_Prior", "[unfold.priors]\nacme-half = acme_prior:Half\n", [("acme_prior", ACME)])
+    component = find("priors", "acme-half")
+    assert (component.distribution, component.version) == ("acme-prior", "1.2")
+    assert component.summary == "Halves whatever it is given."
+    assert "acme_prior" not in sys.modules, "listing imports nothing"
+    model = unfold.create_model("jude-small", prior={"kind": "acme-half", "factor": 0.9}, K=1)
+    assert model.stages.stages[0].lagrangian.priors["P"].factor == 0.9
+    assert model(torch.rand(1, 3, 16, 16)).image.shape == (1, 3, 16, 16)
+
+
+def test_one_malformed_distribution_is_lost_alone(site):
+    site("acme-good", "[unfold.priors]\nacme-half = acme_good:Half\n", [("acme_good", ACME)])
+    site("acme-bad", "[unfold.priors\nnonsense")
+    site("acme-bytes", b"[unfold.priors]\nx = \xff\xfe:Y\n")
+    site("acme-point", "[unfold.priors]\nacme-nowhere = not a target\n")
+    names = list_components("priors")
+    assert "acme-half" in names
+    assert "resunet" in names
+    assert "acme-nowhere" not in names
+
+
+def test_a_broken_plugin_says_so_when_named_and_only_then(site):
+    site("acme-broken", "[unfold.priors]\nacme-broken = acme_broken:Half\n",
+         [("acme_broken", "import no_such_module")])  # fmt: skip
+    assert "acme-broken" in list_components("priors")
+    assert unfold.create_model("jude-small", K=1) is not None
+    with pytest.raises(ComponentError, match=r"acme-broken 1\.2.*No module named 'no_such_module'"):
+        factory("priors", "acme-broken")
+
+
+def test_two_claims_to_a_name_are_refused_and_can_be_told_apart(site):
+    for project in ("acme-one", "acme-two"):
+        module = project.replace("-", "_")
+        site(project, f"[unfold.priors]\nhalf = {module}:Half\n", [(module, ACME)])
+    with pytest.raises(ComponentError, match="acme-one:half, acme-two:half"):
+        find("priors", "half")
+    assert find("priors", "acme-two:half").target == "acme_two:Half"
+    assert resolve("priors", "acme-two:half").build(3).factor == 0.5
+
+
+def test_nobody_shadows_a_built_in(site):
+    site("acme-shadow", "[unfold.priors]\nresunet = acme_shadow:Half\n", [("acme_shadow", ACME)])
+    assert find("priors", "resunet").distribution == "unfold-imaging"
+    assert find("priors", "acme-shadow:resunet").distribution == "acme-shadow"
+
+
+def test_unknown_names_and_groups():
+    with pytest.raises(ComponentError, match="no prior named 'resnet'; did you mean resunet"):
+        find("priors", "resnet")
+    with pytest.raises(ComponentError, match="no model named 'zzz'; installed: era, "):
+        find("models", "zzz")
+    with pytest.raises(ComponentError, match="no group named 'prior'; groups are terms, priors"):
+        list_components("prior")
+
+
+def test_an_option_is_validated_by_its_annotation_and_every_fault_is_told():
+    with pytest.raises(ValidationError) as caught:
+        unfold.create_model("jude", K=0, kernel_size="wide", colour=True, prior="resnet")
+    faults = {fault["loc"]: fault["msg"] for fault in caught.value.errors()}
+    assert set(faults) == {("K",), ("kernel_size",), ("colour",), ("prior",)}
+    assert "did you mean resunet" in faults["prior",]
+
+
+def test_a_spec_holds_the_options_of_a_constructor_and_builds_it():
+    spec = spec_type("priors", "resunet")(widths=(8, 16), residual=True)
+    assert json.loads(spec.model_dump_json()) == {
+        "kind": "resunet", "widths": [8, 16], "blocks": 1, "conditioned": True, "residual": True,
+    }  # fmt: skip
+    again = resolve("priors", json.loads(spec.model_dump_json()))
+    assert again == spec
+    assert spec.build(1).net.tail.out_channels == 1
+    with pytest.raises(ValidationError):
+        spec_type("priors", "resunet")(channels=3)  # supplied by the model, not an option
+
+
+def test_a_models_spec_round_trips_with_the_prior_in_it():
+    spec = spec_type("models", "jude")(prior={"kind": "resunet", "widths": (8, 16)}, K=1)
+    text = spec.model_dump_json()
+    again = resolve("models", json.loads(text))
+    assert again == spec
+    assert isinstance(again.prior, Spec)
+    assert again.build().stages.stages[0].lagrangian.priors["P"].net.head.out_channels == 8
+
+
+def test_what_names_no_component_is_refused():
+    with pytest.raises(ValueError, match="needs its name"):
+        resolve("priors", {"widths": (8,)})
+    with pytest.raises(ValueError, match="got int"):
+        resolve("priors", 3)
+
+
+def test_options_of_a_function(monkeypatch):
+    class Plain(Prior):
+        def __init__(self, channels: int = 3, *, rate: Annotated[float, Field(gt=0)]):
+            super().__init__()
+
+        def prox(self, v, step):
+            return v
+
+    component = find("priors", "identity")
+    monkeypatch.setattr("unfold.registry.spec.find", lambda group, name: component)
+    monkeypatch.setattr("unfold.registry.spec.load", lambda found: Plain)
+    spec_type.cache_clear()
+    made = spec_type("priors", "plain")
+    assert made.model_fields["rate"].is_required()
+    with pytest.raises(ValidationError):
+        made(rate=-1)
+    spec_type.cache_clear()
+
+
+def test_listing_imports_neither_torch_nor_components():
+    code = (
+        "import sys; from unfold.cli import main; main(['list']); import unfold;"
+        "unfold.list_components('models');"
+        "bad = [m for m in ('torch', 'numpy', 'pydantic', 'unfold.core') if m in sys.modules];"
+        "sys.exit(str(bad) if bad else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "jude-classic" in done.stdout
+
+
+def test_the_first_distribution_on_the_path_wins_over_a_shadowed_one(site, monkeypatch):
+    site("acme-prior", "[unfold.priors]\nhalf = acme_prior:Half\n", [("acme_prior", ACME)])
+    twice = [*catalogue.importlib.metadata.distributions()] * 2
+    monkeypatch.setattr(catalogue.importlib.metadata, "distributions", lambda: twice)
+    assert find("priors", "half").version == "1.2"
+    assert set(GROUPS) >= {c.group for c in scan()}

@@ -1,0 +1,34 @@
+"""Every example runs, and says what it promises."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+from unfold.imaging import read
+
+EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
+CHECKS = {
+    "compose_a_solver": lambda gain: gain > 5,
+    "watch_jude": lambda ledger: len(ledger.weights) == 20,
+}
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
+def test_example(path, tmp_path, capsys):
+    picture = tmp_path / "picture.png"
+    result = runpy.run_path(str(path))["main"](str(picture))
+    assert CHECKS[path.stem](result)
+    assert read(picture).image.std() > 0.05
+    assert "wrote" in capsys.readouterr().out
+
+
+def test_the_readmes_python_runs(tmp_path, monkeypatch):
+    """Each python block of the README, in order, in one namespace."""
+    monkeypatch.chdir(tmp_path)
+    text = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    blocks = [part.split("```")[0] for part in text.split("```python\n")[1:]]
+    assert blocks
+    namespace = {}
+    for block in blocks:
+        exec(block, namespace)
