@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .registry.catalogue import ComponentError, list_components
 
 if TYPE_CHECKING:
-    from .models.restorer import Restoration, Restorer
+    from .core import Restoration, Restorer
 
 __all__ = ["ComponentError", "Restoration", "Restorer", "create_model", "list_components"]
 
@@ -36,7 +36,7 @@ def create_model(name: str, **options: Any) -> Restorer:
 
 def __getattr__(name: str) -> Any:
     if name in ("Restoration", "Restorer"):  # these import torch; listing must not
-        from .models import restorer
+        from . import core
 
-        return getattr(restorer, name)
+        return getattr(core, name)
     raise AttributeError(f"module 'unfold' has no attribute {name!r}")

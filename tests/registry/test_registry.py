@@ -12,14 +12,14 @@ from pydantic import Field, ValidationError
 import unfold
 from unfold.core import Prior
 from unfold.registry import GROUPS, ComponentError, catalogue, find, list_components, load, scan
-from unfold.registry.spec import Spec, factory, resolve, spec_type
+from unfold.registry.spec import Spec, _spec_type, factory, resolve, spec_type
 
 
 @pytest.fixture
 def site(tmp_path, monkeypatch):
     """A folder on sys.path to which distributions can be added, as pip would write them."""
     monkeypatch.syspath_prepend(str(tmp_path))
-    spec_type.cache_clear()
+    _spec_type.cache_clear()
 
     def add(project, entry_points, modules=(), version="1.2"):
         info = tmp_path / f"{project.replace('-', '_')}-{version}.dist-info"
@@ -33,7 +33,7 @@ def site(tmp_path, monkeypatch):
             (tmp_path / f"{name}.py").write_text(text)
 
     yield add
-    spec_type.cache_clear()
+    _spec_type.cache_clear()
     for name in [m for m in sys.modules if m.startswith("acme")]:
         del sys.modules[name]
 
@@ -61,7 +61,7 @@ def test_built_ins_are_registered_and_importable():
     assert {"convolution", "filter-flow", "retinex", "sparse-error"} <= set(
         list_components("terms")
     )
-    for component in scan():
+    for component in scan().components:
         assert component.distribution == "unfold-imaging"
         assert callable(load(component)), component
         assert component.summary, component
@@ -170,12 +170,12 @@ def test_options_of_a_function(monkeypatch):
     component = find("priors", "identity")
     monkeypatch.setattr("unfold.registry.spec.find", lambda group, name: component)
     monkeypatch.setattr("unfold.registry.spec.load", lambda found: Plain)
-    spec_type.cache_clear()
+    _spec_type.cache_clear()
     made = spec_type("priors", "plain")
     assert made.model_fields["rate"].is_required()
     with pytest.raises(ValidationError):
         made(rate=-1)
-    spec_type.cache_clear()
+    _spec_type.cache_clear()
 
 
 def test_listing_imports_neither_torch_nor_components():
@@ -195,4 +195,4 @@ def test_the_first_distribution_on_the_path_wins_over_a_shadowed_one(site, monke
     twice = [*catalogue.importlib.metadata.distributions()] * 2
     monkeypatch.setattr(catalogue.importlib.metadata, "distributions", lambda: twice)
     assert find("priors", "half").version == "1.2"
-    assert set(GROUPS) >= {c.group for c in scan()}
+    assert set(GROUPS) >= {c.group for c in scan().components}

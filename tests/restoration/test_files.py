@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from unfold.core import Restoration, Restorer
 from unfold.imaging import ImageError, Photo, read, write
-from unfold.models.restorer import Restoration, Restorer
 from unfold.restoration import plan, read_kernel, restore_files
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from unfold.registry.catalogue import ComponentError
 
-from . import demo, explain, listing, restore
+from . import demo, explain, listing, plugins, restore, schema
 from ._common import CommandError
 
 
@@ -21,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="unfold", description="Unrolled image restoration: restore photos, see what is there."
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in (demo, restore, listing, explain):
+    for command in (demo, restore, listing, explain, plugins, schema):
         command.add(commands)
     arguments = parser.parse_args(argv)
     try:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import argparse
+import json
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
 
-    from unfold.models.restorer import Restorer
+    from unfold.core import Restorer
 
 DEFAULT_MODEL = "jude-classic"
 
@@ -16,11 +18,71 @@ class CommandError(Exception):
     """A command cannot do what it was asked to; one line says why."""
 
 
-def ready_model(name: str) -> Restorer:
-    """A model that can restore photos as it is installed."""
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """``--set key=value``, for the options of a model and of the components in it."""
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", dest="options",
+        help="an option of the model, e.g. K=3, prior=ircnn or prior.widths=[8,16] (repeatable)",
+    )  # fmt: skip
+
+
+def build_model(name: str, assignments: list[str]) -> Restorer:
+    """A model with the options of ``--set``.
+
+    Raises:
+        CommandError: an option that is no assignment or does not fit; every fault is told.
+    """
+    from pydantic import ValidationError
+
     import unfold
 
-    model = unfold.create_model(name)
+    try:
+        return unfold.create_model(name, **parse_options(assignments))
+    except ValidationError as error:
+        faults = [f"{'.'.join(map(str, e['loc']))}: {_plain(e['msg'])}" for e in error.errors()]
+        raise CommandError(f"{name}: " + "; ".join(faults)) from error
+
+
+def parse_options(assignments: list[str]) -> dict[str, Any]:
+    """``["K=3", "prior=resunet", "prior.blocks=2"]`` as nested options.
+
+    Values are JSON where they can be, else text. ``prior=NAME`` and ``prior.option=...`` go
+    together in any order.
+    """
+    options: dict[str, Any] = {}
+    for assignment in assignments:
+        path, equals, text = assignment.partition("=")
+        keys = path.strip().split(".")
+        if not equals or not all(keys):
+            raise CommandError(f"--set {assignment}: must be KEY=VALUE, e.g. K=3")
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = text
+        _assign(options, keys, value)
+    return options
+
+
+def _assign(options: dict[str, Any], keys: list[str], value: Any) -> None:
+    for key in keys[:-1]:
+        inner = options.get(key, {})
+        # `prior=resunet` came first: its name is the kind of what more is said of it.
+        options[key] = inner if isinstance(inner, dict) else {"kind": inner}
+        options = options[key]
+    last = keys[-1]
+    if isinstance(options.get(last), dict) and isinstance(value, str):
+        options[last]["kind"] = value
+    else:
+        options[last] = value
+
+
+def _plain(message: str) -> str:
+    return message.removeprefix("Value error, ")
+
+
+def ready_model(name: str, assignments: list[str]) -> Restorer:
+    """A model that can restore photos as it is installed."""
+    model = build_model(name, assignments)
     if model.learned:
         raise CommandError(
             f"{name} is a learned model and no trained weights are installed for it: what it "

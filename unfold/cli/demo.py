@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ._common import DEFAULT_MODEL, CommandError, find_device, ready_model
+from ._common import DEFAULT_MODEL, CommandError, add_options, find_device, ready_model
 
 _EXPOSURE, _NOISE = 0.25, 0.01
 
@@ -23,6 +23,7 @@ def add(commands) -> None:
     )  # fmt: skip
     parser.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME")
     parser.add_argument("--device", default="auto")
+    add_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -39,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     from unfold.degradation import blur, motion_kernel
     from unfold.imaging import ImageError, Photo, write
 
-    model, device = ready_model(arguments.model), find_device(arguments.device)
+    model, device = ready_model(arguments.model, arguments.options), find_device(arguments.device)
     sharp = torch.from_numpy(astronaut()).float().permute(2, 0, 1)[None] / 255
     generator = torch.Generator().manual_seed(3)
     kernel = motion_kernel(21, generator=generator)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import argparse
 
+from ._common import add_options, build_model
+
 
 def add(commands) -> None:
     parser = commands.add_parser(
         "explain", help="print a model's blocks, their normal matrices, solvers and order"
     )
     parser.add_argument("model", metavar="MODEL", help="one of `unfold list models`")
+    add_options(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    import unfold
-
-    print(unfold.create_model(arguments.model).explain())
+    print(build_model(arguments.model, arguments.options).explain())
     return 0

@@ -7,7 +7,7 @@ import sys
 from itertools import chain
 from pathlib import Path
 
-from ._common import DEFAULT_MODEL, CommandError, find_device, ready_model
+from ._common import DEFAULT_MODEL, CommandError, add_options, find_device, ready_model
 
 
 def add(commands) -> None:
@@ -34,6 +34,7 @@ def add(commands) -> None:
     parser.add_argument(
         "--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default: %(default)s)"
     )
+    add_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -43,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     from unfold.imaging import ImageError
     from unfold.restoration import plan, read_kernel, restore_files
 
-    model = ready_model(arguments.model)
+    model = ready_model(arguments.model, arguments.options)
     device = find_device(arguments.device)
     try:
         kernel = read_kernel(arguments.kernel) if arguments.kernel else None

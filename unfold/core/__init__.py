@@ -6,6 +6,7 @@ from .ledger import Entry, Ledger
 from .operators import Fourier, LinearMap, MatrixFree, Pixel, Structure
 from .prior import Prior
 from .residual import Equal, Residual
+from .restorer import Restoration, Restorer
 from .state import MissingEntryError, State
 from .steps import Ascend, Minimise, Step, lower
 from .unroll import Stage, Unrolled, converge
@@ -14,6 +15,6 @@ from .weights import FixedWeights, LearnedWeights
 __all__ = [
     "CG", "Ascend", "Constraint", "Entry", "Equal", "FixedWeights", "Fourier", "Lagrangian",
     "LearnedWeights", "Ledger", "LinearMap", "MatrixFree", "Minimise", "MissingEntryError",
-    "Pixel", "Prior", "Quadratic", "Regularizer", "Residual", "Stage", "State", "Step",
-    "Structure", "Unrolled", "converge", "lower",
+    "Pixel", "Prior", "Quadratic", "Regularizer", "Residual", "Restoration", "Restorer",
+    "Stage", "State", "Step", "Structure", "Unrolled", "converge", "lower",
 ]  # fmt: skip

@@ -18,9 +18,12 @@ class Prior(nn.Module):
             pixel by pixel, for those that solve the weighted problem, and for learned ones, which
             take the map as their conditioning. Where it is False, a block whose normal matrix is
             pixel-diagonal is refused this prior.
+        differentiable: whether gradients pass through ``prox``. Where they do not, it raises a
+            RuntimeError if one is asked for, rather than cut the graph silently.
     """
 
     accepts_map: bool = True
+    differentiable: bool = True
 
     @abstractmethod
     def prox(self, v: Tensor, step: Tensor) -> Tensor:

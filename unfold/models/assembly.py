@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 from torch import Tensor, nn
 
-from unfold.core import CG, Lagrangian, LearnedWeights, Stage, Step, Unrolled, lower
+from unfold.core import CG, Lagrangian, LearnedWeights, Restorer, Stage, Step, Unrolled, lower
 from unfold.imaging.boundary import Frame, pad_periodic
 
-from .restorer import Restorer, check_image, check_kernel
+from .checks import check_image, check_kernel
 
 # Networks halve the size up to three times: sizes are multiples of this, so that none pads again.
 _MULTIPLE = 8

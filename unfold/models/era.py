@@ -19,6 +19,8 @@ from unfold.core import (
     Quadratic,
     Regularizer,
     Residual,
+    Restoration,
+    Restorer,
     State,
 )
 from unfold.estimators import KernelEstimator
@@ -27,7 +29,6 @@ from unfold.registry.spec import PriorLike, factory
 from unfold.terms import Convolution, FilterFlow, SparseError
 
 from .assembly import describe, prepare, unroll
-from .restorer import Restoration, Restorer
 
 # The poster's cycle U, Z, X, E, P, entered at E: the image is the last X, which the last E thus
 # reaches.

@@ -16,6 +16,8 @@ from unfold.core import (
     Prior,
     Quadratic,
     Regularizer,
+    Restoration,
+    Restorer,
     State,
 )
 from unfold.core.lagrangian import Weights
@@ -25,7 +27,6 @@ from unfold.registry.spec import PriorLike, factory
 from unfold.terms import Convolution, Retinex
 
 from .assembly import describe, prepare, unroll
-from .restorer import Restoration, Restorer
 
 PAPER_ORDER = ("P", "R", "Q", "L", "Z", "I", "G", "O", "D")
 # The image is made of the last R and L. In the paper's order these see the Z of the stage before,
@@ -82,7 +83,7 @@ class JUDE(Restorer):
     """JUDE: K unrolled stages between a kernel estimate and an illumination enhancer.
 
     The paper's default: K = 5 untied stages, a learned prior each on P, Q and Z, 31×31 kernels,
-    35.5 million parameters. It starts at I = Z = X and a Retinex split of X, duals at zero.
+    35.4 million parameters. It starts at I = Z = X and a Retinex split of X, duals at zero.
 
     Args:
         K: stages.

@@ -10,13 +10,21 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import conv2d
 
-from unfold.core import Ledger, Regularizer, Stage, State, Unrolled, lower
+from unfold.core import (
+    Ledger,
+    Regularizer,
+    Restoration,
+    Restorer,
+    Stage,
+    State,
+    Unrolled,
+    lower,
+)
 from unfold.estimators.illumination import retinex_split
 from unfold.priors import TotalVariation
 
 from .assembly import describe, prepare
 from .jude import ORDER, jude_lagrangian
-from .restorer import Restoration, Restorer
 
 # Total variation per unit of noise. The first was tuned on deblurring (see tests), the second on
 # denoising; the ratios of the penalties to them decide how fast it converges, not where to.

@@ -2,12 +2,17 @@
 
 from .catalogue import (
     GROUPS,
+    Catalogue,
     Component,
     ComponentError,
+    Damage,
     find,
     list_components,
     load,
     scan,
 )
 
-__all__ = ["GROUPS", "Component", "ComponentError", "find", "list_components", "load", "scan"]
+__all__ = [
+    "GROUPS", "Catalogue", "Component", "ComponentError", "Damage", "find", "list_components",
+    "load", "scan",
+]  # fmt: skip

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import configparser
 import difflib
 import importlib.metadata
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +16,9 @@ from .summary import summary
 
 GROUPS = ("terms", "priors", "estimators", "models", "metrics", "degradations", "datasets")
 HOME = "unfold-imaging"
+ALLOW = "UNFOLD_PLUGINS"
+# Plugins of this project that a config may name before they are installed.
+_ELSEWHERE = {"bm3d": "unfold-bm3d", "deepinv-": "unfold-deepinv"}
 
 
 class ComponentError(ValueError):
@@ -32,6 +35,7 @@ class Component:
         distribution: the project that registers it, normalised (``acme-prior``).
         version: of that distribution.
         target: ``module:attribute``.
+        obstacle: why it must not be loaded, as far as can be told without importing it; or empty.
     """
 
     group: str
@@ -39,6 +43,12 @@ class Component:
     distribution: str
     version: str
     target: str
+    obstacle: str = ""
+
+    @property
+    def qualified(self) -> str:
+        """``distribution:name``, which no other component has in its group."""
+        return f"{self.distribution}:{self.name}"
 
     @property
     def summary(self) -> str:
@@ -46,23 +56,43 @@ class Component:
         return summary(self.target)
 
 
-def scan() -> tuple[Component, ...]:
-    """Every component of every installed distribution, sorted; nothing is imported.
+@dataclass(frozen=True, order=True)
+class Damage:
+    """A distribution that registers something here, but whose metadata cannot be read."""
+
+    distribution: str
+    error: str
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """All that is installed, sorted: the same whatever the order of installation."""
+
+    components: tuple[Component, ...]
+    damaged: tuple[Damage, ...]
+
+
+def scan() -> Catalogue:
+    """Every component of every installed distribution; nothing is imported.
 
     Distributions are read one at a time: one whose metadata is malformed is left out alone.
     """
     found: dict[str, list[Component]] = {}
+    damaged: list[Damage] = []
     for distribution in importlib.metadata.distributions():
         try:
-            components = list(_components(distribution))
-        except Exception:  # metadata is a stranger's: it may fail in any way
-            continue
-        for component in components:
+            text = distribution.read_text("entry_points.txt")
+            if not text or "unfold." not in text:
+                continue
+            project = _normalise(distribution.metadata["Name"])
             # The first on sys.path is the one that would be imported; later ones are shadowed.
-            earlier = found.setdefault(component.distribution, components)
-            if earlier is not components:
-                break
-    return tuple(sorted(c for components in found.values() for c in components))
+            if project not in found:
+                found[project] = list(_components(distribution, project, text))
+        except Exception as error:  # metadata is a stranger's: it may fail in any way
+            reason = " ".join(str(error).split()) or type(error).__name__
+            damaged.append(Damage(_place(distribution), reason))
+    components = sorted(c for components in found.values() for c in components)
+    return Catalogue(tuple(components), tuple(sorted(damaged)))
 
 
 def list_components(group: str) -> list[str]:
@@ -75,7 +105,7 @@ def list_components(group: str) -> list[str]:
         ComponentError: no such group.
     """
     _check_group(group)
-    return sorted({c.name for c in scan() if c.group == group})
+    return sorted({c.name for c in scan().components if c.group == group and not c.obstacle})
 
 
 def find(group: str, name: str) -> Component:
@@ -86,24 +116,26 @@ def find(group: str, name: str) -> Component:
 
     Raises:
         ComponentError: no such group; unknown name (with the closest matches); a name that two
-            distributions claim.
+            distributions claim; a component that must not be loaded.
     """
     _check_group(group)
-    here = [c for c in scan() if c.group == group]
+    catalogue = scan()
+    here = [c for c in catalogue.components if c.group == group]
     distribution, _, plain = name.rpartition(":")
     matches = [c for c in here if c.name == plain and distribution in ("", c.distribution)]
     if not distribution:
         matches = [c for c in matches if c.distribution == HOME] or matches
+    # Of two claims to a name, one that may not be loaded anyway does not stand in the way.
+    matches = [c for c in matches if not c.obstacle] or matches
     if not matches:
-        names = sorted({c.name for c in here})
-        close = difflib.get_close_matches(plain, names, n=3)
-        hint = f"did you mean {' or '.join(close)}?" if close else f"installed: {_join(names)}"
-        raise ComponentError(f"no {_singular(group)} named {name!r}; {hint}")
+        raise ComponentError(_unknown(group, name, here, catalogue.damaged))
     if len(matches) > 1:
-        choices = _join([f"{c.distribution}:{c.name}" for c in matches])
+        choices = _join([c.qualified for c in matches])
         raise ComponentError(
             f"several distributions register the {_singular(group)} {name!r}: name one, {choices}"
         )
+    if matches[0].obstacle:
+        raise ComponentError(_refusal(matches[0], matches[0].obstacle))
     return matches[0]
 
 
@@ -116,32 +148,85 @@ def load(component: Component) -> Any:
     point = entrypoints.EntryPoint.from_string(component.target, component.name)
     try:
         return point.load()
-    except Exception as error:  # a plugin's import may fail in any way
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a plugin's import may fail in any way, sys.exit among them
+        reason = f"{type(error).__name__}: {error}"
         raise ComponentError(
-            f"the {_singular(component.group)} {component.name!r} of {component.distribution} "
-            f"{component.version} cannot be loaded from {component.target}: "
-            f"{type(error).__name__}: {error}"
+            _refusal(component, f"cannot be loaded from {component.target}: {reason}")
         ) from error
 
 
-def _components(distribution: importlib.metadata.Distribution) -> Iterator[Component]:
-    text = distribution.read_text("entry_points.txt")
-    if not text or "unfold." not in text:
-        return
+def _components(
+    distribution: importlib.metadata.Distribution, project: str, text: str
+) -> Iterator[Component]:
     parser = entrypoints.CaseSensitiveConfigParser(delimiters=("=",))
     parser.read_string(text)
-    project = re.sub(r"[-_.]+", "-", distribution.metadata["Name"]).lower()
+    refused = _refused(distribution, project)
     for section in parser.sections():
-        group = section.removeprefix("unfold.")
-        if group == section or group not in GROUPS:
+        if not section.startswith("unfold."):
             continue
-        for name, target in _items(parser, section):
-            entrypoints.EntryPoint.from_string(target, name)  # raises if it is malformed
-            yield Component(group, name, project, distribution.version, target)
+        group = section.removeprefix("unfold.")
+        wrong = "" if group in GROUPS else f"is in no group; groups are {_join(list(GROUPS))}"
+        for name, target in parser.items(section, raw=True):
+            obstacle = refused or wrong or _malformed(name, target)
+            yield Component(group, name, project, distribution.version, target.strip(), obstacle)
 
 
-def _items(parser: configparser.ConfigParser, section: str) -> list[tuple[str, str]]:
-    return [(name, target.strip()) for name, target in parser.items(section, raw=True)]
+def _refused(distribution: importlib.metadata.Distribution, project: str) -> str:
+    """Why nothing of a distribution may be loaded; empty where it may."""
+    if project == HOME:
+        return ""
+    allowed = os.environ.get(ALLOW, "").strip()
+    if allowed and project not in {_normalise(name.strip()) for name in allowed.split(",")}:
+        return f"is not allowed: {ALLOW}={allowed} leaves out {project}"
+    needs = [r for r in distribution.requires or () if _normalise(r).startswith(HOME)]
+    if not needs:
+        return ""
+    from packaging.requirements import Requirement
+
+    ours = importlib.metadata.version(HOME)
+    for requirement in map(Requirement, needs):
+        same = _normalise(requirement.name) == HOME
+        if same and not requirement.specifier.contains(ours, prereleases=True):
+            return (
+                f"was written for {HOME}{requirement.specifier}, and this is {ours}: install a "
+                f"version of {project} that fits"
+            )
+    return ""
+
+
+def _malformed(name: str, target: str) -> str:
+    try:
+        point = entrypoints.EntryPoint.from_string(target, name)
+    except Exception:
+        return f"points to {target.strip()!r}, which is not module:attribute"
+    return "" if point.object_name else f"points to the module {target.strip()!r}, to nothing in it"
+
+
+def _unknown(group: str, name: str, here: list[Component], damaged: tuple[Damage, ...]) -> str:
+    distribution, _, plain = name.rpartition(":")
+    names = sorted({c.name for c in here if not c.obstacle})
+    close = difflib.get_close_matches(plain, names, n=3)
+    home = next((d for start, d in _ELSEWHERE.items() if plain.startswith(start)), distribution)
+    if home and home not in {c.distribution for c in here}:
+        hint = f"it needs {home}: pip install {home}"
+    elif close:
+        hint = f"did you mean {' or '.join(close)}?"
+    else:
+        hint = f"installed: {_join(names)}; a plugin that has it must be installed first"
+    if damaged:
+        hint += (
+            f" ({_join([d.distribution for d in damaged])} cannot be read: unfold plugins check)"
+        )
+    return f"no {_singular(group)} named {name!r}; {hint}"
+
+
+def _refusal(component: Component, reason: str) -> str:
+    return (
+        f"the {_singular(component.group)} {component.name!r} of {component.distribution} "
+        f"{component.version} {reason}"
+    )
 
 
 def _check_group(group: str) -> None:
@@ -149,8 +234,17 @@ def _check_group(group: str) -> None:
         raise ComponentError(f"no group named {group!r}; groups are {_join(list(GROUPS))}")
 
 
+def _place(distribution: importlib.metadata.Distribution) -> str:
+    """What to call a distribution that may have no readable name: its folder."""
+    return os.path.basename(str(getattr(distribution, "_path", distribution)))
+
+
+def _normalise(project: str) -> str:
+    return re.sub(r"[-_.]+", "-", project).lower()
+
+
 def _singular(group: str) -> str:
-    return group[:-1]
+    return group[:-1] if group in GROUPS else f"entry in {group!r}"
 
 
 def _join(names: list[str]) -> str:

@@ -8,9 +8,17 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, SerializeAsAny, create_model
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    SerializeAsAny,
+    WithJsonSchema,
+    create_model,
+)
 
-from .catalogue import ComponentError, find, load
+from .catalogue import Component, ComponentError, find, load
+from .kinds import check_class, check_object
 
 
 class Spec(BaseModel):
@@ -18,39 +26,80 @@ class Spec(BaseModel):
 
     A component is a class or function. Its keyword-only parameters are its options: their
     annotations validate them, their defaults are the spec's. Positional parameters (a prior's
-    ``channels``) are supplied by whoever builds it. Nothing is written twice.
+    ``channels``) are supplied by whoever builds it, as many as it takes. Nothing is written twice.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, arbitrary_types_allowed=True, validate_default=True
+    )
     component: ClassVar[Callable[..., Any]]
+    entry: ClassVar[Component]
     kind: str
 
     def build(self, *inputs: Any) -> Any:
-        """The component with these options."""
+        """The component with these options.
+
+        Raises:
+            ComponentError: what it makes is not what its group promises.
+        """
         names = [name for name in type(self).model_fields if name != "kind"]
-        return type(self).component(*inputs, **{name: getattr(self, name) for name in names})
+        options = {name: getattr(self, name) for name in names}
+        built = supply(type(self).component, inputs, options)
+        check_object(type(self).entry, built)
+        return built
 
 
-@functools.cache
 def spec_type(group: str, name: str) -> type[Spec]:
     """The spec of an installed component; imports that component and no other.
 
     Raises:
-        ComponentError: it is unknown, ambiguous or broken.
+        ComponentError: it is unknown, ambiguous or broken, or not what its group promises.
     """
-    target = load(find(group, name))
-    if not callable(target):
-        raise ComponentError(f"{name!r} in unfold.{group} is no class or function")
+    return _spec_type(find(group, name), name)
+
+
+@functools.cache
+def _spec_type(entry: Component, name: str) -> type[Spec]:
+    target = load(entry)
+    check_class(entry, target)
+    try:
+        fields = _options(target)
+        made = create_model(
+            name,
+            __base__=Spec,
+            __doc__=inspect.getdoc(target),
+            kind=(Literal[name], name),  # type: ignore[valid-type]
+            **fields,
+        )
+    except Exception as error:  # annotations are a stranger's code
+        raise ComponentError(
+            f"the options of {entry.qualified} in unfold.{entry.group} cannot be read off the "
+            f"signature of {entry.target}: {type(error).__name__}: {error}"
+        ) from error
+    made.component, made.entry = target, entry
+    return made
+
+
+def _options(target: Callable[..., Any]) -> dict[str, Any]:
     constructor = target.__init__ if inspect.isclass(target) else target
     hints = typing.get_type_hints(constructor, include_extras=True)
-    fields: dict[str, Any] = {"kind": (Literal[name], name)}
-    for option in inspect.signature(constructor).parameters.values():
-        if option.kind is option.KEYWORD_ONLY:
-            default = ... if option.default is option.empty else option.default
-            fields[option.name] = (hints.get(option.name, Any), default)
-    made = create_model(name, __base__=Spec, __doc__=inspect.getdoc(target), **fields)
-    made.component = target
-    return made
+    return {
+        option.name: (
+            hints.get(option.name, Any),
+            ... if option.default is option.empty else option.default,
+        )
+        for option in inspect.signature(constructor).parameters.values()
+        if option.kind is option.KEYWORD_ONLY
+    }
+
+
+def supply(component: Callable[..., Any], inputs: tuple, options: Mapping[str, Any]) -> Any:
+    """Call a component with as many of the host's inputs as it takes positionally."""
+    parameters = inspect.signature(component).parameters.values()
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    # (*args counts for none: it is what a module without a constructor of its own inherits.)
+    taken = sum(parameter.kind in positional for parameter in parameters)
+    return component(*inputs[:taken], **options)
 
 
 def resolve(group: str, value: Any) -> Any:
@@ -61,9 +110,10 @@ def resolve(group: str, value: Any) -> Any:
     if isinstance(value, str):
         value = {"kind": value}
     if isinstance(value, Mapping):
-        if "kind" not in value:
+        kind = value.get("kind")
+        if not isinstance(kind, str):
             raise ValueError(f'a {group[:-1]} needs its name: {{"kind": "...", ...}}')
-        return spec_type(group, value["kind"]).model_validate(dict(value))
+        return spec_type(group, kind).model_validate(dict(value))
     if isinstance(value, Spec) or callable(value):
         return value
     raise ValueError(
@@ -75,11 +125,17 @@ def resolve(group: str, value: Any) -> Any:
 def factory(group: str, value: Any) -> Callable[..., Any]:
     """What builds the component that ``value`` names (see `resolve`)."""
     resolved = resolve(group, value)
-    return resolved.build if isinstance(resolved, Spec) else resolved
+    if isinstance(resolved, Spec):
+        return resolved.build
+    return lambda *inputs: supply(resolved, inputs, {})
 
 
 # The type of an option that may hold any installed prior.
-PriorLike = Annotated[SerializeAsAny[Any], BeforeValidator(functools.partial(resolve, "priors"))]
+PriorLike = Annotated[
+    SerializeAsAny[Any],
+    BeforeValidator(functools.partial(resolve, "priors")),
+    WithJsonSchema({"group": "priors"}),  # filled in by unfold.registry.schema
+]
 
 
 def build(group: str, name: str, **options: Any) -> Any:

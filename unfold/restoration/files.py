@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from unfold.core import Restorer
 from unfold.imaging import ImageError, find_photos, read, write
 from unfold.imaging.io import SUFFIXES
-from unfold.models.restorer import Restorer
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,67 @@
+"""Every built-in runs through the very kit that plugin authors run."""
+
+import pytest
+import torch
+from systems import random_kernel
+
+from unfold.core import Equal
+from unfold.registry import list_components, scan
+from unfold.registry.spec import spec_type
+from unfold.terms import Convolution, FilterFlow, Retinex, SparseError
+from unfold.testing import checks
+
+BUILT_IN = [c for c in scan().components if c.distribution == "unfold-imaging"]
+CLAIMS = {
+    "identity": ("nonexpansive", "bfloat16", "compile", "export"),
+    "box": ("nonexpansive", "bfloat16", "compile", "export"),
+    "soft-threshold": ("nonexpansive", "bfloat16", "compile", "export"),
+    "total-variation": ("nonexpansive",),
+    "resunet": ("bfloat16", "export"),
+    "ircnn": ("bfloat16", "export"),
+}
+
+
+def state():
+    size = (2, 3, 6, 7)
+    made = {name: torch.randn(size, dtype=torch.float64) for name in "IXZPUE"}
+    made["Q"] = torch.rand(2, 1, 6, 7, dtype=torch.float64)
+    made["H"], made["K"] = random_kernel(2, 1), random_kernel(1, 2, (2, 4))
+    made["W"] = torch.rand(2, 2, 6, 7, dtype=torch.float64)
+    return made
+
+
+TERMS = {
+    "convolution": (lambda: Convolution("I", kernel="H", observed="X"), "IXH"),
+    "filter-flow": (lambda: FilterFlow("I", kernels="K", weights="W", observed="X"), "IXKW"),
+    "retinex": (lambda: Retinex("Z", reflectance="P", illumination="Q"), "ZPQ"),
+    "sparse-error": (lambda: SparseError("U", error="E", observed="X"), "UEX"),
+    "equal": (lambda: Equal("P", "Z"), "PZ"),
+    "equal, broadcast": (lambda: Equal("Q", "Z"), "QZ"),
+}
+
+
+def gather():
+    for name, (make, entries) in TERMS.items():
+        for check in checks("terms", make, state=lambda e=entries: {n: state()[n] for n in e}):
+            yield pytest.param(check, id=f"{name}-{check}")
+    for component in BUILT_IN:
+        group, name = component.group, component.name
+        if group == "priors":
+            options = {"claims": CLAIMS[name], "name": name}
+            make = lambda name=name: spec_type("priors", name)().build(3)  # noqa: E731
+        elif group == "models" and name not in ("jude", "era"):  # the small ones stand for them
+            options, make = {"name": name}, lambda name=name: spec_type("models", name)().build()
+        else:
+            continue
+        for check in checks(group, make, **options):
+            yield pytest.param(check, id=f"{name}-{check}")
+
+
+@pytest.mark.parametrize("check", list(gather()))
+def test_conformance(check):
+    check()
+
+
+def test_no_built_in_is_left_out():
+    assert set(list_components("terms")) <= set(TERMS)
+    assert set(CLAIMS) == {c.name for c in BUILT_IN if c.group == "priors"}

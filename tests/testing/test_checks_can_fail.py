@@ -1,0 +1,361 @@
+"""For each check a component that is wrong in that way only: the check must see it."""
+
+import pytest
+import torch
+from torch import nn
+
+from unfold.core import (
+    MatrixFree,
+    Pixel,
+    Prior,
+    Residual,
+    Restoration,
+    Restorer,
+    Structure,
+)
+from unfold.models.checks import check_image
+from unfold.priors import Box, SoftThreshold
+from unfold.registry.catalogue import Component
+from unfold.testing import ConformanceError, check_prior, checks
+
+
+class Good(Prior):
+    """Shrinks: the prox of ‖x‖²/2, with one parameter that scales it."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(1.0))
+
+    def prox(self, v, step):
+        return v / (1 + self.scale.to(v.dtype) * step)
+
+
+class Crops(Good):
+    def prox(self, v, step):
+        return super().prox(v, step)[..., :-1]
+
+
+class Single(Good):
+    def prox(self, v, step):
+        return super().prox(v, step).float()
+
+
+class MixesImages(Good):
+    def prox(self, v, step):
+        return super().prox(v, step) + 0.1 * v.mean(0, keepdim=True)
+
+
+class InPlace(Good):
+    def prox(self, v, step):
+        v *= 0.5
+        return super().prox(v, step)
+
+
+class Remembers(Good):
+    calls = 0
+
+    def prox(self, v, step):
+        self.calls += 1
+        return super().prox(v, step) * self.calls
+
+
+class OneStep(Good):
+    def prox(self, v, step):
+        return super().prox(v, torch.as_tensor(step.mean().item()).to(v))
+
+
+class RefusesNothing(Good):
+    accepts_map = False
+
+
+class Cuts(Good):
+    def prox(self, v, step):
+        return super().prox(v.detach(), step)
+
+
+class Idle(Good):
+    def __init__(self):
+        super().__init__()
+        self.idle = nn.Parameter(torch.tensor(1.0))
+
+
+class CutsSilently(Good):
+    differentiable = False
+
+
+class _Wrong(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x.sin()
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad
+
+
+class WrongGradient(Good):
+    def prox(self, v, step):
+        return _Wrong.apply(super().prox(v, step))
+
+
+class LosesState(Good):
+    def __init__(self):
+        super().__init__()
+        self.hidden = torch.rand(())
+
+    def prox(self, v, step):
+        return super().prox(v, step) + self.hidden.to(v)
+
+
+class WrongThreshold(SoftThreshold):
+    """Seen in the wild: a prox that forgets a factor because no oracle tested it."""
+
+    def prox(self, v, step):
+        return super().prox(v, 2 * step)
+
+
+class Flips(Box):
+    def prox(self, v, step):
+        return 1 - super().prox(v, step)
+
+
+class Amplifies(Good):
+    def prox(self, v, step):
+        return 1.5 * v
+
+
+class Branches(Good):
+    """Looks at values, which neither a compiled nor an exported graph can."""
+
+    def prox(self, v, step):
+        return super().prox(v, step) if v.mean().item() > 0 else v
+
+
+PRIORS = [
+    ("type", nn.Identity, {}),
+    ("shape-dtype-device", Crops, {}),
+    ("shape-dtype-device", Single, {}),
+    ("batch-independence", MixesImages, {}),
+    ("no-mutation", InPlace, {}),
+    ("determinism", Remembers, {}),
+    ("steps", RefusesNothing, {}),
+    ("batch-independence", OneStep, {}),
+    ("gradients-flow", Cuts, {}),
+    ("gradients-flow", Idle, {}),
+    ("gradients-flow", CutsSilently, {}),
+    ("gradcheck", WrongGradient, {}),
+    ("state-dict", LosesState, {}),
+    ("prox-optimality", WrongThreshold, {}),
+    ("lagrangian", Flips, {}),
+    ("nonexpansive", Amplifies, {"claims": ("nonexpansive",)}),
+    ("bfloat16", type("Floats", (Good,), {"prox": lambda self, v, s: v.float()}),
+     {"claims": ("bfloat16",)}),
+    ("compile", Branches, {"claims": ("compile",)}),
+    ("export", Branches, {"claims": ("export",)}),
+]  # fmt: skip
+
+
+class GoodTerm(Residual):
+    """``r = m ⊙ x − y``."""
+
+    def __init__(self, structure=Structure.PIXEL):
+        super().__init__({"x": structure})
+
+    def forward(self, state):
+        return state["m"] * state["x"] - state["y"]
+
+    def operator(self, block, state):
+        return Pixel(state["m"], state["x"].shape)
+
+    def offset(self, block, state):
+        return -state["y"]
+
+
+def term(**methods):
+    return type("Wrong", (GoodTerm,), methods)
+
+
+def matrix_free(adjoint=lambda m, y: m * y, gram=None):
+    def operator(self, block, state):
+        m = state["m"]
+        made = MatrixFree(lambda x: m * x, lambda y: adjoint(m, y), state["x"].shape)
+        if gram:
+            made.gram = lambda x: gram(m, x)
+        return made
+
+    return type("Wrong", (GoodTerm,), {"operator": operator})
+
+
+def mutates(self, state):
+    state["y"] *= 1.5
+    return state["m"] * state["x"] - state["y"]
+
+
+TERMS = [
+    ("type", type("Empty", (GoodTerm,), {"__init__": lambda self: Residual.__init__(self, {})})),
+    ("affine", term(forward=lambda self, s: s["m"] * s["x"] ** 2 - s["y"])),
+    ("structure", lambda: GoodTerm(Structure.FOURIER)),
+    ("structure", lambda: GoodTerm(Structure.SCALAR)),
+    ("derivative", term(operator=lambda self, b, s: Pixel(-s["m"], s["x"].shape))),
+    ("offset", term(offset=lambda self, b, s: s["y"])),
+    ("adjoint", matrix_free(adjoint=lambda m, y: 2 * m * y)),
+    ("gram", matrix_free(gram=lambda m, x: m * x)),
+    ("data", term(data=lambda self, b, s, o: o.adjoint(2 * s["y"]))),
+    ("lagrangian", term(data=lambda self, b, s, o: o.adjoint(2 * s["y"]))),
+    ("no-mutation", term(forward=mutates)),
+    ("batch-independence", term(forward=lambda self, s: s["m"] * s["x"] - s["y"].mean(0, True))),
+    ("float32", term(forward=lambda self, s: (s["m"] * s["x"] - s["y"]).double())),
+    ("gradients", term(forward=lambda self, s: s["m"].detach() * s["x"] - s["y"])),
+    ("explain", term(formula=lambda self: "")),
+]
+
+
+def term_state():
+    return {name: torch.rand(2, 3, 5, 6, dtype=torch.float64) + 0.5 for name in "mxy"}
+
+
+class GoodModel(Restorer):
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(0.9))
+
+    def forward(self, image, *, kernel=None, ledger=None):
+        check_image(image)
+        image = (self.scale * image).clamp(0, 1)
+        return Restoration(image, {"scaled": image})
+
+    def explain(self):
+        return "image = scale · input"
+
+
+def model(change):
+    def forward(self, image, *, kernel=None, ledger=None):
+        check_image(image)
+        return change(self, image)
+
+    return type("Wrong", (GoodModel,), {"forward": forward})
+
+
+def no_kernel(self, image):
+    return Restoration((self.scale * image).clamp(0, 1))
+
+
+def counting(self, image):
+    self.calls = getattr(self, "calls", 0) + 1
+    return Restoration((self.scale * image / self.calls).clamp(0, 1))
+
+
+def in_place(self, image):
+    image *= 0.5
+    return Restoration(image)
+
+
+class ModelThatLosesState(GoodModel):
+    def __init__(self):
+        super().__init__()
+        self.hidden = torch.rand(())
+
+    def forward(self, image, **options):
+        check_image(image)
+        return Restoration((self.hidden * self.scale * image).clamp(0, 1))
+
+
+MODELS = [
+    ("type", nn.Identity, {}),
+    ("any-size", model(lambda self, x: Restoration(x[..., ::2])), {}),
+    ("any-size", model(lambda self, x: Restoration(2 * x)), {}),
+    ("parts", model(lambda self, x: Restoration(x, {"log": (0 * x).log() * 0})), {}),
+    ("batch-independence", model(lambda self, x: Restoration((x + x.flip(0)) / 2)), {}),
+    ("no-mutation", model(in_place), {}),
+    ("determinism", model(counting), {}),
+    ("bad-input", type("Takes", (GoodModel,), {"forward": lambda self, x, **k: Restoration(x)}), {}),
+    ("kernel", type("None", (GoodModel,), {"forward": no_kernel}), {}),
+    ("gradients-flow", model(lambda self, x: Restoration(x.detach().clamp(0, 1))), {}),
+    ("state-dict", ModelThatLosesState, {}),
+    ("explain", type("Mute", (GoodModel,), {"explain": lambda self: " "}), {}),
+    ("compile", model(lambda self, x: Restoration(torch.rand_like(x))), {"claims": ("compile",)}),
+    ("export", model(lambda s, x: Restoration(x if x.mean().item() > 0 else -x)),
+     {"claims": ("export",)}),
+]  # fmt: skip
+
+
+def by_name(group, make, **options):
+    return {str(check): check for check in checks(group, make, **options)}
+
+
+@pytest.mark.parametrize(("name", "make", "options"), PRIORS)
+def test_of_a_prior(name, make, options):
+    with pytest.raises(ConformanceError, match=f"^{name}: "):
+        by_name("priors", make, **options)[name]()
+
+
+@pytest.mark.parametrize(("name", "make"), TERMS)
+def test_of_a_term(name, make):
+    with pytest.raises(ConformanceError, match=f"^{name}: "):
+        by_name("terms", make, state=term_state)[name]()
+
+
+@pytest.mark.parametrize(("name", "make", "options"), MODELS)
+def test_of_a_model(name, make, options):
+    with pytest.raises(ConformanceError, match=f"^{name}: "):
+        by_name("models", make, **options)[name]()
+
+
+def test_the_good_ones_pass_everything():
+    every = ("nonexpansive", "bfloat16", "compile", "export")
+    for check in (
+        *checks("priors", Good, claims=every),
+        *checks("terms", GoodTerm, state=term_state),
+        *checks("models", GoodModel, claims=("compile", "export")),
+    ):
+        check()
+
+
+def test_of_a_spec(monkeypatch):
+    class Vague(Good):
+        def __init__(self, channels=3, *, rate: object = object()):  # noqa: B008
+            super().__init__()
+
+    entry = Component("priors", "vague", "acme", "1", "acme:Vague")
+    monkeypatch.setattr("unfold.registry.spec.find", lambda group, name: entry)
+    monkeypatch.setattr("unfold.registry.spec.load", lambda found: Vague)
+    with pytest.raises(ConformanceError, match="^spec: "):
+        by_name("priors", Vague, name="vague")["spec"]()
+
+
+def test_every_check_has_a_wrong_component():
+    table = {"priors": {n for n, *_ in PRIORS}, "terms": {n for n, *_ in TERMS},
+             "models": {n for n, *_ in MODELS}}  # fmt: skip
+    for group, make, options in (
+        ("priors", Good, {"claims": ("nonexpansive", "bfloat16", "compile", "export")}),
+        ("terms", GoodTerm, {"state": term_state}),
+        ("models", GoodModel, {"claims": ("compile", "export")}),
+    ):
+        # (What differs on a GPU cannot be shown without one.)
+        assert set(by_name(group, make, **options)) - {"gpu"} == table[group]
+
+
+def test_an_expected_failure_must_fail():
+    declared = by_name("priors", Crops, expected_failures={"shape-dtype-device": "it crops"})
+    declared["shape-dtype-device"]()
+    kept = by_name("priors", Good, expected_failures={"determinism": "none"})
+    with pytest.raises(ConformanceError, match=r"passes, though expected to fail \(none\)"):
+        kept["determinism"]()
+
+
+def test_all_at_once_lists_what_failed():
+    with pytest.raises(ConformanceError) as caught:
+        check_prior(InPlace)
+    assert "- no-mutation: v was changed in place" in str(caught.value)
+    assert "checks failed" in str(caught.value)
+
+
+def test_what_does_not_exist_is_refused():
+    with pytest.raises(ValueError, match="no checks for 'metrics'"):
+        checks("metrics", Good)
+    with pytest.raises(ValueError, match="no expected failure shape; there are batch-"):
+        checks("priors", Good, expected_failures={"shape": "typo"})
+    with pytest.raises(ValueError, match="no claim fast; there are bfloat16, compile"):
+        checks("priors", Good, claims=("fast",))
+    with pytest.raises(ValueError, match="need state="):
+        checks("terms", GoodTerm)

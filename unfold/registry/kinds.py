@@ -1,0 +1,59 @@
+"""What each group promises of its components."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from .catalogue import Component, ComponentError
+
+
+def check_class(entry: Component, target: Any) -> None:
+    """Refuse an entry point to what cannot be a component of its group.
+
+    Raises:
+        ComponentError: no class or function; a class of the wrong base; an abstract one.
+    """
+    if not callable(target):
+        raise _wrong(entry, f"is {type(target).__name__} {target!r:.40}, not a class or function")
+    if not inspect.isclass(target):
+        return  # a function is known by what it makes
+    base = _base(entry.group)
+    if not issubclass(target, base):
+        raise _wrong(entry, f"is no {base.__module__.rpartition('.')[0]}.{base.__name__}")
+    missing = sorted(getattr(target, "__abstractmethods__", ())) or _unimplemented(target, base)
+    if missing:
+        raise _wrong(entry, f"lacks {', '.join(missing)}")
+
+
+def check_object(entry: Component, built: Any) -> None:
+    """Refuse what a component made, if its group promises something else.
+
+    Raises:
+        ComponentError: it is of the wrong type.
+    """
+    base = _base(entry.group)
+    if not isinstance(built, base):
+        raise _wrong(entry, f"made a {type(built).__name__}, not a {base.__name__}")
+
+
+def _base(group: str) -> type:
+    from torch import nn
+
+    from unfold import core
+
+    bases = {"terms": core.Residual, "priors": core.Prior, "models": core.Restorer}
+    return bases.get(group, nn.Module if group == "estimators" else object)
+
+
+def _unimplemented(target: type, base: type) -> list[str]:
+    """Abstract methods that a subclass of a plain nn.Module left as they were."""
+    abstract = [n for n, m in vars(base).items() if getattr(m, "__isabstractmethod__", False)]
+    return [name for name in abstract if getattr(target, name) is getattr(base, name)]
+
+
+def _wrong(entry: Component, fault: str) -> ComponentError:
+    return ComponentError(
+        f"the entry {entry.name!r} of {entry.distribution} {entry.version} in "
+        f"unfold.{entry.group} ({entry.target}) {fault}"
+    )

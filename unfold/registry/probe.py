@@ -1,0 +1,112 @@
+"""Try every component out in a process of its own: what hangs or dies there harms nobody here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+from .catalogue import Component, ComponentError
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of one component: ``error`` is empty where it is sound."""
+
+    component: Component
+    error: str = ""
+    traceback: str = ""
+
+
+def probe(components: Sequence[Component], *, seconds: float = 30) -> list[Verdict]:
+    """Import each component and read its options, in one process for each distribution.
+
+    Args:
+        components: what to try.
+        seconds: for each component; one that takes longer is broken.
+    """
+    verdicts = [Verdict(c, c.obstacle) for c in components if c.obstacle]
+    sound = [c for c in components if not c.obstacle]
+    for _, group in groupby(sorted(sound, key=_owner), key=_owner):
+        verdicts += _probe_distribution(list(group), seconds)
+    return sorted(verdicts, key=lambda v: v.component)
+
+
+def _owner(component: Component) -> str:
+    return component.distribution
+
+
+def _probe_distribution(pending: list[Component], seconds: float) -> list[Verdict]:
+    verdicts: list[Verdict] = []
+    while pending:
+        done, fate = _run(pending, seconds)
+        verdicts += [Verdict(c, *result) for c, result in zip(pending, done, strict=False)]
+        pending = pending[len(done) :]
+        if pending and fate:  # whatever was being tried when the process ended
+            verdicts.append(Verdict(pending[0], fate))
+            pending = pending[1:]
+    return verdicts
+
+
+def _run(components: list[Component], seconds: float) -> tuple[list[tuple[str, str]], str]:
+    """What a process wrote of the components it came to, and how it ended if not well."""
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder, "report")
+        names = [f"{c.group}/{c.qualified}" for c in components]
+        command = [sys.executable, "-m", __name__, str(report), *names]
+        # The first import of torch may itself take long; it is not the plugin's fault.
+        limit = 30 + seconds * len(components)
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        fate = _watch(process, report, seconds, limit)
+        lines = report.read_text(encoding="utf-8").splitlines() if report.exists() else []
+    results = [json.loads(line) for line in lines if line.startswith("[")]
+    return [(error, trace) for error, trace in results], fate
+
+
+def _watch(process: subprocess.Popen, report: Path, seconds: float, limit: float) -> str:
+    """Wait for the process; end it when one component takes too long."""
+    waited, seen, since = 0.0, -1, 0.0
+    while True:
+        try:
+            status = process.wait(timeout=0.1)
+            return "" if status == 0 else f"ends the process that imports it, with status {status}"
+        except subprocess.TimeoutExpired:
+            waited += 0.1
+        size = report.stat().st_size if report.exists() else 0
+        if size != seen:
+            seen, since = size, waited
+        started = size > 0  # the report begins once torch is there
+        if (started and waited - since > seconds) or waited > limit:
+            process.kill()
+            process.wait()
+            return f"takes more than {seconds:g} s to import"
+
+
+def _main(report: str, names: Sequence[str]) -> None:
+    import unfold.core  # noqa: F401  (so that its time is nobody's)
+
+    from .spec import spec_type
+
+    with open(report, "w", encoding="utf-8") as out:
+        print("ready", file=out, flush=True)
+        for name in names:
+            group, _, qualified = name.partition("/")
+            try:
+                spec_type(group, qualified)
+                result = ("", "")
+            except ComponentError as error:
+                cause = error.__cause__ or error
+                result = (str(error), "".join(traceback.format_exception(cause)))
+            print(json.dumps(result), file=out, flush=True)
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1], sys.argv[2:])

@@ -1,0 +1,57 @@
+"""A JSON schema of every installed component's options, for editors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic.errors import PydanticInvalidForJsonSchema
+
+from .catalogue import GROUPS, Component, ComponentError, scan
+from .spec import Spec, spec_type
+
+
+def schema() -> tuple[dict[str, Any], list[str]]:
+    """The schema, and one line for each component that it lacks because it is broken.
+
+    ``$defs`` has an entry for each group; a value is any of the group's components, by name or as
+    an object with ``kind`` and options. The schema itself describes a model.
+    """
+    definitions: dict[str, Any] = {}
+    faults: list[str] = []
+    for group in GROUPS:
+        names, choices = [], []
+        for component in scan().components:
+            if component.group != group:
+                continue
+            try:
+                described = _spec(component).model_json_schema(ref_template="#/$defs/{model}")
+            except (ComponentError, PydanticInvalidForJsonSchema) as error:
+                faults.append(" ".join(str(error).split()))
+                continue
+            definitions |= described.pop("$defs", {})
+            described["required"] = sorted({*described.get("required", []), "kind"})
+            names.append(described["properties"]["kind"]["const"])
+            choices.append(_linked(described))
+        definitions[group] = {"anyOf": [{"enum": names}, *choices]}
+    dialect = "https://json-schema.org/draft/2020-12/schema"
+    return {"$schema": dialect, "$ref": "#/$defs/models", "$defs": definitions}, faults
+
+
+def _spec(component: Component) -> type[Spec]:
+    """By its plain name where that is enough, so that the schema reads as configs do."""
+    try:
+        found = spec_type(component.group, component.name)
+        if found.entry == component:
+            return found
+    except ComponentError:
+        pass
+    return spec_type(component.group, component.qualified)
+
+
+def _linked(described: Any) -> Any:
+    """Let an option that holds any component of a group refer to that group's choices."""
+    if isinstance(described, dict):
+        if described.get("group") in GROUPS:
+            return {"$ref": f"#/$defs/{described['group']}"}
+        return {key: _linked(value) for key, value in described.items()}
+    return [_linked(value) for value in described] if isinstance(described, list) else described

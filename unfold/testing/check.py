@@ -1,0 +1,136 @@
+"""Named checks of a component, and what is known to fail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import models, priors, terms
+from .tools import Subject
+
+_GROUPS = {"priors": priors.CHECKS, "terms": terms.CHECKS, "models": models.CHECKS}
+
+
+class ConformanceError(AssertionError):
+    """A component does not keep a promise; or keeps one that it was declared to break."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One promise of a component: call it to test it."""
+
+    name: str
+    run: Callable[[Subject], None]
+    subject: Subject
+    reason: str = ""  # why it is expected to fail; empty if it is not
+
+    def __str__(self) -> str:
+        return self.name
+
+    def __call__(self) -> None:
+        """Test the promise.
+
+        Raises:
+            ConformanceError: it is broken, or it is kept though declared to fail.
+        """
+        fault = self._fault()
+        if fault is not None and not self.reason:
+            raise ConformanceError(f"{self.name}: {fault}") from fault
+        if fault is None and self.reason:
+            raise ConformanceError(
+                f"{self.name}: passes, though expected to fail ({self.reason}): take it out of "
+                "expected_failures"
+            )
+
+    def _fault(self) -> Exception | None:
+        # A check sees the same random numbers whatever ran before it.
+        state = torch.random.get_rng_state()
+        torch.manual_seed(0)
+        try:
+            self.run(self.subject)
+        except Exception as error:
+            return error
+        finally:
+            torch.random.set_rng_state(state)
+        return None
+
+
+def checks(
+    group: str,
+    make: Callable[[], Any],
+    *,
+    state: Callable[[], Mapping[str, Tensor]] | None = None,
+    name: str | None = None,
+    claims: tuple[str, ...] = (),
+    expected_failures: Mapping[str, str] | None = None,
+) -> list[Check]:
+    """The checks of a component.
+
+    Args:
+        group: ``"priors"``, ``"terms"`` or ``"models"``.
+        make: makes the component; a class that needs no arguments will do. A prior is for three
+            channels.
+        state: for a term: makes a float64 state, every entry that the term reads, a batch of two.
+        name: as registered; its spec is then checked too.
+        claims: what is promised beyond the rule: ``"bfloat16"``, ``"compile"``, ``"export"``;
+            for a prior also ``"nonexpansive"``.
+        expected_failures: check's name -> reason. Such a check must fail.
+
+    Raises:
+        ValueError: a group, claim or expected failure that does not exist.
+    """
+    if group not in _GROUPS:
+        raise ValueError(f"no checks for {group!r}; there are some for {', '.join(_GROUPS)}")
+    if group == "terms" and state is None:
+        raise ValueError("checks of a term need state=..., a function that makes one to test it on")
+    table = _GROUPS[group]
+    reasons = dict(expected_failures or {})
+    claimable = {check.claim for check in table.values() if check.claim}
+    for what, given, known in (
+        ("expected failure", reasons, set(table)),
+        ("claim", claims, claimable),
+    ):
+        unknown = sorted(set(given) - known)
+        if unknown:
+            raise ValueError(
+                f"no {what} {', '.join(unknown)}; there are {', '.join(sorted(known))}"
+            )
+    subject = Subject(make, state, name, group)
+    return [
+        Check(title, rule.run, subject, reasons.get(title, ""))
+        for title, rule in table.items()
+        if (not rule.claim or rule.claim in claims) and (not rule.named or name)
+    ]
+
+
+def check_prior(make: Callable[[], Any], **options: Any) -> None:
+    """Run every check of a prior (see `checks`); raise one error that lists what failed."""
+    _run_all(checks("priors", make, **options))
+
+
+def check_term(
+    make: Callable[[], Any], state: Callable[[], Mapping[str, Tensor]], **options: Any
+) -> None:
+    """Run every check of a term (see `checks`); raise one error that lists what failed."""
+    _run_all(checks("terms", make, state=state, **options))
+
+
+def check_model(make: Callable[[], Any], **options: Any) -> None:
+    """Run every check of a model (see `checks`); raise one error that lists what failed."""
+    _run_all(checks("models", make, **options))
+
+
+def _run_all(selected: list[Check]) -> None:
+    faults = []
+    for check in selected:
+        try:
+            check()
+        except ConformanceError as fault:
+            faults.append(str(fault))
+    if faults:
+        listing = "\n".join(f"- {fault}" for fault in faults)
+        raise ConformanceError(f"{len(faults)} of {len(selected)} checks failed:\n{listing}")

@@ -1,0 +1,166 @@
+"""What a model promises."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from unfold.core import Restoration, Restorer
+
+from .tools import Rule, Subject, close, export, need, spec_round_trip, state_dict_round_trip
+
+
+def _photo(size: tuple[int, int] = (24, 32), batch: int = 2) -> Tensor:
+    return 0.1 + 0.5 * torch.rand(batch, 3, *size)
+
+
+def _run(subject: Subject, image: Tensor) -> Restoration:
+    with torch.no_grad():
+        return subject.component()(image)
+
+
+def is_a_model(subject: Subject) -> None:
+    need(isinstance(subject.make(), Restorer), f"{subject.make()!r:.60} is no unfold.core.Restorer")
+
+
+def restores_any_size(subject: Subject) -> None:
+    model = subject.component()
+    for size in ((24, 32), (17, 23), (5, 40), (1, 1)):
+        photo = _photo(size)
+        with torch.no_grad():
+            restoration = model(photo)
+        need(isinstance(restoration, Restoration), f"it returns a {type(restoration).__name__}")
+        image = restoration.image
+        need(image.shape == photo.shape, f"{tuple(photo.shape)} became {tuple(image.shape)}")
+        need(image.dtype == photo.dtype, f"{photo.dtype} became {image.dtype}")
+        need(image.isfinite().all(), f"not finite at {size}")
+        need(image.min() >= 0 and image.max() <= 1, f"values leave [0, 1] at {size}")
+
+
+def gives_finite_parts(subject: Subject) -> None:
+    parts = _run(subject, _photo()).parts
+    for name, part in parts.items():
+        need(isinstance(part, Tensor), f"the part {name!r} is no tensor")
+        need(part.isfinite().all(), f"the part {name!r} is not finite")
+
+
+def treats_images_apart(subject: Subject) -> None:
+    model, photo = subject.component(), _photo()
+    with torch.no_grad():
+        both = model(photo).image
+        for i in range(2):
+            alone = model(photo[i : i + 1]).image
+            close(both[i : i + 1], alone, f"image {i} in a batch and alone", 1e-3)
+
+
+def leaves_inputs_alone(subject: Subject) -> None:
+    photo = _photo()
+    copy = photo.clone()
+    _run(subject, photo)
+    need(torch.equal(photo, copy), "the photo was changed in place")
+
+
+def is_deterministic(subject: Subject) -> None:
+    model, photo = subject.component(), _photo()
+    with torch.no_grad():
+        first = model(photo).image
+        model(_photo())  # whatever came between
+        need(torch.equal(first, model(photo).image), "two calls in eval mode differ")
+
+
+def refuses_bad_input(subject: Subject) -> None:
+    model = subject.component()
+    bad = {
+        "three axes": torch.rand(3, 8, 8),
+        "one channel": torch.rand(1, 1, 8, 8),
+        "8-bit integers": torch.zeros(1, 3, 8, 8, dtype=torch.uint8),
+        "values up to 255": 255 * torch.rand(1, 3, 8, 8),
+    }
+    for name, image in bad.items():
+        try:
+            with torch.no_grad():
+                model(image)
+        except ValueError:
+            continue
+        except Exception as error:
+            raise AssertionError(f"{name}: {type(error).__name__}, not ValueError") from error
+        raise AssertionError(f"{name}: taken for a photo")
+
+
+def takes_a_kernel(subject: Subject) -> None:
+    kernel = torch.full((1, 1, 3, 5), 1 / 15)
+    with torch.no_grad():
+        image = subject.component()(_photo(), kernel=kernel).image
+    need(image.shape == (2, 3, 24, 32), "with kernel=... the shape changes")
+
+
+def passes_gradients(subject: Subject) -> None:
+    model, photo = subject.component(), _photo().requires_grad_()
+    if not model.learned:
+        return
+    for parameter in model.parameters():  # leave a start where zero layers block gradients
+        parameter.data.add_(0.01 * torch.randn_like(parameter))
+    model(photo).image.square().sum().backward()
+    need(photo.grad is not None and photo.grad.any(), "no gradient reaches the photo")
+    reached = [p.grad is not None and bool(p.grad.isfinite().all()) for p in model.parameters()]
+    need(len(reached) > 0 and all(reached), "some parameters get no (finite) gradient")
+
+
+def survives_a_state_dict(subject: Subject) -> None:
+    photo = _photo()
+    state_dict_round_trip(subject, lambda model: model(photo).image)
+
+
+def explains_itself(subject: Subject) -> None:
+    need(subject.make().explain().strip(), "explain() is empty")
+
+
+def agrees_on_a_gpu(subject: Subject) -> None:
+    if not torch.cuda.is_available():
+        return
+    model, photo = subject.component(), _photo()
+    with torch.no_grad():
+        want = model(photo).image
+        got = model.to("cuda")(photo.cuda()).image
+    need(got.device.type == "cuda", f"cuda became {got.device}")
+    close(got.cpu(), want, "a GPU against the CPU", 1e-2)
+
+
+class _Image(torch.nn.Module):
+    def __init__(self, model: Restorer) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, photo: Tensor) -> Tensor:
+        return self.model(photo).image
+
+
+def compiles(subject: Subject) -> None:
+    module, photo = _Image(subject.component()), _photo()
+    with torch.no_grad():
+        close(torch.compile(module)(photo), module(photo), "compiled against eager", 1e-3)
+
+
+def exports(subject: Subject) -> None:
+    module, photo = _Image(subject.component()), _photo()
+    with torch.no_grad():
+        export(module, (photo,), module(photo))
+
+
+CHECKS = {
+    "type": Rule(is_a_model),
+    "any-size": Rule(restores_any_size),
+    "parts": Rule(gives_finite_parts),
+    "batch-independence": Rule(treats_images_apart),
+    "no-mutation": Rule(leaves_inputs_alone),
+    "determinism": Rule(is_deterministic),
+    "bad-input": Rule(refuses_bad_input),
+    "kernel": Rule(takes_a_kernel),
+    "gradients-flow": Rule(passes_gradients),
+    "state-dict": Rule(survives_a_state_dict),
+    "spec": Rule(spec_round_trip, named=True),
+    "explain": Rule(explains_itself),
+    "gpu": Rule(agrees_on_a_gpu),
+    "compile": Rule(compiles, claim="compile"),
+    "export": Rule(exports, claim="export"),
+}

@@ -1,0 +1,82 @@
+"""What the checks share."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A component under test: how to make it, and a term's state."""
+
+    make: Callable[[], Any]
+    state: Callable[[], Mapping[str, Tensor]] | None
+    name: str | None
+    group: str
+
+    def component(self, dtype: torch.dtype = torch.float32) -> Any:
+        return self.make().to(dtype).eval()
+
+    def entries(self) -> dict[str, Tensor]:
+        assert self.state is not None
+        return dict(self.state())
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A check, and when it applies: always, if claimed, or if the component's name is known."""
+
+    run: Callable[[Subject], None]
+    claim: str = ""
+    named: bool = False
+
+
+def need(condition: bool | Tensor, message: str) -> None:
+    """Fail with the message unless the condition holds."""
+    if not bool(condition):
+        raise AssertionError(message)
+
+
+def close(got: Tensor, want: Tensor, what: str, tolerance: float) -> None:
+    """Fail unless two tensors agree, relative to the larger one's size."""
+    need(got.shape == want.shape, f"{what}: shape {tuple(got.shape)}, not {tuple(want.shape)}")
+    scale = max(1.0, want.abs().max().item()) if want.numel() else 1.0
+    error = (got.to(want.dtype) - want).abs().max().item() if want.numel() else 0.0
+    need(
+        error <= tolerance * scale, f"{what}: off by {error:.3g} (allowed {tolerance * scale:.3g})"
+    )
+
+
+def state_dict_round_trip(subject: Subject, run: Callable[[Any], Tensor]) -> None:
+    """Perturbed parameters, saved and loaded into another one, give the same output."""
+    one, other = subject.component(), subject.component()
+    with torch.no_grad():
+        for parameter in one.parameters():
+            parameter.add_(0.01 * torch.randn_like(parameter))
+        other.load_state_dict(copy.deepcopy(one.state_dict()))
+        need(torch.equal(run(one), run(other)), "a loaded state_dict gives another output")
+
+
+def spec_round_trip(subject: Subject) -> None:
+    """The registered spec survives JSON, and builds the component."""
+    from unfold.registry.spec import resolve, spec_type
+
+    assert subject.name is not None
+    spec = spec_type(subject.group, subject.name)
+    example = resolve(subject.group, {"kind": subject.name})
+    again = spec.model_validate(json.loads(example.model_dump_json()))
+    need(again == example, "the spec changes on its way through JSON")
+    need(isinstance(again.build(3), nn.Module), "the spec builds no module")
+
+
+def export(module: nn.Module, inputs: tuple[Tensor, ...], want: Tensor) -> None:
+    """``torch.export`` captures the module, and what it captured computes the same."""
+    exported = torch.export.export(module, inputs)
+    close(exported.module()(*inputs), want, "the exported graph", 1e-5)
