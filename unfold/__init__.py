@@ -10,7 +10,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ._shield import shield
 from .registry.catalogue import ComponentError, list_components
+
+shield()
 
 if TYPE_CHECKING:
     from .core import Restoration, Restorer

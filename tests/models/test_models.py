@@ -13,9 +13,12 @@ from unfold.core import Ledger
 from unfold.degradation import blur, motion_kernel
 from unfold.models.jude import Impute, jude_lagrangian
 from unfold.models.jude_classic import estimate_noise
+from unfold.registry import scan
 from unfold.terms import Convolution
 
-MODELS = unfold.list_components("models")
+MODELS = [
+    c.name for c in scan().components if (c.group, c.distribution) == ("models", "unfold-imaging")
+]
 QUICK = [name for name in MODELS if name not in ("jude", "era")]
 
 

@@ -62,7 +62,6 @@ def test_built_ins_are_registered_and_importable():
         list_components("terms")
     )
     for component in scan().components:
-        assert component.distribution == "unfold-imaging"
         assert callable(load(component)), component
         assert component.summary, component
 
@@ -196,3 +195,59 @@ def test_the_first_distribution_on_the_path_wins_over_a_shadowed_one(site, monke
     monkeypatch.setattr(catalogue.importlib.metadata, "distributions", lambda: twice)
     assert find("priors", "half").version == "1.2"
     assert set(GROUPS) >= {c.group for c in scan().components}
+
+
+def test_malformed_metadata_is_told(site):
+    site("acme-bad", "[unfold.priors\nnonsense")
+    site("acme-point", "[unfold.priors]\nacme-nowhere = not a target\nacme-module = acme\n")
+    (damage,) = scan().damaged
+    assert damage.distribution == "acme_bad-1.2.dist-info"
+    with pytest.raises(ComponentError, match=r"'not a target', which is not module:attribute"):
+        find("priors", "acme-nowhere")
+    with pytest.raises(ComponentError, match=r"the module 'acme', to nothing in it"):
+        find("priors", "acme-module")
+    with pytest.raises(ComponentError, match=r"acme_bad.* cannot be read: unfold plugins check"):
+        find("priors", "acme-none")
+
+
+def test_a_missing_plugin_says_what_to_install():
+    with pytest.raises(ComponentError, match="it needs acme-prior: pip install acme-prior"):
+        find("priors", "acme-prior:half")
+
+
+def test_a_prior_that_takes_no_channels_is_given_none():
+    model = unfold.create_model("jude-small", prior="total-variation", K=1)
+    assert type(model.stages.stages[0].lagrangian.priors["P"]).__name__ == "TotalVariation"
+
+
+def test_a_component_of_another_kind_is_refused():
+    with pytest.raises(ValidationError, match="no prior named 'jude'"):
+        unfold.create_model("jude-small", prior="jude")
+
+
+def test_the_schema_describes_what_the_specs_accept():
+    import jsonschema
+
+    from unfold.registry.schema import schema
+
+    found, faults = schema()
+    assert faults == []
+    jsonschema.Draft202012Validator.check_schema(found)
+    validator = jsonschema.Draft202012Validator(found)
+    good = {"kind": "jude", "K": 3, "prior": {"kind": "resunet", "widths": [8, 16]}}
+    for config, valid in (
+        (good, True),
+        ("jude", True),
+        ({**good, "prior": "ircnn"}, True),
+        ({**good, "K": 0}, False),
+        ({**good, "prior": "resnet"}, False),
+        ({**good, "prior": {"kind": "resunet", "width": 3}}, False),
+        ({**good, "colour": True}, False),
+    ):
+        assert validator.is_valid(config) == valid, config
+        try:
+            resolve("models", config)
+            accepted = True
+        except ValidationError:
+            accepted = False
+        assert accepted == valid, config

@@ -313,7 +313,7 @@ def test_the_good_ones_pass_everything():
 
 def test_of_a_spec(monkeypatch):
     class Vague(Good):
-        def __init__(self, channels=3, *, rate: object = object()):  # noqa: B008
+        def __init__(self, channels=3, *, rate: object = object()):
             super().__init__()
 
     entry = Component("priors", "vague", "acme", "1", "acme:Vague")

@@ -15,9 +15,9 @@ def add(commands) -> None:
 
     check = actions.add_parser(
         "check",
-        help="import every component in a process of its own and say what is wrong",
-        description="Import each component and read its options, each distribution in a process "
-        "of its own with a time limit. The exit status is 1 if one is broken.",
+        help="import every component in another process and say what is wrong",
+        description="Import each component and read its options, in another process and with a "
+        "time limit. The exit status is 1 if one is broken.",
     )
     check.add_argument("name", nargs="?", help="one component or distribution only")
     check.add_argument("--json", action="store_true", help="a JSON array, one object each")
@@ -46,9 +46,7 @@ def run_check(arguments: argparse.Namespace) -> int:
     catalogue = scan()
     named = arguments.name
     chosen = [
-        c
-        for c in catalogue.components
-        if named in (None, c.name, c.distribution, c.qualified)
+        c for c in catalogue.components if named in (None, c.name, c.distribution, c.qualified)
     ]
     damaged = [d for d in catalogue.damaged if named is None or d.distribution.startswith(named)]
     if named and not chosen and not damaged:

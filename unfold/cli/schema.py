@@ -19,13 +19,16 @@ def add(commands) -> None:
         "and named.",
     )
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="default: print it")
+    parser.add_argument(
+        "--seconds", type=float, default=30, help="limit for each plugin (default: %(default)g)"
+    )
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     from unfold.registry.schema import schema
 
-    found, faults = schema()
+    found, faults = schema(seconds=arguments.seconds)
     text = json.dumps(found, indent=2, ensure_ascii=False) + "\n"
     for fault in faults:
         print(f"unfold: left out: {fault}", file=sys.stderr)

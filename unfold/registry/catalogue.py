@@ -129,13 +129,13 @@ def find(group: str, name: str) -> Component:
     matches = [c for c in matches if not c.obstacle] or matches
     if not matches:
         raise ComponentError(_unknown(group, name, here, catalogue.damaged))
+    if matches[0].obstacle:
+        raise ComponentError(_refusal(matches[0], matches[0].obstacle))
     if len(matches) > 1:
         choices = _join([c.qualified for c in matches])
         raise ComponentError(
             f"several distributions register the {_singular(group)} {name!r}: name one, {choices}"
         )
-    if matches[0].obstacle:
-        raise ComponentError(_refusal(matches[0], matches[0].obstacle))
     return matches[0]
 
 

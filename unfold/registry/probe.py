@@ -1,4 +1,4 @@
-"""Try every component out in a process of its own: what hangs or dies there harms nobody here."""
+"""Try every component out in another process: what hangs or dies there harms nobody here."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import tempfile
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 
 from .catalogue import Component, ComponentError
@@ -25,33 +24,25 @@ class Verdict:
 
 
 def probe(components: Sequence[Component], *, seconds: float = 30) -> list[Verdict]:
-    """Import each component and read its options, in one process for each distribution.
+    """Import each component and read its options, one after the other in a process apart.
+
+    Where that process ends or hangs, the component it was at is to blame, and another process
+    goes on behind it.
 
     Args:
         components: what to try.
         seconds: for each component; one that takes longer is broken.
     """
     verdicts = [Verdict(c, c.obstacle) for c in components if c.obstacle]
-    sound = [c for c in components if not c.obstacle]
-    for _, group in groupby(sorted(sound, key=_owner), key=_owner):
-        verdicts += _probe_distribution(list(group), seconds)
-    return sorted(verdicts, key=lambda v: v.component)
-
-
-def _owner(component: Component) -> str:
-    return component.distribution
-
-
-def _probe_distribution(pending: list[Component], seconds: float) -> list[Verdict]:
-    verdicts: list[Verdict] = []
+    pending = [c for c in components if not c.obstacle]
     while pending:
         done, fate = _run(pending, seconds)
         verdicts += [Verdict(c, *result) for c, result in zip(pending, done, strict=False)]
         pending = pending[len(done) :]
-        if pending and fate:  # whatever was being tried when the process ended
-            verdicts.append(Verdict(pending[0], fate))
+        if pending:
+            verdicts.append(Verdict(pending[0], fate or "ends the process that imports it"))
             pending = pending[1:]
-    return verdicts
+    return sorted(verdicts, key=lambda v: v.component)
 
 
 def _run(components: list[Component], seconds: float) -> tuple[list[tuple[str, str]], str]:
@@ -61,7 +52,7 @@ def _run(components: list[Component], seconds: float) -> tuple[list[tuple[str, s
         names = [f"{c.group}/{c.qualified}" for c in components]
         command = [sys.executable, "-m", __name__, str(report), *names]
         # The first import of torch may itself take long; it is not the plugin's fault.
-        limit = 30 + seconds * len(components)
+        limit = 60 + seconds * len(components)
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )

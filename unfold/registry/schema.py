@@ -6,32 +6,37 @@ from typing import Any
 
 from pydantic.errors import PydanticInvalidForJsonSchema
 
-from .catalogue import GROUPS, Component, ComponentError, scan
+from .catalogue import GROUPS, HOME, Component, ComponentError, scan
+from .probe import probe
 from .spec import Spec, spec_type
 
 
-def schema() -> tuple[dict[str, Any], list[str]]:
+def schema(*, seconds: float = 30) -> tuple[dict[str, Any], list[str]]:
     """The schema, and one line for each component that it lacks because it is broken.
 
     ``$defs`` has an entry for each group; a value is any of the group's components, by name or as
-    an object with ``kind`` and options. The schema itself describes a model.
+    an object with ``kind`` and options. The schema itself describes a model. Plugins are tried
+    out in another process first (see `probe`), with ``seconds`` for each.
     """
+    components = scan().components
+    verdicts = probe([c for c in components if c.distribution != HOME], seconds=seconds)
+    faults = [f"{v.component.qualified}: {v.error}" for v in verdicts if v.error]
+    broken = {v.component for v in verdicts if v.error}
     definitions: dict[str, Any] = {}
-    faults: list[str] = []
     for group in GROUPS:
-        names, choices = [], []
-        for component in scan().components:
-            if component.group != group:
+        choices = []
+        for component in components:
+            if component.group != group or component in broken:
                 continue
             try:
                 described = _spec(component).model_json_schema(ref_template="#/$defs/{model}")
-            except (ComponentError, PydanticInvalidForJsonSchema) as error:
-                faults.append(" ".join(str(error).split()))
+            except PydanticInvalidForJsonSchema as error:
+                faults.append(f"{component.qualified}: {' '.join(str(error).split())}")
                 continue
             definitions |= described.pop("$defs", {})
             described["required"] = sorted({*described.get("required", []), "kind"})
-            names.append(described["properties"]["kind"]["const"])
             choices.append(_linked(described))
+        names = [choice["properties"]["kind"]["const"] for choice in choices]
         definitions[group] = {"anyOf": [{"enum": names}, *choices]}
     dialect = "https://json-schema.org/draft/2020-12/schema"
     return {"$schema": dialect, "$ref": "#/$defs/models", "$defs": definitions}, faults

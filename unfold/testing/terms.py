@@ -66,7 +66,7 @@ def operator_is_the_derivative(subject: Subject) -> None:
         def forward(value: Tensor, term=term, block=block, state=state) -> Tensor:
             return term(state.replace(block, value))
 
-        _, derivative = torch.func.jvp(forward, (x,), (direction,))
+        derivative = torch.func.jvp(forward, (x,), (direction,))[1]
         close(operator.mv(direction), derivative, f"J of {block!r} and the jvp", _TOLERANCE)
 
 

@@ -1,0 +1,36 @@
+"""A model: a photo in, a restored photo out."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+from torch import Tensor
+
+from unfold.core import Ledger, Restoration, Restorer
+from unfold.models.checks import check_image
+
+
+class Gamma(Restorer):
+    """Brightens by a power curve: ``image = photo ** power``.
+
+    Args:
+        power: below 1 brightens.
+
+    Parts: none.
+    """
+
+    learned = False
+
+    def __init__(self, *, power: Annotated[float, Field(gt=0)] = 0.5) -> None:
+        super().__init__()
+        self.power = power
+
+    def forward(
+        self, image: Tensor, *, kernel: Tensor | None = None, ledger: Ledger | None = None
+    ) -> Restoration:
+        check_image(image)
+        return Restoration(image.clamp(0, 1) ** self.power)
+
+    def explain(self) -> str:
+        return f"image = photo ** {self.power}"

@@ -1,0 +1,37 @@
+"""A term: a residual that is affine in its block."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from unfold.core import LinearMap, Pixel, Residual, State, Structure
+
+
+class Masked(Residual):
+    """``r = M ⊙ x − Y``: only some pixels were seen.
+
+    Args:
+        block: ``x``, ``(B, C, H, W)``.
+        mask: ``M``, ``(B, 1 or C, H, W)``, 1 where the pixel was seen, else 0.
+        observed: ``Y``, ``(B, C, H, W)``, zero where nothing was seen.
+    """
+
+    def __init__(self, block: str, *, mask: str, observed: str) -> None:
+        # JᵀJ = M²: diagonal in the pixels. That is why x is solved by a division.
+        super().__init__({block: Structure.PIXEL})
+        self.block, self.mask, self.observed = block, mask, observed
+
+    def forward(self, state: Mapping[str, Tensor]) -> Tensor:
+        return state[self.mask] * state[self.block] - state[self.observed]
+
+    def operator(self, block: str, state: State) -> LinearMap:
+        """J. Leave it out, declare Structure.MIXED, and autograd finds it: right, but slower."""
+        return Pixel(state[self.mask], state[block].shape)
+
+    def formula(self) -> str:
+        return f"{self.mask}⊙{self.block} − {self.observed}"
+
+    def gram_formula(self, block: str) -> str:
+        return f"{self.mask}²"

@@ -1,0 +1,7 @@
+"""``python -m unfold``."""
+
+import sys
+
+from .cli import main
+
+sys.exit(main())
