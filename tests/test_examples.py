@@ -10,6 +10,7 @@ from unfold.imaging import read
 EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
 CHECKS = {
     "compose_a_solver": lambda gain: gain > 5,
+    "write_a_prior": lambda gain: gain > 4,
     "watch_jude": lambda ledger: len(ledger.weights) == 20,
 }
 

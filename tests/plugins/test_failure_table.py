@@ -1,26 +1,26 @@
-"""Real distributions, built and installed into an environment of their own, broken ones among them.
+"""Real distributions, built and installed in an environment of their own, broken ones too.
 
-| distribution     | what is wrong with it                       | what must happen                  |
-|------------------|---------------------------------------------|-----------------------------------|
-| acme-good        | nothing                                     | listed, found by name, used       |
-| acme-import      | its module imports what is not there        | broken alone; told when named     |
-| acme-syntax      | a SyntaxError                               | the same                          |
-| acme-type        | its entry point is no prior                 | the same                          |
-| acme-number      | its entry point is a number                 | the same                          |
-| acme-nowhere     | its entry point's attribute does not exist  | the same                          |
-| acme-abstract    | a prior without prox                        | the same                          |
-| acme-signature   | annotations that name nothing               | the same                          |
-| acme-exit        | calls sys.exit at import                    | the same; the host lives          |
-| acme-die         | ends the process at import                  | found by the check                |
-| acme-hang        | sleeps at import                            | found by the check, at its limit  |
-| acme-noise       | prints and warns at import                  | works; the check's report is whole |
-| acme-future      | was written for another unfold              | refused before it is imported     |
-| acme-malformed   | its entry_points.txt is no INI file         | lost alone, and named             |
-| acme-bytes       | its entry_points.txt is not UTF-8           | the same                          |
-| acme-nameless    | its METADATA has no name                    | the same                          |
-| acme-group       | registers in a group that does not exist    | named by the check                |
-| acme-one, -two   | both register "acme-shared"                 | refused, `dist:name` chooses      |
-| acme-shadow      | registers "resunet", a built-in             | the built-in stays                |
+| distribution   | what is wrong with it                      | what must happen                 |
+|----------------|--------------------------------------------|----------------------------------|
+| acme-good      | nothing                                    | listed, found by name, used      |
+| acme-import    | its module imports what is not there       | broken alone; told when named    |
+| acme-syntax    | a SyntaxError                              | the same                         |
+| acme-type      | its entry point is no prior                | the same                         |
+| acme-number    | its entry point is a number                | the same                         |
+| acme-nowhere   | its entry point's attribute does not exist | the same                         |
+| acme-abstract  | a prior without prox                       | the same                         |
+| acme-signature | annotations that name nothing              | the same                         |
+| acme-exit      | calls sys.exit at import                   | the same; the host lives         |
+| acme-die       | ends the process at import                 | found by the check               |
+| acme-hang      | sleeps at import                           | found by the check, at its limit |
+| acme-noise     | prints and warns at import                 | works, the report is whole |
+| acme-future    | was written for another unfold             | refused before it is imported    |
+| acme-malformed | its entry_points.txt is no INI file        | lost alone, and named            |
+| acme-bytes     | its entry_points.txt is not UTF-8          | the same                         |
+| acme-nameless  | its METADATA has no name                   | the same                         |
+| acme-group     | registers in a group that does not exist   | named by the check               |
+| acme-one, -two | both register "acme-shared"                | refused, `dist:name` chooses     |
+| acme-shadow    | registers "resunet", a built-in            | the built-in stays               |
 """
 
 import json

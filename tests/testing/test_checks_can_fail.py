@@ -268,7 +268,7 @@ MODELS = [
     ("batch-independence", model(lambda self, x: Restoration((x + x.flip(0)) / 2)), {}),
     ("no-mutation", model(in_place), {}),
     ("determinism", model(counting), {}),
-    ("bad-input", type("Takes", (GoodModel,), {"forward": lambda self, x, **k: Restoration(x)}), {}),
+    ("bad-input", type("Takes", (GoodModel,), {"forward": lambda s, x, **k: Restoration(x)}), {}),
     ("kernel", type("None", (GoodModel,), {"forward": no_kernel}), {}),
     ("gradients-flow", model(lambda self, x: Restoration(x.detach().clamp(0, 1))), {}),
     ("state-dict", ModelThatLosesState, {}),
