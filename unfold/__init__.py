@@ -8,6 +8,7 @@ See `unfold.core` for composing solvers, `unfold.terms` and `unfold.priors` for 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ._shield import shield
@@ -21,20 +22,22 @@ if TYPE_CHECKING:
 __all__ = ["ComponentError", "Restoration", "Restorer", "create_model", "list_components"]
 
 
-def create_model(name: str, **options: Any) -> Restorer:
+def create_model(name: str | Mapping[str, Any], **options: Any) -> Restorer:
     """A restoration model by name, with random weights where it is learned.
 
     Args:
-        name: one of ``unfold.list_components("models")``.
+        name: one of ``unfold.list_components("models")``; or a config, a mapping with the name
+            under ``kind`` and options (`unfold.registry.config.read_config` reads one from a file).
         options: the model's own, e.g. ``create_model("jude", prior="ircnn", K=3)``.
 
     Raises:
         ComponentError: no such model, with the closest names.
         pydantic.ValidationError: every option that does not fit.
     """
-    from .registry.spec import build
+    from .registry.spec import resolve
 
-    return build("models", name, **options)
+    config = {"kind": name} if isinstance(name, str) else dict(name)
+    return resolve("models", {**config, **options}).build()
 
 
 def __getattr__(name: str) -> Any:

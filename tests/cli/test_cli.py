@@ -84,3 +84,45 @@ def test_explain(capsys):
     assert "w1·|F(H)|² + w5" in text
     assert "35,412,385 parameters" in text
     assert "Impute" in text
+
+
+def test_configs_name_a_model_and_its_options(tmp_path, capsys):
+    toml, other = tmp_path / "m.toml", tmp_path / "m.json"
+    toml.write_text('kind = "jude-small"\nK = 2\n[prior]\nkind = "resunet"\nwidths = [8, 16]\n')
+    other.write_text(
+        '{"kind": "jude-small", "K": 2, "prior": {"kind": "resunet", "widths": [8, 16]}}'
+    )
+    said = []
+    for path in (toml, other):
+        assert main(["explain", str(path), "--set", "denoiser=false"]) == 0
+        said.append(capsys.readouterr().out)
+    assert said[0] == said[1]
+    assert "stages: 2, untied" in said[0]
+    assert "denoiser 0" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("m.toml", "kind = ", "cannot be read as a config"),
+        ("m.json", "[1]", "names its component"),
+        ("m.json", '{"K": 3}', "names its component"),
+        ("gone.json", None, "No such file"),
+        ("m.json", '{"kind": "jude", "K": 0, "prior": {"kind": "resunet", "blocks": "x", "q": 1}}',
+         "K: Input should be greater than or equal to 1; prior.blocks: Input should be a valid "
+         "integer, unable to parse string as an integer; prior.q: Extra inputs"),
+    ],
+)  # fmt: skip
+def test_bad_configs_are_told_in_a_line(tmp_path, capsys, name, text, message):
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    assert main(["explain", str(tmp_path / name)]) == 2
+    error = capsys.readouterr().err.strip()
+    assert message in error
+    assert "\n" not in error
+
+
+@pytest.mark.parametrize("bad", ["K", "=3", "prior..width=2"])
+def test_assignments_that_are_none(capsys, bad):
+    assert main(["explain", "jude", "--set", bad]) == 2
+    assert "must be KEY=VALUE" in capsys.readouterr().err

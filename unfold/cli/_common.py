@@ -27,29 +27,30 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def build_model(name: str, assignments: list[str]) -> Restorer:
-    """A model with the options of ``--set``.
+    """A model by name, or by a config's path, with the options of ``--set`` on top.
 
     Raises:
         CommandError: an option that is no assignment or does not fit; every fault is told.
     """
     from pydantic import ValidationError
 
-    import unfold
+    from unfold.registry.config import SUFFIXES, read_config
+    from unfold.registry.spec import resolve
 
+    options: dict[str, Any] = read_config(name) if name.endswith(SUFFIXES) else {"kind": name}
     try:
-        return unfold.create_model(name, **parse_options(assignments))
+        return resolve("models", parse_options(assignments, options)).build()
     except ValidationError as error:
         faults = [f"{'.'.join(map(str, e['loc']))}: {_plain(e['msg'])}" for e in error.errors()]
         raise CommandError(f"{name}: " + "; ".join(faults)) from error
 
 
-def parse_options(assignments: list[str]) -> dict[str, Any]:
-    """``["K=3", "prior=resunet", "prior.blocks=2"]`` as nested options.
+def parse_options(assignments: list[str], options: dict[str, Any]) -> dict[str, Any]:
+    """``["K=3", "prior=resunet", "prior.blocks=2"]`` as nested options, set in those given.
 
     Values are JSON where they can be, else text. ``prior=NAME`` and ``prior.option=...`` go
     together in any order.
     """
-    options: dict[str, Any] = {}
     for assignment in assignments:
         path, equals, text = assignment.partition("=")
         keys = path.strip().split(".")

@@ -11,7 +11,9 @@ def add(commands) -> None:
     parser = commands.add_parser(
         "explain", help="print a model's blocks, their normal matrices, solvers and order"
     )
-    parser.add_argument("model", metavar="MODEL", help="one of `unfold list models`")
+    parser.add_argument(
+        "model", metavar="MODEL", help="one of `unfold list models`, or a config (.json, .toml)"
+    )
     add_options(parser)
     parser.set_defaults(run=run)
 

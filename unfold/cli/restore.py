@@ -24,7 +24,7 @@ def add(commands) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--model", default=DEFAULT_MODEL, metavar="NAME",
-        help="one of `unfold list models` (default: %(default)s)",
+        help="one of `unfold list models`, or a config (.json, .toml) (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--kernel", type=Path, metavar="FILE",

@@ -136,13 +136,3 @@ PriorLike = Annotated[
     BeforeValidator(functools.partial(resolve, "priors")),
     WithJsonSchema({"group": "priors"}),  # filled in by unfold.registry.schema
 ]
-
-
-def build(group: str, name: str, **options: Any) -> Any:
-    """An installed component by name, its options validated all at once.
-
-    Raises:
-        ComponentError: it is unknown, ambiguous or broken.
-        pydantic.ValidationError: every option that does not fit, each with its path.
-    """
-    return resolve(group, {"kind": name, **options}).build()

@@ -1,0 +1,39 @@
+"""Configs: a component by name and its options, in a JSON or TOML file."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from .catalogue import ComponentError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib  # pyright: ignore[reportMissingImports]
+
+SUFFIXES = (".json", ".toml")
+
+
+def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The mapping in a ``.json`` or ``.toml`` file: ``kind`` and options.
+
+    Raises:
+        ComponentError: one line that names the file: it cannot be read, or holds no mapping with
+            a ``kind``.
+    """
+    path = Path(path)
+    if path.suffix not in SUFFIXES:
+        raise ComponentError(f"{path}: a config ends in .json or .toml")
+    try:
+        text = path.read_text(encoding="utf-8")
+        config = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise ComponentError(f"{path}: cannot be read as a config ({reason})") from error
+    if not isinstance(config, dict) or not isinstance(config.get("kind"), str):
+        raise ComponentError(f'{path}: a config names its component, kind = "jude", and options')
+    return config
