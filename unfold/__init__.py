@@ -36,6 +36,8 @@ def create_model(name: str | Mapping[str, Any], **options: Any) -> Restorer:
     """
     from .registry.spec import resolve
 
+    if "kind" in options:
+        raise ValueError(f"kind={options['kind']!r}: the model's name is the first argument")
     config = {"kind": name} if isinstance(name, str) else dict(name)
     return resolve("models", {**config, **options}).build()
 

@@ -19,6 +19,7 @@ def explain(lagrangian: Lagrangian, order: Sequence[str] | None = None) -> str:
     """The objective; then block by block, in the order of update: normal matrix, kind, solver."""
     blocks = lagrangian.blocks
     names = list(order) if order is not None else [*blocks, *lagrangian.duals]
+    lagrangian.check_order(names)
     rows = [_row(lagrangian, name) for name in names]
     header = ("update", "normal matrix", "kind", "solved by")
     widths = [max(len(row[i]) for row in [header, *rows]) for i in range(3)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
@@ -28,6 +28,9 @@ class Quadratic:
     residual: Residual
     weight: Weight = 1.0
 
+    def __post_init__(self) -> None:
+        _check_term("Quadratic", self.residual, Residual, self.weight, least=0)
+
 
 @dataclass(frozen=True, eq=False)
 class Constraint:
@@ -37,6 +40,9 @@ class Constraint:
     penalty: Weight
     dual: str
 
+    def __post_init__(self) -> None:
+        _check_term("Constraint", self.residual, Residual, self.penalty, least=None)
+
 
 @dataclass(frozen=True, eq=False)
 class Regularizer:
@@ -45,6 +51,9 @@ class Regularizer:
     block: str
     prior: Prior
     weight: Weight = 1.0
+
+    def __post_init__(self) -> None:
+        _check_term("Regularizer", self.prior, Prior, self.weight, least=0)
 
 
 Term = Quadratic | Constraint | Regularizer
@@ -121,9 +130,10 @@ class Lagrangian(nn.Module):
             value = term.prior.value(state[term.block])
             if value is None:
                 return None
-            return _per_image(weight_of(term, weights)) * value
+            weight = weight_of(term, weights, value.dtype)
+            return (weight.flatten() if isinstance(weight, Tensor) else weight) * value
         r = term.residual(state)
-        energy = weight_of(term, weights) / 2 * r.square()
+        energy = weight_of(term, weights, r.dtype) / 2 * r.square()
         if isinstance(term, Constraint):
             energy = energy + state[term.dual] * r
         return energy.sum((1, 2, 3))
@@ -136,19 +146,20 @@ class Lagrangian(nn.Module):
         Args:
             block: a block of some residual.
             state: every other entry, and the block itself (its shape is read from it).
-            weights: name -> positive number or tensor ``()``, ``(1 or B, 1 or C, 1, 1)``.
+            weights: name -> positive number or tensor ``()``, ``(1 or B, 1, 1, 1)``.
             settled: duals whose constraint enters as ``⟨Γ, r⟩`` alone, without its penalty.
         """
-        normal = Normal(state[block].shape)
+        normal = Normal(state[block])
         for term in self._affine():
             residual = term.residual
             if block not in residual.blocks:
                 continue
+            _check_shapes(residual, state)
             operator = residual.operator(block, state)
             if isinstance(term, Constraint) and term.dual in settled:
                 normal.push(-1.0, pull(operator, state[term.dual]))
                 continue
-            weight = weight_of(term, weights)
+            weight = weight_of(term, weights, normal.dtype)
             normal.add(weight, operator)
             if isinstance(term, Quadratic):
                 normal.push(weight, residual.data(block, state, operator))
@@ -167,50 +178,80 @@ class Lagrangian(nn.Module):
                 state = state.replace(dual, zeros)
         return state
 
-    def explain(self, order: tuple[str, ...] | None = None) -> str:
+    def check_order(self, names: Sequence[str]) -> None:
+        """Refuse names that are neither block nor dual.
+
+        Raises:
+            ValueError: it lists them, and what there is.
+        """
+        blocks, duals = self.blocks, self.duals
+        unknown = [name for name in names if name not in blocks and name not in duals]
+        if unknown:
+            raise ValueError(
+                f"order names {', '.join(map(repr, unknown))}, neither block nor dual; blocks are "
+                f"{', '.join(blocks)}, duals are {', '.join(duals) or 'none'}"
+            )
+
+    def explain(self, order: Sequence[str] | None = None) -> str:
         """What is minimised, each block's normal matrix, how it is solved and why."""
         from .explain import explain
 
         return explain(self, order)
 
 
-def weight_of(term: Term, weights: Weights) -> Tensor | float:
-    """The weight or penalty of a term: a number, or a tensor of four axes, constant in the last.
+def weight_of(term: Term, weights: Weights, dtype: torch.dtype) -> Tensor | float:
+    """The weight or penalty of a term: a number, or a tensor ``()`` or ``(1 or B, 1, 1, 1)``.
 
     Raises:
         MissingEntryError: `weights` lacks its name.
         ValueError: a number that is negative, zero (a penalty) or not finite; a tensor that
-            varies from pixel to pixel.
+            varies from pixel to pixel or from channel to channel. (Values of tensors are not
+            looked at: on a GPU that would wait for the device.)
     """
     name = term.penalty if isinstance(term, Constraint) else term.weight
     if isinstance(name, str) and name not in weights:
         have = ", ".join(sorted(weights)) or "nothing"
-        raise MissingEntryError(f"weights lack {name!r}; they have {have}")
+        raise MissingEntryError(
+            f"weights lack {name!r}; they have {have}: add a positive number under that name"
+        )
     weight = weights[name] if isinstance(name, str) else name
-    if isinstance(weight, Tensor):
-        if weight.ndim == 0:
-            return weight.reshape(1, 1, 1, 1)
-        if weight.ndim == 4 and weight.shape[-2:] == (1, 1):
-            return weight
-        raise ValueError(
-            f"weight {name!r} has shape {tuple(weight.shape)}: must be a number, () or "
-            "(batch or 1, channels or 1, 1, 1), the same for every pixel"
-        )
-    least = "positive" if isinstance(term, Constraint) else "at least 0"
-    if not math.isfinite(weight) or weight < 0 or (weight == 0 and isinstance(term, Constraint)):
-        raise ValueError(f"weight {name!r} is {weight}: must be finite and {least}")
-    return float(weight)
-
-
-def _per_image(weight: Tensor | float) -> Tensor | float:
     if not isinstance(weight, Tensor):
-        return weight
-    if weight.shape[1] != 1:
-        raise ValueError(
-            f"the weight of a prior has shape {tuple(weight.shape)}: must be () or "
-            "(batch or 1, 1, 1, 1), the same for every channel"
-        )
-    return weight.flatten()
+        _check_number(weight, name, least=None if isinstance(term, Constraint) else 0)
+        return float(weight)
+    if weight.ndim == 0:
+        return weight  # takes part in no promotion of types
+    if weight.ndim == 4 and weight.shape[1:] == (1, 1, 1):
+        return weight.to(dtype)
+    raise ValueError(
+        f"weight {name!r} has shape {tuple(weight.shape)}: must be a number, () or "
+        "(batch or 1, 1, 1, 1), the same for every channel and pixel"
+    )
+
+
+def _check_number(weight: object, name: object, least: float | None) -> None:
+    number = isinstance(weight, (int, float)) and math.isfinite(weight)
+    if not number or weight < 0 or (least is None and weight == 0):  # type: ignore[operator]
+        wanted = "positive" if least is None else f"at least {least:g}"
+        raise ValueError(f"weight {name!r} is {weight!r}: must be a finite number, {wanted}")
+
+
+def _check_term(kind: str, part: object, wanted: type, weight: object, least: float | None) -> None:
+    if not isinstance(part, wanted):
+        raise TypeError(f"{kind} takes a {wanted.__name__}, got {type(part).__name__} {part!r:.40}")
+    if not isinstance(weight, str):
+        _check_number(weight, "of a " + kind, least)
+
+
+def _check_shapes(residual: Residual, state: State) -> None:
+    shapes = {name: state[name].shape for name in residual.blocks}
+    for i in range(4):
+        sizes = {shape[i] if len(shape) == 4 else 0 for shape in shapes.values()}
+        if 0 in sizes or len(sizes - {1}) > 1 or (i > 1 and len(sizes) > 1):
+            listing = ", ".join(f"{name} {tuple(shape)}" for name, shape in shapes.items())
+            raise ValueError(
+                f"{type(residual).__name__} cannot combine {listing}: blocks are (batch, "
+                "channels, height, width) of one size; batch and channels may be 1"
+            )
 
 
 def _check(lagrangian: Lagrangian) -> None:
@@ -232,6 +273,8 @@ def _check(lagrangian: Lagrangian) -> None:
             raise ValueError(f"{dual!r} names both a block and a dual: rename one")
     regularized = [t.block for t in terms if isinstance(t, Regularizer)]
     for block in regularized:
+        if hasattr(nn.ModuleDict(), block):
+            raise ValueError(f"a block with a prior cannot be called {block!r}, torch's own word")
         if block not in blocks:
             raise ValueError(
                 f"a prior is put on {block!r}, which no residual has; blocks are "

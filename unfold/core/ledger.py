@@ -82,6 +82,8 @@ class Ledger:
 
     def converged(self, tolerance: float) -> bool:
         """Whether the last stage left every primal and dual residual at or below ``tolerance``."""
+        if not self.weights:
+            return False
         last = self.stage(-1)
         return all(bool((torch.maximum(e.primal, e.dual) <= tolerance).all()) for e in last)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -19,9 +20,11 @@ class Normal:
     ``b``. Maps with neither basis are kept as they are, in ``free``.
     """
 
-    def __init__(self, shape: torch.Size) -> None:
-        self.shape = shape
+    def __init__(self, block: Tensor) -> None:
+        self.shape = block.shape
+        self.dtype = block.dtype
         self.structure = Structure.SCALAR
+        self.definite = False  # whether some term holds every pixel and frequency
         self.pixel: float | Tensor = 0.0
         self.power: Tensor | None = None
         self.free: list[tuple[float | Tensor, MatrixFree]] = []
@@ -33,6 +36,7 @@ class Normal:
         if isinstance(operator, Pixel):
             diagonal = operator.gram_diagonal()
             scalar = not isinstance(diagonal, Tensor)
+            self.definite |= scalar and not self._empty(weight)
             self.structure += Structure.SCALAR if scalar else Structure.PIXEL
             # (Not `0.0 + tensor`: that would be one more pass over the image.)
             weighted = times(weight, diagonal)
@@ -62,7 +66,7 @@ class Normal:
         """
         if self.structure not in (Structure.SCALAR, Structure.PIXEL):
             raise ValueError(f"a {self.structure.value} normal matrix has no pixel diagonal")
-        inverse = 1 / self.pixel
+        inverse = self._reciprocal(self.pixel)
         return self._pixel_rhs() * inverse, inverse
 
     def solve(self, start: Tensor, cg: CG) -> Tensor:
@@ -73,7 +77,7 @@ class Normal:
             assert self.power is not None
             # `pixel` is a number or one value per image and channel here: flat in any basis. The
             # reciprocal is real: to multiply by it is far cheaper than a complex division.
-            inverse = 1 / (self.power + self.pixel)
+            inverse = cast(Tensor, self._reciprocal(self.power + self.pixel))
             return image(self._filtered_rhs(inverse), self.shape)
         return cg.solve(self.apply, self._pixel_rhs(), start, self._preconditioner())
 
@@ -113,13 +117,29 @@ class Normal:
             if operator.stationary is not None:
                 power = add_scaled(power, weight, operator.stationary)
         if power is None:
-            pixel = self.pixel
             # With nothing but matrix-free maps nothing is known, and plain CG is what is left.
-            return (lambda r: r / pixel) if isinstance(pixel, Tensor) else (lambda r: r)
+            if not isinstance(self.pixel, Tensor) or self.pixel.ndim == 0:
+                return lambda r: r
+            # The mean stands in for what the matrix-free part adds where the diagonal is zero.
+            diagonal = self.pixel + self.pixel.mean((-2, -1), keepdim=True)
+            return lambda r: r / diagonal
         flat = self.pixel
-        if self.structure is Structure.MIXED and isinstance(flat, Tensor):
+        if isinstance(flat, Tensor) and flat.ndim == 4:
             flat = flat.mean((-2, -1), keepdim=True)
-        return partial(_filter, response=1 / (power + flat), shape=self.shape)
+        return partial(
+            _filter, response=cast(Tensor, self._reciprocal(power + flat)), shape=self.shape
+        )
+
+    def _reciprocal(self, diagonal: float | Tensor) -> float | Tensor:
+        """``1 / d``; where nothing holds a pixel or frequency (``d = 0``), large instead of
+        infinite: its right side is zero too, and the solution of least norm comes out."""
+        if isinstance(diagonal, Tensor):
+            if not self.definite:
+                diagonal = diagonal.clamp_min(torch.finfo(diagonal.dtype).eps)
+            return 1 / diagonal
+        if diagonal == 0:
+            raise ValueError("all terms of the block have weight 0: nothing determines it")
+        return 1 / diagonal
 
     @staticmethod
     def _empty(pixel: float | Tensor) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -21,16 +21,33 @@ class Residual(nn.Module):
     a structured ``operator`` where it knows one, and the solve becomes exact and fast.
 
     Args:
-        blocks: entry name -> structure of ``JᵀJ``. It must hold for every state: the solver is
-            chosen by it, before any value is seen.
+        blocks: entry name, or pairs of a name and a structure -> structure of ``JᵀJ``. It must
+            hold for every state: the solver is chosen by it, before any value is seen.
+        reads: the other entries that ``forward`` reads (kernels, masks, observations). A block
+            that some term reads so cannot be minimised over, and is refused.
+
+    Raises:
+        ValueError: a name is empty, has a full stop, or is used twice.
     """
 
-    def __init__(self, blocks: Mapping[str, Structure]) -> None:
+    def __init__(
+        self,
+        blocks: Mapping[str, Structure] | Sequence[tuple[str, Structure]],
+        reads: Sequence[str] = (),
+    ) -> None:
         super().__init__()
-        self.blocks: dict[str, Structure] = dict(blocks)
-        for name in self.blocks:
+        pairs = list(blocks.items()) if isinstance(blocks, Mapping) else list(blocks)
+        names = [name for name, _ in pairs] + list(reads)
+        for name in names:
             if not name or "." in name:
                 raise ValueError(f"block name {name!r}: must be non-empty, without a full stop")
+            if names.count(name) > 1:
+                raise ValueError(
+                    f"{type(self).__name__} uses {name!r} twice: each of its entries needs a name "
+                    "of its own"
+                )
+        self.blocks: dict[str, Structure] = dict(pairs)
+        self.reads = tuple(reads)
 
     @abstractmethod
     def forward(self, state: Mapping[str, Tensor]) -> Tensor:
@@ -90,9 +107,7 @@ class Equal(Residual):
     """
 
     def __init__(self, left: str, right: str) -> None:
-        if left == right:
-            raise ValueError(f"Equal({left!r}, {right!r}): a block always equals itself")
-        super().__init__({left: Structure.SCALAR, right: Structure.SCALAR})
+        super().__init__([(left, Structure.SCALAR), (right, Structure.SCALAR)])
         self.left, self.right = left, right
 
     def forward(self, state: Mapping[str, Tensor]) -> Tensor:

@@ -26,7 +26,9 @@ class State(Mapping[str, Tensor]):
 
     A state also remembers what was computed from its entries (a kernel's transfer function, say),
     so that K stages pay for it once. What is remembered is forgotten as soon as an entry that it
-    came from is replaced, and does not survive a conversion to ``dict``: it can never be stale.
+    came from is replaced or changed in place, and does not survive a conversion to ``dict``. (With
+    gradients it belongs to the graph of its first use: for a second backward pass begin with a
+    new state.)
     """
 
     __slots__ = ("_derived", "_entries")
@@ -36,7 +38,7 @@ class State(Mapping[str, Tensor]):
             self._entries: dict[str, Tensor] = entries._entries
             # A copy: what a step remembers belongs to the state that it returns. (Were the
             # caller's state to learn of it, a recomputed stage would differ from its first run.)
-            self._derived: dict[tuple, Tensor] = dict(entries._derived)
+            self._derived: dict[tuple, tuple[tuple, Tensor]] = dict(entries._derived)
         else:
             self._entries = dict(entries)
             self._derived = {}
@@ -78,6 +80,13 @@ class State(Mapping[str, Tensor]):
         never cuts a later graph.
         """
         key = (name, sources, torch.is_grad_enabled())
-        if key not in self._derived:
-            self._derived[key] = compute()
-        return self._derived[key]
+        versions = tuple(_version(self._entries[source]) for source in sources)
+        known = self._derived.get(key)
+        if known is None or known[0] != versions:
+            known = self._derived[key] = (versions, compute())
+        return known[1]
+
+
+def _version(tensor: Tensor) -> int:
+    """Counts changes in place; tensors made in inference mode are not counted."""
+    return -1 if tensor.is_inference() else tensor._version

@@ -41,6 +41,7 @@ class Minimise:
         self.block = block
         self.lagrangian = lagrangian
         self.cg = CG() if cg is None else cg
+        # The prior itself is looked up in the Lagrangian at each step: it may be replaced there.
         self.regularizer: Regularizer | None = lagrangian.regularizers.get(block)
         _check_solvable(block, lagrangian, self.regularizer)
 
@@ -48,12 +49,24 @@ class Minimise:
         state = State(state)
         normal = self.lagrangian.normal(self.block, state, weights)
         if self.regularizer is None:
-            return state.replace(self.block, normal.solve(state[self.block], self.cg))
+            return self._replace(state, normal.solve(state[self.block], self.cg))
         v, inverse = normal.quotient()
-        step = times(weight_of(self.regularizer, weights), inverse)
+        step = times(weight_of(self.regularizer, weights, v.dtype), inverse)
         if not isinstance(step, Tensor):
             step = v.new_full((1, 1, 1, 1), step)
-        return state.replace(self.block, self.regularizer.prior(v, step))
+        elif step.ndim == 0:
+            step = step.to(v.dtype).reshape(1, 1, 1, 1)
+        return self._replace(state, self.lagrangian.priors[self.block](v, step))
+
+    def _replace(self, state: State, value: Tensor) -> State:
+        shape = state[self.block].shape
+        if value.shape != shape:
+            raise ValueError(
+                f"the update of {self.block!r} has shape {tuple(value.shape)}, the block has "
+                f"{tuple(shape)}: give the block the batch of its kernels and weights; a prior "
+                "must keep the shape"
+            )
+        return state.replace(self.block, value)
 
     def __repr__(self) -> str:
         return f"Minimise({self.block!r})"
@@ -71,7 +84,8 @@ class Ascend:
 
     def __call__(self, state: Mapping[str, Tensor], weights: Weights) -> State:
         state = State(state)
-        residual, penalty = self.constraint.residual(state), weight_of(self.constraint, weights)
+        residual = self.constraint.residual(state)
+        penalty = weight_of(self.constraint, weights, residual.dtype)
         return state.replace(self.dual, add_scaled(state[self.dual], penalty, residual))
 
     def __repr__(self) -> str:
@@ -96,13 +110,7 @@ def lower(
             exactly; a prior on a block that is never updated.
     """
     names = list(order)
-    known = set(lagrangian.blocks) | set(lagrangian.duals)
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise ValueError(
-            f"order names {', '.join(map(repr, unknown))}, neither block nor dual; blocks are "
-            f"{', '.join(lagrangian.blocks)}, duals are {', '.join(lagrangian.duals) or 'none'}"
-        )
+    lagrangian.check_order(names)
     idle = [block for block in lagrangian.regularizers if block not in names]
     if idle:
         raise ValueError(
@@ -119,6 +127,12 @@ def _check_solvable(block: str, lagrangian: Lagrangian, regularizer: Regularizer
     structure = lagrangian.blocks.get(block)
     if structure is None:
         raise ValueError(f"{block!r} is no block; blocks are {', '.join(lagrangian.blocks)}")
+    for residual in lagrangian.residuals:
+        if block in residual.reads:  # type: ignore[operator]
+            raise ValueError(
+                f"{block!r} cannot be minimised over: {type(residual).__name__} reads it "
+                "otherwise than as a block, so that the update would leave that term out"
+            )
     if regularizer is None:
         return
     prior: Prior = regularizer.prior

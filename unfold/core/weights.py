@@ -25,6 +25,8 @@ class LearnedWeights(nn.Module):
         for name, value in initial.items():
             if not (math.isfinite(value) and value > 0):
                 raise ValueError(f"initial weight {name!r} is {value}: must be positive")
+            if hasattr(nn.ParameterDict(), name):
+                raise ValueError(f"a learned weight cannot be called {name!r}, torch's own word")
         # The inverse of softplus, in the form that keeps large and small values exact.
         raw = {n: torch.tensor(v + math.log(-math.expm1(-v))) for n, v in initial.items()}
         self.raw = nn.ParameterDict({n: nn.Parameter(t) for n, t in raw.items()})
@@ -38,7 +40,14 @@ class FixedWeights(nn.Module):
 
     def __init__(self, values: Mapping[str, float | Tensor]) -> None:
         super().__init__()
-        self.values = dict(values)
+        self._numbers = {n: v for n, v in values.items() if not isinstance(v, Tensor)}
+        self._tensors = [n for n in values if n not in self._numbers]
+        for index, name in enumerate(self._tensors):
+            value = values[name]
+            if isinstance(value, nn.Parameter):
+                raise TypeError(f"fixed weight {name!r} is a Parameter: use LearnedWeights")
+            self.register_buffer(f"tensor{index}", value)  # type: ignore[arg-type]
 
     def forward(self, state: Mapping[str, Tensor]) -> dict[str, Tensor | float]:
-        return self.values
+        tensors = {name: getattr(self, f"tensor{i}") for i, name in enumerate(self._tensors)}
+        return {**self._numbers, **tensors}

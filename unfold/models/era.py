@@ -30,8 +30,8 @@ from unfold.terms import Convolution, FilterFlow, SparseError
 
 from .assembly import describe, prepare, unroll
 
-# The poster's cycle U, Z, X, E, P, entered at E: the image is the last X, which the last E thus
-# reaches.
+# The blocks in the poster's cycle U, Z, X, E, P, but begun at E: the image is the last X, which the
+# last E thus reaches.
 ORDER = ("E", "P", "U", "Z", "X", "G", "O", "D")
 WEIGHTS = {"w1": 1.0, "w2": 0.1, "w3": 0.1, "ws": 0.01}
 # One stage moves X a little from where the last left it: a few warm-started steps suffice, and a
@@ -113,7 +113,7 @@ class ErA(Restorer):
     ) -> Restoration:
         x, frame = prepare(image, kernel, self.estimator.size)
         estimated, logits = self.estimator(x)
-        used = estimated if kernel is None else kernel.expand(-1, estimated.shape[1], -1, -1)
+        used = estimated if kernel is None else kernel.to(x).expand(-1, estimated.shape[1], -1, -1)
         state = self.stages(self.start(x, used, logits.softmax(1)), ledger)
         names = ("X", "Z", "U", "E", "P", *(["W"] if estimated.shape[1] > 1 else []))
         parts = {name: frame.crop(state[name]) for name in names}

@@ -143,7 +143,7 @@ class JUDE(Restorer):
     ) -> Restoration:
         x, frame = prepare(image, kernel, self.estimator.size)
         estimated, logits = self.estimator(x)
-        used = estimated if kernel is None else kernel
+        used = estimated if kernel is None else kernel.to(x)
         state = self.stages(self.start(x, used, logits.sigmoid()), ledger)
         enhanced, denoised = self.enhancer(state["L"]), self.denoiser(state["R"])
         parts = {name: state[name] for name in ("I", "Z", "R", "L")}

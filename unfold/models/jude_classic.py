@@ -77,7 +77,7 @@ class JUDEClassic(Restorer):
         self, image: Tensor, *, kernel: Tensor | None = None, ledger: Ledger | None = None
     ) -> Restoration:
         x, frame = prepare(image, kernel, 1)
-        used = image.new_ones(1, 1, 1, 1) if kernel is None else kernel
+        used = image.new_ones(1, 1, 1, 1) if kernel is None else kernel.to(x)
         exposure = _exposure(image) if self.brightness else image.new_ones(1, 1, 1, 1)
         noise = estimate_noise(image) * exposure
         x = x * exposure

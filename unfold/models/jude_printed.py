@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from unfold.core import Prior, State
 from unfold.core.lagrangian import Weights
@@ -22,7 +22,7 @@ from unfold.priors import Identity
 from unfold.terms.blur import transfer_function
 
 
-class PrintedP:
+class PrintedP(nn.Module):
     """Eq. 8: ``P ← D(P − (w2 Z⊙Q + w3 R + Γ) / (w2 Q² + w3))``.
 
     The minimiser is ``D(Ψ/den)`` itself, not a step of that length from the old P.
@@ -32,9 +32,10 @@ class PrintedP:
     """
 
     def __init__(self, prior: Prior | None = None) -> None:
+        super().__init__()
         self.prior = Identity() if prior is None else prior
 
-    def __call__(self, state: Mapping[str, Tensor], weights: Weights) -> State:
+    def forward(self, state: Mapping[str, Tensor], weights: Weights) -> State:
         s, w2, w3 = State(state), weights["w2"], weights["w3"]
         diagonal = w2 * s["Q"].square() + w3
         target = (w2 * s["Z"] * s["Q"] + w3 * s["R"] + s["G"]) / diagonal

@@ -19,8 +19,9 @@ class TotalVariation(Prior):
     a ``step`` that varies over the image is solved exactly too, as fast as a constant one.
 
     Args:
-        iterations: dual steps. The error falls like ``1 / iterations²``; 20 are enough inside an
-            alternating scheme, some hundreds for six digits.
+        iterations: dual steps. The objective's error falls like ``step / iterations²``: for
+            steps up to some hundredths 20 are enough inside an alternating scheme; large steps or
+            many digits need hundreds or thousands.
 
     Source: Beck and Teboulle, "Fast gradient-based algorithms for constrained total variation
     image denoising and deblurring problems", IEEE TIP 2009 (FGP); step sizes as in Pock and

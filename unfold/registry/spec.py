@@ -114,6 +114,11 @@ def resolve(group: str, value: Any) -> Any:
         if not isinstance(kind, str):
             raise ValueError(f'a {group[:-1]} needs its name: {{"kind": "...", ...}}')
         return spec_type(group, kind).model_validate(dict(value))
+    if callable(getattr(value, "forward", None)) and not inspect.isclass(value):
+        raise ValueError(
+            f"a {group[:-1]} is needed several times, got one {type(value).__name__}: give a "
+            "function that builds one, such as the class"
+        )
     if isinstance(value, Spec) or callable(value):
         return value
     raise ValueError(

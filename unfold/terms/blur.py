@@ -41,7 +41,7 @@ class Convolution(Residual):
     """
 
     def __init__(self, block: str, *, kernel: str, observed: str) -> None:
-        super().__init__({block: Structure.FOURIER, observed: Structure.SCALAR})
+        super().__init__([(block, Structure.FOURIER), (observed, Structure.SCALAR)], [kernel])
         self.block, self.kernel, self.observed = block, kernel, observed
 
     def forward(self, state: Mapping[str, Tensor]) -> Tensor:
@@ -107,7 +107,9 @@ class FilterFlow(Residual):
     """
 
     def __init__(self, block: str, *, kernels: str, weights: str, observed: str) -> None:
-        super().__init__({block: Structure.MIXED, observed: Structure.SCALAR})
+        super().__init__(
+            [(block, Structure.MIXED), (observed, Structure.SCALAR)], [kernels, weights]
+        )
         self.block, self.kernels, self.weights = block, kernels, weights
         self.observed = observed
 

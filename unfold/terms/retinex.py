@@ -27,11 +27,11 @@ class Retinex(Residual):
 
     def __init__(self, block: str, *, reflectance: str, illumination: str) -> None:
         super().__init__(
-            {
-                block: Structure.SCALAR,
-                reflectance: Structure.PIXEL,
-                illumination: Structure.PIXEL,
-            }
+            [
+                (block, Structure.SCALAR),
+                (reflectance, Structure.PIXEL),
+                (illumination, Structure.PIXEL),
+            ]
         )
         self.block, self.reflectance, self.illumination = block, reflectance, illumination
 

@@ -25,7 +25,7 @@ class SparseError(Residual):
     """
 
     def __init__(self, block: str, *, error: str, observed: str) -> None:
-        super().__init__(dict.fromkeys((block, error, observed), Structure.SCALAR))
+        super().__init__([(name, Structure.SCALAR) for name in (block, error, observed)])
         self.block, self.error, self.observed = block, error, observed
 
     def forward(self, state: Mapping[str, Tensor]) -> Tensor:

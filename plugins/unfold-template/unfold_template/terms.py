@@ -20,7 +20,7 @@ class Masked(Residual):
 
     def __init__(self, block: str, *, mask: str, observed: str) -> None:
         # JᵀJ = M²: diagonal in the pixels. That is why x is solved by a division.
-        super().__init__({block: Structure.PIXEL})
+        super().__init__({block: Structure.PIXEL}, reads=(mask, observed))
         self.block, self.mask, self.observed = block, mask, observed
 
     def forward(self, state: Mapping[str, Tensor]) -> Tensor:

@@ -1,0 +1,60 @@
+"""DeepInverse's DnCNN."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+from torch import Tensor
+
+from unfold.core import Prior
+
+from .steps import one_per_image
+from .weights import Weights, load_weights
+
+NOISE = 2 / 255
+"""The standard deviation of the noise that the released weights were trained for."""
+
+
+class DeepInvDnCNN(Prior):
+    """A denoiser for one noise level, used at any: `deepinv.models.DnCNN`.
+
+    ``prox(v, step) = (σ/σ₀) net(v σ₀/σ)`` with ``σ = sqrt(step)`` and ``σ₀ = noise``: the input
+    is scaled until its noise is what the network was trained for, and the output scaled back.
+    So ``prox(a v, a² step) = a prox(v, step)``. Far above σ₀ the network sees an image of low
+    contrast, which it was not trained on.
+
+    Args:
+        channels: of the block it regularises.
+        weights: a file with its state dict; "download" for DeepInverse's; "random" to train it.
+        noise: σ₀, in the image's unit.
+        depth: number of convolutions; released weights have 20.
+        width: channels of the hidden layers; released weights have 64.
+
+    Source: Zhang et al., "Beyond a Gaussian denoiser: residual learning of deep CNN for image
+    denoising", IEEE TIP 2017; here without batch normalisation.
+    """
+
+    accepts_map = False
+
+    def __init__(
+        self,
+        channels: int = 3,
+        *,
+        weights: Weights = None,
+        noise: Annotated[float, Field(gt=0)] = NOISE,
+        depth: Annotated[int, Field(ge=2)] = 20,
+        width: Annotated[int, Field(ge=1)] = 64,
+    ) -> None:
+        from deepinv.models import DnCNN
+
+        super().__init__()
+        self.noise = noise
+        self.net = DnCNN(channels, channels, depth=depth, nf=width, pretrained=None)
+        colour = {1: "gray", 3: "color"}.get(channels) if (depth, width) == (20, 64) else None
+        released = f"dncnn_sigma2_{colour}.pth" if colour else None
+        load_weights(self.net, weights, model="dncnn", released=released)
+
+    def prox(self, v: Tensor, step: Tensor) -> Tensor:
+        scale = one_per_image(self, v, step).sqrt().to(v.dtype) / self.noise
+        return scale * self.net(v / scale).to(v.dtype)

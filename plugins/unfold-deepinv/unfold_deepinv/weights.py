@@ -1,0 +1,78 @@
+"""Weights of the learned denoisers: from a file, from DeepInverse's server, or none yet."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+# What the option `weights` of a learned prior may be; None is refused when the prior is built.
+Weights = Literal["download", "random"] | Path | None
+
+
+def load_weights(net: nn.Module, weights: Weights, *, model: str, released: str | None) -> None:
+    """Fill a network.
+
+    Args:
+        net: DeepInverse's, freshly made.
+        weights: a file with a state dict; "download" for the released ones; "random" to leave
+            the network as it is.
+        model: what DeepInverse's server calls the network.
+        released: the name of the released file for this architecture, if there is one.
+
+    Raises:
+        ValueError: None; "download" where nothing is released; a file that holds something else
+            than this network's tensors.
+        FileNotFoundError: no such file.
+    """
+    if weights == "random":
+        return
+    name = type(net).__name__
+    source = f"{_url(model, released)}" if released else ""
+    if weights is None or (weights == "download" and released is None):
+        fetch = f"{released}, from {source}" if released else "none is released for this layout"
+        download = ' "download" to fetch that one into torch.hub\'s cache,' if released else ""
+        raise ValueError(
+            f"{name} is a learned denoiser and needs weights, got {weights!r}: set weights to the "
+            f'path of a file with its state dict ({fetch}),{download} or "random" to train it'
+        )
+    if weights == "download":
+        from deepinv.models.utils import load_state_dict_from_url
+
+        # Not by DRUNet(pretrained="download"), which unpickles whatever the file holds.
+        state = load_state_dict_from_url(
+            source, map_location="cpu", file_name=released, weights_only=True
+        )
+    else:
+        state = _read(Path(weights))
+    try:
+        net.load_state_dict(state)
+    except (RuntimeError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{source if weights == 'download' else weights} does not hold the weights of this "
+            f"{name}: check the number of channels and the options of its layout ({error})"
+        ) from error
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"no file {path} to read weights from: give the path of a state dict, or "
+            'weights="random" where a checkpoint fills the network afterwards'
+        )
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise ValueError(
+            f"{path} is no file of plain tensors, and nothing else is unpickled: save the state "
+            "dict alone, torch.save(net.state_dict(), path)"
+        ) from error
+
+
+def _url(model: str, file: str | None) -> str:
+    from deepinv.models.utils import get_weights_url
+
+    return get_weights_url(model_name=model, file_name=file)
