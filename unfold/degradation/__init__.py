@@ -1,6 +1,7 @@
 """What makes bad pictures."""
 
+from .base import Degradation
 from .blur import blur
 from .kernels import motion_kernel
 
-__all__ = ["blur", "motion_kernel"]
+__all__ = ["Degradation", "blur", "motion_kernel"]

@@ -40,10 +40,17 @@ def check_object(entry: Component, built: Any) -> None:
 def _base(group: str) -> type:
     from torch import nn
 
-    from unfold import core
+    from unfold import core, data, degradation, metrics
 
-    bases = {"terms": core.Residual, "priors": core.Prior, "models": core.Restorer}
-    return bases.get(group, nn.Module if group == "estimators" else object)
+    return {
+        "terms": core.Residual,
+        "priors": core.Prior,
+        "estimators": nn.Module,
+        "models": core.Restorer,
+        "metrics": metrics.Metric,
+        "degradations": degradation.Degradation,
+        "datasets": data.Dataset,
+    }[group]
 
 
 def _unimplemented(target: type, base: type) -> list[str]:

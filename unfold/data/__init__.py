@@ -1,0 +1,5 @@
+"""Data sets on disk."""
+
+from .base import DataError, Dataset, Pair
+
+__all__ = ["DataError", "Dataset", "Pair"]

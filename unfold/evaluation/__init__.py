@@ -1,0 +1,1 @@
+"""Models measured on data sets: metrics by a named protocol, reports, tables."""

@@ -1,0 +1,5 @@
+"""Metrics: how good a photo is."""
+
+from .base import Metric
+
+__all__ = ["Metric"]

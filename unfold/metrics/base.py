@@ -1,0 +1,53 @@
+"""Metrics: one number for each restored photo."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+
+class Metric(nn.Module):
+    """How good a photo is, alone or against a reference.
+
+    Attributes:
+        better: whether ``"higher"`` or ``"lower"`` values are better.
+        needs_reference: whether it compares with a reference.
+        unit: of its values, or empty.
+    """
+
+    better: ClassVar[Literal["higher", "lower"]]
+    needs_reference: ClassVar[bool] = True
+    unit: ClassVar[str] = ""
+
+    @abstractmethod
+    def measure(self, image: Tensor, reference: Tensor | None) -> Tensor:
+        """The values for a batch, ``(B,)`` float64; what is called is ``metric(image, ...)``.
+
+        Args:
+            image: ``(B, 1 or 3, H, W)`` floating point in [0, 1], sRGB-encoded.
+            reference: of the same shape and range, where one is needed.
+        """
+
+    @torch.no_grad()
+    def forward(self, image: Tensor, reference: Tensor | None = None) -> Tensor:
+        """Check the inputs, then ``measure``.
+
+        Raises:
+            ValueError: shapes differ, no batch of pictures, or no reference where one is needed.
+        """
+        name = type(self).__name__
+        if image.ndim != 4 or image.shape[1] not in (1, 3) or 0 in image.shape:
+            raise ValueError(f"{name}: image must be (B, 1 or 3, H, W), got {tuple(image.shape)}")
+        if not self.needs_reference:
+            return self.measure(image, None)
+        if reference is None:
+            raise ValueError(f"{name} compares with a reference: give one")
+        if image.shape != reference.shape:
+            raise ValueError(
+                f"{name}: image is {tuple(image.shape)} and reference {tuple(reference.shape)}; "
+                "crop or resize one of them"
+            )
+        return self.measure(image, reference)

@@ -1,0 +1,1 @@
+"""Making bad photos of good ones: recipes, files, and data sets on the fly."""
