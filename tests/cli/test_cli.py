@@ -58,6 +58,7 @@ def test_restore_reports_bad_files_and_exits_with_1(photo, tmp_path, capsys):
         (["--model", "jude"], "no trained weights"),
         (["--model", "judy"], "did you mean jude"),
         (["--device", "tpu9"], "device 'tpu9' cannot be used"),
+        (["--device", "meta"], "device 'meta' cannot be used"),
         (["--kernel", "gone.npy"], "gone.npy"),
     ],
 )

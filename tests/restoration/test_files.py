@@ -78,16 +78,54 @@ def test_bad_files_are_told_and_the_others_go_on(photos, tmp_path):
     assert left == {"a.png", "deep/b.tif"}
 
 
-def test_plans_that_would_lose_something_are_refused(photos, tmp_path):
-    with pytest.raises(ImageError, match="written over itself"):
-        plan([photos], photos)
-    with pytest.raises(ImageError, match="one file for 2 photos"):
-        plan([photos], tmp_path / "out.png")
+def test_a_photo_is_never_written_over_another(photos, tmp_path):
     (tmp_path / "other").mkdir()
     write(tmp_path / "other" / "a.png", Photo(torch.rand(3, 2, 2)))
-    with pytest.raises(ImageError, match=r"a\.png, as .*a\.png would"):
-        plan([photos / "a.png", tmp_path / "other" / "a.png"], tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*.*")}
+    outcomes = run([photos], photos)  # every photo onto itself
+    assert all("written over itself" in o.error for o in outcomes)
+    clashing = run([photos / "a.png", tmp_path / "other" / "a.png"], tmp_path / "out")
+    assert [bool(o.error) for o in clashing] == [True, False]  # the first is restored
+    assert "as " + str(photos / "a.png") in clashing[0].error
+    over = run([photos / "a.png", tmp_path / "other" / "a.png"], tmp_path / "other")
+    assert len([o for o in over if o.error]) == 2
+    assert {p: p.read_bytes() for p in before} == before
+
+
+def test_a_file_given_twice_is_restored_once(photos, tmp_path):
+    outcomes = run([photos / "a.png", photos, photos / ".." / "in" / "a.png"], tmp_path / "out")
+    assert sorted(o.source.name for o in outcomes) == ["a.png", "b.tif"]
+
+
+def test_a_second_run_leaves_the_first_ones_pictures_alone(photos):
+    first = {o.source.name for o in run([photos], photos / "out")}
+    assert {o.source.name for o in run([photos], photos / "out")} == first == {"a.png", "b.tif"}
+    assert not (photos / "out" / "out").exists()
+    (left,) = run([photos / "out" / "deep"], photos / "out")  # asked for by name, it is a source
+    assert left.error is None
+
+
+def test_outputs_that_cannot_be(photos, tmp_path):
+    with pytest.raises(ImageError, match="one file for 2 photos"):
+        plan([photos], tmp_path / "out.png")
+    with pytest.raises(ImageError, match=r"\.gif cannot be written; use one of \.png"):
+        plan([photos / "a.png"], tmp_path / "o.gif")
+    (tmp_path / "file").write_text("in the way")
+    (outcome,) = run([photos / "a.png"], tmp_path / "file" / "below")
+    assert "file/below cannot be made (Not a directory); choose another" in outcome.error
+
+
+def test_names_with_line_breaks_stay_on_one_line(tmp_path):
+    (tmp_path / "a\nb.png").write_bytes(b"no photo")
+    (outcome,) = run([tmp_path], tmp_path / "out")
+    assert "a\\nb.png: not a PNG" in outcome.error
+    assert "\n" not in outcome.error
+
+
+def test_the_limit_on_pixels_can_be_set(photos, tmp_path):
+    (outcome,) = run([photos / "a.png"], tmp_path / "out", max_pixels=34)
+    assert "7 x 5 pixels, above the limit of 34" in outcome.error
+    assert not run([photos / "a.png"], tmp_path / "out", max_pixels=35)[0].error
 
 
 KERNEL = np.array([[0, 1, 0], [2, 3, 2], [0, 1, 1]], float)
@@ -127,7 +165,11 @@ def test_bad_kernels(tmp_path, name, value, message):
     assert str(path) in str(caught.value)
 
 
+@pytest.mark.filterwarnings("error")
 def test_kernel_files_that_are_none(tmp_path):
+    (tmp_path / "empty.txt").write_text("")
+    with pytest.raises(ImageError, match=r"empty\.txt: .*shape \("):
+        read_kernel(tmp_path / "empty.txt")
     for name in ("k.npy", "k.txt", "k.png"):
         (tmp_path / name).write_bytes(b"\x93NUMPY rubbish")
         with pytest.raises(ImageError, match=name):

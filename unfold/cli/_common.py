@@ -18,6 +18,14 @@ class CommandError(Exception):
     """A command cannot do what it was asked to; one line says why."""
 
 
+def positive_int(text: str) -> int:
+    """An argument that counts something."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} must be at least 1")
+    return number
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """``--set key=value``, for the options of a model and of the components in it."""
     parser.add_argument(
@@ -100,8 +108,8 @@ def find_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
+        torch.empty(0, device=device).cpu()  # (a meta tensor can be made, but not fetched)
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
+        reason = str(error).splitlines()[0][:120]
         raise CommandError(f"device {name!r} cannot be used ({reason}); try auto or cpu") from error
     return device

@@ -7,7 +7,14 @@ import sys
 from itertools import chain
 from pathlib import Path
 
-from ._common import DEFAULT_MODEL, CommandError, add_options, find_device, ready_model
+from ._common import (
+    DEFAULT_MODEL,
+    CommandError,
+    add_options,
+    find_device,
+    positive_int,
+    ready_model,
+)
 
 
 def add(commands) -> None:
@@ -34,6 +41,10 @@ def add(commands) -> None:
     parser.add_argument(
         "--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default: %(default)s)"
     )
+    parser.add_argument(
+        "--max-pixels", type=positive_int, default=200_000_000, metavar="N",
+        help="refuse photos of more pixels than this (default: %(default)s)",
+    )  # fmt: skip
     add_options(parser)
     parser.set_defaults(run=run)
 
@@ -48,14 +59,20 @@ def run(arguments: argparse.Namespace) -> int:
     device = find_device(arguments.device)
     try:
         kernel = read_kernel(arguments.kernel) if arguments.kernel else None
-        pairs, missing = plan(arguments.photos, arguments.output)
+        pairs, unplanned = plan(arguments.photos, arguments.output)
     except ImageError as error:
         raise CommandError(str(error)) from error
-    total = len(pairs) + len(missing)
+    total = len(pairs) + len(unplanned)
     failed = 0
     with tqdm(total=total, unit="photo", file=sys.stderr) as bar:
-        restored = restore_files(model, pairs, kernel=kernel, device=device)
-        for outcome in chain(missing, restored):
+        restored = restore_files(
+            model,
+            pairs,
+            kernel=kernel,
+            device=device,
+            max_pixels=arguments.max_pixels,
+        )
+        for outcome in chain(unplanned, restored):
             bar.update()
             if outcome.error:
                 failed += 1

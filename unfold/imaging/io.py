@@ -36,9 +36,10 @@ SIGNATURES = {
 }
 SUFFIXES = {".png": png, ".jpg": jpeg, ".jpeg": jpeg, ".tif": tiff, ".tiff": tiff}
 TOP = {8: 255.0, 16: 65535.0}
+MAX_PIXELS = 200_000_000  # more is taken for a header that lies
 
 
-def read(path: str | os.PathLike[str], *, max_pixels: int = 200_000_000) -> Photo:
+def read(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Photo:
     """The photograph in a PNG, JPEG or TIFF file, upright.
 
     8- and 16-bit samples keep their precision: ``write`` gives them back exactly. Of several

@@ -10,8 +10,12 @@ from torch import Tensor
 class ImageError(ValueError):
     """An image file that cannot be read or written.
 
-    The message is one line: the file, what is wrong with it, and what to do about it.
+    The message is one line: the file, what is wrong with it, and what to do about it. A line
+    break in a file's name is escaped.
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__("".join(c if c.isprintable() else _escaped(c) for c in message))
 
 
 @dataclass(frozen=True)
@@ -27,3 +31,7 @@ class Photo:
     grey: bool = False  # the file had one colour channel; write gives one back
     bits: int = 8  # a sample, 8 or 16
     icc: bytes | None = None  # the file's ICC colour profile; carried over, never applied
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode()

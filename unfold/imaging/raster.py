@@ -46,7 +46,7 @@ def check_size(width: int, height: int, max_pixels: int) -> None:
     if width * height > max_pixels:
         raise ImageError(
             f"its header claims {width} x {height} pixels, above the limit of {max_pixels:,}; "
-            "scale it down, or pass a larger max_pixels"
+            "scale it down, or raise the limit (max_pixels, --max-pixels)"
         )
 
 

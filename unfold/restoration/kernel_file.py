@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +46,9 @@ def _array(path: Path) -> np.ndarray:
     try:
         if path.suffix.lower() in (".txt", ".csv"):
             comma = "," if path.suffix.lower() == ".csv" else None
-            return np.loadtxt(path, delimiter=comma, ndmin=2)
+            with warnings.catch_warnings():  # of an empty file; its shape says so
+                warnings.simplefilter("ignore")
+                return np.loadtxt(path, delimiter=comma, ndmin=2)
         loaded = np.load(path, allow_pickle=False)
         if isinstance(loaded, np.ndarray):
             return loaded
