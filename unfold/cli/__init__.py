@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from unfold.registry.catalogue import ComponentError
 
-from . import demo, explain, listing, plugins, restore, schema
+from . import demo, evaluate, explain, listing, plugins, restore, schema, synthesize, table
 from ._common import CommandError
 
 
@@ -21,9 +21,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="unfold", description="Unrolled image restoration: restore photos, see what is there."
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in (demo, restore, listing, explain, plugins, schema):
+    for command in (demo, restore, evaluate, listing, explain, plugins, schema, synthesize, table):
         command.add(commands)
     arguments = parser.parse_args(argv)
+    arguments.command_line = list(sys.argv[1:] if argv is None else argv)  # for reports
     try:
         return arguments.run(arguments)
     except KeyboardInterrupt:

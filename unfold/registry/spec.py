@@ -135,9 +135,25 @@ def factory(group: str, value: Any) -> Callable[..., Any]:
     return lambda *inputs: supply(resolved, inputs, {})
 
 
-# The type of an option that may hold any installed prior.
+# The type of an option that may hold any installed prior. (The schema is filled in by
+# unfold.registry.schema.)
 PriorLike = Annotated[
     SerializeAsAny[Any],
     BeforeValidator(functools.partial(resolve, "priors")),
-    WithJsonSchema({"group": "priors"}),  # filled in by unfold.registry.schema
+    WithJsonSchema({"group": "priors"}),
+]
+
+
+def _registered_degradation(value: Any) -> Spec:
+    spec = resolve("degradations", value)
+    if isinstance(spec, Spec):
+        return spec
+    raise ValueError("a recipe names its degradations, so that it can be written down and repeated")
+
+
+# The type of an option that holds an installed degradation.
+DegradationSpec = Annotated[
+    SerializeAsAny[Any],
+    BeforeValidator(_registered_degradation),
+    WithJsonSchema({"group": "degradations"}),
 ]

@@ -1,0 +1,84 @@
+"""Recipes: what is wrong with one is told all at once, and those that ship are sound."""
+
+import pytest
+
+from unfold.synthesis import RecipeError, parse_recipe, read_recipe, recipe_text, recipes
+
+GOOD = {
+    "steps": [{"degradation": "camera-shake", "saves": "blur"}],
+    "files": {"blur/{sequence}/{frame}.png": "blur"},
+    "input": "blur",
+}
+
+
+def test_every_fault_is_told_with_its_place():
+    with pytest.raises(RecipeError) as caught:
+        parse_recipe(
+            {
+                **GOOD,
+                "bits": 12,
+                "sise": [1, 1],
+                "steps": [
+                    {"degradation": "camera-shak"},
+                    {"degradation": {"kind": "camera-shake", "extent": "far"}},
+                ],
+            }
+        )
+    message = str(caught.value)
+    for place in ("bits: ", "sise: ", "steps.0.degradation: ", "steps.1.degradation.extent: "):
+        assert place in message
+    assert "did you mean camera-shake" in message
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"input": "blurr"}, "input: no picture 'blurr' has been made by then; there are blur, sh"),
+        ({"target": "dark"}, "target: no picture 'dark'"),
+        ({"files": {"a/{sequence}/{frame}.png": "dark"}}, "no picture 'dark'"),
+        ({"files": {"a/{frame}.png": "blur"}}, "must hold {sequence} and {frame}"),
+        ({"files": {"../{sequence}{frame}.png": "blur"}}, "inside the output folder"),
+        ({"files": {"/a/{sequence}{frame}.png": "blur"}}, "inside the output folder"),
+        ({"files": {"{sequence}{frame}.jpg": "blur"}}, "must end in .png"),
+        ({"files": {"{sequence}{frame}{day}.png": "blur"}}, "day can not be filled in"),
+        ({"files": {"{sequence}{frame.png": "blur"}}, "expected '}'"),
+        ({"steps": [{"degradation": "clip", "of": "blur"}, *GOOD["steps"]]}, r"steps.0.of: no pi"),
+        ({"steps": GOOD["steps"] * 2}, "steps.1.saves: there is a picture 'blur' already"),
+        ({"size": [0, 5]}, "at least 1"),
+        ({"frames": 0}, "frames"),
+    ],
+)
+def test_recipes_that_do_not_hold_together(change, message):
+    with pytest.raises(RecipeError) as caught:
+        parse_recipe(GOOD | change)
+    assert message in str(caught.value)
+
+
+def test_a_class_is_no_name():
+    from unfold.degradation.camera_shake import CameraShake
+
+    with pytest.raises(RecipeError, match="names its degradations"):
+        parse_recipe(GOOD | {"steps": [{"degradation": CameraShake, "saves": "blur"}]})
+
+
+@pytest.mark.parametrize("name", recipes())
+def test_recipes_that_ship_round_trip(name, tmp_path):
+    recipe = read_recipe(name)
+    assert recipe.about
+    assert parse_recipe(recipe.model_dump(mode="json")) == recipe
+    copy = tmp_path / "mine.toml"
+    copy.write_text(recipe_text(name), "utf-8")
+    assert read_recipe(copy) == recipe
+
+
+def test_files_that_are_no_recipe(tmp_path):
+    with pytest.raises(RecipeError, match="did you mean lol-blur"):
+        read_recipe("lol-blurr")
+    with pytest.raises(RecipeError, match=r"gone\.toml: cannot be read .*No such file"):
+        read_recipe(tmp_path / "gone.toml")
+    (tmp_path / "broken.toml").write_text("steps = [")
+    with pytest.raises(RecipeError, match=r"broken\.toml: cannot be read"):
+        read_recipe(tmp_path / "broken.toml")
+    (tmp_path / "empty.toml").write_text("")
+    with pytest.raises(RecipeError, match=r"empty\.toml: steps: .*files: .*input: "):
+        read_recipe(tmp_path / "empty.toml")

@@ -1,0 +1,76 @@
+"""Pairs on the fly: the same for any number of workers, other ones in each epoch."""
+
+import pytest
+import torch
+from skimage.data import astronaut
+from torch.utils.data import DataLoader
+
+from unfold.imaging import ImageError, Photo, write
+from unfold.synthesis import SynthesizedPhotos, parse_recipe
+
+RECIPE = parse_recipe(
+    {
+        "steps": [
+            {"degradation": {"kind": "camera-shake", "extent": [2, 4]}},
+            {"degradation": "gaussian-noise", "saves": "bad"},
+        ],
+        "files": {},
+        "input": "bad",
+    }
+)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    image = torch.from_numpy(astronaut()).permute(2, 0, 1) / 255
+    write(tmp_path / "a.png", Photo(image[:, :120, :160].contiguous()))
+    return tmp_path
+
+
+def items(dataset, workers=0):
+    return list(DataLoader(dataset, batch_size=None, num_workers=workers))
+
+
+def test_items_depend_on_seed_epoch_and_index_alone(photos):
+    dataset = SynthesizedPhotos(photos, RECIPE, crop=32, length=4, seed=1)
+    first = items(dataset)
+    assert len(first) == len(dataset) == 4
+    for a, b in zip(first, items(dataset, workers=2), strict=True):
+        assert a["name"] == b["name"]
+        assert all(torch.equal(a[key], b[key]) for key in ("input", "target"))
+    assert not torch.equal(first[0]["target"], first[1]["target"])
+    dataset.set_epoch(1)
+    assert not torch.equal(first[0]["input"], dataset[0]["input"])
+
+
+def test_workers_that_stay_see_the_new_epoch(photos):
+    dataset = SynthesizedPhotos(photos, RECIPE, crop=32, length=2)
+    loader = DataLoader(dataset, batch_size=None, num_workers=1, persistent_workers=True)
+    first = list(loader)
+    dataset.set_epoch(1)
+    assert not torch.equal(first[0]["input"], next(iter(loader))["input"])
+
+
+def test_input_and_target_are_one_place_of_the_photo(photos):
+    recipe = parse_recipe(
+        RECIPE.model_dump()
+        | {"steps": [{"degradation": {"kind": "gaussian-noise", "sigma": (0, 0)}, "saves": "bad"}]}
+    )
+    item = SynthesizedPhotos(photos, recipe, crop=32)[0]
+    torch.testing.assert_close(item["input"], item["target"], atol=1e-6, rtol=0)
+    assert item["input"].shape == (3, 32, 32)
+    assert item["name"] == "a.png"
+
+
+def test_the_margin_brings_in_what_lies_beyond_the_crop(photos):
+    with_margin = SynthesizedPhotos(photos, RECIPE, crop=120, margin=20)[0]
+    assert with_margin["input"].shape == (3, 120, 120)  # the photo is 120 high: no margin there
+
+
+def test_what_cannot_be(photos, tmp_path):
+    with pytest.raises(ValueError, match=r"a\.png is 160×120, below the crop of 256"):
+        SynthesizedPhotos(photos, RECIPE)[0]
+    with pytest.raises(IndexError):
+        SynthesizedPhotos(photos, RECIPE, crop=32)[1]
+    with pytest.raises(ImageError, match="no such file|No such file"):
+        SynthesizedPhotos(tmp_path / "gone", RECIPE)

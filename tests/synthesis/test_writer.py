@@ -1,0 +1,187 @@
+"""Data sets written: the same files for any number of workers, whatever kills the run."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from skimage.data import astronaut, coffee
+
+from unfold.imaging import ImageError, Photo, read, write
+from unfold.synthesis import (
+    ManifestError,
+    Pipeline,
+    Synthesis,
+    contact_sheet,
+    find_scenes,
+    parse_recipe,
+    read_manifest,
+)
+from unfold.synthesis.pipeline import from_json
+
+RECIPE = {
+    "size": [48, 64],
+    "steps": [
+        {"degradation": {"kind": "camera-shake", "extent": [2, 4]}, "saves": "blur"},
+        {"degradation": "clipping-reverse"},
+        {"degradation": "gaussian-noise", "saves": "noisy"},
+    ],
+    "files": {
+        "{split}/blur/{sequence}/{frame}.png": "noisy",
+        "{split}/sharp/{sequence}/{frame}.png": "sharp",
+    },
+    "input": "noisy",
+}
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name, picture in (("a", astronaut()), ("b", coffee())):
+        image = torch.from_numpy(picture[100:220, 100:260]).permute(2, 0, 1) / 255
+        write(folder / f"{name}.png", Photo(image))
+    return folder
+
+
+def synthesis(photos, output, count=6, **change):
+    return Synthesis(photos, output, parse_recipe(RECIPE), count, **{"seed": 3, **change})
+
+
+def contents(folder):
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*.*")}
+
+
+def test_the_files_do_not_depend_on_the_workers(photos, tmp_path):
+    for workers in (1, 2):  # two begin in processes of their own
+        made = list(synthesis(photos, tmp_path / str(workers)).run(workers))
+        assert sorted(m.index for m in made) == list(range(6))
+        assert not any(m.error for m in made)
+    assert contents(tmp_path / "1") == contents(tmp_path / "2")
+    other = synthesis(photos, tmp_path / "other", seed=4)
+    list(other.run())
+    assert contents(tmp_path / "1").keys() == contents(tmp_path / "other").keys()
+    name = "train/blur/0000/0000.png"
+    assert contents(tmp_path / "1")[name] != contents(tmp_path / "other")[name]
+
+
+def test_the_manifest_tells_all_that_a_picture_is_made_of(photos, tmp_path):
+    list(synthesis(photos, tmp_path / "out").run())
+    run, lines = read_manifest(tmp_path / "out")
+    assert run["seed"] == 3
+    assert parse_recipe(run["recipe"]) == parse_recipe(RECIPE)
+    line = lines[3]
+    assert line["source"] == "b.png"  # the fourth is the second photo's second
+    assert set(line["files"]) == {"train/blur/0001/0001.png", "train/sharp/0001/0001.png"}
+    sharp = read(tmp_path / "out" / "train/sharp/0001/0001.png").image[None]
+    made = Pipeline(parse_recipe(run["recipe"])).make({"sharp": sharp}, from_json(line["steps"]))
+    there = read(tmp_path / "out" / "train/blur/0001/0001.png").image
+    # (The sharp file is rounded to 8 bits, the picture that was degraded is not.)
+    assert (made["noisy"][0].clamp(0, 1) - there).abs().max() < 4 / 255
+
+
+def test_a_run_goes_on_and_may_be_extended(photos, tmp_path):
+    list(synthesis(photos, tmp_path / "whole").run())
+    out = tmp_path / "parts"
+    for made in synthesis(photos, out, count=4).run():
+        if made.index == 1:
+            break  # as Ctrl-C would
+    list(synthesis(photos, out, count=4).run())
+    (out / "train/blur/0000/0000.png").unlink()
+    with (out / "manifest.jsonl").open("a") as file:
+        file.write('{"index": 4, "fi')  # the power went
+    list(synthesis(photos, out, count=6).run())
+    assert contents(out) == contents(tmp_path / "whole")
+
+
+def test_killed_at_any_moment_it_goes_on_bit_for_bit(photos, tmp_path):
+    list(synthesis(photos, tmp_path / "whole", count=40).run())
+    script = (
+        "import sys, json; from pathlib import Path\n"
+        "from unfold.synthesis import Synthesis, parse_recipe\n"
+        "a, b, recipe = sys.argv[1:]\n"
+        "s = Synthesis(Path(a), Path(b), parse_recipe(json.loads(recipe)), 40, 3)\n"
+        "print(*(m.index for m in s.run()))"
+    )
+    out = tmp_path / "killed"
+    command = [sys.executable, "-c", script, str(photos), str(out), json.dumps(RECIPE)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    while process.poll() is None and len(list(out.glob("train/blur/*/*.png"))) < 5:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "the run was over before it could be killed"
+    assert 4 <= len(read_manifest(out)[1]) < 40
+    list(synthesis(photos, out, count=40).run())
+    for leftover in out.rglob(".*.tmp"):
+        leftover.unlink()
+    assert contents(out) == contents(tmp_path / "whole")
+
+
+def test_bad_photos_do_not_stop_the_run(photos, tmp_path):
+    (photos / "c.png").write_bytes((photos / "a.png").read_bytes()[:2000])
+    write(photos / "d.png", Photo(torch.rand(3, 1, 1)))
+    (photos / "e.jpg").write_text("text")
+    os.symlink(photos, photos / "loop")
+    made = {m.source: m.error for m in synthesis(photos, tmp_path / "out", count=5).run()}
+    assert [bool(made[f"{n}"]) for n in ("a.png", "b.png", "c.png", "d.png", "e.jpg")] == [
+        False, False, True, False, True,
+    ]  # fmt: skip
+    assert made["c.png"].startswith("c.png: ")
+    assert sorted(read_manifest(tmp_path / "out")[1]) == [0, 1, 3]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"seed": 9}, "seed 3 there, 9 here"), ({"split": "test"}, "split train there, test here")],
+)
+def test_another_run_is_refused(photos, tmp_path, change, message):
+    list(synthesis(photos, tmp_path / "out", count=1).run())
+    before = contents(tmp_path / "out")
+    with pytest.raises(ManifestError, match=message):
+        list(synthesis(photos, tmp_path / "out", **change).run())
+    write(photos / "c.png", Photo(torch.rand(3, 9, 9)))
+    with pytest.raises(ManifestError, match="scenes 2 there, 3 here"):
+        list(synthesis(photos, tmp_path / "out").run())
+    assert contents(tmp_path / "out") == before
+
+
+def test_other_files_are_not_written_among(photos, tmp_path):
+    with pytest.raises(ManifestError, match=r"not empty and holds no manifest\.jsonl"):
+        list(synthesis(photos, photos).run())
+    (tmp_path / "odd").mkdir()
+    (tmp_path / "odd" / "manifest.jsonl").write_text("[]\n")
+    with pytest.raises(ManifestError, match="does not begin with a run"):
+        list(synthesis(photos, tmp_path / "odd").run())
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ImageError, match="no photographs"):
+        list(synthesis(tmp_path / "empty", tmp_path / "out").run())
+    assert not (tmp_path / "out").exists()
+
+
+def test_frames_make_scenes_and_disparities_are_found(tmp_path):
+    for name in ("v/f1", "v/f2", "v/f3", "v/f5", "v/f6", "v/f7", "v/f8", "w/f4", "w/x"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        write(tmp_path / f"{name}.png", Photo(torch.rand(3, 4, 4)))
+    write(tmp_path / "w" / "x.disparity.png", Photo(torch.rand(3, 4, 4)))
+    assert [s.name for s in find_scenes(tmp_path, 3)] == ["v/f2.png", "v/f6.png"]
+    assert find_scenes(tmp_path, 3)[0].read()["sharp"].shape == (3, 3, 4, 4)
+    single = {s.name: s for s in find_scenes(tmp_path)}
+    assert len(single) == 9
+    assert single["w/x.png"].read()["disparity"].shape == (1, 4, 4)
+    assert "disparity" not in single["w/f4.png"].read()
+    with pytest.raises(ImageError, match="no 5 frames with consecutive numbers"):
+        find_scenes(tmp_path, 5)
+
+
+def test_the_contact_sheet_shows_each_picture(photos, tmp_path):
+    list(synthesis(photos, tmp_path / "out").run())
+    sheet = contact_sheet(tmp_path / "out").image
+    # Three columns of 240 pixels (sharp, noisy, noisy without clipping-reverse), six rows of 180.
+    assert sheet.shape == (3, 16 + 6 * 184, 3 * 244)
+    first = read(tmp_path / "out" / "train/sharp/0000/0000.png").image
+    tile = sheet[:, 16:196, :240]
+    assert (tile.mean((1, 2)) - first.mean((1, 2))).abs().max() < 0.01

@@ -1,0 +1,31 @@
+"""Linear light and the encoded values that files hold."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Transfer = Literal["gamma-2.2", "srgb"]
+
+
+def decode(encoded: Tensor, transfer: Transfer = "srgb") -> Tensor:
+    """Linear light from encoded values; both at least 0, values above 1 go on by the same curve.
+
+    Args:
+        encoded: any shape; negative values are taken for 0.
+        transfer: ``"srgb"``, the curve of IEC 61966-2-1, or ``"gamma-2.2"``, ``x ** 2.2``.
+    """
+    x = encoded.clamp_min(0)
+    if transfer == "gamma-2.2":
+        return x**2.2
+    return torch.where(x <= 0.04045, x / 12.92, ((x + 0.055) / 1.055) ** 2.4)
+
+
+def encode(linear: Tensor, transfer: Transfer = "srgb") -> Tensor:
+    """Encoded values from linear light: the inverse of ``decode``."""
+    x = linear.clamp_min(0)
+    if transfer == "gamma-2.2":
+        return x ** (1 / 2.2)
+    return torch.where(x <= 0.0031308, 12.92 * x, 1.055 * x ** (1 / 2.4) - 0.055)

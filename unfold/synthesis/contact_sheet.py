@@ -1,0 +1,79 @@
+"""A contact sheet: a few photos of a synthesized data set, to be looked at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from unfold.imaging import Photo, read
+
+from .manifest import ManifestError, read_manifest
+from .pipeline import Pipeline, from_json
+from .recipe import SHARP, Recipe, parse_recipe
+
+_HEIGHT, _GAP, _TITLE = 180, 4, 16
+_REVERSE = "clipping-reverse"
+
+
+def contact_sheet(folder: Path, rows: int = 10) -> Photo:
+    """Ten photos of the data set, evenly chosen; a column for each picture of the recipe.
+
+    Where the recipe reverses clipping (of single photos), a last column shows the input as it
+    would be without: made again from the manifest's numbers, so that nothing else differs.
+
+    Raises:
+        ManifestError: the folder holds no data set, or none of its photos was made.
+        ImageError: one of its files cannot be read.
+    """
+    run, lines = read_manifest(folder)
+    recipe = parse_recipe(run["recipe"])
+    if not lines:
+        raise ManifestError(f"{folder}: none of its photos was made")
+    indices = sorted(lines)
+    count = min(rows, len(indices))
+    chosen = [indices[i * len(indices) // count] for i in range(count)]
+    pipeline = Pipeline(recipe)
+    rows_of_tiles = [_tiles(folder, lines[index], pipeline) for index in chosen]
+    names = list(rows_of_tiles[0])
+    widths = {n: max(tiles[n].shape[-1] for tiles in rows_of_tiles) for n in names}
+    titles = torch.cat([_title(n, widths[n]) for n in names], -1)
+    body = [torch.cat([_pad(tiles[n], widths[n]) for n in names], -1) for tiles in rows_of_tiles]
+    return Photo(torch.cat([titles, *body], -2))
+
+
+def _tiles(folder: Path, line: dict, pipeline: Pipeline) -> dict[str, Tensor]:
+    whole = {name: read(folder / path).image for path, name in line["files"].items()}
+    tiles = {name: _small(whole[name]) for name in _order(pipeline.recipe, set(whole))}
+    if _REVERSE in pipeline.kinds and SHARP in whole and pipeline.recipe.frames == 1:
+        made = pipeline.make({SHARP: whole[SHARP][None]}, from_json(line["steps"]), omit=_REVERSE)
+        title = f"{pipeline.recipe.input}, no {_REVERSE}"
+        tiles[title] = _small(made[pipeline.recipe.input][0].clamp(0, 1))
+    return tiles
+
+
+def _order(recipe: Recipe, kept: set[str]) -> list[str]:
+    """As they are made."""
+    names = [SHARP, *(step.saves for step in recipe.steps if step.saves)]
+    return [name for name in names if name in kept]
+
+
+def _small(image: Tensor) -> Tensor:
+    height, width = image.shape[-2:]
+    size = (_HEIGHT, max(1, round(width * _HEIGHT / height)))
+    return F.interpolate(image[None], size, mode="bicubic", antialias=True)[0].clamp(0, 1)
+
+
+def _pad(tile: Tensor, width: int) -> Tensor:
+    return F.pad(tile, (0, width - tile.shape[-1] + _GAP, 0, _GAP), value=1.0)
+
+
+def _title(text: str, width: int) -> Tensor:
+    import numpy as np
+    from PIL import Image, ImageDraw
+
+    strip = Image.new("L", (width + _GAP, _TITLE), 255)
+    ImageDraw.Draw(strip).text((2, 2), text, fill=0)
+    return torch.from_numpy(np.array(strip, np.float32) / 255).expand(3, -1, -1)

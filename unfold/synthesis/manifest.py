@@ -1,0 +1,105 @@
+"""The manifest of a synthesized data set: where every picture came from."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+NAME = "manifest.jsonl"
+
+
+class ManifestError(ValueError):
+    """A folder that another run has filled."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A JSON-lines file: the run on its first line, then a line for each photo made.
+
+    Lines are added when a photo's files are whole; whatever kills the run, what the manifest
+    tells of is there. A line cut short by it is passed over.
+    """
+
+    folder: Path
+    run: Mapping[str, Any]
+
+    @property
+    def path(self) -> Path:
+        return self.folder / NAME
+
+    def begin(self) -> dict[int, dict[str, Any]]:
+        """Begin a run, or go on with it: the lines that stand there, by their index.
+
+        Raises:
+            ManifestError: the folder holds another run, or other files.
+        """
+        if not self.path.exists():
+            if self.folder.is_dir() and any(self.folder.iterdir()):
+                raise ManifestError(
+                    f"{self.folder}: is not empty and holds no {NAME}; choose a new folder"
+                )
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._write([dict(self.run)])
+            return {}
+        there, done = read_manifest(self.folder)
+        differing = [key for key in self.run if there.get(key) != self.run[key]]
+        if differing:
+            told = "; ".join(_difference(key, there.get(key), self.run[key]) for key in differing)
+            raise ManifestError(f"{self.folder}: holds another run ({told}); choose a new folder")
+        self._write([dict(self.run), *done.values()])  # without a line that was cut short
+        return done
+
+    def add(self, line: Mapping[str, Any]) -> None:
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(_dump(line) + "\n")
+
+    def end(self) -> None:
+        """Sort the lines: they are added in the order in which photos are ready."""
+        there, done = read_manifest(self.folder)
+        self._write([there, *(done[index] for index in sorted(done))])
+
+    def _write(self, lines: list[dict[str, Any]]) -> None:
+        temporary = self.path.with_name(f".{secrets.token_hex(8)}.tmp")
+        try:
+            temporary.write_text("".join(_dump(line) + "\n" for line in lines), encoding="utf-8")
+            os.replace(temporary, self.path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def read_manifest(folder: Path) -> tuple[dict[str, Any], dict[int, dict[str, Any]]]:
+    """The run, and the line of each photo by its index.
+
+    Raises:
+        ManifestError: there is none, or it tells of no run.
+    """
+    try:
+        lines = (folder / NAME).read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ManifestError(f"{folder / NAME}: cannot be read ({error})") from error
+    read = [line for line in map(_load, lines) if isinstance(line, dict)]
+    if not read or "recipe" not in read[0]:
+        raise ManifestError(f"{folder / NAME}: does not begin with a run; choose a new folder")
+    return read[0], {line["index"]: line for line in read[1:] if "index" in line}
+
+
+def _dump(line: Mapping[str, Any]) -> str:
+    return json.dumps(line, allow_nan=False)
+
+
+def _load(line: str) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None
+
+
+def _difference(key: str, there: Any, here: Any) -> str:
+    if isinstance(there, int | str) and isinstance(here, int | str):
+        return f"{key} {there} there, {here} here"
+    return f"another {key}"

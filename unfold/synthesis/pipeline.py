@@ -1,0 +1,109 @@
+"""A recipe at work: parameters are drawn, pictures are made from them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unfold.degradation.base import Parameters
+from unfold.degradation.light import decode, encode
+
+from .recipe import SHARP, Recipe
+
+
+class Pipeline:
+    """The steps of a recipe on a batch.
+
+    Drawing and making are apart: what was drawn is a few numbers, and the same numbers make the
+    same pictures.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+        self.degradations = [step.degradation.build() for step in recipe.steps]
+        self.kinds = [step.degradation.kind for step in recipe.steps]
+
+    def draw(self, generator: torch.Generator, batch: int = 1) -> list[Parameters]:
+        """Parameters of each step for a batch."""
+        return [degradation.sample(batch, generator) for degradation in self.degradations]
+
+    def make(
+        self,
+        scene: Mapping[str, Tensor],
+        drawn: Sequence[Mapping[str, Tensor]],
+        *,
+        omit: str | None = None,
+    ) -> dict[str, Tensor]:
+        """Every picture that the recipe keeps, and ``sharp``, in encoded values.
+
+        Args:
+            scene: ``sharp`` -> ``(B, 3, H, W)`` in [0, 1], or ``(B, T, 3, H, W)`` for T frames;
+                and the further inputs that there are, such as ``disparity``, ``(B, 1, H, W)``.
+            drawn: the parameters of each step.
+            omit: a kind of degradation to leave out, to see what it does.
+
+        Returns:
+            name -> ``(B, 3, H, W)``; of frames that were not averaged, the middle one. Values are
+            not clipped but where the recipe clips.
+        """
+        x, light = scene[SHARP], "encoded"
+        made = {SHARP: (x, light)}
+        for step, kind, degradation, parameters in zip(
+            self.recipe.steps, self.kinds, self.degradations, drawn, strict=True
+        ):
+            if step.of is not None:
+                x, light = made[step.of]
+            if kind != omit:
+                x, light = self._in(x, light, degradation.light), degradation.light
+                inputs = {name: scene.get(name) for name in degradation.inputs}
+                x = _apply(degradation, x, parameters, inputs)
+            if step.saves:
+                made[step.saves] = (x, light)
+        return {name: _still(self._in(x, light, "encoded")) for name, (x, light) in made.items()}
+
+    def _in(self, x: Tensor, light: str, wanted: str) -> Tensor:
+        if light == wanted:
+            return x
+        return (decode if wanted == "linear" else encode)(x, self.recipe.transfer)
+
+
+def seeded(*key: object) -> torch.Generator:
+    """A generator whose numbers depend on the key alone, and differ from those of other keys."""
+    digest = hashlib.sha256("/".join(map(str, key)).encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+
+
+def to_json(kinds: Sequence[str], drawn: Sequence[Mapping[str, Tensor]]) -> list[dict[str, Any]]:
+    """The parameters of one photo as JSON holds them: exactly."""
+    return [
+        {"kind": kind} | {name: values[0].tolist() for name, values in parameters.items()}
+        for kind, parameters in zip(kinds, drawn, strict=True)
+    ]
+
+
+def from_json(steps: Sequence[Mapping[str, Any]]) -> list[Parameters]:
+    """What ``to_json`` gave, as a batch of one."""
+    return [
+        # (NumPy reads numbers as float64 and int64; torch would round them to float32.)
+        {n: torch.from_numpy(np.asarray([value])) for n, value in step.items() if n != "kind"}
+        for step in steps
+    ]
+
+
+def _apply(degradation, x: Tensor, parameters: Mapping[str, Tensor], inputs: dict) -> Tensor:
+    if x.ndim == 4 or getattr(degradation, "frames", False):
+        return degradation.apply(x, parameters, **inputs)
+    # Every frame of a scene is degraded alike.
+    frames = x.shape[1]
+    each = {name: values.repeat_interleave(frames, 0) for name, values in parameters.items()}
+    inputs = {n: v if v is None else v.repeat_interleave(frames, 0) for n, v in inputs.items()}
+    return degradation.apply(x.flatten(0, 1), each, **inputs).unflatten(0, (-1, frames))
+
+
+def _still(x: Tensor) -> Tensor:
+    return x if x.ndim == 4 else x[:, x.shape[1] // 2]

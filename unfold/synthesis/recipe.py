@@ -1,0 +1,172 @@
+"""Recipes: which degradations follow one another, and which pictures are kept."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import string
+import sys
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from unfold.registry.spec import DegradationSpec
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib  # pyright: ignore[reportMissingImports]
+
+SHARP = "sharp"
+_FIELDS = {"split", "sequence", "frame"}
+
+
+class RecipeError(ValueError):
+    """A recipe that does not exist, cannot be read, or does not hold together."""
+
+
+class Step(BaseModel):
+    """One degradation of a recipe.
+
+    Attributes:
+        degradation: its name, or a mapping with ``kind`` and options.
+        of: the picture it is applied to; by default what the step before it made.
+        saves: the name under which what it makes is kept, if it is.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    degradation: DegradationSpec
+    of: str | None = None
+    saves: str | None = None
+
+
+class Recipe(BaseModel):
+    """How bad photos are made of sharp ones.
+
+    Attributes:
+        about: what it is after, in a sentence or two.
+        frames: how many consecutive frames a scene has; 1 for single photos.
+        size: height and width. A larger photo is scaled down until it just covers them, and cut;
+            a smaller one is never scaled up.
+        bits: of the files written, 8 or 16.
+        transfer: how linear light is encoded.
+        steps: in their order. The picture they begin with is called ``sharp``.
+        files: where pictures go: a path with ``{split}``, ``{sequence}`` (the number of the scene)
+            and ``{frame}`` (the how-manieth made of that scene) -> the picture's name.
+        input, target: the pictures that a network is trained from and to.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    about: str = ""
+    frames: int = Field(1, ge=1)
+    size: tuple[int, int] | None = None
+    bits: Literal[8, 16] = 8
+    transfer: Literal["gamma-2.2", "srgb"] = "srgb"
+    steps: tuple[Step, ...]
+    files: dict[str, str]
+    input: str
+    target: str = SHARP
+
+    @model_validator(mode="after")
+    def _holds_together(self) -> Recipe:
+        faults, known = [], {SHARP}
+        for i, step in enumerate(self.steps):
+            if step.of is not None and step.of not in known:
+                faults.append(f"steps.{i}.of: {_unknown(step.of, known)}")
+            if step.saves in known:
+                faults.append(f"steps.{i}.saves: there is a picture {step.saves!r} already")
+            known |= {step.saves} if step.saves else set()
+        named = [("input", self.input), ("target", self.target)]
+        named += [(f"files.{path}", name) for path, name in self.files.items()]
+        faults += [f"{at}: {_unknown(name, known)}" for at, name in named if name not in known]
+        faults += [f"files.{path}: {fault}" for path in self.files if (fault := _misplaced(path))]
+        if self.size is not None and min(self.size) < 1:
+            faults.append(f"size: height and width must be at least 1, got {self.size}")
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
+
+
+def recipes() -> list[str]:
+    """The names of the recipes that come with the library."""
+    return sorted(p.name.removesuffix(".toml") for p in _folder().iterdir() if _is_toml(p.name))
+
+
+def recipe_text(name: str) -> str:
+    """A recipe that comes with the library, as TOML to copy and edit.
+
+    Raises:
+        RecipeError: there is none of that name.
+    """
+    if name not in recipes():
+        close = difflib.get_close_matches(name, recipes(), 1)
+        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(recipes())}"
+        raise RecipeError(f"no recipe {name!r}; {hint} (a file of your own ends in .toml)")
+    return _folder().joinpath(f"{name}.toml").read_text(encoding="utf-8")
+
+
+def read_recipe(name: str | os.PathLike[str]) -> Recipe:
+    """A recipe by name, or from a ``.toml`` file.
+
+    Raises:
+        RecipeError: it cannot be read, or every fault of it, each with its place.
+    """
+    try:
+        text = Path(name).read_text("utf-8") if _is_toml(str(name)) else recipe_text(str(name))
+        return parse_recipe(tomllib.loads(text))
+    except RecipeError as error:
+        raise RecipeError(f"{name}: {error}" if _is_toml(str(name)) else str(error)) from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise RecipeError(f"{name}: cannot be read as a recipe ({reason})") from error
+
+
+def parse_recipe(values: Mapping[str, Any]) -> Recipe:
+    """A recipe from its mapping, as it stands in TOML or in a manifest.
+
+    Raises:
+        RecipeError: every fault, each with its place.
+    """
+    try:
+        return Recipe.model_validate(dict(values))
+    except ValidationError as error:
+        faults = [
+            ": ".join(filter(None, (".".join(map(str, e["loc"])), _plain(e["msg"]))))
+            for e in error.errors()
+        ]
+        raise RecipeError("; ".join(faults)) from error
+
+
+def _folder():
+    return files("unfold.synthesis") / "recipes"
+
+
+def _is_toml(name: str) -> bool:
+    return name.endswith(".toml")
+
+
+def _plain(message: str) -> str:
+    return message.removeprefix("Value error, ")
+
+
+def _unknown(name: str, known: set[str]) -> str:
+    return f"no picture {name!r} has been made by then; there are {', '.join(sorted(known))}"
+
+
+def _misplaced(path: str) -> str:
+    """What is wrong with the path of a file; empty if nothing is."""
+    try:
+        fields = {field for _, field, _, _ in string.Formatter().parse(path) if field is not None}
+    except ValueError as error:
+        return str(error)
+    if unknown := fields - _FIELDS:
+        return f"{', '.join(sorted(unknown))} can not be filled in; there are {sorted(_FIELDS)}"
+    if not {"sequence", "frame"} <= fields:
+        return "must hold {sequence} and {frame}, or every photo would overwrite the last"
+    place = PurePosixPath(path)
+    if place.is_absolute() or ".." in place.parts:
+        return "must stay inside the output folder"
+    return "" if place.suffix == ".png" else "must end in .png: nothing is lost in it"

@@ -1,0 +1,129 @@
+"""Scenes: the sharp photos, or runs of video frames, that bad photos are made of."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from unfold.imaging import ImageError, find_photos, read
+
+from .recipe import SHARP
+
+_DISPARITY = ".disparity"
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The files of one scene.
+
+    Attributes:
+        name: the path of its (middle) photo below the source folder.
+        photos: one photo, or consecutive frames.
+        disparity: beside ``photo.jpg``, a picture ``photo.disparity.png``: brighter is nearer.
+    """
+
+    name: str
+    photos: tuple[Path, ...]
+    disparity: Path | None = None
+
+    def read(self) -> dict[str, Tensor]:
+        """``sharp`` and, where there is one, ``disparity``, without a batch's dimension.
+
+        Raises:
+            ImageError: a file cannot be read, or frames differ in size.
+        """
+        frames = [read(photo).image for photo in self.photos]
+        if len({frame.shape for frame in frames}) > 1:
+            raise ImageError(f"{self.photos[0].parent}: frames differ in size")
+        scene = {SHARP: frames[0] if len(frames) == 1 else torch.stack(frames)}
+        if self.disparity is not None:
+            disparity = read(self.disparity).image[:1]
+            if disparity.shape[-2:] != frames[0].shape[-2:]:
+                raise ImageError(f"{self.disparity}: differs in size from its photo; scale it")
+            scene["disparity"] = disparity
+        return scene
+
+
+def find_scenes(source: Path, frames: int = 1) -> list[Scene]:
+    """The scenes below a folder (or one photo), sorted by name.
+
+    Args:
+        source: photos in folders of any depth.
+        frames: above 1, each scene is that many frames whose names end in consecutive numbers;
+            scenes do not share frames.
+
+    Raises:
+        ImageError: there are none.
+    """
+    root = source if source.is_dir() else source.parent
+    photos = [p for p in find_photos([source]) if not p.stem.endswith(_DISPARITY)]
+    runs = [(p,) for p in photos] if frames == 1 else _runs(photos, frames)
+    if not runs:
+        what = "photographs" if frames == 1 else f"{frames} frames with consecutive numbers"
+        raise ImageError(f"{source}: holds no {what}; name another folder")
+    middles = [run[len(run) // 2] for run in runs]
+    return [
+        Scene(middle.relative_to(root).as_posix(), run, _companion(middle))
+        for middle, run in zip(middles, runs, strict=True)
+    ]
+
+
+def fit(
+    scene: dict[str, Tensor], size: tuple[int, int] | None, generator: torch.Generator
+) -> dict[str, Tensor]:
+    """The scene scaled down until it just covers ``size``, and cut to it at a random place.
+
+    What is smaller than ``size`` on a side stays so: nothing is scaled up.
+    """
+    if size is None:
+        return scene
+    height, width = scene[SHARP].shape[-2:]
+    scale = max(size[0] / height, size[1] / width)
+    if scale < 1:
+        height, width = max(size[0], round(scale * height)), max(size[1], round(scale * width))
+        scene = {name: _shrink(x, (height, width)) for name, x in scene.items()}
+    return cut(scene, size, generator)
+
+
+def cut(
+    scene: dict[str, Tensor], size: tuple[int, int], generator: torch.Generator
+) -> dict[str, Tensor]:
+    """The scene cut to ``size`` at a random place; a side that is smaller stays whole."""
+    free = [max(0, n - s) for n, s in zip(scene[SHARP].shape[-2:], size, strict=True)]
+    top, left = (int(torch.randint(n + 1, (), generator=generator)) for n in free)
+    return {n: x[..., top : top + size[0], left : left + size[1]] for n, x in scene.items()}
+
+
+def _shrink(x: Tensor, size: tuple[int, int]) -> Tensor:
+    batch = x if x.ndim == 4 else x[None]
+    small = F.interpolate(batch, size, mode="bicubic", antialias=True).clamp(0, 1)
+    return small if x.ndim == 4 else small[0]
+
+
+def _runs(photos: Sequence[Path], frames: int) -> list[tuple[Path, ...]]:
+    """Runs of ``frames`` photos of one folder whose names end in consecutive numbers."""
+    numbered = [(p.parent, *_number(p), p) for p in photos]
+    numbered = sorted((folder, stem, n, p) for folder, stem, n, p in numbered if n is not None)
+    found = []
+    # Where numbers are consecutive, number minus position is constant.
+    for _, run in groupby(enumerate(numbered), lambda e: (*e[1][:2], e[1][2] - e[0])):
+        whole = [entry[-1] for _, entry in run]
+        found += [tuple(whole[i : i + frames]) for i in range(0, len(whole) - frames + 1, frames)]
+    return found
+
+
+def _number(photo: Path) -> tuple[str, int | None]:
+    match = re.fullmatch(r"(.*?)(\d+)", photo.stem)
+    return (match[1], int(match[2])) if match else (photo.stem, None)
+
+
+def _companion(photo: Path) -> Path | None:
+    beside = (photo.with_name(f"{photo.stem}{_DISPARITY}{suffix}") for suffix in (".png", ".tif"))
+    return next((path for path in beside if path.exists()), None)

@@ -1,0 +1,78 @@
+"""Bad photos made while a network trains on them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import Dataset
+
+from .pipeline import Pipeline, seeded
+from .recipe import SHARP, Recipe
+from .scenes import cut, find_scenes, fit
+
+
+class SynthesizedPhotos(Dataset):
+    """Pairs of a recipe, made anew in every epoch.
+
+    Item ``i`` depends on ``(seed, epoch, i)`` alone, whatever process makes it. It is a mapping:
+    ``input`` and ``target``, ``(3, crop, crop)`` float32 in [0, 1], and ``name``, the source's.
+    """
+
+    def __init__(
+        self,
+        source: str | Path,
+        recipe: Recipe,
+        *,
+        crop: int = 256,
+        margin: int = 24,
+        length: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        """Find the photos.
+
+        Args:
+            source: a folder of sharp photos (see `find_scenes`).
+            recipe: what is done to them.
+            crop: side of the pairs in pixels; no photo may be smaller, after the recipe's scaling.
+            margin: how much more of the photo, where it has it, is degraded and cut off again, so
+                that blur brings in what lies beyond the crop.
+            length: items an epoch; by default one for each photo.
+            seed: of all chance.
+
+        Raises:
+            ImageError: no photos.
+        """
+        self.scenes = find_scenes(Path(source), recipe.frames)
+        self.recipe, self.pipeline = recipe, Pipeline(recipe)
+        self.crop, self.margin, self.seed = crop, margin, seed
+        self.length = len(self.scenes) if length is None else length
+        # Shared memory: workers that live through epochs see the new one.
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw anew; the same epoch gives the same photos again."""
+        self._epoch.fill_(epoch)
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        if not 0 <= index < self.length:
+            raise IndexError(f"item {index} of {self.length}")
+        generator = seeded(self.seed, int(self._epoch), index)
+        scene = self.scenes[index % len(self.scenes)]
+        pictures = fit(scene.read(), self.recipe.size, generator)
+        height, width = pictures[SHARP].shape[-2:]
+        if min(height, width) < self.crop:
+            raise ValueError(f"{scene.name} is {width}×{height}, below the crop of {self.crop}")
+        side = self.crop + 2 * self.margin
+        pictures = cut(pictures, (side, side), generator)
+        drawn = self.pipeline.draw(generator)
+        made = self.pipeline.make({n: x[None] for n, x in pictures.items()}, drawn)
+        top, left = ((n - self.crop) // 2 for n in pictures[SHARP].shape[-2:])
+        pair = {"input": self.recipe.input, "target": self.recipe.target}
+        rows, columns = slice(top, top + self.crop), slice(left, left + self.crop)
+        cropped = {key: made[name][0, :, rows, columns].clamp(0, 1) for key, name in pair.items()}
+        return {**cropped, "name": scene.name}
