@@ -977,6 +977,13 @@ def test_find_follows_links_but_not_round_in_circles(tmp_path):
     ]
 
 
+def test_find_keeps_to_the_folder_and_its_own_paths(tmp_path):
+    touch(tmp_path, "beside/c.png", "photos/d/a.png")
+    (tmp_path / "photos/a").symlink_to(tmp_path)  # leads up, to this folder and what is beside it
+    (tmp_path / "photos/b").symlink_to(tmp_path / "photos/d")
+    assert find_photos([tmp_path / "photos"]) == [tmp_path / "photos/d/a.png"]
+
+
 def test_find_names_what_is_missing_or_empty(tmp_path):
     (tmp_path / "empty").mkdir()
     for name, fragment in (("none", "No such file"), ("empty", "no photographs")):

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
+from .header import HeaderError, size_of
+
 
 class DataError(ValueError):
-    """A data set that is not laid out as it should be.
+    """A data set that is not as it should be.
 
     Attributes:
         faults: one line for each thing that is wrong; the message holds all of them.
     """
 
     def __init__(self, summary: str, faults: Sequence[str] = ()) -> None:
-        super().__init__("\n  ".join((summary, *faults)))
-        self.faults = tuple(faults)
+        self.faults = tuple(_one_line(fault) for fault in faults)
+        super().__init__("\n  ".join((_one_line(summary), *self.faults)))
 
 
 @dataclass(frozen=True)
@@ -32,58 +35,81 @@ class Pair:
         target: the good one, where there is one.
         views: further pictures of it by name, such as a dual-pixel camera's ``"left"``.
         sequence: what it is a frame of, or empty.
-        clip: within a sequence, frames of one clip follow one another without a gap.
+        clip: within a sequence, only frames of one clip may follow one another in time (see
+            `unfold.data.windows`).
     """
 
     name: str
     input: Path
     target: Path | None = None
-    views: Mapping[str, Path] = field(default_factory=dict)
+    views: Mapping[str, Path] = field(default_factory=dict, hash=False)
     sequence: str = ""
     clip: int = 0
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All of its files, the input first."""
+        target = () if self.target is None else (self.target,)
+        return (self.input, *target, *self.views.values())
 
 
 class Dataset(ABC, Sequence[Pair]):
     """The photos of one data set, found and checked when it is made, read by whoever wants them.
 
+    The check takes the names of all files and the header and end of each: every photo is there,
+    is a picture that is not cut short, and has the size of those that belong to it.
+
     Attributes:
         title: what the data set is called.
+        layout: where its files lie, in words.
         source: where to get it.
         splits: the splits there are; empty where there is but one.
+        pairs: the photos, in the order of their names.
+        faults: what is wrong with the others, a line each; empty unless ``strict`` is False.
     """
 
     title: ClassVar[str]
+    layout: ClassVar[str] = ""
     source: ClassVar[str] = ""
     splits: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, root: str | Path, split: str = "") -> None:
+    def __init__(self, root: str | os.PathLike[str], split: str = "", *, strict: bool = True):
         """Find the photos of a split.
 
         Args:
             root: the data set's folder.
             split: one of ``splits``; by default the last of them, the one to test on.
+            strict: refuse a data set with any fault; False goes on with the photos that have
+                none, and keeps the faults.
 
         Raises:
             DataError: all that is missing or does not match, in one message, and where to get
-                the data set.
+                the data set; with ``strict=False`` only where no photo is left.
         """
         self.root = Path(root)
         self.split = split or (self.splits[-1] if self.splits else "")
-        if self.splits and self.split not in self.splits:
-            raise DataError(
-                f"{self.title} has no split {split!r}; there are {', '.join(self.splits)}"
-            )
-        if not self.root.is_dir():
-            raise DataError(f"{self.root}: there is no such folder{self._remedy()}")
+        if self.split and self.split not in self.splits:
+            known = f"there are {', '.join(self.splits)}" if self.splits else "it has none"
+            raise DataError(f"{self.title} has no split {split!r}; {known}")
+        if not os.path.isdir(self.root):
+            raise DataError(f"{self.root}: there is no such folder; {self._remedy()}")
         faults: list[str] = []
-        self.pairs = self.find(faults)
-        if faults or not self.pairs:
-            summary = f"{self.root} is not laid out as {self.title}"
-            raise DataError(f"{summary}{self._remedy()}", faults or ["it holds no photo"])
+        self.pairs = _sound(self.find(faults), self.root, faults)
+        self.faults = tuple(faults)
+        if not self.pairs or (faults and strict):
+            rest = f" (strict=False goes on with {len(self.pairs)} others)" if self.pairs else ""
+            count = f"{len(faults)} fault{'s' if len(faults) != 1 else ''}{rest}"
+            raise DataError(
+                f"{self.root}: {count}; {self._remedy()}", faults or ["it holds no photo"]
+            )
 
     @abstractmethod
     def find(self, faults: list[str]) -> tuple[Pair, ...]:
-        """The pairs under ``self.root``, sorted by name; what is wrong is added to ``faults``."""
+        """The pairs under ``self.root``, sorted by name as `folder.natural` sorts.
+
+        Missing folders and photos without their counterparts are added to ``faults``, a line
+        each. The files themselves need not be looked into: the caller does.
+        """
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -95,4 +121,34 @@ class Dataset(ABC, Sequence[Pair]):
         return iter(self.pairs)
 
     def _remedy(self) -> str:
-        return f" (get it from {self.source})" if self.source else ""
+        layout = f"{self.title} is laid out as {self.layout}" if self.layout else "check the path"
+        return f"{layout}; get it from {self.source}" if self.source else layout
+
+
+def _sound(pairs: Sequence[Pair], root: Path, faults: list[str]) -> tuple[Pair, ...]:
+    """The pairs whose files are pictures of one size; the others become faults."""
+
+    def place(file: Path) -> str:
+        return file.relative_to(root).as_posix() if file.is_relative_to(root) else str(file)
+
+    good = []
+    for pair in pairs:
+        sizes: dict[Path, tuple[int, int]] = {}
+        for file in pair.files:
+            try:
+                sizes[file] = size_of(file)
+            except HeaderError as error:
+                faults.append(f"{place(file)}: {error}")
+        if len(sizes) < len(pair.files):
+            continue
+        if len(set(sizes.values())) > 1:
+            each = ", ".join(f"{place(file)} is {w} x {h}" for file, (w, h) in sizes.items())
+            faults.append(f"{pair.name}: sizes differ: {each}; crop or resize them alike")
+            continue
+        good.append(pair)
+    return tuple(good)
+
+
+def _one_line(text: str) -> str:
+    """A file's name may hold a line break, or bytes that no encoding explains."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

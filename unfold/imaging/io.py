@@ -224,19 +224,24 @@ def _replace(path: Path, data: bytes) -> None:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """Photographs below a folder; links are followed, but no folder is entered twice."""
+    """Photographs below a folder; links are followed, but no folder is entered twice, and none
+    that holds this one."""
 
     def fail(error: OSError) -> None:
         raise error
 
-    seen: set[str] = set()
-    for here, folders, files in os.walk(folder, onerror=fail, followlinks=True):
-        real = os.path.realpath(here)
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = sorted(f for f in folders if not f.startswith("."))
-        for name in files:
-            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES:
-                yield Path(here) / name
+    seen = {str(above) for above in Path(os.path.realpath(folder)).parents}
+    # Links come last: a folder that is also reached through one keeps its own path.
+    pending = [folder]
+    while pending:
+        for here, folders, files in os.walk(pending.pop(0), onerror=fail):
+            real = os.path.realpath(here)
+            if real in seen:
+                folders.clear()
+                continue
+            seen.add(real)
+            folders[:] = sorted(f for f in folders if not f.startswith("."))
+            pending += [Path(here, f) for f in folders if os.path.islink(os.path.join(here, f))]
+            for name in files:
+                if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES:
+                    yield Path(here) / name

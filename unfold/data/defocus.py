@@ -1,0 +1,90 @@
+"""Test sets of real defocus: RealDOF, RTF and CUHK."""
+
+from __future__ import annotations
+
+import os
+
+from .base import Dataset, Pair
+from .folder import list_folder, match
+
+
+class RealDOF(Dataset):
+    """RealDOF: 50 real scenes taken by two cameras at once, defocused against all in focus.
+
+    Layout: ``{source,target}/<photo>.png``, 2320×1536; photos belong together by name, or, where
+    no name is on both sides, by their sorted order.
+
+    Source: Lee et al., IFAN, CVPR 2021, and the configuration in its repository.
+    """
+
+    title = "RealDOF"
+    layout = "{source,target}/<photo>.png"
+    source = "https://github.com/codeslake/IFAN"
+
+    def find(self, faults: list[str]) -> tuple[Pair, ...]:
+        inputs = list_folder(self.root, "source", faults)
+        targets = list_folder(self.root, "target", faults)
+        files = match(inputs, targets, faults, ordered=True)
+        return tuple(Pair(name, *pair) for name, pair in files.items())
+
+
+class RTF(Dataset):
+    """RTF: 22 light-field scenes, defocused against all in focus, 360×360.
+
+    Layout: ``image/0/<photo>`` and ``GT/<photo>``, which belong together by name, or, where no
+    name is on both sides, by their sorted order. ``image/1`` and ``image/1.6`` have noise
+    of that strength. The layout is what programs that read the set agree on; its authors give it
+    on request, and neither a description of theirs nor the set itself was seen.
+
+    Source: D'Andrès et al., Non-Parametric Blur Map Regression for Depth of Field Extension,
+    IEEE TIP 25(4), 2016.
+
+    Args:
+        input: folder of the inputs.
+        target: folder of the targets.
+    """
+
+    title = "RTF"
+    layout = "image/0/<photo> and GT/<photo>"
+    source = "its authors, on request (D'Andrès et al., IEEE TIP 25(4), 2016)"
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        split: str = "",
+        *,
+        input: str = "image/0",
+        target: str = "GT",
+        strict: bool = True,
+    ) -> None:
+        self.places = input, target
+        super().__init__(root, split, strict=strict)
+
+    def find(self, faults: list[str]) -> tuple[Pair, ...]:
+        inputs, targets = (list_folder(self.root, place, faults) for place in self.places)
+        files = match(inputs, targets, faults, ordered=True)
+        return tuple(Pair(name, *pair) for name, pair in files.items())
+
+
+class CUHK(Dataset):
+    """CUHK: 704 real defocused photos of the blur detection set, without ground truth.
+
+    Layout: ``out_of_focus<number>.jpg``, all in the folder itself (the ``image`` folder of the
+    published set). The set's ``motion<number>.jpg`` and folders further down, such as that of the
+    masks for detection, are passed over. The number of photos was not verified.
+
+    Source: Shi et al., Discriminative Blur Detection Features, CVPR 2014; used as a test of
+    deblurring by IFAN, CVPR 2021.
+    """
+
+    title = "CUHK"
+    layout = "out_of_focus<number>.jpg in one folder"
+    source = "http://www.cse.cuhk.edu.hk/~leojia/projects/dblurdetect/dataset.html"
+
+    def find(self, faults: list[str]) -> tuple[Pair, ...]:
+        photos = list_folder(self.root, ".", faults).photos
+        return tuple(Pair(name, file) for name, file in photos.items() if _is_defocused(name))
+
+
+def _is_defocused(name: str) -> bool:
+    return "/" not in name and not name.lower().startswith("motion")

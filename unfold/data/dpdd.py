@@ -1,0 +1,69 @@
+"""DPDD: defocused photos of a dual-pixel camera, with the same scene at a small aperture."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import Literal
+
+from .base import Dataset, Pair
+from .folder import Folder, list_folder, match
+
+
+class DPDD(Dataset):
+    """DPDD: 350, 74 and 76 scenes, defocused against all in focus, 16 bits, 1680×1120.
+
+    Layout: ``{train,val,test}_{c,l,r}/{source,target}/<photo>.png``: ``c`` is the whole photo,
+    ``l`` and ``r`` what the left and the right halves of its pixels saw. Photos belong together
+    by their sorted order, since source and target have names of their own; where they share
+    names (as in synthetic copies of the layout) by name.
+
+    Order cannot tell a source missing here and a target missing there from a whole set.
+
+    Source: Abuolaim and Brown, ECCV 2020, and the reader in its repository. That the left and
+    right views are called as the whole photo, with ``_L`` and ``_R``, is as other programs say.
+
+    Args:
+        view: ``"centre"``: the whole photo is the input. ``"dual-pixel"``: besides, each pair's
+            ``views`` has ``"left"`` and ``"right"``.
+    """
+
+    title = "DPDD"
+    layout = "{train,val,test}_{c,l,r}/{source,target}/<photo>.png"
+    source = "https://github.com/Abdullah-Abuolaim/defocus-deblurring-dual-pixel"
+    splits = ("train", "val", "test")
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        split: str = "",
+        *,
+        view: Literal["centre", "dual-pixel"] = "centre",
+        strict: bool = True,
+    ) -> None:
+        self.view = view
+        super().__init__(root, split, strict=strict)
+
+    def find(self, faults: list[str]) -> tuple[Pair, ...]:
+        source = list_folder(self.root, f"{self.split}_c/source", faults)
+        target = list_folder(self.root, f"{self.split}_c/target", faults)
+        files = match(source, target, faults, ordered=True)
+        pairs = {name: Pair(name, *pair) for name, pair in files.items()}
+        if self.view == "dual-pixel":
+            left = self._side(source, "left", faults)
+            right = self._side(source, "right", faults)
+            pairs = {
+                name: replace(pair, views={"left": left[name][1], "right": right[name][1]})
+                for name, pair in pairs.items()
+                if name in left and name in right
+            }
+        return tuple(pairs.values())
+
+    def _side(self, source: Folder, side: str, faults: list[str]):
+        """Name of the whole photo -> it, and its view from one side."""
+        letter = side[0]
+        views = list_folder(self.root, f"{self.split}_{letter}/source", faults)
+        named = {
+            name.removesuffix(f"_{letter.upper()}"): file for name, file in views.photos.items()
+        }
+        return match(source, Folder(views.place, named), faults, ordered=True)

@@ -1,0 +1,123 @@
+"""A folder of photos by name, and two of them matched."""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Folder:
+    """The photos below a folder.
+
+    Attributes:
+        place: the folder, below the data set's.
+        photos: name -> file in natural order. A name is the file's path below the folder, with
+            ``/``, without suffix.
+    """
+
+    place: str
+    photos: Mapping[str, Path]
+
+
+def list_folder(root: Path, place: str, faults: list[str]) -> Folder:
+    """The photos below ``root / place``: PNG, JPEG and TIFF by their suffix, in capitals or not.
+
+    Hidden entries are passed over, and so are links that lead back up. Faults: there is no such
+    folder, it cannot be searched, it has no photo, or two of one name.
+    """
+    top = root / place
+    photos: dict[str, Path] = {}
+    try:
+        for file in _walk(top):
+            # A letter with an accent may be one character or two, as the file system likes.
+            name = unicodedata.normalize("NFC", file.relative_to(top).with_suffix("").as_posix())
+            if name in photos:
+                both = f"{photos[name].name} and {file.name}"
+                faults.append(f"{place}: {both} are both {name}; remove one")
+            photos.setdefault(name, file)
+    except OSError as error:
+        faults.append(_unsearchable(place, error))
+        return Folder(place, {})
+    if not photos:
+        faults.append(f"{place}: there are no photos in this folder")
+    return Folder(place, dict(sorted(photos.items(), key=lambda item: natural(item[0]))))
+
+
+def list_subfolders(root: Path, place: str, faults: list[str]) -> list[str]:
+    """Names of the folders in ``root / place``, in natural order, passing over what `list_folder`
+    passes over. Faults: there is no such folder, or it cannot be searched.
+    """
+    top = root / place
+    try:
+        folders = [path for path in top.iterdir() if path.is_dir() and path.name[0] != "."]
+    except OSError as error:
+        faults.append(_unsearchable(place, error))
+        return []
+    here = top.resolve()
+    down = [path.name for path in folders if not here.is_relative_to(path.resolve())]
+    return sorted(down, key=natural)
+
+
+def match(
+    inputs: Folder, targets: Folder, faults: list[str], *, ordered: bool = False
+) -> dict[str, tuple[Path, Path]]:
+    """Name of the input -> input and target; the photos without a counterpart are faults.
+
+    They belong together by name. With ``ordered``, where no name occurs on both sides, by their
+    order; numbers that differ then leave all of them in doubt.
+    """
+    if not inputs.photos or not targets.photos:  # a fault of its own, already
+        return {}
+    if ordered and inputs.photos.keys().isdisjoint(targets.photos):
+        here, there = len(inputs.photos), len(targets.photos)
+        if here != there:
+            faults.append(
+                f"{inputs.place} has {here} photos and {targets.place} {there}: they belong "
+                "together by their order, so which are missing cannot be told"
+            )
+            return {}
+        targets_by_order = zip(inputs.photos.items(), targets.photos.values(), strict=True)
+        return {name: (file, target) for (name, file), target in targets_by_order}
+    for one, other in ((inputs, targets), (targets, inputs)):
+        for name, file in one.photos.items():
+            if name not in other.photos:
+                where = f"{one.place}/{name}{file.suffix}"
+                faults.append(f"{where}: there is no {name} in {other.place}")
+    common = [name for name in inputs.photos if name in targets.photos]
+    return {name: (inputs.photos[name], targets.photos[name]) for name in common}
+
+
+def natural(name: str) -> tuple:
+    """A key that sorts names by folder, and numbers within them by value: 2 before 10."""
+    parts = [re.split(r"([0-9]+)", part) for part in name.split("/")]
+    return [[int(p) if i % 2 else p for i, p in enumerate(part)] for part in parts], name
+
+
+def _walk(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
+    """Photos below a folder. ``above`` are the folders that it was reached through."""
+    from unfold.imaging.io import SUFFIXES
+
+    here = folder.resolve()
+    if any(one.is_relative_to(here) for one in above):
+        return  # a link led back up
+    with os.scandir(folder) as found:
+        entries = sorted(found, key=lambda entry: entry.name)
+    for entry in entries:
+        path = folder / entry.name
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            yield from _walk(path, (*above, here))
+        elif path.suffix.lower() in SUFFIXES:
+            yield path
+
+
+def _unsearchable(place: str, error: OSError) -> str:
+    if isinstance(error, FileNotFoundError):
+        return f"{place}: there is no such folder"
+    return f"{place}: {error.filename} cannot be searched ({error.strerror})"

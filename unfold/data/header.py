@@ -1,0 +1,134 @@
+"""The size of a picture, from its file's header, and whether the file ends where it should."""
+
+from __future__ import annotations
+
+import os
+import stat
+import struct
+import warnings
+from pathlib import Path
+from typing import BinaryIO
+
+PNG = b"\x89PNG\r\n\x1a\n"
+JPEG = b"\xff\xd8\xff"
+TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
+JPEG_END = b"\xff\xd9"
+# TIFF: its tags of width, height and orientation; where its strips and tiles lie, their sizes.
+WIDTH, HEIGHT, ORIENTATION = 256, 257, 274
+PLACES = ((273, 279), (324, 325))
+
+
+class HeaderError(ValueError):
+    """A file that is no whole picture; one line, without the path, says why and what to do."""
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    """(width, height) of the picture in a PNG, JPEG or TIFF file, upright, without decoding it.
+
+    Raises:
+        HeaderError: there is no such file, it is no picture, or it is cut short. (Damage in its
+            midst is seen only by whoever decodes it.)
+    """
+    from unfold.imaging import ImageError
+    from unfold.imaging.io import MAX_PIXELS
+    from unfold.imaging.raster import check_size
+
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # reading from a pipe might never end
+            raise HeaderError("this is no regular file; copy a picture there")
+        if not status.st_size:
+            raise HeaderError("the file is empty; get it again")
+        with path.open("rb") as file, warnings.catch_warnings():  # Pillow's, about metadata
+            warnings.simplefilter("ignore")
+            # These, too, are but warnings in Pillow: a TIFF's directory that ends early.
+            warnings.filterwarnings("error", "Corrupt|Truncated")
+            width, height, orientation = _header(file, status.st_size)
+    except OSError as error:
+        reason = error.strerror or " ".join(str(error).split())
+        raise HeaderError(f"cannot be read ({reason}); get it again") from error
+    try:
+        check_size(width, height, MAX_PIXELS)
+    except ImageError as error:
+        raise HeaderError(str(error)) from error
+    return (height, width) if orientation >= 5 else (width, height)
+
+
+def _header(file: BinaryIO, size: int) -> tuple[int, int, int]:
+    """Width, height, EXIF orientation."""
+    start = file.read(8)
+    file.seek(0)
+    if start.startswith(JPEG):
+        read = _jpeg
+    elif start == PNG:
+        read = _png
+    elif start.startswith(TIFF):
+        read = _tiff
+    else:
+        raise HeaderError("not a PNG, JPEG or TIFF file; convert it to PNG")
+    try:
+        return read(file, size)
+    except HeaderError:
+        raise
+    except Exception as error:  # Pillow's parsers fail in many ways
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise HeaderError(f"its header is damaged ({reason}); get it again") from error
+
+
+def _png(file: BinaryIO, size: int) -> tuple[int, int, int]:
+    from PIL.PngImagePlugin import PngImageFile
+
+    from unfold.imaging.raster import exif_orientation
+
+    picture = PngImageFile(file)
+    if _tail(file, len(PNG_END), size) != PNG_END and not _has_end_chunk(file, size):
+        raise HeaderError("the file is cut short; get it again")
+    exif = picture.info.get("exif")
+    return *picture.size, exif_orientation(exif) if exif else 1
+
+
+def _has_end_chunk(file: BinaryIO, size: int) -> bool:
+    """Whether the chunks of a PNG, one after the other, come to the last: more may follow."""
+    at, name = len(PNG), b""
+    while name != b"IEND" and at + 12 <= size:
+        file.seek(at)
+        length, name = struct.unpack(">I4s", file.read(8))
+        at += 12 + length
+    return name == b"IEND" and at <= size
+
+
+def _jpeg(file: BinaryIO, size: int) -> tuple[int, int, int]:
+    from PIL.JpegImagePlugin import JpegImageFile
+
+    from unfold.imaging.raster import exif_orientation
+
+    picture = JpegImageFile(file)
+    scan = file.tell()  # earlier, a thumbnail may have an end of its own
+    if _tail(file, len(JPEG_END), size) != JPEG_END:
+        file.seek(scan)
+        if JPEG_END not in file.read():
+            raise HeaderError("the file is cut short; get it again")
+    exif = picture.info.get("exif")
+    return *picture.size, exif_orientation(exif) if exif else 1
+
+
+def _tiff(file: BinaryIO, size: int) -> tuple[int, int, int]:
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+    from unfold.imaging.raster import known_orientation
+
+    start = file.read(16)
+    directory = ImageFileDirectory_v2(start if start[2:3] == b"+" else start[:8])
+    file.seek(directory.next)
+    directory.load(file)
+    for offsets, lengths in PLACES:
+        for at, length in zip(directory.get(offsets, ()), directory.get(lengths, ()), strict=True):
+            if at + length > size:
+                raise HeaderError("the file is cut short; get it again")
+    return directory[WIDTH], directory[HEIGHT], known_orientation(directory.get(ORIENTATION, 1))
+
+
+def _tail(file: BinaryIO, length: int, size: int) -> bytes:
+    file.seek(max(0, size - length), os.SEEK_SET)
+    return file.read(length)

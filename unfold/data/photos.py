@@ -1,0 +1,95 @@
+"""Pairs as tensors to train on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils import data
+
+from unfold.imaging import ImageError, read
+
+from .base import Pair
+
+
+class Photos(data.Dataset):
+    """The photos of pairs, cropped and flipped alike, for ``torch.utils.data.DataLoader``.
+
+    An item is a dict of ``"input"`` and, where the pair has one, ``"target"``, both
+    ``(3, H, W)`` float32 in [0, 1], sRGB-encoded, and ``"name"``. Its crop and flip depend on
+    ``seed``, the epoch and its index alone, so the number of workers changes nothing.
+
+    Args:
+        pairs: such as a `Dataset`.
+        crop: side of a square, drawn evenly from all places; None keeps whole photos.
+        seed: at least 0.
+        flip: mirror every other item, by chance, left to right.
+
+    Raises:
+        ImageError: upon access: a photo cannot be read, input and target differ in size, or they
+            are smaller than the crop.
+    """
+
+    def __init__(
+        self, pairs: Sequence[Pair], *, crop: int | None = None, seed: int = 0, flip: bool = False
+    ) -> None:
+        if crop is not None and crop < 1:
+            raise ValueError(f"crop must be at least 1 pixel, or None, got {crop}")
+        if seed < 0:
+            raise ValueError(f"seed must be at least 0, got {seed}")
+        self.pairs, self.crop, self.seed, self.flip = pairs, crop, seed, flip
+        # Shared, so that workers which outlive an epoch see the next one.
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw other crops and flips from now on; call it before each pass."""
+        self._epoch.fill_(epoch)
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor | str]:
+        return self.item(index, int(self._epoch))
+
+    def item(self, index: int, epoch: int) -> dict[str, Tensor | str]:
+        """Item ``index`` of any epoch, whichever was set."""
+        index = range(len(self))[index]
+        pair = self.pairs[index]
+        images = {"input": read(pair.input).image}
+        if pair.target is not None:
+            images["target"] = read(pair.target).image
+            if images["target"].shape != images["input"].shape:
+                raise ImageError(
+                    f"{pair.input}: {_size(images['input'])} pixels, but {pair.target} has "
+                    f"{_size(images['target'])}; crop or resize them alike"
+                )
+        chance = np.random.default_rng((self.seed, epoch, index))
+        rows, columns = self._window(pair, images["input"], chance)
+        mirrored = self.flip and chance.integers(2) == 1
+        item: dict[str, Tensor | str] = {"name": pair.name}
+        for key, image in images.items():
+            part = image[:, rows, columns]
+            # (A copy: a view would take the whole photo along to another process.)
+            item[key] = part.flip(2) if mirrored else part.clone()
+        return item
+
+    def _window(
+        self, pair: Pair, image: Tensor, chance: np.random.Generator
+    ) -> tuple[slice, slice]:
+        if self.crop is None:
+            return slice(None), slice(None)
+        height, width = image.shape[1:]
+        if min(height, width) < self.crop:
+            raise ImageError(
+                f"{pair.input}: {_size(image)} pixels hold no crop of {self.crop} x {self.crop}; "
+                "choose a smaller crop"
+            )
+        top = int(chance.integers(height - self.crop + 1))
+        left = int(chance.integers(width - self.crop + 1))
+        return slice(top, top + self.crop), slice(left, left + self.crop)
+
+
+def _size(image: Tensor) -> str:
+    return f"{image.shape[2]} x {image.shape[1]}"

@@ -1,0 +1,55 @@
+"""RealBlur: real camera shake, photographed together with a sharp picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .base import Dataset, Pair
+from .folder import natural
+
+
+class RealBlurJ(Dataset):
+    """RealBlur-J: 3,758 and 980 pairs of JPEGs of dim scenes, real blur against sharp.
+
+    Layout: the lists ``RealBlur_J_{train,test}_list.txt`` in the folder, and what they name. A
+    line has two paths below the folder: that of the sharp photo, then that of the blurred one,
+    such as ``RealBlur-J_ECC_IMCORR_centroid_itensity_ref/scene230/gt/gt_7.png`` and
+    ``.../scene230/blur/blur_7.png``. A pair is called ``scene230/blur_7``.
+
+    Source: Rim et al., ECCV 2020. The lists themselves could not be looked at: their form is what
+    several programs that read them agree on, the numbers of pairs are as such programs state.
+    """
+
+    title = "RealBlur-J"
+    layout = "RealBlur_J_{train,test}_list.txt, lines of two paths: sharp photo, blurred photo"
+    source = "https://github.com/rimchang/RealBlur"
+    splits = ("train", "test")
+
+    def find(self, faults: list[str]) -> tuple[Pair, ...]:
+        listing = self.root / f"RealBlur_J_{self.split}_list.txt"
+        try:
+            lines = listing.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+        except OSError as error:
+            faults.append(f"{listing.name}: cannot be read ({error.strerror})")
+            return ()
+        pairs: dict[str, Pair] = {}
+        for number, line in enumerate(lines, 1):
+            paths = line.split()
+            if not paths:
+                continue
+            if len(paths) < 2:
+                faults.append(f"{listing.name}: line {number} names no two photos: {line!r}")
+                continue
+            sharp, blurred = (self.root / path for path in paths[:2])
+            name = _name(blurred.relative_to(self.root))
+            if name in pairs:
+                faults.append(f"{listing.name}: line {number} names {name} again")
+                continue
+            pairs[name] = Pair(name, blurred, sharp)
+        return tuple(sorted(pairs.values(), key=lambda pair: natural(pair.name)))
+
+
+def _name(blurred: Path) -> str:
+    """The scene's folder, which the folder of the blurred photos lies in, and the file."""
+    scene = blurred.parts[-3:-2]
+    return "/".join((*scene, blurred.stem))

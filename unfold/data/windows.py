@@ -1,0 +1,48 @@
+"""Frames that follow one another in time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from .base import Pair
+
+_NUMBERED = re.compile(r"(.*?)([0-9]+)", re.DOTALL)
+
+
+def windows(pairs: Sequence[Pair], length: int) -> list[tuple[Pair, ...]]:
+    """Every run of ``length`` consecutive frames, each beginning one frame after the one before.
+
+    None crosses the border of a sequence or of a clip, or a gap in the frames' numbers, which
+    their names end with.
+
+    Args:
+        pairs: a data set, or some of its pairs, in its order.
+        length: frames in a window, at least 1.
+
+    Raises:
+        ValueError: ``length`` is below 1, or there are no frames of a sequence.
+    """
+    if length < 1:
+        raise ValueError(f"a window has at least 1 frame, got length={length}")
+    frames = [pair for pair in pairs if pair.sequence]
+    if not frames:
+        raise ValueError(
+            f"none of the {len(pairs)} photos is a frame of a sequence; windows are for data sets "
+            "of videos, such as lol-blur and gopro"
+        )
+    runs: list[list[Pair]] = []
+    for before, frame in zip([None, *frames], frames, strict=False):
+        if before is None or not _follows(frame, before):
+            runs.append([])
+        runs[-1].append(frame)
+    return [tuple(run[i : i + length]) for run in runs for i in range(len(run) - length + 1)]
+
+
+def _follows(frame: Pair, before: Pair) -> bool:
+    if (frame.sequence, frame.clip) != (before.sequence, before.clip):
+        return False
+    this, last = _NUMBERED.fullmatch(frame.name), _NUMBERED.fullmatch(before.name)
+    if this is None or last is None:
+        return False
+    return this[1] == last[1] and int(this[2]) == int(last[2]) + 1
