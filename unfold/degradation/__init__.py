@@ -2,6 +2,30 @@
 
 from .base import Degradation
 from .blur import blur
+from .camera_shake import CameraShake
+from .clip import Clip
+from .clipping_reverse import ClippingReverse
+from .defocus import Defocus
+from .depth_defocus import DepthDefocus
+from .frame_average import FrameAverage
+from .gaussian_noise import GaussianNoise
+from .jpeg import JPEG
 from .kernels import motion_kernel
+from .low_light import LowLight
+from .raw_noise import RawNoise
 
-__all__ = ["Degradation", "blur", "motion_kernel"]
+__all__ = [
+    "JPEG",
+    "CameraShake",
+    "Clip",
+    "ClippingReverse",
+    "Defocus",
+    "Degradation",
+    "DepthDefocus",
+    "FrameAverage",
+    "GaussianNoise",
+    "LowLight",
+    "RawNoise",
+    "blur",
+    "motion_kernel",
+]

@@ -27,10 +27,14 @@ class Degradation(ABC):
             clipping to what a file can hold, JPEG). The host converts between them.
         inputs: names of further pictures that ``apply`` takes by keyword, such as ``"disparity"``;
             a photo that has none is given None.
+        frames: whether ``apply`` takes clips ``(B, T, 3, H, W)`` of consecutive frames and makes
+            one photo of each. What comes before it is applied to every frame of a clip, with the
+            same parameters.
     """
 
     light: ClassVar[Literal["linear", "encoded"]] = "encoded"
     inputs: ClassVar[tuple[str, ...]] = ()
+    frames: ClassVar[bool] = False
 
     @abstractmethod
     def sample(self, batch: int, generator: torch.Generator) -> Parameters:
@@ -53,7 +57,8 @@ class Degradation(ABC):
         Args:
             image: ``(B, 3, H, W)`` floating point in the light that the class names; black is 0
                 and what a file can hold is at most 1, but values above 1 may come in and go out
-                (a light source that saturates). Any H and W >= 1. It is not changed.
+                (a light source that saturates). Any H and W >= 1. It is not changed. With
+                `frames`, ``(B, T, 3, H, W)``.
             parameters: what ``sample`` gave for B photos.
             inputs: each of `inputs`, ``(B, C, H, W)`` or None.
 

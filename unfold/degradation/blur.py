@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from unfold.imaging.boundary import mirror
+from unfold.imaging.boundary import fast_length, mirror
 from unfold.terms.blur import transfer_function
 
 
@@ -18,10 +18,11 @@ def blur(image: Tensor, kernel: Tensor) -> Tensor:
             than the image.
     """
     (h, w), (height, width) = kernel.shape[-2:], image.shape[-2:]
-    # A true convolution reaches as far forward as the kernel reaches back, and the reverse.
-    rows = mirror(torch.arange(-h, height + h, device=image.device), height)
-    columns = mirror(torch.arange(-w, width + w, device=image.device), width)
+    size = fast_length(height + h - 1), fast_length(width + w - 1)
+    # The kernel's last element looks that far back, its first h // 2 ahead.
+    top, left = (h - 1) // 2, (w - 1) // 2
+    rows = mirror(torch.arange(size[0], device=image.device) - top, height)
+    columns = mirror(torch.arange(size[1], device=image.device) - left, width)
     scene = image[..., rows, :][..., columns]
-    size = (scene.shape[-2], scene.shape[-1])
     blurred = torch.fft.irfft2(torch.fft.rfft2(scene) * transfer_function(kernel, size), s=size)
-    return blurred[..., h : h + height, w : w + width]
+    return blurred[..., top : top + height, left : left + width]

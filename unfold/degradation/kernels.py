@@ -1,4 +1,4 @@
-"""Blur kernels."""
+"""Blur kernels of a moving camera."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import math
 import torch
 from torch import Tensor
 
+STEPS = 2000
+TURNS = 6.0
+
 
 def motion_kernel(
     size: int = 31, *, extent: float | None = None, generator: torch.Generator | None = None
 ) -> Tensor:
     """The path of a shaking camera during one exposure, ``(1, 1, size, size)`` float32, sum 1.
 
-    The hand's velocity is a random walk that is pulled back to rest (an Ornstein-Uhlenbeck
-    process); its integral, centred on its centroid and scaled to the extent, is drawn with
-    bilinear weights. After Boracchi and Foi, "Modeling the performance of image restoration from
-    motion blur", IEEE TIP 2012, without their rare jerks.
+    One of `motion_kernels`.
 
     Args:
         size: side in pixels, odd or even, at least 3.
@@ -31,27 +31,54 @@ def motion_kernel(
             f"motion_kernel(size={size}, extent={extent}): size must be at least 3 and extent "
             f"in (0, {max(fits, 0.5)}]"
         )
-    steps = 2000
-    noise = torch.randn(steps, 2, generator=generator, dtype=torch.float64)
-    memory = math.exp(-6 / steps)  # the hand forgets its direction about six times an exposure
-    velocity = torch.zeros_like(noise)
-    velocity[0] = noise[0]
-    for i in range(1, steps):
-        velocity[i] = memory * velocity[i - 1] + math.sqrt(1 - memory**2) * noise[i]
-    path = velocity.cumsum(0)
-    path -= path.mean(0)
-    path *= extent / path.norm(dim=1).max()
-    return _splat(path + size // 2, size).float()[None, None]
+    noise = torch.randn(STEPS, 2, generator=generator, dtype=torch.float64)
+    one = noise.new_ones(1)
+    return motion_kernels(noise[None], extent * one, TURNS * one, size).float()
+
+
+def motion_kernels(noise: Tensor, extent: Tensor, turns: Tensor, size: int) -> Tensor:
+    """Paths of a shaking camera, ``(B, 1, size, size)`` float64, each of sum 1.
+
+    The hand's velocity is a random walk that is pulled back to rest (an Ornstein-Uhlenbeck
+    process, stationary from the start); its integral, centred on its centroid and scaled to the
+    extent, is drawn with bilinear weights. After Boracchi and Foi, "Modeling the performance of
+    image restoration from motion blur", IEEE TIP 2012, without their rare jerks.
+
+    Args:
+        noise: ``(B, steps, 2)`` standard normal, float64: all that is random in a path.
+        extent: ``(B,)``: the furthest that a path goes from its centroid, in pixels; up to
+            ``(size − 1) // 2 − 0.5``.
+        turns: ``(B,)``: how often, about, the hand forgets its direction in one exposure; 0 is a
+            straight line at constant speed. Below 300.
+        size: side in pixels, odd or even.
+    """
+    steps = noise.shape[1]
+    memory = (-turns / steps).exp()[:, None, None]
+    kicks = (1 - memory**2).sqrt() * noise
+    kicks[:, 0] = noise[:, 0]
+    # v_i = m v_{i−1} + kick_i, summed up: v_i = m^i Σ_{j<=i} kick_j / m^j.
+    faded = memory ** torch.arange(steps, dtype=noise.dtype)[:, None]
+    path = (faded * (kicks / faded).cumsum(1)).cumsum(1)
+    path -= path.mean(1, keepdim=True)
+    path *= (extent / path.norm(dim=2).amax(1))[:, None, None]
+    return _splat(path + size // 2, size)
+
+
+def kernel_size(extent: Tensor) -> int:
+    """The least odd side that holds every path of these extents."""
+    return 2 * math.ceil(extent.max().item() + 0.5) + 1
 
 
 def _splat(points: Tensor, size: int) -> Tensor:
-    """Points ``(N, 2)`` in pixels, drawn with bilinear weights on a grid; sum 1."""
+    """Points ``(B, N, 2)`` in pixels, drawn with bilinear weights; ``(B, 1, size, size)``."""
+    batch, count, _ = points.shape
     corner = points.floor().long()
     fraction = points - corner
-    kernel = torch.zeros(size * size, dtype=points.dtype)
+    kernel = points.new_zeros(batch * size * size)
+    first = size * size * torch.arange(batch)[:, None]
     for dy in (0, 1):
         for dx in (0, 1):
-            weight = (fraction[:, 0] - (1 - dy)).abs() * (fraction[:, 1] - (1 - dx)).abs()
-            index = (corner[:, 0] + dy) * size + corner[:, 1] + dx
-            kernel.index_add_(0, index, weight)
-    return kernel.view(size, size) / len(points)
+            weight = (fraction[..., 0] - (1 - dy)).abs() * (fraction[..., 1] - (1 - dx)).abs()
+            index = first + (corner[..., 0] + dy) * size + corner[..., 1] + dx
+            kernel.index_add_(0, index.flatten(), weight.flatten())
+    return kernel.view(batch, 1, size, size) / count

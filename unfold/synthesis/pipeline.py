@@ -96,7 +96,7 @@ def from_json(steps: Sequence[Mapping[str, Any]]) -> list[Parameters]:
 
 
 def _apply(degradation, x: Tensor, parameters: Mapping[str, Tensor], inputs: dict) -> Tensor:
-    if x.ndim == 4 or getattr(degradation, "frames", False):
+    if x.ndim == 4 or degradation.frames:
         return degradation.apply(x, parameters, **inputs)
     # Every frame of a scene is degraded alike.
     frames = x.shape[1]

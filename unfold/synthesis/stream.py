@@ -59,9 +59,13 @@ class SynthesizedPhotos(Dataset):
         return self.length
 
     def __getitem__(self, index: int) -> dict[str, Any]:
+        return self.item(index, int(self._epoch))
+
+    def item(self, index: int, epoch: int) -> dict[str, Any]:
+        """Item ``index`` of any epoch, whichever was set."""
         if not 0 <= index < self.length:
             raise IndexError(f"item {index} of {self.length}")
-        generator = seeded(self.seed, int(self._epoch), index)
+        generator = seeded(self.seed, epoch, index)
         scene = self.scenes[index % len(self.scenes)]
         pictures = fit(scene.read(), self.recipe.size, generator)
         height, width = pictures[SHARP].shape[-2:]

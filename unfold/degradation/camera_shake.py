@@ -1,0 +1,55 @@
+"""Camera shake: the camera moves during the exposure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from .base import Degradation, Parameters
+from .blur import blur
+from .chance import Range, check_photos, check_range, normal, seeds, uniform
+from .kernels import STEPS, kernel_size, motion_kernels
+
+
+class CameraShake(Degradation):
+    """Blur by a shaking camera, the same all over the photo: ``y = H ⊗ x`` in linear light.
+
+    ``H`` is the camera's path (`unfold.degradation.kernels.motion_kernels`), drawn anew for each
+    photo from its seed. What lies beyond the border is the photo mirrored.
+
+    Options:
+        extent: the furthest that the path goes from its centroid, in pixels; the streak of a
+            point is up to twice as long. 0 leaves the photo as it is.
+        turns: how often the hand forgets its direction in one exposure: 0 gives straight streaks
+            of even brightness, 1 bends them, 6 gives a tangle.
+
+    Parameters: ``seed``, ``extent``, ``turns``, each ``(B,)``.
+    """
+
+    light = "linear"
+
+    def __init__(self, *, extent: Range = (3.0, 15.0), turns: Range = (0.5, 6.0)) -> None:
+        self.extent = check_range("camera-shake: extent", extent, least=0)
+        self.turns = check_range("camera-shake: turns", turns, least=0, most=100)
+
+    def sample(self, batch: int, generator: torch.Generator) -> Parameters:
+        return {
+            "seed": seeds(batch, generator),
+            "extent": uniform(batch, self.extent, generator),
+            "turns": uniform(batch, self.turns, generator),
+        }
+
+    def kernel(self, parameters: Mapping[str, Tensor]) -> Tensor:
+        """``H`` of each photo, ``(B, 1, size, size)`` float64 on the CPU, sum 1; ``size`` is odd
+        and fits the largest."""
+        noise = normal(parameters["seed"], STEPS, 2, dtype=torch.float64)
+        extent = parameters["extent"]
+        return motion_kernels(noise, extent, parameters["turns"], kernel_size(extent))
+
+    def apply(
+        self, image: Tensor, parameters: Mapping[str, Tensor], **inputs: Tensor | None
+    ) -> Tensor:
+        check_photos(image, parameters)
+        return blur(image, self.kernel(parameters).to(image))

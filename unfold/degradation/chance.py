@@ -1,0 +1,81 @@
+"""Chance: drawing parameters, and drawing again from them what is too large to keep."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+Range = tuple[float, float]
+
+
+def check_range(
+    what: str, given: Range, least: float = -math.inf, most: float = math.inf
+) -> tuple[float, float]:
+    """The range as given, if ``least <= low <= high <= most`` and both are finite.
+
+    Raises:
+        ValueError: otherwise; the message begins with ``what``, "low-light: exposure".
+    """
+    low, high = given
+    if not (least <= low <= high <= most and math.isfinite(low) and math.isfinite(high)):
+        bounds = [f"at least {least:g}"] * (least > -math.inf) + [f"at most {most:g}"] * (
+            most < math.inf
+        )
+        raise ValueError(
+            f"{what}=({low}, {high}): give (low, high), finite, low not above high"
+            + "".join(f", {bound}" for bound in bounds)
+        )
+    return low, high
+
+
+def uniform(batch: int, given: Range, generator: torch.Generator) -> Tensor:
+    """``(batch,)`` float64, evenly between the ends."""
+    low, high = given
+    return low + (high - low) * torch.rand(batch, generator=generator, dtype=torch.float64)
+
+
+def seeds(batch: int, generator: torch.Generator) -> Tensor:
+    """``(batch,)`` int64: each begins a stream of chance of its own."""
+    return torch.randint(2**62, (batch,), generator=generator)
+
+
+def normal(seed: Tensor, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Standard normal numbers ``(B, *shape)`` on the CPU, each row from its own seed."""
+    rows = [
+        torch.randn(shape, generator=torch.Generator().manual_seed(s), dtype=dtype)
+        for s in seed.tolist()
+    ]
+    return torch.stack(rows) if rows else torch.empty(0, *shape, dtype=dtype)
+
+
+def columns(image: Tensor, parameters: Mapping[str, Tensor], *names: str) -> list[Tensor]:
+    """Parameters ``(B,)`` as ``(B, 1, 1, 1)`` on the image's device and of its dtype.
+
+    Raises:
+        ValueError: the image is no batch of RGB photos, or they are not as many as the
+            parameters are for.
+    """
+    check_photos(image, parameters)
+    return [parameters[name].to(image.device, image.dtype).view(-1, 1, 1, 1) for name in names]
+
+
+def check_photos(image: Tensor, parameters: Mapping[str, Tensor]) -> None:
+    """Refuse what is not a batch of RGB photos, or not the batch that parameters are for.
+
+    Raises:
+        ValueError: so it is.
+    """
+    if image.ndim != 4 or image.shape[1] != 3 or not image.is_floating_point():
+        raise ValueError(
+            f"photos must be floating point of shape (batch, 3, height, width), got {image.dtype} "
+            f"{tuple(image.shape)}"
+        )
+    for name, value in parameters.items():
+        if len(value) != len(image):
+            raise ValueError(
+                f"the parameter {name!r} is for {len(value)} photos, got {len(image)}: sample "
+                "again, or repeat it for each"
+            )

@@ -1,0 +1,47 @@
+"""Clipping reverse: light sources are brighter than the white that a file holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from .base import Degradation, Parameters
+from .chance import Range, check_range, columns, uniform
+from .lightness import check_lightness, lightness
+
+
+class ClippingReverse(Degradation):
+    """Give back to saturated pixels some of the light that clipping took, so that they stay bright
+    when they are smeared out: ``y = x + r`` where the Lab lightness exceeds 98, else ``y = x``.
+
+    In linear light, where light adds up; before any blur or average, and before the clip. The
+    lightness ``L = 116 Y^(1/3) − 16`` is that of the photo's luminance ``Y``, so that ``L > 98``
+    is ``Y > 0.949``. The result goes up to 1 + r for a photo in [0, 1].
+
+    Options:
+        amount: range of ``r``, in units of white; one number for each photo, all channels.
+        lightness: the ``L`` above which a pixel counts as saturated, 0 to 100. Where a darkening
+            comes first, saturated pixels must have been kept bright by it.
+
+    Parameters: ``amount``, ``(B,)``.
+
+    Source: Zhou et al., "LEDNet: joint low-light enhancement and deblurring in the dark", ECCV
+    2022, section 3; the numbers are its 20 to 100 of 255.
+    """
+
+    light = "linear"
+
+    def __init__(self, *, amount: Range = (20 / 255, 100 / 255), lightness: float = 98.0) -> None:
+        self.amount = check_range("clipping-reverse: amount", amount, least=0)
+        self.lightness = check_lightness("clipping-reverse: lightness", lightness)
+
+    def sample(self, batch: int, generator: torch.Generator) -> Parameters:
+        return {"amount": uniform(batch, self.amount, generator)}
+
+    def apply(
+        self, image: Tensor, parameters: Mapping[str, Tensor], **inputs: Tensor | None
+    ) -> Tensor:
+        (amount,) = columns(image, parameters, "amount")
+        return image + amount * (lightness(image) > self.lightness)

@@ -1,0 +1,77 @@
+"""Defocus: the lens does not bring the scene to a point."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from .aperture import SHAPES, aperture_kernels
+from .base import Degradation, Parameters
+from .blur import blur
+from .chance import Range, check_photos, check_range, uniform
+
+
+class Defocus(Degradation):
+    """Blur by a lens out of focus, the same all over the photo: ``y = H ⊗ x`` in linear light.
+
+    ``H`` is a disc, a generalised Gaussian ``exp(−½ (xᵀ Σ⁻¹ x)^β)`` or a plateau
+    ``1 / ((xᵀ Σ⁻¹ x)^β + 1)``, drawn for each photo (`unfold.degradation.aperture`). What lies
+    beyond the border is the photo mirrored. `DepthDefocus` varies over the photo.
+
+    Options:
+        shapes: what to draw from, evenly.
+        radius: of the disc, in pixels; the others have standard deviations of half of it.
+        beta: ``β``, of the Gaussian and the plateau.
+        ratio: of the shorter axis to the longer; at most 1, which is round. The angle is any.
+
+    Parameters: ``shape`` (0 disc, 1 gaussian, 2 plateau), ``radius``, ``beta``, ``ratio``,
+    ``angle``, each ``(B,)``.
+
+    Source: Zhou et al., "LEDNet: joint low-light enhancement and deblurring in the dark", ECCV
+    2022, section 3, with β in [0.5, 4].
+    """
+
+    light = "linear"
+
+    def __init__(
+        self,
+        *,
+        shapes: Annotated[
+            tuple[Literal["disc", "gaussian", "plateau"], ...], Field(min_length=1)
+        ] = SHAPES,
+        radius: Range = (1.0, 6.0),
+        beta: Range = (0.5, 4.0),
+        ratio: Range = (0.6, 1.0),
+    ) -> None:
+        if not shapes or not set(shapes) <= set(SHAPES):
+            raise ValueError(f"defocus: shapes={shapes}: give some of {', '.join(SHAPES)}")
+        self.shapes = shapes
+        self.radius = check_range("defocus: radius", radius, least=0)
+        self.beta = check_range("defocus: beta", beta, least=0.1, most=20)
+        self.ratio = check_range("defocus: ratio", ratio, least=0.05, most=1)
+
+    def sample(self, batch: int, generator: torch.Generator) -> Parameters:
+        which = torch.tensor([SHAPES.index(shape) for shape in self.shapes])
+        return {
+            "shape": which[torch.randint(len(which), (batch,), generator=generator)],
+            "radius": uniform(batch, self.radius, generator),
+            "beta": uniform(batch, self.beta, generator),
+            "ratio": uniform(batch, self.ratio, generator),
+            "angle": uniform(batch, (0.0, math.pi), generator),
+        }
+
+    def kernel(self, parameters: Mapping[str, Tensor]) -> Tensor:
+        """``H`` of each photo, ``(B, 1, size, size)`` float64 on the CPU, sum 1."""
+        names = ("shape", "radius", "ratio", "angle", "beta")
+        return aperture_kernels(*(parameters[name] for name in names))
+
+    def apply(
+        self, image: Tensor, parameters: Mapping[str, Tensor], **inputs: Tensor | None
+    ) -> Tensor:
+        check_photos(image, parameters)
+        return blur(image, self.kernel(parameters).to(image))

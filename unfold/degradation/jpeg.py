@@ -1,0 +1,67 @@
+"""What a JPEG file does to a photo."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from .base import Degradation, Parameters
+from .chance import check_photos
+
+Quality = Annotated[int, Field(ge=1, le=100)]
+
+
+class JPEG(Degradation):
+    """Write as JPEG and read again, with Pillow, in memory, colours at half resolution (4:2:0).
+
+    Encoded values are clipped to [0, 1] and rounded to 8 bits first. It runs on the CPU, a photo
+    at a time, and no gradient passes: the result does not require one.
+
+    Options:
+        quality: range of libjpeg's quality, 1 to 100, both ends included.
+
+    Parameters: ``quality``, ``(B,)`` int64.
+
+    Raises:
+        ValueError: a side is longer than the 65,500 pixels that libjpeg takes.
+    """
+
+    light = "encoded"
+
+    def __init__(self, *, quality: tuple[Quality, Quality] = (40, 95)) -> None:
+        low, high = quality
+        if not 1 <= low <= high <= 100:
+            raise ValueError(
+                f"jpeg: quality=({low}, {high}): give (low, high) within 1 to 100, low not above "
+                "high"
+            )
+        self.quality = quality
+
+    def sample(self, batch: int, generator: torch.Generator) -> Parameters:
+        low, high = self.quality
+        return {"quality": torch.randint(low, high + 1, (batch,), generator=generator)}
+
+    def apply(
+        self, image: Tensor, parameters: Mapping[str, Tensor], **inputs: Tensor | None
+    ) -> Tensor:
+        check_photos(image, parameters)
+        if max(image.shape[-2:]) > 65500:
+            raise ValueError(f"jpeg: {tuple(image.shape)} has too long a side: crop to 65500")
+        samples = (255 * image.detach().clamp(0, 1)).round().byte().cpu()
+        pairs = zip(samples, parameters["quality"].tolist(), strict=True)
+        return torch.stack([_through_jpeg(*pair) for pair in pairs]).to(image) / 255
+
+
+def _through_jpeg(samples: Tensor, quality: int) -> Tensor:
+    """``(3, H, W)`` uint8 to the same."""
+    import numpy as np
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(samples.permute(1, 2, 0).numpy()).save(file, "JPEG", quality=quality)
+    return torch.from_numpy(np.array(Image.open(file))).permute(2, 0, 1)
