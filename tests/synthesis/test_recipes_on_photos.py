@@ -75,11 +75,13 @@ def test_low_light_is_low_and_the_target_is_not():
     pipeline = Pipeline(read_recipe("lol-blur"))
     scene = {"sharp": torch.from_numpy(rocket()).permute(2, 0, 1)[None] / 255}
     for seed in range(4):
-        made = pipeline.make(scene, pipeline.draw(seeded(seed)))
+        made = pipeline.make(scene, pipeline.draw(seeded(seed)), omit="clipping-reverse")
         levels = [made[n].mean() for n in ("sharp", "high_sharp_scaled", "low_sharp")]
         assert levels == sorted(levels, reverse=True)
         assert levels[2] < 0.7 * levels[0]
-        torch.testing.assert_close(made["low_blur"].mean(), levels[2], rtol=0.05, atol=0)
+        # Blur moves light about, and takes none (but for what the last clip cuts off).
+        sharp, blur = (decode(made[n], "gamma-2.2").mean() for n in ("low_sharp", "low_blur"))
+        torch.testing.assert_close(blur, sharp, rtol=0.02, atol=0)
 
 
 def test_noise_comes_last():
