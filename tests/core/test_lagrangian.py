@@ -181,27 +181,55 @@ def test_filter_flow_and_masked_blocks_are_solved_by_cg_to_the_dense_solution():
     )
     state = random_state(["I", "X", "Z", "M", "V", "G"], (1, 1, 8, 8))
     state["K"], state["W"] = random_kernel(1, 3), torch.rand(1, 3, 8, 8, dtype=torch.float64)
-    weights = {"w1": 1.0, "w2": 0.5, "w3": 0.1}
+    weights = {"w1": 1.7, "w2": 0.5, "w3": 0.1}
     (step,) = lower(lagrangian, ("I",), cg=CG(maximum=200, tolerance=1e-13))
     dense = dense_minimiser(lagrangian, "I", state, weights)
     torch.testing.assert_close(step(state, weights)["I"], dense, rtol=0, atol=1e-10)
 
 
-def test_weights_per_image_act_on_their_image_alone():
-    lagrangian = jude()
-    state = random_state([*JUDE_ORDER, "X"], (2, 3, 6, 7))
-    per_image = {
-        k: torch.tensor([v, 3 * v]).double().view(2, 1, 1, 1) for k, v in JUDE_WEIGHTS.items()
-    }
-    both = state
-    for step in lower(lagrangian, JUDE_ORDER):
-        both = step(both, per_image)
+def test_a_grey_block_under_a_kernel_per_channel_is_solved_to_the_dense_solution():
+    lagrangian = Lagrangian(
+        Quadratic(Convolution("I", kernel="H", observed="X"), "w1"),
+        Constraint(Equal("I", "V"), penalty="w3", dual="G"),
+    )
+    state = random_state(["I", "X", "V", "G"], (1, 3, 6, 5), one_channel="IVG")
+    state["H"] = random_kernel(1, 3)
+    weights = {"w1": 1.7, "w3": 0.1}
+    (step,) = lower(lagrangian, ("I",))
+    dense = dense_minimiser(lagrangian, "I", state, weights)
+    torch.testing.assert_close(step(state, weights)["I"], dense, rtol=0, atol=1e-10)
+
+
+def per_image(weights):
+    """Other weights for the second image of two."""
+    return {k: torch.tensor([v, 3 * v]).double().view(2, 1, 1, 1) for k, v in weights.items()}
+
+
+def one_by_one(state, weights):
     for i in range(2):
-        one = {k: v[i : i + 1] for k, v in state.items()}
+        yield (
+            {k: v[i : i + 1] for k, v in state.items()},
+            {k: v[i].item() for k, v in weights.items()},
+        )
+
+
+def test_weights_per_image_act_on_their_image_alone():
+    lagrangian, weights = jude(), per_image(JUDE_WEIGHTS)
+    both = state = random_state([*JUDE_ORDER, "X"], (2, 3, 6, 7))
+    for step in lower(lagrangian, JUDE_ORDER):
+        both = step(both, weights)
+    for i, (one, numbers) in enumerate(one_by_one(state, weights)):
         for step in lower(lagrangian, JUDE_ORDER):
-            one = step(one, {k: v[i].item() for k, v in per_image.items()})
+            one = step(one, numbers)
         for name in JUDE_ORDER:
             torch.testing.assert_close(both[name][i : i + 1], one[name], rtol=0, atol=1e-12)
+
+
+def test_the_value_of_each_image_is_that_of_the_image_alone():
+    lagrangian, weights = era(), per_image(ERA_WEIGHTS)
+    state = random_state([*ERA_ORDER, "Y"], (2, 3, 6, 7))
+    alone = [lagrangian.values(*one) for one in one_by_one(state, weights)]
+    torch.testing.assert_close(lagrangian.values(state, weights), torch.cat(alone))
 
 
 @given(shape=sizes, seed=st.integers(0, 99))
@@ -259,6 +287,14 @@ def test_gradients_reach_weights_kernel_and_observation():
     assert torch.autograd.gradcheck(run, (x, h, w))
 
 
+def test_the_prior_that_acts_is_the_one_in_the_lagrangian_now():
+    lagrangian = jude(Regularizer("Z", Box()))
+    (step,) = lower(lagrangian, ("Z",))
+    lagrangian.priors["Z"] = Box(low=2.0, high=3.0)
+    state = random_state([*JUDE_ORDER, "X"], (1, 3, 6, 6))
+    assert step(state, JUDE_WEIGHTS)["Z"].min() >= 2
+
+
 def test_steps_change_nothing_in_place():
     state = random_state([*JUDE_ORDER, "X"], (1, 3, 6, 6))
     copies = {k: v.clone() for k, v in state.items()}
@@ -303,7 +339,49 @@ class TestRefusals:
         with pytest.raises(ValueError, match="both a block and a dual"):
             Lagrangian(Constraint(one, 1.0, "c"), Constraint(two, 1.0, "G"))
 
-    @pytest.mark.parametrize("bad", [-1.0, 0.0, float("nan"), torch.ones(1, 1, 6, 6)])
+    def test_a_block_that_a_term_reads(self):
+        lagrangian = Lagrangian(
+            Quadratic(Convolution("I", kernel="H", observed="X")), Quadratic(Equal("H", "V"))
+        )
+        with pytest.raises(ValueError, match="'H' cannot be minimised over: Convolution reads it"):
+            lower(lagrangian, ("H",))
+
+    @pytest.mark.parametrize("shape", [(1, 3, 6, 1), (1, 3, 5, 6), (1, 2, 6, 6), (3, 6, 6)])
+    def test_blocks_of_different_shapes(self, shape):
+        state = State(random_state([*JUDE_ORDER, "X"], (1, 3, 6, 6)))
+        state = state.replace("Z", torch.zeros(shape).double())
+        with pytest.raises(ValueError, match="Equal cannot combine I .*, Z "):
+            lower(jude(), ("I",))[0](state, JUDE_WEIGHTS)
+        with pytest.raises(ValueError, match="Equal cannot combine I .*, Z "):
+            jude().start({name: state[name] for name in state if name != "D"})
+
+    def test_a_block_of_a_smaller_batch_than_its_kernels(self):
+        state = random_state([*JUDE_ORDER, "X"], (1, 3, 6, 6))
+        state |= {"H": random_kernel(2), "X": torch.rand(2, 3, 6, 6).double()}
+        with pytest.raises(ValueError, match="update of 'I' has shape .*batch of its kernels"):
+            lower(jude(), ("I",))[0](state, JUDE_WEIGHTS)
+
+    @pytest.mark.parametrize(
+        ("residual", "block"),
+        [
+            (Equal("I", "Z"), "I"),
+            (Convolution("I", kernel="H", observed="X"), "I"),
+            (Retinex("Z", reflectance="P", illumination="Q"), "P"),
+            (FilterFlow("I", kernels="H", weights="W", observed="X"), "I"),
+        ],
+    )
+    def test_a_block_whose_weights_are_all_zero(self, residual, block):
+        state = random_state([*JUDE_ORDER, "X"], (1, 3, 6, 6))
+        state["W"] = torch.ones(1, 1, 6, 6).double()
+        (step,) = lower(Lagrangian(Quadratic(residual, "w")), (block,))
+        with pytest.raises(ValueError, match="weight 0: nothing determines it"):
+            step(state, {"w": 0.0})
+
+    @pytest.mark.parametrize(
+        "bad",
+        [-1.0, 0.0, float("nan"), *map(torch.ones, [(1, 1, 6, 6), (1, 3, 1, 1), (3,), (1,)])],
+        ids=lambda bad: str(getattr(bad, "shape", bad)),
+    )
     def test_weights(self, bad):
         state = random_state([*JUDE_ORDER, "X"], (1, 3, 6, 6))
         with pytest.raises(ValueError, match="'w3'"):
@@ -375,6 +453,27 @@ class TestState:
         used = step(state, JUDE_WEIGHTS)
         assert torch.equal(step({**used, "H": other}, JUDE_WEIGHTS)["I"], want)
         assert torch.equal(step(used.replace("H", other), JUDE_WEIGHTS)["I"], want)
+
+    @pytest.mark.parametrize("name", "HX")
+    def test_a_step_notices_what_was_changed_in_place(self, name):
+        state = State(random_state([*JUDE_ORDER, "X"], (1, 3, 6, 6)))
+        (step,) = lower(jude(), ("I",))
+        state = step(state, JUDE_WEIGHTS)
+        state[name].copy_(torch.rand_like(state[name]))
+        want = step(dict(state), JUDE_WEIGHTS)["I"]
+        assert torch.equal(step(state, JUDE_WEIGHTS)["I"], want)
+
+    def test_a_copy_knows_what_was_derived_before_it_and_keeps_its_own(self):
+        def double(state):
+            return state.derive("2H", ("H",), lambda: 2 * state["H"])
+
+        state = State({"H": torch.ones(1)})
+        early = State(state)
+        assert double(early) is not double(state)
+        late = State(state)
+        assert double(late) is double(state)
+        state["H"].add_(1)
+        assert double(late).item() == double(state).item() == 4
 
     def test_what_is_derived_without_gradients_does_not_cut_a_later_graph(self):
         state = State(random_state([*JUDE_ORDER, "X"], (1, 1, 6, 6)))

@@ -11,6 +11,7 @@ from torch import nn
 
 from unfold.core import (
     Constraint,
+    Entry,
     Equal,
     FixedWeights,
     Lagrangian,
@@ -104,15 +105,24 @@ def test_weights_predicted_for_each_image_by_a_module():
     torch.testing.assert_close(both["I"][1:], single["I"], rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("value", [1e-6, 0.3, 1.0, 50.0])
+@pytest.mark.parametrize("value", [1e-6, 1e-3, 0.3, 1.0, 50.0, 1e3])
 def test_learned_weights_start_where_told_and_stay_positive(value):
     weights = LearnedWeights({"w": value}).double()
-    assert weights({})["w"].item() == pytest.approx(value, rel=1e-5)
+    first = weights({})["w"]
+    assert first.item() == pytest.approx(value, rel=1e-5)
+    # what softplus does to its argument: sigmoid = 1 − exp(−value)
+    slope = torch.autograd.grad(first, weights.raw["w"])[0].item()
+    assert slope == pytest.approx(-np.expm1(-value), rel=1e-5)
     with torch.no_grad():
         weights.raw["w"] -= 20
     assert weights({})["w"] > 0
     with pytest.raises(ValueError, match="must be positive"):
         LearnedWeights({"w": 0.0})
+
+
+def test_fixed_weights_are_no_parameters():
+    with pytest.raises(TypeError, match="'w' is a Parameter: use LearnedWeights"):
+        FixedWeights({"w": nn.Parameter(torch.ones(()))})
 
 
 def test_a_handwritten_step_replaces_a_derived_one():
@@ -174,6 +184,41 @@ def _right_side(lagrangian, block, state, weights):
     zero = torch.zeros_like(state[block]).requires_grad_()
     value = lagrangian.value({**state, block: zero}, weights)
     return torch.autograd.grad(value, zero)[0].flatten(1).norm(dim=1)
+
+
+@pytest.mark.parametrize("violated", "bcd")
+def test_the_primal_residual_is_that_of_the_worst_constraint(violated):
+    class Hold:
+        block = "a"
+
+        def __call__(self, state, weights):
+            return state
+
+    lagrangian = Lagrangian(*(Constraint(Equal("a", x), 1.0, 2 * x) for x in "bcd"))
+    state = {x: torch.full((1, 1, 2, 2), 1.0 if x == "a" else 2.0) for x in "abcd"}
+    state[violated] *= 2
+    ledger = Ledger()
+    ledger.record(lagrangian, [Hold()], lagrangian.start(state), {})
+    assert ledger.entries[0].primal.item() == pytest.approx((4 - 1) / 4)
+
+
+@pytest.mark.parametrize(
+    ("primal", "dual", "converged"),
+    [
+        ((0.0, 0.0), (0.0, 0.1), True),
+        ((0.0, 0.2), (0.0, 0.0), False),
+        ((0.0, 0.0), (0.2, 0.0), False),
+    ],
+)
+def test_converged_means_every_primal_and_dual_residual_of_the_last_stage(primal, dual, converged):
+    def entry(stage, block, primal, dual):
+        return Entry(stage, block, torch.tensor(primal), torch.tensor(dual), torch.zeros(2), 0.0)
+
+    ledger = Ledger()
+    ledger.weights += [{}, {}]
+    ledger.entries += [entry(0, "a", (1.0, 1.0), (1.0, 1.0)), entry(1, "a", primal, dual)]
+    ledger.entries += [entry(1, "b", (0.0, 0.0), (0.0, 0.0))]
+    assert ledger.converged(0.1) is converged
 
 
 def test_a_ledger_changes_nothing():

@@ -1,4 +1,4 @@
-"""Every installed model: one contract. And what is particular to each."""
+"""Every unrolled model: one contract. And what is particular to each."""
 
 import pytest
 import torch
@@ -11,14 +11,15 @@ from systems import random_kernel, random_state
 import unfold
 from unfold.core import Ledger
 from unfold.degradation import blur, motion_kernel
+from unfold.models.assembly import prepare
 from unfold.models.jude import Impute, jude_lagrangian
 from unfold.models.jude_classic import estimate_noise
 from unfold.registry import scan
 from unfold.terms import Convolution
 
-MODELS = [
-    c.name for c in scan().components if (c.group, c.distribution) == ("models", "unfold-imaging")
-]
+BUILT_IN = [c for c in scan().components if c.distribution == "unfold-imaging"]
+# (Models that unroll nothing of their own, such as identity, run the conformance kit alone.)
+MODELS = [c.name for c in BUILT_IN if c.group == "models" and c.name.startswith(("jude", "era"))]
 QUICK = [name for name in MODELS if name not in ("jude", "era")]
 
 
@@ -139,6 +140,50 @@ def test_priors_are_given_as_objects_too():
     assert model(torch.rand(1, 3, 16, 16)).image.isfinite().all()
 
 
+@pytest.mark.parametrize("name", ["jude-small", "era-small"])
+def test_a_prior_that_is_made_already_is_refused(name):
+    from unfold.priors import TotalVariation
+
+    with pytest.raises(ValueError, match="several times, got one TotalVariation: give a function"):
+        unfold.create_model(name, prior=TotalVariation())
+
+
+@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_a_kernel_is_cast_to_the_photos_type(models, name, dtype):
+    image, kernel = torch.rand(1, 3, 16, 16), random_kernel(size=(3, 5)).to(dtype)
+    with torch.no_grad():
+        cast = models[name](image, kernel=kernel)
+        assert torch.equal(cast.image, models[name](image, kernel=kernel.float()).image)
+    assert cast.parts["kernel"].dtype == image.dtype
+
+
+def test_the_untrained_jude_trusts_the_blur_model(models):
+    with torch.no_grad():
+        assert models["jude-small"](torch.rand(2, 3, 24, 24)).parts["trust"].min() > 0.9
+
+
+def test_eras_weights_sum_to_one_in_every_pixel(models):
+    with torch.no_grad():
+        weights = models["era-small"](torch.rand(2, 3, 17, 24)).parts["weights"]
+    assert weights.shape == (2, 3, 17, 24)
+    torch.testing.assert_close(weights.sum(1), torch.ones(2, 17, 24))
+
+
+@pytest.mark.parametrize(
+    ("kernel", "size", "padded", "corner"),
+    [
+        (torch.ones(1, 1, 17, 1) / 17, 1, (32, 16), (8, 0)),
+        (torch.ones(1, 1, 1, 17) / 17, 1, (16, 32), (0, 8)),
+        (None, 17, (32, 32), (8, 8)),
+    ],
+)
+def test_the_margin_is_as_high_and_wide_as_the_kernel_reaches(kernel, size, padded, corner):
+    x, frame = prepare(torch.rand(1, 3, 16, 16), kernel, size)
+    assert x.shape == (1, 3, *padded)
+    assert (frame.top, frame.left) == corner
+
+
 def test_one_channel_illumination():
     model = unfold.create_model("jude", K=1, illumination_channels=1)
     parts = model(torch.rand(1, 3, 16, 16)).parts
@@ -168,6 +213,7 @@ class TestBadInput:
             (torch.ones(3, 3) / 9, r"\(1 or 2, 1, height, width\)"),
             (torch.ones(3, 1, 3, 3) / 9, r"\(1 or 2, 1, height, width\)"),
             (torch.ones(1, 1, 3, 3), "must sum to 1"),
+            (torch.ones(1, 1, 3, 3) / 18, r"must sum to 1, got \[0\.5.*divide it by its sum"),
         ],
     )
     @pytest.mark.parametrize("name", QUICK)

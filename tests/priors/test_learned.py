@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unfold.priors import IRCNN, ResUNet
+from unfold.priors.blocks import UNet
 from unfold.registry import scan
 from unfold.registry.spec import spec_type
 
@@ -101,6 +102,33 @@ def test_resunet_has_the_size_that_judes_total_implies():
     """15 of them come to 34.5 million."""
     count = sum(p.numel() for p in ResUNet().parameters())
     assert 15 * count == pytest.approx(34.5e6, rel=1e-3)
+
+
+@pytest.mark.parametrize("size", [(8, 8), (5, 6), (8, 7), (1, 1)])
+def test_a_unet_pads_at_the_right_and_bottom_by_replication_and_crops(size):
+    net = UNet(3, 2, (4, 8, 16), 1)
+    x = torch.rand(2, 3, *size)
+    padded = torch.nn.functional.pad(x, (0, -size[1] % 4, 0, -size[0] % 4), mode="replicate")
+    got = net(x)
+    assert got.shape == (2, 2, *size)
+    assert torch.equal(got, net(padded)[..., : size[0], : size[1]])
+
+
+@pytest.mark.parametrize("level", range(3))
+def test_a_unet_has_a_skip_at_each_level(level):
+    net = UNet(3, 2, (4, 8, 16), 1)
+    below = (net.up[1], net.up[0], net.body)[level]
+    encoder = (net.head, net.down[0], net.down[1])[level]
+    below.register_forward_hook(lambda module, inputs, output: 0 * output)
+    net(torch.rand(1, 3, 8, 8)).square().sum().backward()
+    assert all(p.grad is not None and p.grad.any() for p in encoder.parameters())
+
+
+def test_ircnn_subtracts_what_its_network_finds():
+    prior, v = IRCNN(width=4), torch.rand(2, 3, 9, 10)
+    torch.nn.init.zeros_(prior.net[-1].weight)
+    torch.nn.init.constant_(prior.net[-1].bias, 0.25)
+    torch.testing.assert_close(prior(v, torch.ones(1, 1, 1, 1)), v - 0.25)
 
 
 def test_ircnn_sees_33_pixels():

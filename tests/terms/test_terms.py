@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from systems import random_kernel
 
 from unfold.core import Equal, Fourier, MatrixFree, Pixel, Residual, State, Structure
+from unfold.core.operators import spectrum
 from unfold.terms import Convolution, FilterFlow, Retinex, SparseError
 
 KIND = {Structure.FOURIER: Fourier, Structure.MIXED: MatrixFree}
@@ -18,7 +19,7 @@ class ByAutograd(Residual):
     """A term whose author gives no operator at all."""
 
     def __init__(self):
-        super().__init__({"P": Structure.MIXED, "Z": Structure.MIXED})
+        super().__init__({"P": Structure.MIXED, "Z": Structure.MIXED}, ["X"])
 
     def forward(self, state):
         p = state["P"]
@@ -55,8 +56,30 @@ def make_state(batch, channels, height, width, kernel, light):
 )
 @settings(max_examples=15, deadline=None)
 def test_contract(name, batch, channels, grey_light, size, kernel):
-    term = TERMS[name]()
     state = make_state(batch, channels, *size, kernel, 1 if grey_light else channels)
+    keeps_the_contract(TERMS[name](), state)
+
+
+GREY, COLOUR, TWO = (1, 1, 4, 5), (1, 3, 4, 5), (2, 3, 4, 5)
+
+
+@pytest.mark.parametrize(
+    ("name", "shapes"),
+    [
+        ("convolution", {"I": GREY, "H": (1, 3, 3, 2), "X": COLOUR}),
+        ("convolution", {"I": (2, 1, 4, 5), "H": (2, 3, 3, 2), "X": TWO}),
+        ("filter-flow", {"I": COLOUR, "K": (2, 2, 3, 2), "W": (1, 2, 4, 5), "X": TWO}),
+        ("filter-flow", {"I": COLOUR, "K": (1, 2, 3, 2), "W": (2, 2, 4, 5), "X": TWO}),
+        ("sparse-error", {"U": GREY, "E": COLOUR, "X": COLOUR}),
+        ("sparse-error", {"U": COLOUR, "E": GREY, "X": GREY}),
+    ],
+)
+def test_contract_of_blocks_that_are_broadcast(name, shapes):
+    state = {n: torch.randn(shape, dtype=torch.float64) for n, shape in shapes.items()}
+    keeps_the_contract(TERMS[name](), State(state))
+
+
+def keeps_the_contract(term, state):
     close = {"rtol": 0, "atol": 1e-10}
     for block, structure in term.blocks.items():
         operator = term.operator(block, state)
@@ -84,7 +107,7 @@ def test_contract(name, batch, channels, grey_light, size, kernel):
             (term.data(block, state, operator), offset),
             (term.drive(block, state, operator, dual, 0.7), dual + 0.7 * offset),
         ):
-            pixels = torch.fft.irfft2(got, s=size) if got.is_complex() else got
+            pixels = torch.fft.irfft2(got, s=x.shape[-2:]) if got.is_complex() else got
             torch.testing.assert_close(pixels, -operator.adjoint(want), **close)
 
 
@@ -143,6 +166,22 @@ def test_filter_flow_preconditioner_is_exact_for_constant_weights():
     operator, x = term.operator("I", state), state["I"]
     stationary = torch.fft.irfft2(operator.stationary * torch.fft.rfft2(x), s=(8, 9))
     torch.testing.assert_close(stationary, operator.gram(x), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", "KW")
+def test_filter_flow_preconditioner_follows_kernels_and_weights(name):
+    term = FilterFlow("I", kernels="K", weights="W", observed="X")
+    state = make_state(1, 3, 8, 9, (3, 4), 1)
+    term.operator("I", state)  # remembers
+    state = state.replace(name, torch.rand_like(state[name]))
+    want = term.operator("I", State(dict(state))).stationary
+    assert torch.equal(term.operator("I", state).stationary, want)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_transformed_in_single(dtype):
+    x = torch.rand(1, 3, 5, 6).to(dtype)
+    torch.testing.assert_close(spectrum(x), torch.fft.rfft2(x.float()), rtol=0, atol=0)
 
 
 def test_transfer_function_is_computed_once_in_a_run(monkeypatch):
@@ -206,6 +245,15 @@ class TestRefusals:
         with pytest.raises(ValueError, match="block name"):
             Equal(bad, "y")
 
-    def test_equal_to_itself(self):
+    @pytest.mark.parametrize(
+        "make",
+        [
+            lambda: Equal("x", "x"),
+            lambda: Retinex("Z", reflectance="x", illumination="x"),
+            lambda: Convolution("x", kernel="x", observed="X"),
+            lambda: FilterFlow("I", kernels="x", weights="x", observed="X"),
+        ],
+    )
+    def test_one_name_for_two_entries(self, make):
         with pytest.raises(ValueError, match="uses 'x' twice"):
-            Equal("x", "x")
+            make()

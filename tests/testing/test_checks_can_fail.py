@@ -159,7 +159,7 @@ class GoodTerm(Residual):
     """``r = m ⊙ x − y``."""
 
     def __init__(self, structure=Structure.PIXEL):
-        super().__init__({"x": structure})
+        super().__init__({"x": structure}, ["m", "y"])
 
     def forward(self, state):
         return state["m"] * state["x"] - state["y"]
@@ -186,6 +186,15 @@ def matrix_free(adjoint=lambda m, y: m * y, gram=None):
     return type("Wrong", (GoodTerm,), {"operator": operator})
 
 
+def declares_no_mask(self):
+    Residual.__init__(self, {"x": Structure.PIXEL}, ["y"])
+
+
+def masks_if_it_can(self, state):
+    """Reads what it can do without: no entry is missed, the residual is another."""
+    return state.get("m", 1) * state["x"] - state["y"]
+
+
 def mutates(self, state):
     state["y"] *= 1.5
     return state["m"] * state["x"] - state["y"]
@@ -193,6 +202,8 @@ def mutates(self, state):
 
 TERMS = [
     ("type", type("Empty", (GoodTerm,), {"__init__": lambda self: Residual.__init__(self, {})})),
+    ("reads", term(__init__=declares_no_mask)),
+    ("reads", term(__init__=declares_no_mask, forward=masks_if_it_can)),
     ("affine", term(forward=lambda self, s: s["m"] * s["x"] ** 2 - s["y"])),
     ("structure", lambda: GoodTerm(Structure.FOURIER)),
     ("structure", lambda: GoodTerm(Structure.SCALAR)),
@@ -352,8 +363,8 @@ def test_all_at_once_lists_what_failed():
 
 
 def test_what_does_not_exist_is_refused():
-    with pytest.raises(ValueError, match="no checks for 'metrics'"):
-        checks("metrics", Good)
+    with pytest.raises(ValueError, match="no checks for 'recipes'"):
+        checks("recipes", Good)
     with pytest.raises(ValueError, match="no expected failure shape; there are batch-"):
         checks("priors", Good, expected_failures={"shape": "typo"})
     with pytest.raises(ValueError, match="no claim fast; there are bfloat16, compile"):

@@ -173,6 +173,7 @@ class Lagrangian(nn.Module):
         state = State(state)
         for dual, constraint in self.duals.items():
             if dual not in state:
+                _check_shapes(constraint.residual, state)
                 with torch.no_grad():
                     zeros = torch.zeros_like(constraint.residual(state))
                 state = state.replace(dual, zeros)

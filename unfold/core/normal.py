@@ -33,10 +33,12 @@ class Normal:
 
     def add(self, weight: float | Tensor, operator: LinearMap) -> None:
         """Add ``w JᵀJ`` to ``A``."""
+        if self._empty(weight):
+            return  # (If all are zero nothing is left, and the solve says so.)
         if isinstance(operator, Pixel):
             diagonal = operator.gram_diagonal()
             scalar = not isinstance(diagonal, Tensor)
-            self.definite |= scalar and not self._empty(weight)
+            self.definite |= scalar
             self.structure += Structure.SCALAR if scalar else Structure.PIXEL
             # (Not `0.0 + tensor`: that would be one more pass over the image.)
             weighted = times(weight, diagonal)

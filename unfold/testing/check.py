@@ -10,10 +10,17 @@ from unittest import SkipTest
 import torch
 from torch import Tensor
 
-from . import models, priors, terms
+from . import datasets, degradations, metrics, models, priors, terms
 from .tools import Subject
 
-_GROUPS = {"priors": priors.CHECKS, "terms": terms.CHECKS, "models": models.CHECKS}
+_GROUPS = {
+    "priors": priors.CHECKS,
+    "terms": terms.CHECKS,
+    "models": models.CHECKS,
+    "degradations": degradations.CHECKS,
+    "metrics": metrics.CHECKS,
+    "datasets": datasets.CHECKS,
+}
 
 
 class ConformanceError(AssertionError):
@@ -66,7 +73,7 @@ def checks(
     group: str,
     make: Callable[[], Any],
     *,
-    state: Callable[[], Mapping[str, Tensor]] | None = None,
+    state: Callable[..., Any] | None = None,
     name: str | None = None,
     claims: tuple[str, ...] = (),
     expected_failures: Mapping[str, str] | None = None,
@@ -74,10 +81,12 @@ def checks(
     """The checks of a component.
 
     Args:
-        group: ``"priors"``, ``"terms"`` or ``"models"``.
+        group: ``"priors"``, ``"terms"``, ``"models"``, ``"degradations"``, ``"metrics"`` or
+            ``"datasets"``.
         make: makes the component; a class that needs no arguments will do. A prior is for three
-            channels.
+            channels. For a data set it is the reader, ``make(root, split, strict=...)``.
         state: for a term: makes a float64 state, every entry that the term reads, a batch of two.
+            For a data set: ``state(folder)`` writes a small one without faults.
         name: as registered; its spec is then checked too.
         claims: what is promised beyond the rule: ``"bfloat16"``, ``"compile"``, ``"export"``;
             for a prior also ``"nonexpansive"``.
@@ -88,8 +97,8 @@ def checks(
     """
     if group not in _GROUPS:
         raise ValueError(f"no checks for {group!r}; there are some for {', '.join(_GROUPS)}")
-    if group == "terms" and state is None:
-        raise ValueError("checks of a term need state=..., a function that makes one to test it on")
+    if group in ("terms", "datasets") and state is None:
+        raise ValueError(f"checks of {group} need state=..., a function that makes what they read")
     table = _GROUPS[group]
     reasons = dict(expected_failures or {})
     claimable = {check.claim for check in table.values() if check.claim}

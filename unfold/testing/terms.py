@@ -39,6 +39,22 @@ def is_a_term(subject: Subject) -> None:
         need(isinstance(structure, Structure), f"the structure of {name!r} is {structure!r}")
 
 
+def declares_what_it_reads(subject: Subject) -> None:
+    """Without an entry that is neither a block nor in ``reads`` the residual is the same.
+
+    (Entries are taken away rather than watched: a term may copy the state, which reads them all.)
+    """
+    term, entries = subject.component(torch.float64), subject.entries()
+    want = term(entries)
+    for name in sorted(entries.keys() - {*term.blocks, *term.reads}):
+        rest = {other: value for other, value in entries.items() if other != name}
+        try:
+            same = torch.equal(term(rest), want)
+        except Exception:  # a missing entry, or whatever a stranger's code makes of it
+            same = False
+        need(same, f"forward reads {name!r}, which is neither a block nor declared in reads")
+
+
 def is_affine(subject: Subject) -> None:
     for term, block, state, _ in _each_block(subject):
         x, y = torch.randn_like(state[block]), torch.randn_like(state[block])
@@ -174,6 +190,7 @@ def explains_itself(subject: Subject) -> None:
 
 CHECKS = {
     "type": Rule(is_a_term),
+    "reads": Rule(declares_what_it_reads),
     "affine": Rule(is_affine),
     "structure": Rule(has_its_structure),
     "derivative": Rule(operator_is_the_derivative),
