@@ -26,19 +26,21 @@ def create_model(name: str | Mapping[str, Any], **options: Any) -> Restorer:
     """A restoration model by name, with random weights where it is learned.
 
     Args:
-        name: one of ``unfold.list_components("models")``; or a config, a mapping with the name
-            under ``kind`` and options (`unfold.registry.config.read_config` reads one from a file).
+        name: one of ``unfold.list_components("models")``; or several, each restoring what the one
+            before it made, ``"first -> second"``; or a config: a mapping with the name under
+            ``kind`` and options, or the path of a .json or .toml file that holds one.
         options: the model's own, e.g. ``create_model("jude", prior="ircnn", K=3)``.
 
     Raises:
         ComponentError: no such model, with the closest names.
         pydantic.ValidationError: every option that does not fit.
     """
+    from .models.cascade import config_of
     from .registry.spec import resolve
 
     if "kind" in options:
         raise ValueError(f"kind={options['kind']!r}: the model's name is the first argument")
-    config = {"kind": name} if isinstance(name, str) else dict(name)
+    config = config_of(name) if isinstance(name, str) else dict(name)
     return resolve("models", {**config, **options}).build()
 
 

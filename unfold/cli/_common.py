@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import torch
 
     from unfold.core import Restorer
+    from unfold.registry.spec import Spec
 
 DEFAULT_MODEL = "jude-classic"
 
@@ -35,19 +36,38 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def build_model(name: str, assignments: list[str]) -> Restorer:
-    """A model by name, or by a config's path, with the options of ``--set`` on top.
+    """A model by name (see `model_spec`), with the options of ``--set`` on top."""
+    return model_spec(name, assignments).build()
+
+
+def model_spec(name: str, assignments: list[str]) -> Spec:
+    """A model's validated config: by name, by a config's path, or ``"first -> second"``.
+
+    The options of a cascade's models begin with their number: ``2.K=3``.
 
     Raises:
         CommandError: an option that is no assignment or does not fit; every fault is told.
     """
     from pydantic import ValidationError
 
-    from unfold.registry.config import SUFFIXES, read_config
+    from unfold.models.cascade import config_of
     from unfold.registry.spec import resolve
 
-    options: dict[str, Any] = read_config(name) if name.endswith(SUFFIXES) else {"kind": name}
+    config = config_of(name)
+    parts = config["models"] if "->" in name else None
+    for assignment in assignments:
+        number, _, rest = assignment.partition(".")
+        if parts is None:
+            parse_options([assignment], config)
+        elif number.isdecimal() and 1 <= int(number) <= len(parts):
+            parse_options([rest], parts[int(number) - 1])
+        else:
+            raise CommandError(
+                f"--set {assignment}: {name} has {len(parts)} models; begin with the number of "
+                "the one that is meant, e.g. 1.K=3"
+            )
     try:
-        return resolve("models", parse_options(assignments, options)).build()
+        return resolve("models", config)
     except ValidationError as error:
         faults = [f"{'.'.join(map(str, e['loc']))}: {_plain(e['msg'])}" for e in error.errors()]
         raise CommandError(f"{name}: " + "; ".join(faults)) from error
@@ -91,7 +111,11 @@ def _plain(message: str) -> str:
 
 def ready_model(name: str, assignments: list[str]) -> Restorer:
     """A model that can restore photos as it is installed."""
-    model = build_model(name, assignments)
+    return ready(name, build_model(name, assignments))
+
+
+def ready(name: str, model: Restorer) -> Restorer:
+    """The model, if it can restore photos as it is."""
     if model.learned:
         raise CommandError(
             f"{name} is a learned model and no trained weights are installed for it: what it "

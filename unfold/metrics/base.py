@@ -9,6 +9,10 @@ import torch
 from torch import Tensor, nn
 
 
+class MetricError(ValueError):
+    """A metric that cannot be built; the message says what is missing and where to get it."""
+
+
 class Metric(nn.Module):
     """How good a photo is, alone or against a reference.
 

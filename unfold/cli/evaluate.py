@@ -1,0 +1,173 @@
+"""``unfold evaluate``: a model measured on a data set, by a named protocol."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ._common import CommandError, add_options, find_device, model_spec, parse_options, ready
+
+if TYPE_CHECKING:
+    from unfold.data import Dataset
+    from unfold.evaluation import Report
+    from unfold.registry.spec import Spec
+
+
+def add(commands) -> None:
+    parser = commands.add_parser(
+        "evaluate",
+        help="measure a model on a data set",
+        description="Restore every photo of a data set and measure it by a named protocol. A bad "
+        "file becomes a row with an error and the others go on; the exit status is 1 if there was "
+        "one. Ctrl-C ends it early and keeps what was measured.",
+    )
+    parser.add_argument(
+        "--model", required=True, metavar="NAME",
+        help="one of `unfold list models`, a config (.json, .toml), or several, as in "
+        "'jude-classic -> jude-classic'; identity measures the input",
+    )  # fmt: skip
+    parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="the data set")
+    parser.add_argument(
+        "--dataset", required=True, metavar="KIND", help="one of `unfold list datasets`"
+    )
+    parser.add_argument("--split", default="", help="of the data set (default: its test split)")
+    parser.add_argument(
+        "--set-data", action="append", default=[], metavar="KEY=VALUE", dest="data_options",
+        help="an option of the data set, e.g. input=low (repeatable)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--protocol", required=True, metavar="NAME",
+        help="what is measured and how, e.g. lol (a name that does not exist lists those that do)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--also", action="append", default=[], metavar="METRIC",
+        help="one of `unfold list metrics` to report beyond the protocol's (repeatable)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--without", action="append", default=[], metavar="METRIC",
+        help="a metric of the protocol to leave out (repeatable)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--weights", action="append", default=[], metavar="METRIC=FILE",
+        help="the file that a metric needs, e.g. lpips=alexnet-owt-7be5be79.pth (repeatable)",
+    )  # fmt: skip
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (default: auto)")
+    parser.add_argument("--limit", type=_positive, metavar="N", help="the first N photos only")
+    parser.add_argument(
+        "--save-images", type=Path, metavar="DIR", help="write what was measured there, as PNG"
+    )
+    parser.add_argument(
+        "--report", action="append", default=[], type=Path, metavar="FILE",
+        help="write a .json, .csv or .md report (repeatable)",
+    )  # fmt: skip
+    add_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from unfold.evaluation import EvaluationError, ProtocolError, ReportError, find_protocol
+    from unfold.evaluation.report import check_target
+    from unfold.metrics import MetricError
+
+    spec = model_spec(arguments.model, arguments.options)
+    try:
+        for path in arguments.report:
+            check_target(path)
+        find_protocol(arguments.protocol)
+        dataset = _dataset(arguments)
+        report = _measure(arguments, spec, dataset)
+    except (EvaluationError, ProtocolError, ReportError, MetricError) as error:
+        raise CommandError(str(error)) from error
+    print(f"{report.title()}\n\n{report.text()}")
+    unwritten = 0
+    for path in arguments.report:
+        try:
+            report.write(path)
+        except ReportError as error:
+            unwritten += 1
+            print(f"unfold: {error}", file=sys.stderr)
+        else:
+            print(f"wrote {path}")
+    if not report.complete:
+        return 130
+    return 1 if report.failed or unwritten else 0
+
+
+def _measure(arguments: argparse.Namespace, spec: Spec, dataset: Dataset) -> Report:
+    from tqdm import tqdm
+
+    from unfold.evaluation import Row, evaluate
+    from unfold.evaluation.provenance import providers
+
+    model, device = ready(arguments.model, spec.build()), find_device(arguments.device)
+    count = len(dataset) if arguments.limit is None else min(arguments.limit, len(dataset))
+    with tqdm(total=count, unit="photo", file=sys.stderr) as bar:
+
+        def show(row: Row) -> None:
+            bar.update(bool(row.name))
+            if row.error:
+                bar.write(f"unfold: {row.error}", file=sys.stderr)
+
+        report = evaluate(
+            model,
+            dataset,
+            arguments.protocol,
+            device=device,
+            limit=arguments.limit,
+            save_images=arguments.save_images,
+            also=arguments.also,
+            without=arguments.without,
+            weights=_weights(arguments.weights),
+            on_row=show,
+        )
+    known = {"name": arguments.model, "config": spec.model_dump(mode="json")}
+    environment = dict(report.environment)
+    environment["providers"] = {**environment["providers"], **providers(spec)}
+    environment["command"] = shlex.join(["unfold", *arguments.command_line])
+    return dataclasses.replace(
+        report,
+        model={**report.model, **known},
+        dataset={**report.dataset, "kind": arguments.dataset, "options": _data_options(arguments)},
+        environment=environment,
+    )
+
+
+def _dataset(arguments: argparse.Namespace) -> Dataset:
+    """The data set; its bad files are no reason to refuse the good ones."""
+    from pydantic import ValidationError
+
+    from unfold.data import DataError
+    from unfold.registry.spec import resolve, spec_type
+
+    config: dict[str, Any] = {"kind": arguments.dataset, **_data_options(arguments)}
+    if "strict" in spec_type("datasets", arguments.dataset).model_fields:
+        config = {"strict": False, **config}
+    try:
+        return resolve("datasets", config).build(arguments.data, arguments.split)
+    except ValidationError as error:
+        faults = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+        raise CommandError(f"{arguments.dataset}: " + "; ".join(faults)) from error
+    except DataError as error:
+        raise CommandError(str(error)) from error
+
+
+def _data_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    return parse_options(arguments.data_options, {})
+
+
+def _weights(assignments: list[str]) -> dict[str, str]:
+    pairs = [assignment.partition("=") for assignment in assignments]
+    for name, equals, file in pairs:
+        if not (name and equals and file):
+            raise CommandError(f"--weights {name}{equals}{file}: must be METRIC=FILE")
+    return {name: file for name, _, file in pairs}
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of photos from 1, got {text!r}")
+    return int(text)

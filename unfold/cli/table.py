@@ -1,0 +1,40 @@
+"""``unfold table``: a paper's table, with our numbers beside it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ._common import CommandError
+
+
+def add(commands) -> None:
+    parser = commands.add_parser(
+        "table",
+        help="print a paper's table beside our reports",
+        description="Print a table of a paper, and beside it what `unfold evaluate` measured of "
+        "the same data set under the same protocol. Without a name, list the tables.",
+    )
+    parser.add_argument("name", nargs="?", help="e.g. jude-1")
+    parser.add_argument(
+        "--reports", nargs="+", type=Path, default=[], metavar="PATH",
+        help=".json reports, or folders that hold some",
+    )  # fmt: skip
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from unfold.evaluation import ReportError
+    from unfold.evaluation.papers import TABLES
+    from unfold.evaluation.table import TableError, find_table, read_reports, render
+
+    if arguments.name is None:
+        width = max(map(len, TABLES))
+        for table in TABLES.values():
+            print(f"{table.name:<{width}}  {table.title}")
+        return 0
+    try:
+        print(render(find_table(arguments.name), read_reports(arguments.reports)), end="")
+    except (TableError, ReportError) as error:
+        raise CommandError(str(error)) from error
+    return 0

@@ -1,0 +1,112 @@
+"""The papers' tables, number by number as printed."""
+
+from __future__ import annotations
+
+from .table import PaperRow, PaperTable, Part
+
+_FULL = ("psnr", "ssim", "lpips")
+_FOUR = ("psnr", "ssim", "mae", "lpips")
+_JUDE = {"kind": "jude"}
+
+_ALL = (
+    PaperTable(
+        name="jude-1",
+        title="JUDE and others on LOL-Blur",
+        source="JUDE, the comparison on LOL-Blur",
+        parts=(
+            Part("lol-blur", "jude", _FULL, (
+                PaperRow("FFTFormer", ("19.889", "0.858", "0.139")),
+                PaperRow("RetinexFormer", ("25.505", "0.862", "0.240")),
+                PaperRow("LEDNet", ("25.740", "0.850", "0.224")),
+                PaperRow("FELI", ("26.728", "0.914", "0.132")),
+                PaperRow("JUDE", ("26.884", "0.932", "0.127"), _JUDE),
+            )),
+        ),
+        notes=(
+            "LEDNet's row repeats the numbers of its own paper, which were measured under another "
+            "protocol (lednet): it does not compare with the others.",
+        ),
+    ),
+    PaperTable(
+        name="jude-ablation",
+        title="JUDE's parts, on LOL-Blur",
+        source="JUDE, the ablations",
+        parts=(
+            Part("lol-blur", "jude", ("psnr",), (
+                PaperRow("IRCNN prior", ("25.644",)),
+                PaperRow("ResUNet prior", ("26.486",), {**_JUDE, "denoiser": False}),
+                PaperRow("ResUNet prior and denoiser", ("26.884",), _JUDE),
+                PaperRow("K = 3", ("26.019",), {**_JUDE, "K": 3}),
+                PaperRow("K = 5", ("26.884",), {**_JUDE, "K": 5}),
+                PaperRow("K = 6", ("26.393",), {**_JUDE, "K": 6}),
+                PaperRow("mean absolute error as the only loss", ("26.731",)),
+            )),
+        ),
+        notes=(
+            "Whether the row of the IRCNN prior has the denoiser is not said: no report is put "
+            "beside it.",
+        ),
+    ),
+    PaperTable(
+        name="era-1",
+        title="ErA on three sets of defocused photos",
+        source="ErA, the poster's table",
+        parts=tuple(
+            Part(dataset, "dpdd", _FULL, (PaperRow("ErA", values, {"kind": "era"}),))
+            for dataset, values in (
+                ("dpdd", ("26.687", "0.815", "0.219")),
+                ("realdof", ("25.747", "0.772", "0.319")),
+                ("rtf", ("25.502", "0.823", "0.215")),
+            )
+        ),
+    ),
+    PaperTable(
+        name="lednet-1",
+        title="LEDNet on LOL-Blur",
+        source="LEDNet, the comparison on LOL-Blur",
+        parts=(
+            Part("lol-blur", "lednet", _FULL, (
+                PaperRow("LEDNet", ("25.74", "0.850", "0.224")),
+            )),
+        ),
+    ),
+    PaperTable(
+        name="lednet-ablation",
+        title="LEDNet's parts, on LOL-Blur",
+        source="LEDNet, the ablations",
+        parts=(
+            Part("lol-blur", "lednet", ("psnr",), (
+                PaperRow("without PPM", ("21.85",)),
+                PaperRow("without CurveNLU", ("25.20",)),
+                PaperRow("concatenation for FASC", ("25.31",)),
+                PaperRow("without the loss on the encoder", ("24.05",)),
+                PaperRow("LEDNet", ("25.74",)),
+            )),
+        ),
+    ),
+    PaperTable(
+        name="devudp-1",
+        title="DEvUDP on deblurring, enhancement, and both",
+        source="DEvUDP, its tables on GoPro, RealBlur-J, LOL eval15 and LOL-Blur",
+        parts=(
+            Part("gopro", "devudp", _FOUR, (
+                PaperRow("DEvUDP", ("22.19", "0.708", "14.30", "0.253")),
+                PaperRow("DEvUDP-DT", ("25.15", "0.786", "9.56", "0.272")),
+            )),
+            Part("realblur-j", "devudp", ("psnr", "ssim"), (
+                PaperRow("DEvUDP", ("19.75", "0.617")),
+                PaperRow("DEvUDP-DT", ("25.87", "0.790")),
+            )),
+            Part("lol", "devudp", _FOUR, (
+                PaperRow("Zero-DCE", ("14.97", "0.500", "", "")),
+                PaperRow("RUAS", ("16.40", "0.500", "", "")),
+                PaperRow("DEvUDP", ("16.88", "0.667", "36.27", "0.326")),
+            )),
+            Part("lol-blur", "devudp", _FOUR, (
+                PaperRow("DEvUDP", ("18.03", "0.653", "28.14", "0.323")),
+            )),
+        ),
+    ),
+)  # fmt: skip
+
+TABLES = {table.name: table for table in _ALL}

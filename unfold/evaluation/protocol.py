@@ -1,0 +1,170 @@
+"""Protocols: what exactly is measured when a number is reported."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal
+
+from torch import Tensor
+from torch.nn.functional import avg_pool2d, interpolate
+
+from unfold.metrics.luma import luma
+
+
+@dataclass(frozen=True)
+class Crop:
+    """What is cut out of every picture: its size, and whence."""
+
+    height: int
+    width: int
+    anchor: Literal["centre", "top-left"] = "centre"
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """Raises ValueError for a picture that is smaller."""
+        height, width = image.shape[-2:]
+        if height < self.height or width < self.width:
+            raise ValueError(
+                f"is {width}×{height} pixels, smaller than the protocol's {self.width}×"
+                f"{self.height} crop; leave it out, or choose a protocol without a crop"
+            )
+        top = left = 0
+        if self.anchor == "centre":
+            top, left = (height - self.height) // 2, (width - self.width) // 2
+        return image[..., top : top + self.height, left : left + self.width]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One metric of a protocol.
+
+    Attributes:
+        metric: its registered name.
+        options: its own, where they are not the defaults.
+        colour: ``"y"``: on the luma alone (`unfold.metrics.luma`, full range, not rounded).
+        pool: both pictures are first averaged over squares of this side.
+    """
+
+    metric: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    colour: Literal["rgb", "y"] = "rgb"
+    pool: int = 1
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "options", MappingProxyType(dict(self.options)))
+
+    def prepare(self, image: Tensor) -> Tensor:
+        """A picture as the metric is given it."""
+        if self.colour == "y":
+            image = luma(image)
+        if self.pool > 1:
+            if min(image.shape[-2:]) < self.pool:
+                raise ValueError(f"the picture is too small to average {self.pool}× ahead of it")
+            image = avg_pool2d(image, self.pool)
+        return image
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What is done to pictures before and after the model, and how they are compared.
+
+    Numbers compare only if they were measured under one protocol. Above all, those of ``jude`` are
+    not comparable with those of ``lednet``, though both are PSNR, SSIM and LPIPS on LOL-Blur:
+    ``jude`` looks at 1024×640 crops, computes SSIM on pictures of half the size, and feeds LPIPS
+    half the contrast that it was made for.
+
+    The steps, in order: ``input_bits``, ``resize`` and ``crop`` on the input and on the target;
+    the model; ``bits`` on what it made; ``border`` on that and on the target; then each measure.
+    All pictures are sRGB-encoded, in [0, 1].
+
+    Attributes:
+        name: what it is called.
+        version: raised with every change that can move a number.
+        source: the paper or code it follows.
+        measures: what is reported.
+        notes: what the source does not say and was decided here.
+        input_bits: 8: of pictures of 16 bits the lower 8 are dropped; None: as they are.
+        resize: height and width that pictures are brought to (bicubic, antialiased).
+        crop: what is cut out.
+        bits: the restored picture is rounded to this many; None: not rounded.
+        border: pixels cut off on each side before measuring.
+    """
+
+    name: str
+    version: int
+    source: str
+    measures: tuple[Measure, ...]
+    notes: tuple[str, ...] = ()
+    input_bits: Literal[8] | None = None
+    resize: tuple[int, int] | None = None
+    crop: Crop | None = None
+    bits: Literal[8, 16] | None = 8
+    border: int = 0
+
+    def before(self, image: Tensor) -> Tensor:
+        """An input or a target, ``(B, 3, H, W)``, as the model and the metrics are given it.
+
+        Raises:
+            ValueError: it is smaller than the crop.
+        """
+        if self.input_bits == 8:
+            image = (image * 65535).round().div(256, rounding_mode="floor") / 255
+        if self.resize is not None:
+            image = interpolate(image, self.resize, mode="bicubic", antialias=True).clamp(0, 1)
+        return image if self.crop is None else self.crop(image)
+
+    def after(self, restored: Tensor) -> Tensor:
+        """What a model made, ``(B, 3, H, W)``, as a file of the protocol's depth would hold it."""
+        restored = restored.clamp(0, 1)
+        if self.bits is None:
+            return restored
+        top = 2**self.bits - 1
+        return (restored * top).round() / top
+
+    def inner(self, image: Tensor) -> Tensor:
+        """A picture without its border.
+
+        Raises:
+            ValueError: nothing is left.
+        """
+        height, width = (side - 2 * self.border for side in image.shape[-2:])
+        if min(height, width) < 1:
+            raise ValueError(f"nothing is left within the protocol's border of {self.border}")
+        return image[..., self.border :, self.border :][..., :height, :width]
+
+    def facts(self) -> dict[str, Any]:
+        """All of it, as JSON has it."""
+        measures = [
+            {
+                **{f.name: getattr(m, f.name) for f in dataclasses.fields(m)},
+                "options": {**m.options},
+            }
+            for m in self.measures
+        ]
+        rest = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        crop = dataclasses.asdict(self.crop) if self.crop else None
+        size = list(self.resize) if self.resize else None
+        notes = list(self.notes)
+        return {**rest, "measures": measures, "notes": notes, "crop": crop, "resize": size}
+
+
+class ProtocolError(ValueError):
+    """A protocol that does not exist; the message lists those that do."""
+
+
+def find_protocol(name: str) -> Protocol:
+    """One of `unfold.evaluation.protocols.PROTOCOLS`.
+
+    Raises:
+        ProtocolError: there is none of that name; lists all, and the closest.
+    """
+    from .protocols import PROTOCOLS
+
+    if name in PROTOCOLS:
+        return PROTOCOLS[name]
+    close = difflib.get_close_matches(name, PROTOCOLS, n=1)
+    hint = f"did you mean {close[0]}? " if close else ""
+    raise ProtocolError(f"no protocol named {name!r}; {hint}there are {', '.join(PROTOCOLS)}")

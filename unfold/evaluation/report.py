@@ -1,0 +1,249 @@
+"""A report: every image's numbers, their means, and all that is needed to repeat them."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import math
+import os
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .markdown import markdown_table
+from .statistics import METHOD, summarise
+
+FORMAT, FORMAT_VERSION = "unfold-report", 1
+SUFFIXES = (".json", ".csv", ".md")
+
+
+class ReportError(ValueError):
+    """A report that cannot be written or read; one line says why."""
+
+
+class NoReportError(ReportError):
+    """A file that is no report at all."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One image.
+
+    Attributes:
+        name: the image's, in its data set; empty for a fault of the data set itself.
+        values: metric -> value, of those that could be measured.
+        seconds: the model alone, reading and measuring not counted; None if it did not run.
+        size: height and width of the restored picture, or None.
+        warm_up: the first image that the model ran on, whose time does not count.
+        error: what went wrong, in one line; or empty.
+    """
+
+    name: str
+    values: Mapping[str, float] = field(default_factory=dict)
+    seconds: float | None = None
+    size: tuple[int, int] | None = None
+    warm_up: bool = False
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was measured.
+
+    Attributes:
+        protocol: its facts (`Protocol.facts`), and the metrics added to it or left out.
+        model: name, config where it was built from one, parameters.
+        dataset: kind, root, split, how many images.
+        metrics: metric -> unit, which direction is better, its options.
+        environment: versions, device, date, command.
+        rows: one for each image.
+        complete: False where it was interrupted.
+    """
+
+    protocol: Mapping[str, Any]
+    model: Mapping[str, Any]
+    dataset: Mapping[str, Any]
+    metrics: Mapping[str, Mapping[str, Any]]
+    environment: Mapping[str, Any]
+    rows: Sequence[Row]
+    complete: bool = True
+
+    @property
+    def failed(self) -> int:
+        """Rows with an error."""
+        return sum(bool(row.error) for row in self.rows)
+
+    def summary(self) -> dict[str, Any]:
+        """Means with intervals, and speed.
+
+        Infinite values (PSNR of identical pictures) are left out of the mean and counted. Failed
+        images are left out of what they lack. The warm-up is left out of the times.
+        """
+        timed = [r for r in self.rows if r.seconds is not None and r.size and not r.warm_up]
+        seconds = math.fsum(r.seconds for r in timed if r.seconds)
+        pixels = sum(r.size[0] * r.size[1] for r in timed if r.size)
+        return {
+            "metrics": {
+                name: dataclasses.asdict(
+                    summarise([r.values[name] for r in self.rows if name in r.values])
+                )
+                for name in self.metrics
+            },
+            "interval": METHOD,
+            "images": len(self.rows),
+            "failed": self.failed,
+            "seconds_per_image": seconds / len(timed) if timed else None,
+            "megapixels_per_second": pixels / seconds / 1e6 if seconds else None,
+            "timed_images": len(timed),
+        }
+
+    def header(self) -> dict[str, Any]:
+        """All but the rows."""
+        return {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "complete": self.complete,
+            "summary": self.summary(),
+            "metrics": self.metrics,
+            "protocol": self.protocol,
+            "model": self.model,
+            "dataset": self.dataset,
+            "environment": self.environment,
+        }
+
+    def json(self) -> str:
+        """One object. JSON knows no infinity: an infinite value is the string ``"inf"``."""
+        rows = [dataclasses.asdict(row) for row in self.rows]
+        return json.dumps(_finite({**self.header(), "rows": rows}), indent=1, ensure_ascii=False)
+
+    def csv(self) -> str:
+        """A line for each image; before them the header, as JSON behind ``#``."""
+        out = io.StringIO()
+        header = json.dumps(_finite(self.header()), ensure_ascii=False)
+        out.write(f"# {header}\n")
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(["name", *self.metrics, "seconds", "height", "width", "warm_up", "error"])
+        for row in self.rows:
+            values = [row.values.get(name, "") for name in self.metrics]
+            writer.writerow(
+                [row.name, *values, "" if row.seconds is None else row.seconds,
+                 *(row.size or ("", "")), int(row.warm_up), row.error]
+            )  # fmt: skip
+        return out.getvalue()
+
+    def markdown(self) -> str:
+        """The means, every image, and the header."""
+        header = json.dumps(_finite(self.header()), indent=1, ensure_ascii=False)
+        rows = [("image", *self.metrics, "seconds", "")]
+        for row in self.rows:
+            values = [_digits(row.values.get(name)) for name in self.metrics]
+            note = " ".join(filter(None, ("(warm-up)" * row.warm_up, row.error)))
+            rows.append((row.name or "–", *values, _digits(row.seconds), note))
+        return "\n\n".join(
+            (f"# {self.title()}", self.text(), markdown_table(rows), f"```json\n{header}\n```\n")
+        )
+
+    def title(self) -> str:
+        """What was measured, in a line."""
+        protocol = f"{self.protocol['name']} (version {self.protocol['version']})"
+        return f"{self.model['name']} on {self.dataset['kind']}, protocol {protocol}"
+
+    def text(self) -> str:
+        """The means and the speed, to be read in a terminal."""
+        summary = self.summary()
+        rows = [("metric", "mean", "95 % interval", "images")]
+        for name, mean in summary["metrics"].items():
+            unit = self.metrics[name].get("unit") or ""
+            interval = "–" if mean["low"] is None else f"{mean['low']:.4f} to {mean['high']:.4f}"
+            count = f"{mean['count']}" + f" (and {mean['infinite']} infinite)" * bool(
+                mean["infinite"]
+            )
+            rows.append((f"{name} [{unit}]" if unit else name, _digits(mean["mean"]), interval,
+                         count))  # fmt: skip
+        lines = [markdown_table(rows), ""]
+        if summary["timed_images"]:
+            lines.append(
+                f"{summary['seconds_per_image']:.4g} s an image, "
+                f"{summary['megapixels_per_second']:.4g} megapixels a second on "
+                f"{self.environment['device']}, over {summary['timed_images']} images (the first, "
+                "a warm-up, not counted)"
+            )
+        if self.failed:
+            lines.append(f"{self.failed} of {len(self.rows)} failed; the means are over the rest")
+        if not self.complete:
+            lines.append("Incomplete: it was interrupted.")
+        return "\n".join(lines).strip()
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write a .json, .csv or .md file, whole or not at all.
+
+        Raises:
+            ReportError: see `check_target`; or no space is left.
+        """
+        target = check_target(path)
+        text = {".json": self.json, ".csv": self.csv, ".md": self.markdown}[target.suffix]()
+        temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")
+        try:
+            temporary.write_text(text, encoding="utf-8")
+            os.replace(temporary, target)
+        except OSError as error:
+            raise ReportError(f"{path}: cannot be written ({error.strerror})") from error
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def check_target(path: str | os.PathLike[str]) -> Path:
+    """Refuse a report's path before anything is measured for it.
+
+    Raises:
+        ReportError: its suffix is none of ``SUFFIXES``, there is no such folder, or it may not be
+            written to.
+    """
+    path = Path(path)
+    if path.suffix not in SUFFIXES:
+        raise ReportError(f"{path}: a report ends in {', '.join(SUFFIXES)}")
+    folder = path.absolute().parent
+    if not folder.is_dir() or path.is_dir() or not os.access(folder, os.W_OK):
+        raise ReportError(f"{path}: cannot be written there; give a file in a folder that exists")
+    return path
+
+
+def read_report(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The object in a .json report.
+
+    Raises:
+        NoReportError: it cannot be read, or is something else.
+        ReportError: it is one of another format.
+    """
+    try:
+        report = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise NoReportError(f"{path}: cannot be read as a report ({reason})") from error
+    if not isinstance(report, dict) or report.get("format") != FORMAT:
+        raise NoReportError(f"{path}: is no report of `unfold evaluate --report FILE.json`")
+    if report.get("format_version") != FORMAT_VERSION:
+        raise ReportError(
+            f"{path}: is a report of format {report.get('format_version')}, and this unfold reads "
+            f"{FORMAT_VERSION}; measure again, or use the other version"
+        )
+    return report
+
+
+def _finite(value: Any) -> Any:
+    """JSON's kinds only."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
+
+
+def _digits(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"

@@ -1,0 +1,249 @@
+"""A model measured on a data set, photo by photo."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from unfold.core import Restorer
+from unfold.data import Pair
+from unfold.imaging import Photo, read, write
+from unfold.metrics import Metric
+from unfold.registry.spec import Spec, resolve
+
+from .protocol import Measure, Protocol, find_protocol
+from .provenance import environment, providers
+from .report import Report, Row
+
+_FAILURES = (ValueError, RuntimeError, OSError, MemoryError)
+
+
+class EvaluationError(ValueError):
+    """An evaluation that cannot be begun; one line says why."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Instrument:
+    """A measure of the protocol, and the metric that takes it."""
+
+    measure: Measure
+    spec: Spec
+    metric: Metric
+
+
+def evaluate(
+    model: Restorer,
+    dataset: Sequence[Pair],
+    protocol: str | Protocol,
+    *,
+    device: torch.device | str = "cpu",
+    limit: int | None = None,
+    save_images: str | os.PathLike[str] | None = None,
+    also: Sequence[str] = (),
+    without: Sequence[str] = (),
+    weights: Mapping[str, str | os.PathLike[str]] | None = None,
+    on_row: Callable[[Row], None] | None = None,
+) -> Report:
+    """Restore and measure every photo of a data set.
+
+    A photo that cannot be read, restored or measured becomes a row with an error, and the others
+    go on. Photos without a target are measured by the metrics that need none. Ctrl-C ends it early:
+    what was measured so far is returned, with ``complete=False``.
+
+    The time is that of the model alone, on one photo at a time, waiting for the device before and
+    after. The first photo warms up and is not counted.
+
+    Args:
+        model: whose parameters are as they should be; nothing is trained or loaded here.
+        dataset: any sequence of pairs; the faults of an `unfold.data.Dataset` become rows too.
+        protocol: one, or the name of one.
+        device: where the model and the metrics run.
+        limit: measure only so many photos, from the first.
+        save_images: a folder for what was measured, as PNG under the photos' names.
+        also: names of metrics to report beyond the protocol's, with their default options.
+        without: names of the protocol's metrics to leave out.
+        weights: metric -> file, for those that need one.
+        on_row: called with each row as soon as it is there.
+
+    Raises:
+        ProtocolError, ComponentError: no protocol or metric of that name.
+        MetricError: a metric lacks its weights.
+        EvaluationError: no metric is left, or a name fits none of them.
+    """
+    device = torch.device(device)
+    protocol = find_protocol(protocol) if isinstance(protocol, str) else protocol
+    instruments = _instruments(protocol, also, without, weights or {}, device)
+    pairs = dataset[:limit]
+    if pairs and all(p.target is None for p in pairs):
+        instruments = [i for i in instruments if not i.metric.needs_reference]
+        if not instruments:
+            raise EvaluationError(
+                f"the photos have no targets, and every metric of {protocol.name} compares with "
+                "one; add one that does not, such as niqe (--also niqe)"
+            )
+    model = model.to(device).eval()
+    rows = [Row("", error=fault) for fault in getattr(dataset, "faults", ())]
+    tell = on_row or (lambda row: None)
+    for row in rows:
+        tell(row)
+    complete, warm = True, False
+    folder = None if save_images is None else Path(save_images)
+    try:
+        for pair in pairs:
+            row = _row(pair, model, protocol, instruments, device, folder)
+            if row.seconds is not None and not warm:
+                row, warm = dataclasses.replace(row, warm_up=True), True
+            rows.append(row)
+            tell(row)
+    except KeyboardInterrupt:
+        complete = False
+    return Report(
+        protocol={**protocol.facts(), "also": list(also), "without": list(without)},
+        model={
+            "name": type(model).__name__,
+            "config": None,
+            "parameters": sum(p.numel() for p in model.parameters()),
+            "learned": model.learned,
+        },
+        dataset={
+            "kind": type(dataset).__name__,
+            "root": str(getattr(dataset, "root", "")),
+            "split": getattr(dataset, "split", ""),
+            "count": len(dataset),
+            "limit": limit,
+        },
+        metrics={i.measure.metric: _facts(i) for i in instruments},
+        environment={
+            **environment(device),
+            "providers": providers([i.spec for i in instruments]),
+        },
+        rows=rows,
+        complete=complete,
+    )
+
+
+def _instruments(
+    protocol: Protocol,
+    also: Sequence[str],
+    without: Sequence[str],
+    weights: Mapping[str, str | os.PathLike[str]],
+    device: torch.device,
+) -> list[_Instrument]:
+    measures = {m.metric: m for m in protocol.measures}
+    known = f"{protocol.name} has {', '.join(measures)}"
+    for name in also:
+        if name in measures:
+            raise EvaluationError(f"{name!r} is added, but {known}; leave it out of what is added")
+        measures[name] = Measure(name)
+    for name in without:
+        if measures.pop(name, None) is None:
+            raise EvaluationError(f"{name!r} cannot be left out: {known}")
+    for name in weights:
+        if name not in measures:
+            raise EvaluationError(f"weights are given for {name!r}, which is not measured: {known}")
+    if not measures:
+        raise EvaluationError(f"no metric is left to measure: {known}")
+    return [_build(measure, weights.get(name), device) for name, measure in measures.items()]
+
+
+def _build(
+    measure: Measure, weights: str | os.PathLike[str] | None, device: torch.device
+) -> _Instrument:
+    config: dict[str, Any] = {"kind": measure.metric, **measure.options}
+    spec = resolve("metrics", measure.metric)
+    if weights is not None:
+        if "weights" not in type(spec).model_fields:
+            raise EvaluationError(f"{measure.metric} takes no weights; leave them out")
+        config["weights"] = weights
+    spec = resolve("metrics", config)
+    return _Instrument(measure, spec, spec.build().to(device).eval())
+
+
+def _facts(instrument: _Instrument) -> dict[str, Any]:
+    metric = instrument.metric
+    options = instrument.spec.model_dump(mode="json")
+    return {"unit": metric.unit, "better": metric.better, "config": options}
+
+
+def _row(
+    pair: Pair,
+    model: Restorer,
+    protocol: Protocol,
+    instruments: Sequence[_Instrument],
+    device: torch.device,
+    folder: Path | None,
+) -> Row:
+    try:
+        image = protocol.before(read(pair.input).image[None].to(device))
+        target = None
+        if pair.target is not None:
+            target = protocol.before(read(pair.target).image[None].to(device))
+            if target.shape != image.shape:
+                have, want = (f"{t.shape[-1]}×{t.shape[-2]}" for t in (image, target))
+                raise ValueError(f"the input is {have} pixels and its target {want}")
+        restored, seconds = _timed(model, image, device)
+        restored = protocol.after(restored)
+    except _FAILURES as error:
+        return Row(pair.name, error=_line(error))
+    values, faults = _measure(restored, target, protocol, instruments)
+    if folder is not None:
+        try:
+            _save(folder / f"{pair.name}.png", restored, protocol)
+        except _FAILURES as error:
+            faults.append(_line(error))
+    height, width = restored.shape[-2:]
+    return Row(pair.name, values, seconds, (height, width), error="; ".join(faults))
+
+
+@torch.inference_mode()
+def _timed(model: Restorer, image: Tensor, device: torch.device) -> tuple[Tensor, float]:
+    _wait(device)
+    begin = time.perf_counter()
+    restored = model(image).image
+    _wait(device)
+    return restored, time.perf_counter() - begin
+
+
+def _wait(device: torch.device) -> None:
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
+
+
+def _measure(
+    restored: Tensor, target: Tensor | None, protocol: Protocol, instruments: Sequence[_Instrument]
+) -> tuple[dict[str, float], list[str]]:
+    """What could be measured, and why the rest could not."""
+    values: dict[str, float] = {}
+    faults: list[str] = []
+    for instrument in instruments:
+        name, needs = instrument.measure.metric, instrument.metric.needs_reference
+        if needs and target is None:
+            continue
+        try:
+            pictures = [restored, target] if needs and target is not None else [restored]
+            prepared = [instrument.measure.prepare(protocol.inner(p)) for p in pictures]
+            value = instrument.metric(*prepared).item()
+            if math.isnan(value):
+                raise ValueError("its value is not a number")
+            values[name] = value
+        except _FAILURES as error:
+            faults.append(f"{name}: {_line(error)}")
+    return values, faults
+
+
+def _save(path: Path, restored: Tensor, protocol: Protocol) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    bits = 8 if protocol.bits == 8 else 16
+    write(path, Photo(restored[0].float().cpu(), bits=bits))
+
+
+def _line(error: BaseException) -> str:
+    return (" ".join(str(error).split()) or type(error).__name__)[:500]

@@ -1,0 +1,195 @@
+"""The tables of papers, with our numbers beside theirs where we have measured some."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from unfold.registry.catalogue import ComponentError
+from unfold.registry.spec import resolve
+
+from .markdown import markdown_table
+from .protocol import find_protocol
+from .report import NoReportError, read_report
+
+# The splits that papers measure on, as the data sets call them; some have but one, without a name.
+_TESTED = ("", "test", "eval15")
+
+
+@dataclass(frozen=True)
+class PaperRow:
+    """A method's numbers as printed, ``""`` where there is none; and the config that is that
+    method here, where there is one."""
+
+    method: str
+    values: tuple[str, ...]
+    config: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a table says of one data set: names of data set, protocol and metrics, and the rows."""
+
+    dataset: str
+    protocol: str
+    metrics: tuple[str, ...]
+    rows: tuple[PaperRow, ...]
+
+
+@dataclass(frozen=True)
+class PaperTable:
+    """A table of a paper, as printed."""
+
+    name: str
+    title: str
+    source: str
+    parts: tuple[Part, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Found:
+    """A report that was read, and where it lies."""
+
+    path: Path
+    report: Mapping[str, Any]
+
+    @property
+    def origin(self) -> str:
+        """The file, and how far its numbers can be relied upon."""
+        report, summary = self.report, self.report["summary"]
+        measured = summary["images"] - summary["failed"]
+        total = report["dataset"]["count"]
+        limits = [] if measured == total else [f"{measured} of {total} images only"]
+        limits += [] if report["complete"] else ["interrupted"]
+        return f"{self.path}" + (f" ({', '.join(limits)})" if limits else "")
+
+    def mean(self, metric: str) -> float | None:
+        return self.report["summary"]["metrics"].get(metric, {}).get("mean")
+
+
+class TableError(ValueError):
+    """A table that does not exist; the message lists those that do."""
+
+
+def find_table(name: str) -> PaperTable:
+    """One of `unfold.evaluation.papers.TABLES`.
+
+    Raises:
+        TableError: there is none of that name; lists all, and the closest.
+    """
+    from .papers import TABLES
+
+    if name in TABLES:
+        return TABLES[name]
+    close = difflib.get_close_matches(name, TABLES, n=1)
+    hint = f"did you mean {close[0]}? " if close else ""
+    raise TableError(f"no table named {name!r}; {hint}there are {', '.join(TABLES)}")
+
+
+def read_reports(paths: Sequence[Path]) -> list[Found]:
+    """The reports in files and folders; in a folder, .json files that are no report are passed by.
+
+    Raises:
+        ReportError: a path that does not exist, a file that is no report, or a report of another
+            format.
+    """
+    found: list[Found] = []
+    for path in paths:
+        if not path.is_dir():
+            found.append(Found(path, read_report(path)))
+            continue
+        for file in sorted(path.rglob("*.json")):
+            with contextlib.suppress(NoReportError):
+                found.append(Found(file, read_report(file)))
+    return found
+
+
+def render(table: PaperTable, reports: Sequence[Found]) -> str:
+    """The table as Markdown.
+
+    A report is put beside the paper's numbers if data set, protocol and its version are the same:
+    in the row of the method whose config it has, else in a row of its own. One of the same data
+    set under another protocol, or on other photos of it, is named as not comparable, without its
+    numbers.
+    """
+    blocks = [f"# {table.title}", f"Paper: {table.source}."]
+    for part in table.parts:
+        blocks += _render_part(part, [r for r in reports if _on(r, part.dataset)])
+    return "\n\n".join((*blocks, *table.notes)) + "\n"
+
+
+def _on(found: Found, dataset: str) -> bool:
+    return found.report["dataset"]["kind"].rpartition(":")[2] == dataset
+
+
+def _render_part(part: Part, reports: Sequence[Found]) -> Iterator[str]:
+    version = find_protocol(part.protocol).version
+    why = {r.path: _obstacle(r.report, part.protocol, version) for r in reports}
+    ours = [r for r in reports if not why[r.path]]
+    others = [r for r in reports if why[r.path]]
+    yield f"## {part.dataset}, protocol {part.protocol} (version {version})"
+    yield markdown_table(list(_rows(part, ours)))
+    if ours:
+        yield "\n".join(f"- ours, {r.report['model']['name']}: {r.origin}" for r in ours)
+    if others:
+        yield "\n".join(
+            f"- not comparable, {why[r.path]}: {r.report['model']['name']}, {r.path}"
+            for r in others
+        )
+
+
+def _obstacle(report: Mapping[str, Any], protocol: str, version: int) -> str:
+    """Why a report's numbers must not stand beside the paper's; empty where they may."""
+    used, dataset = report["protocol"], report["dataset"]
+    if (used["name"], used["version"]) != (protocol, version):
+        return f"measured under {used['name']} (version {used['version']})"
+    if dataset["split"] not in _TESTED:
+        return f"measured on the split {dataset['split']}"
+    if dataset.get("options"):
+        return f"measured with data set options {dataset['options']}"
+    return ""
+
+
+def _rows(part: Part, ours: Sequence[Found]) -> Iterator[Sequence[str]]:
+    """The heads, the paper's rows, and a row for each report that is none of its methods."""
+    heads = [(metric, "ours") if ours else (metric,) for metric in part.metrics]
+    yield ["method", *(head for pair in heads for head in pair)]
+    left = list(ours)
+    for row in part.rows:
+        config = _complete(row.config)
+        mine = [r for r in ours if config is not None and r.report["model"]["config"] == config]
+        left = [r for r in left if r not in mine]
+        for number, report in enumerate(mine or [None]):
+            printed = row.values if number == 0 else ("",) * len(row.values)
+            yield [row.method, *_cells(part, printed, report, bool(ours))]
+    for report in left:
+        yield [
+            report.report["model"]["name"],
+            *_cells(part, ("",) * len(part.metrics), report, True),
+        ]
+
+
+def _cells(part: Part, printed: Sequence[str], report: Found | None, beside: bool) -> Iterator[str]:
+    for i, metric in enumerate(part.metrics):
+        yield printed[i] or "–"
+        if beside:
+            mean = None if report is None else report.mean(metric)
+            decimals = max(len(row.values[i].partition(".")[2]) for row in part.rows)
+            yield "–" if mean is None else f"{mean:.{decimals}f}"
+
+
+def _complete(config: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """A config with its defaults, as reports have it; None if it builds no model here."""
+    if config is None:
+        return None
+    try:
+        return resolve("models", config).model_dump(mode="json")
+    except (ComponentError, ValidationError):
+        return None

@@ -1,0 +1,16 @@
+"""The brightness of a colour picture."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+
+def luma(image: Tensor) -> Tensor:
+    """``Y = 0.299 R + 0.587 G + 0.114 B``, ``(B, 3, H, W)`` to ``(B, 1, H, W)``; grey as it is.
+
+    In the range of the image: full range, not the 16 to 235 of video. Source: ITU-R BT.601.
+    """
+    if image.shape[1] == 1:
+        return image
+    red, green, blue = image.unbind(1)
+    return (0.299 * red + 0.587 * green + 0.114 * blue)[:, None]

@@ -1,0 +1,155 @@
+"""Natural image quality evaluator."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import conv2d, pad
+
+from .aggd import fit_aggd
+from .base import Metric, MetricError
+from .luma import luma
+from .weights import find_weights
+
+_URL = (
+    "https://raw.githubusercontent.com/XPixelGroup/BasicSR/master/basicsr/metrics/"
+    "niqe_pris_params.npz"
+)
+_BLOCK = 96
+_FEATURES = 36
+
+
+class NIQE(Metric):
+    """Natural image quality evaluator: how far a picture's statistics are from pristine photos'.
+
+    ``sqrt((μ − μ₀)ᵀ ((Σ + Σ₀) / 2)⁺ (μ − μ₀))``; lower is more natural. μ and Σ are the mean and
+    covariance of 36 features over the picture's 96×96 blocks (what is left at the right and
+    bottom is not looked at); μ₀ and Σ₀ are those of pristine photos, published by the authors.
+    The features are AGGD fits of the luminance (0.299 R + 0.587 G + 0.114 B, rounded to 8 bits),
+    less its local mean and divided by its local deviation, and of the products of neighbours, at
+    full and at half size.
+
+    Args:
+        weights: an ``.npz`` file with ``mu_pris_param`` (36) and ``cov_pris_param`` (36, 36),
+            such as BasicSR's ``niqe_pris_params.npz``. By default it is looked for in torch.hub's
+            cache.
+
+    Raises:
+        MetricError: no such file, or one that holds something else.
+        ValueError: fewer than two blocks that are not flat.
+
+    Source: Mittal, Soundararajan, Bovik, "Making a 'completely blind' image quality analyzer",
+    IEEE SPL 2013, eqs. 1-10.
+    """
+
+    better = "lower"
+    needs_reference = False
+
+    def __init__(self, *, weights: Path | None = None) -> None:
+        super().__init__()
+        self._mean, self._covariance = _read(find_weights("NIQE", _URL, weights))
+
+    def measure(self, image: Tensor, reference: Tensor | None) -> Tensor:
+        height, width = image.shape[-2:]
+        if (height // _BLOCK) * (width // _BLOCK) < 2:
+            raise ValueError(
+                f"NIQE needs two blocks of {_BLOCK}×{_BLOCK} pixels, got {width}×{height} pixels; "
+                "leave it out for such pictures"
+            )
+        return torch.stack([self._distance(f) for f in features(_levels(image))])
+
+    def _distance(self, samples: Tensor) -> Tensor:
+        """From pristine photos, of the features of one picture, ``(blocks, 36)``."""
+        textured = samples[~samples.isnan().any(1)]
+        if len(textured) < 2:
+            raise ValueError("NIQE needs two blocks that are not flat; leave it out for this one")
+        mean, covariance = self._mean.to(samples), self._covariance.to(samples)
+        # Flat blocks count for the mean as far as they have features, as in the released code.
+        away = samples.nanmean(0) - mean
+        pooled = (covariance + torch.cov(textured.T)) / 2
+        return (away @ torch.linalg.pinv(pooled) @ away).sqrt()
+
+
+def _levels(image: Tensor) -> Tensor:
+    """Luminance in whole steps of 8 bits, float64."""
+    y = 255 * luma(image.double())
+    # Halves are common, and what float32 made of them must not decide how they are rounded.
+    return torch.floor(y.round(decimals=3) + 0.5).clamp(0, 255)
+
+
+def features(levels: Tensor) -> Tensor:
+    """The 36 features of each block, ``(B, 1, H, W)`` in 0 to 255 to ``(B, blocks, 36)``."""
+    rows, columns = levels.shape[-2] // _BLOCK, levels.shape[-1] // _BLOCK
+    levels = levels[..., : rows * _BLOCK, : columns * _BLOCK]
+    fine = _block_features(normalise(levels), _BLOCK)
+    coarse = _block_features(normalise(halve(levels)), _BLOCK // 2)
+    return torch.cat((fine, coarse), -1)
+
+
+def normalise(levels: Tensor) -> Tensor:
+    """``(x − μ) / (σ + 1)``, with the mean and deviation under a 7×7 Gaussian of σ = 7/6."""
+    offsets = torch.arange(-3, 4, dtype=levels.dtype, device=levels.device)
+    window = torch.exp(-((offsets / (7 / 6)) ** 2) / 2)
+    window = window / window.sum()
+
+    def mean(x: Tensor) -> Tensor:
+        padded = pad(x, (3, 3, 3, 3), mode="replicate")
+        return conv2d(conv2d(padded, window.view(1, 1, -1, 1)), window.view(1, 1, 1, -1))
+
+    mu = mean(levels)
+    return (levels - mu) / ((mean(levels * levels) - mu * mu).abs().sqrt() + 1)
+
+
+def halve(levels: Tensor) -> Tensor:
+    """Half the size by bicubic interpolation that is antialiased, as MATLAB's ``imresize``.
+
+    The cubic kernel (a = −1/2) is stretched to twice its width; borders are mirrored. Sides are
+    even.
+    """
+    distance = (torch.arange(8, dtype=levels.dtype, device=levels.device) - 3.5).abs() / 2
+    near = 1.5 * distance**3 - 2.5 * distance**2 + 1
+    far = -0.5 * distance**3 + 2.5 * distance**2 - 4 * distance + 2
+    taps = torch.where(distance <= 1, near, far)
+    taps = taps / taps.sum()
+    for axis in (-2, -1):
+        length = levels.shape[axis]
+        first, last = levels.narrow(axis, 0, 3), levels.narrow(axis, length - 3, 3)
+        mirrored = torch.cat((first.flip(axis), levels, last.flip(axis)), axis)
+        shape, stride = ((1, 1, 8, 1), (2, 1)) if axis == -2 else ((1, 1, 1, 8), (1, 2))
+        levels = conv2d(mirrored, taps.view(shape), stride=stride)
+    return levels
+
+
+def _block_features(normalised: Tensor, side: int) -> Tensor:
+    """18 features of each block: its values' fit, and those of products with four neighbours."""
+    blocks = normalised[:, 0].unfold(1, side, side).unfold(2, side, side).flatten(1, 2)
+    fit = fit_aggd(blocks.flatten(-2))
+    columns = [fit.alpha, (fit.left + fit.right) / 2]
+    for shift in ((0, 1), (1, 0), (1, 1), (1, -1)):
+        neighbours = torch.roll(blocks, shift, (-2, -1))  # around the block's own edges
+        fit = fit_aggd((blocks * neighbours).flatten(-2))
+        columns += [fit.alpha, fit.mean, fit.left, fit.right]
+    return torch.stack(columns, -1)
+
+
+def _read(path: str | os.PathLike[str]) -> tuple[Tensor, Tensor]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            mean = torch.from_numpy(file["mu_pris_param"].astype(np.float64)).flatten()
+            covariance = torch.from_numpy(file["cov_pris_param"].astype(np.float64))
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, zipfile.BadZipFile) as error:
+        raise MetricError(
+            f"NIQE: {path} is no .npz file with mu_pris_param and cov_pris_param; get it from "
+            f"{_URL}"
+        ) from error
+    if mean.shape != (_FEATURES,) or covariance.shape != (_FEATURES, _FEATURES):
+        raise MetricError(
+            f"NIQE: {path} is not for {_FEATURES} features: mean {tuple(mean.shape)}, covariance "
+            f"{tuple(covariance.shape)}; get it from {_URL}"
+        )
+    return mean, covariance

@@ -1,0 +1,49 @@
+"""Files that a metric cannot do without: found, never fetched."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from .base import MetricError
+
+
+def find_weights(metric: str, url: str, given: str | os.PathLike[str] | None) -> Path:
+    """The file given, else the one of the url's name in torch.hub's cache.
+
+    Raises:
+        MetricError: there is none; says which file, where it goes, and where to get it.
+    """
+    if given is not None:
+        if not Path(given).is_file():
+            raise MetricError(f"{metric}: there is no file {given}; get it from {url}")
+        return Path(given)
+    cached = Path(torch.hub.get_dir(), "checkpoints", url.rpartition("/")[2])
+    if not cached.is_file():
+        raise MetricError(
+            f"{metric} needs {cached.name}, and nothing is downloaded for it: get it from {url} "
+            f"and put it at {cached}, or name the file with the option weights"
+        )
+    return cached
+
+
+def read_tensors(metric: str, path: Path) -> dict[str, Tensor]:
+    """A file's state dict; nothing but tensors is unpickled.
+
+    Raises:
+        MetricError: it holds something else.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, KeyError, ValueError) as error:
+        raise MetricError(
+            f"{metric}: {path} is no file of plain tensors, and nothing else is unpickled; "
+            "get it again, or save a state dict alone"
+        ) from error
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise MetricError(f"{metric}: {path} holds no state dict (name -> tensor)")
+    return state

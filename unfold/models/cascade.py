@@ -1,0 +1,91 @@
+"""Models one after the other: enhance, then deblur; or the other way round."""
+
+from __future__ import annotations
+
+import functools
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, SerializeAsAny, WithJsonSchema
+from torch import Tensor, nn
+
+from unfold.core import Ledger, Restoration, Restorer
+from unfold.registry.catalogue import ComponentError
+from unfold.registry.config import SUFFIXES, read_config
+from unfold.registry.spec import factory, resolve
+
+from .weights import is_model_folder
+
+ARROW = "->"
+
+# The type of an option that may hold any installed model.
+ModelLike = Annotated[
+    SerializeAsAny[Any],
+    BeforeValidator(functools.partial(resolve, "models")),
+    WithJsonSchema({"group": "models"}),
+]
+
+
+class Cascade(Restorer):
+    """Models in a row: each restores what the one before it made.
+
+    A blur kernel describes the photo as it comes in, so it goes to the first model alone. A
+    ledger is filled by all of them, one after the other. It is learned if any of them is.
+
+    Args:
+        models: first to last, at least one.
+
+    Parts: those of each model, numbered from 1 (``"2.kernel"``), and the image that each but the
+    last hands on (``"1.image"``).
+    """
+
+    def __init__(self, *models: Restorer) -> None:
+        super().__init__()
+        if not models:
+            raise ValueError("a cascade of no models: give at least one")
+        self.models = nn.ModuleList(models)
+        self.learned = any(model.learned for model in models)
+
+    def forward(
+        self, image: Tensor, *, kernel: Tensor | None = None, ledger: Ledger | None = None
+    ) -> Restoration:
+        parts: dict[str, Tensor] = {}
+        for number, model in enumerate(self.models, 1):
+            if number > 1:
+                parts[f"{number - 1}.image"] = image
+            restored = model(image, kernel=kernel, ledger=ledger)
+            parts |= {f"{number}.{name}": part for name, part in restored.parts.items()}
+            image, kernel = restored.image, None
+        return Restoration(image, parts)
+
+    def explain(self) -> str:
+        count = len(self.models)
+        texts = [f"model {i} of {count}\n{m.explain()}" for i, m in enumerate(self.models, 1)]  # type: ignore[operator]
+        return "\n\n".join(texts)
+
+
+def cascade(
+    *, models: Annotated[tuple[ModelLike, ...], Field(min_length=1)] = ({"kind": "identity"},)
+) -> Cascade:
+    """Models one after the other, by name: ``"zero-dce -> era-small"``.
+
+    Args:
+        models: first to last; names, or configs with options.
+    """
+    return Cascade(*(factory("models", model)() for model in models))
+
+
+def config_of(name: str) -> dict[str, Any]:
+    """The config of a model by name, by the path of a config or of a folder with learned weights,
+    or of several: ``"first -> second"``.
+
+    Raises:
+        ComponentError: a name is missing beside an arrow, or a config cannot be read.
+    """
+    if ARROW not in name:
+        if is_model_folder(name):
+            return {"kind": "trained", "folder": name}
+        return read_config(name) if name.endswith(SUFFIXES) else {"kind": name}
+    names = [part.strip() for part in name.split(ARROW)]
+    if not all(names):
+        raise ComponentError(f"{name!r}: a model is missing; write it as 'first {ARROW} second'")
+    return {"kind": "cascade", "models": [config_of(part) for part in names]}
