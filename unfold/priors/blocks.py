@@ -22,15 +22,23 @@ class ResidualBlock(nn.Module):
         width: channels.
         bias: whether the convolutions have one.
         activation: makes the nonlinearity; ReLU by default.
+        norm: makes what normalises ``width`` channels after each convolution; None: nothing does.
     """
 
     def __init__(
-        self, width: int, *, bias: bool = True, activation: Callable[[], nn.Module] = nn.ReLU
+        self,
+        width: int,
+        *,
+        bias: bool = True,
+        activation: Callable[[], nn.Module] = nn.ReLU,
+        norm: Callable[[int], nn.Module] | None = None,
     ) -> None:
         super().__init__()
-        self.body = nn.Sequential(
-            conv3(width, width, bias=bias), activation(), conv3(width, width, bias=bias)
-        )
+
+        def convolved() -> list[nn.Module]:
+            return [conv3(width, width, bias=bias), *([norm(width)] if norm else [])]
+
+        self.body = nn.Sequential(*convolved(), activation(), *convolved())
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.body(x)

@@ -1,0 +1,47 @@
+"""PatchGAN: tells good photos from made ones, patch by patch."""
+
+from __future__ import annotations
+
+import itertools
+
+from torch import Tensor, nn
+
+
+class PatchDiscriminator(nn.Module):
+    """Photos ``(B, 3, H, W)`` in [0, 1] to scores ``(B, 1, h, w)``, one for each patch.
+
+    4×4 convolutions with stride 2, LeakyReLU(0.2) after each and instance normalisation before it
+    from the second on; a last 4×4 convolution with stride 1. A score sees 94 × 94 pixels.
+    391,657 parameters. Inside the photo is brought to [−1, 1].
+
+    Args:
+        widths: channels after each convolution with stride 2.
+
+    Raises:
+        ValueError: no width or one below 1; photos with fewer than ``2 ** (len(widths) + 1)``
+            rows or columns.
+
+    Source: DEvUDP (widths and size); Isola et al., "Image-to-image translation with conditional
+    adversarial networks", CVPR 2017 (PatchGAN). Where it normalises is inferred from the latter.
+    """
+
+    def __init__(self, *, widths: tuple[int, ...] = (24, 48, 96, 192)) -> None:
+        super().__init__()
+        if not widths or min(widths) < 1:
+            raise ValueError(f"PatchDiscriminator(widths={widths}): needs positive widths")
+        layers: list[nn.Module] = []
+        for inputs, outputs in itertools.pairwise((3, *widths)):
+            layers.append(nn.Conv2d(inputs, outputs, 4, stride=2, padding=1))
+            if len(layers) > 1:
+                layers.append(nn.InstanceNorm2d(outputs))
+            layers.append(nn.LeakyReLU(0.2))
+        self.least = 2 ** (len(widths) + 1)
+        self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 4, padding=1))
+
+    def forward(self, image: Tensor) -> Tensor:
+        if min(image.shape[-2:]) < self.least:
+            raise ValueError(
+                f"PatchDiscriminator judges photos of at least {self.least}×{self.least} pixels, "
+                f"got {tuple(image.shape)}: train on larger crops"
+            )
+        return self.layers(2 * image - 1)

@@ -1,0 +1,202 @@
+"""Weights that others released, in a file of our own.
+
+The file is safetensors. Its header holds, under ``unfold``, JSON: ``spec`` (the model's name and
+options), ``provider`` (the distribution that has the model, and its version), ``source`` (name and
+SHA-256 of the file converted) and ``sha256`` (of the tensors).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from unfold.core import Restorer
+from unfold.registry import ComponentError
+from unfold.registry.spec import Spec
+
+from .weights import replace_file
+
+_HEADER = "unfold"
+
+
+@runtime_checkable
+class Converter(Protocol):
+    """What a model has if somebody else's weights fit it."""
+
+    def convert_state_dict(self, state: Mapping[str, Any]) -> dict[str, Tensor]:
+        """The model's state dict, from what a released file holds (see `rename`).
+
+        Raises:
+            ComponentError: it holds something else; names what does not fit.
+        """
+        ...
+
+
+def convert(spec: Spec, source: Path, target: Path) -> dict[str, Any]:
+    """Convert released weights of a model; nothing but tensors is unpickled.
+
+    Args:
+        spec: the model's name and options.
+        source: what was released: a file that ``torch.save`` wrote.
+        target: a new .safetensors file; it appears whole or not at all.
+
+    Returns:
+        What the target's header tells of it.
+
+    Raises:
+        ComponentError: one line: a model without a converter, weights that do not fit it, files
+            that cannot be read or written.
+    """
+    model: Restorer = spec.build()
+    if not isinstance(model, Converter):
+        raise ComponentError(
+            f"{spec.kind} has no converter of released weights: a model that has one defines "
+            "convert_state_dict"
+        )
+    _check_target(target)
+    data, held = _unpickle(source)
+    try:
+        state = model.convert_state_dict(held)
+    except ComponentError as error:
+        raise ComponentError(f"{source} does not fit {spec.kind}: {error}") from error
+    model.load_state_dict(state)
+    tensors = {n: t.detach().clone(memory_format=torch.contiguous_format)
+               for n, t in model.state_dict().items()}  # fmt: skip
+    about = {
+        "spec": spec.model_dump(mode="json"),
+        "provider": f"{spec.entry.distribution} {spec.entry.version}",
+        "source": {"file": source.name, "sha256": hashlib.sha256(data).hexdigest()},
+        "sha256": _digest(tensors),
+    }
+    try:
+        replace_file(target, save(tensors, {_HEADER: json.dumps(about)}))
+    except OSError as error:
+        raise ComponentError(f"{target}: cannot be written ({error.strerror})") from error
+    return about
+
+
+def rename(
+    state: Mapping[str, Any], modules: Mapping[str, str], like: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """A state dict under other names.
+
+    Args:
+        state: entries under their names.
+        modules: a module there -> the module here; what follows its name stays.
+        like: the state dict that must come out, in names, shapes and dtypes.
+
+    Raises:
+        ComponentError: lists missing, unexpected and misshapen entries, by their names there.
+    """
+    there = {ours: theirs for theirs, ours in modules.items()}
+    names = {_renamed(name, there): name for name in like}
+    missing = [name for name in names if name not in state]
+    unexpected = [str(name) for name in state if name not in names]
+    misshapen = [
+        f"{theirs} (needs {_shape(like[ours])}, got {_shape(state[theirs])})"
+        for theirs, ours in names.items()
+        if theirs in state and _shape(state[theirs]) != _shape(like[ours])
+    ]
+    wrong = {"missing": missing, "unexpected": unexpected, "misshapen": misshapen}
+    faults = [f"{len(found)} {what}: {_some(found)}" for what, found in wrong.items() if found]
+    if faults:
+        raise ComponentError("; ".join(faults))
+    return {ours: state[theirs].to(like[ours].dtype) for theirs, ours in names.items()}
+
+
+def load_converted(model: Restorer, file: Path, options: Mapping[str, Any]) -> None:
+    """Fill a model from a file that `convert` wrote.
+
+    Args:
+        model: with parameters of any values.
+        file: the path.
+        options: of the model: those that the file tells of must be the same there. (Shapes do
+            not tell for which range of values a network was trained.)
+
+    Raises:
+        ComponentError: one line: no such file, damaged, or of another network or other options.
+    """
+    remedy = "give a file that `unfold convert` wrote"
+    try:
+        with safe_open(file, framework="pt") as opened:
+            about = json.loads((opened.metadata() or {})[_HEADER])
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+        made_with, digest = about["spec"], about["sha256"]
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise ComponentError(f"{file}: no weights can be read ({reason}); {remedy}") from error
+    if _digest(tensors) != digest:
+        raise ComponentError(f"{file} is damaged: its tensors are not those converted; {remedy}")
+    wanted = json.loads(json.dumps(dict(options)))
+    different = [
+        f"{name}={json.dumps(made_with[name])}, not {json.dumps(value)}"
+        for name, value in wanted.items()
+        if name in made_with and made_with[name] != value
+    ]
+    if different:
+        raise ComponentError(f"{file} is for {', '.join(different)}: set the same options")
+    own = model.state_dict()
+    try:
+        model.load_state_dict(rename(tensors, {}, own))
+    except ComponentError as error:
+        raise ComponentError(f"{file} holds another network's weights: {error}") from error
+
+
+def _unpickle(source: Path) -> tuple[bytes, Mapping[str, Any]]:
+    try:
+        data = source.read_bytes()
+    except OSError as error:
+        raise ComponentError(f"{source}: cannot be read ({error.strerror})") from error
+    try:
+        held = torch.load(source, map_location="cpu", weights_only=True)
+    except Exception as error:  # of many kinds; torch's advice is to unpickle it all the same
+        raise ComponentError(
+            f"{source} is no file of plain tensors, and nothing else is unpickled: get it again, "
+            "or save its state dict alone with torch.save"
+        ) from error
+    if not isinstance(held, Mapping):
+        raise ComponentError(f"{source} must hold a state dict, got a {type(held).__name__}")
+    return data, held
+
+
+def _check_target(target: Path) -> None:
+    if target.suffix != ".safetensors":
+        raise ComponentError(f"{target}: converted weights need a name that ends in .safetensors")
+    if target.exists():
+        raise ComponentError(f"{target} exists: remove it, or choose another name")
+    if not target.parent.is_dir():
+        raise ComponentError(f"there is no folder {target.parent}: create it first")
+
+
+def _renamed(name: str, modules: Mapping[str, str]) -> str:
+    """Its longest leading module that has another name, under that."""
+    end = len(name)
+    while (end := name.rfind(".", 0, end)) > 0:
+        if name[:end] in modules:
+            return modules[name[:end]] + name[end:]
+    return name
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _shape(value: Any) -> str:
+    return str(tuple(value.shape)) if isinstance(value, Tensor) else type(value).__name__
+
+
+def _some(names: list[str], limit: int = 4) -> str:
+    shown = ", ".join(names[:limit])
+    return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown

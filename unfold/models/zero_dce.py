@@ -1,0 +1,67 @@
+"""Zero-DCE: low light brightened by a learned curve at each pixel."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+from torch import Tensor
+
+from unfold.core import Ledger, Restoration, Restorer
+from unfold.priors.dce_net import DCENet
+
+from .assembly import count
+from .checks import check_image
+
+
+class ZeroDCE(Restorer):
+    """Zero-DCE: light by curves that a network chooses at each pixel, one after the other.
+
+    From x, the photo::
+
+        x ← x + A_n ⊙ x ⊙ (1 − x),   n = 1...iterations
+
+    ``A_n`` in [−1, 1] for each pixel and colour: above 0 it brightens, below it darkens. Each
+    curve keeps 0 and 1 and is monotone in ``x``. It enhances and does not deblur: a kernel is
+    not used. It has no Lagrangian: a ledger is left empty.
+
+    Two things about borders and noise are ours: the network sees the photo's border repeated
+    instead of zeros (a frame, else), and values beyond [0, 1] are clipped before.
+
+    Args:
+        iterations: curves; 8 in the paper, which makes 79,416 parameters.
+        width: channels of the hidden layers; 32 in the paper.
+
+    Parts: ``curve_1`` ... ``curve_8`` (B,3,H,W) in [−1, 1], the ``A_n``.
+
+    Source: Guo et al., "Zero-reference deep curve estimation for low-light image enhancement",
+    CVPR 2020, equations 2 and 3.
+    """
+
+    def __init__(
+        self,
+        *,
+        iterations: Annotated[int, Field(ge=1)] = 8,
+        width: Annotated[int, Field(ge=1)] = 32,
+    ) -> None:
+        super().__init__()
+        self.network = DCENet(outputs=3 * iterations, width=width)
+
+    def forward(
+        self, image: Tensor, *, kernel: Tensor | None = None, ledger: Ledger | None = None
+    ) -> Restoration:
+        check_image(image)
+        x = image.clamp(0, 1)
+        curves = self.network.without_frame(x).to(x.dtype).split(3, dim=1)
+        for curve in curves:
+            x = x + curve * x * (1 - x)
+        parts = {f"curve_{n}": curve for n, curve in enumerate(curves, 1)}
+        return Restoration(x.clamp(0, 1), parts)  # rounding may leave [0, 1] by a bit
+
+    def explain(self) -> str:
+        curves = self.network.tail.out_channels // 3
+        return (
+            f"ZeroDCE: {count(self):,} parameters\n"
+            f"{curves} times x ← x + A_n ⊙ x ⊙ (1 − x), from x = photo; the A_n are one network's "
+            "outputs"
+        )
