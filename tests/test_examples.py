@@ -11,6 +11,7 @@ EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
 CHECKS = {
     "compose_a_solver": lambda gain: gain > 5,
     "train_darkening": lambda losses: sum(losses[-10:]) < 0.8 * sum(losses[:10]),
+    "train_your_own": lambda gain: gain > 3,
     "write_a_prior": lambda gain: gain > 4,
     "watch_jude": lambda ledger: len(ledger.weights) == 20,
 }

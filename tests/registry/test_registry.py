@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 
 import unfold
 from unfold.core import Prior
-from unfold.registry import GROUPS, ComponentError, catalogue, find, list_components, load, scan
+from unfold.registry import ComponentError, find, list_components, load, scan
 from unfold.registry.spec import Spec, _spec_type, factory, resolve, spec_type
 
 
@@ -21,8 +21,8 @@ def site(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
     _spec_type.cache_clear()
 
-    def add(project, entry_points, modules=(), version="1.2"):
-        info = tmp_path / f"{project.replace('-', '_')}-{version}.dist-info"
+    def add(project, entry_points, modules=(), version="1.2", folder=tmp_path):
+        info = folder / f"{project.replace('-', '_')}-{version}.dist-info"
         info.mkdir()
         (info / "METADATA").write_text(
             f"Metadata-Version: 2.1\nName: {project}\nVersion: {version}\n"
@@ -30,7 +30,7 @@ def site(tmp_path, monkeypatch):
         data = entry_points if isinstance(entry_points, bytes) else entry_points.encode()
         (info / "entry_points.txt").write_bytes(data)
         for name, text in modules:
-            (tmp_path / f"{name}.py").write_text(text)
+            (folder / f"{name}.py").write_text(text)
 
     yield add
     _spec_type.cache_clear()
@@ -116,7 +116,7 @@ def test_nobody_shadows_a_built_in(site):
 def test_unknown_names_and_groups():
     with pytest.raises(ComponentError, match="no prior named 'resnet'; did you mean resunet"):
         find("priors", "resnet")
-    with pytest.raises(ComponentError, match="no model named 'zzz'; installed: era, "):
+    with pytest.raises(ComponentError, match="no model named 'zzz'; installed: .*era, .*jude, "):
         find("models", "zzz")
     with pytest.raises(ComponentError, match="no group named 'prior'; groups are terms, priors"):
         list_components("prior")
@@ -189,12 +189,28 @@ def test_listing_imports_neither_torch_nor_components():
     assert "jude-classic" in done.stdout
 
 
-def test_the_first_distribution_on_the_path_wins_over_a_shadowed_one(site, monkeypatch):
-    site("acme-prior", "[unfold.priors]\nhalf = acme_prior:Half\n", [("acme_prior", ACME)])
-    twice = [*catalogue.importlib.metadata.distributions()] * 2
-    monkeypatch.setattr(catalogue.importlib.metadata, "distributions", lambda: twice)
-    assert find("priors", "half").version == "1.2"
-    assert set(GROUPS) >= {c.group for c in scan().components}
+@pytest.mark.parametrize(("first", "second"), [("1.0", "2.0"), ("2.0", "1.0")])
+def test_of_two_versions_on_the_path_the_first_counts(site, tmp_path, monkeypatch, first, second):
+    site("acme-prior", "[unfold.priors]\nold = acme_gone:Half\nhalf = acme_gone:Half\n",
+         version=second)  # fmt: skip
+    (tmp_path / "first").mkdir()
+    monkeypatch.syspath_prepend(str(tmp_path / "first"))
+    site("acme_prior", "[unfold.priors]\nhalf = acme_prior:Half\n", [("acme_prior", ACME)],
+         version=first, folder=tmp_path / "first")  # fmt: skip
+    assert find("priors", "half").version == first
+    assert load(find("priors", "half")).__name__ == "Half"
+    assert "old" not in list_components("priors")
+
+
+def test_a_version_that_no_longer_registers_anything_hides_one_that_did(
+    site, tmp_path, monkeypatch
+):
+    site("acme-prior", "[unfold.priors]\nold = acme_prior:Half\n", [("acme_prior", ACME)])
+    assert "old" in list_components("priors")
+    (tmp_path / "first").mkdir()
+    monkeypatch.syspath_prepend(str(tmp_path / "first"))
+    site("acme_prior", "[console_scripts]\nacme = acme_prior:Half\n", folder=tmp_path / "first")
+    assert "old" not in list_components("priors")
 
 
 def test_malformed_metadata_is_told(site):

@@ -8,7 +8,19 @@ from collections.abc import Sequence
 
 from unfold.registry.catalogue import ComponentError
 
-from . import demo, evaluate, explain, listing, plugins, restore, schema, synthesize, table
+from . import (
+    convert,
+    demo,
+    evaluate,
+    explain,
+    listing,
+    plugins,
+    restore,
+    schema,
+    synthesize,
+    table,
+    train,
+)
 from ._common import CommandError
 
 
@@ -21,7 +33,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="unfold", description="Unrolled image restoration: restore photos, see what is there."
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in (demo, restore, evaluate, listing, explain, plugins, schema, synthesize, table):
+    modules = (
+        demo,
+        restore,
+        evaluate,
+        train,
+        listing,
+        explain,
+        plugins,
+        schema,
+        synthesize,
+        table,
+        convert,
+    )
+    for command in modules:
         command.add(commands)
     arguments = parser.parse_args(argv)
     arguments.command_line = list(sys.argv[1:] if argv is None else argv)  # for reports

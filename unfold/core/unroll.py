@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from .lagrangian import Lagrangian
 from .ledger import Ledger
@@ -54,7 +56,14 @@ class Unrolled(nn.Module):
     Args:
         stages: one stage or several. Several have parameters of their own (untied).
         repeat: how often the sequence runs; one stage repeated K times is a tied network.
+
+    Attributes:
+        recompute: whether gradients recompute each stage from the state before it, and keep that
+            state alone: a third more time, for memory that hardly grows with K. False at first;
+            set it for training.
     """
+
+    recompute: bool = False
 
     def __init__(self, stages: Stage | Sequence[Stage], repeat: int = 1) -> None:
         super().__init__()
@@ -77,8 +86,22 @@ class Unrolled(nn.Module):
         now: State = self.stages[0].lagrangian.start(state)  # type: ignore[union-attr]
         for _ in range(self.repeat):
             for stage in self.stages:
-                now = stage(now, ledger)
+                if self.recompute and ledger is None and torch.is_grad_enabled():
+                    now = _recomputed(stage, now)
+                else:
+                    now = stage(now, ledger)
         return now
+
+
+def _recomputed(stage: nn.Module, state: State) -> State:
+    """A stage whose intermediates are forgotten, and computed again for the gradient."""
+    names, tensors = tuple(state), tuple(state.values())
+
+    def run(*entries: Tensor) -> State:
+        # A state of its own: what others derived belongs to their graph, and would stay in memory.
+        return stage(dict(zip(names, entries, strict=True)))
+
+    return checkpoint(run, *tensors, use_reentrant=False)
 
 
 def converge(

@@ -13,9 +13,9 @@ from .lightness import check_lightness, lightness
 
 
 class ClippingReverse(Degradation):
-    """Give back to saturated pixels some of the light that clipping took, so that they stay bright
-    when they are smeared out: ``y = x + r`` where the Lab lightness exceeds 98, else ``y = x``.
+    """More light for saturated pixels: ``y = x + r`` where the Lab lightness exceeds 98.
 
+    Clipping took it from them; with some of it back they stay bright when they are smeared out.
     In linear light, where light adds up; before any blur or average, and before the clip. The
     lightness ``L = 116 Y^(1/3) − 16`` is that of the photo's luminance ``Y``, so that ``L > 98``
     is ``Y > 0.949``. The result goes up to 1 + r for a photo in [0, 1].

@@ -14,11 +14,19 @@ import entrypoints
 
 from .summary import summary
 
-GROUPS = ("terms", "priors", "estimators", "models", "metrics", "degradations", "datasets")
+GROUPS = (
+    "terms", "priors", "estimators", "models", "losses", "metrics", "degradations", "datasets",
+)  # fmt: skip
 HOME = "unfold-imaging"
 ALLOW = "UNFOLD_PLUGINS"
 # Plugins of this project that a config may name before they are installed.
-_ELSEWHERE = {"bm3d": "unfold-bm3d", "deepinv-": "unfold-deepinv"}
+_ELSEWHERE = {
+    "bm3d": "unfold-bm3d",
+    "deepinv-": "unfold-deepinv",
+    "devudp": "unfold-devudp",
+    "lednet": "unfold-lednet",
+    "pyiqa-": "unfold-pyiqa",
+}
 
 
 class ComponentError(ValueError):
@@ -82,10 +90,12 @@ def scan() -> Catalogue:
     for distribution in importlib.metadata.distributions():
         try:
             text = distribution.read_text("entry_points.txt")
+            # The first on sys.path is the one that would be imported; later ones are shadowed.
             if not text or "unfold." not in text:
+                # Its folder, acme_prior-1.2.dist-info, names it without reading more.
+                found.setdefault(_normalise(_place(distribution).partition("-")[0]), [])
                 continue
             project = _normalise(distribution.metadata["Name"])
-            # The first on sys.path is the one that would be imported; later ones are shadowed.
             if project not in found:
                 found[project] = list(_components(distribution, project, text))
         except Exception as error:  # metadata is a stranger's: it may fail in any way
@@ -134,7 +144,7 @@ def find(group: str, name: str) -> Component:
     if len(matches) > 1:
         choices = _join([c.qualified for c in matches])
         raise ComponentError(
-            f"several distributions register the {_singular(group)} {name!r}: name one, {choices}"
+            f"several distributions register the {singular(group)} {name!r}: name one, {choices}"
         )
     return matches[0]
 
@@ -219,12 +229,12 @@ def _unknown(group: str, name: str, here: list[Component], damaged: tuple[Damage
         hint += (
             f" ({_join([d.distribution for d in damaged])} cannot be read: unfold plugins check)"
         )
-    return f"no {_singular(group)} named {name!r}; {hint}"
+    return f"no {singular(group)} named {name!r}; {hint}"
 
 
 def _refusal(component: Component, reason: str) -> str:
     return (
-        f"the {_singular(component.group)} {component.name!r} of {component.distribution} "
+        f"the {singular(component.group)} {component.name!r} of {component.distribution} "
         f"{component.version} {reason}"
     )
 
@@ -243,7 +253,10 @@ def _normalise(project: str) -> str:
     return re.sub(r"[-_.]+", "-", project).lower()
 
 
-def _singular(group: str) -> str:
+def singular(group: str) -> str:
+    """What one component of a group is called."""
+    if group == "losses":
+        return "loss"
     return group[:-1] if group in GROUPS else f"entry in {group!r}"
 
 

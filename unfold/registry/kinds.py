@@ -40,13 +40,14 @@ def check_object(entry: Component, built: Any) -> None:
 def _base(group: str) -> type:
     from torch import nn
 
-    from unfold import core, data, degradation, metrics
+    from unfold import core, data, degradation, losses, metrics
 
     return {
         "terms": core.Residual,
         "priors": core.Prior,
         "estimators": nn.Module,
         "models": core.Restorer,
+        "losses": losses.Loss,
         "metrics": metrics.Metric,
         "degradations": degradation.Degradation,
         "datasets": data.Dataset,

@@ -17,7 +17,7 @@ from pydantic import (
     create_model,
 )
 
-from .catalogue import Component, ComponentError, find, load
+from .catalogue import Component, ComponentError, find, load, singular
 from .kinds import check_class, check_object
 
 
@@ -112,18 +112,18 @@ def resolve(group: str, value: Any) -> Any:
     if isinstance(value, Mapping):
         kind = value.get("kind")
         if not isinstance(kind, str):
-            raise ValueError(f'a {group[:-1]} needs its name: {{"kind": "...", ...}}')
+            raise ValueError(f'a {singular(group)} needs its name: {{"kind": "...", ...}}')
         return spec_type(group, kind).model_validate(dict(value))
     if callable(getattr(value, "forward", None)) and not inspect.isclass(value):
         raise ValueError(
-            f"a {group[:-1]} is needed several times, got one {type(value).__name__}: give a "
+            f"a {singular(group)} is needed several times, got one {type(value).__name__}: give a "
             "function that builds one, such as the class"
         )
     if isinstance(value, Spec) or callable(value):
         return value
     raise ValueError(
-        f"a {group[:-1]} is given by its name, a mapping with 'kind', a Spec or a function that "
-        f"builds it, got {type(value).__name__}"
+        f"a {singular(group)} is given by its name, a mapping with 'kind', a Spec or a function "
+        f"that builds it, got {type(value).__name__}"
     )
 
 

@@ -1,1 +1,18 @@
-"""Training: losses and recipes."""
+"""Training: recipes, and the engine that carries them out.
+
+from unfold.training import read_recipe, train
+
+train(read_recipe("jude-small", {"data.source": "photos"}), "runs/first")
+"""
+
+from .error import TrainingError
+from .player import Player, Supervised
+from .reading import parse_recipe, read_recipe, recipe_text, recipes
+from .recipe import Recipe
+from .run import train
+from .trainer import Trainer
+
+__all__ = [
+    "Player", "Recipe", "Supervised", "Trainer", "TrainingError", "parse_recipe", "read_recipe",
+    "recipe_text", "recipes", "train",
+]  # fmt: skip

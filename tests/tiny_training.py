@@ -1,0 +1,67 @@
+"""A tiny training that every test can afford, and photos for it."""
+
+import copy
+import multiprocessing
+import os
+
+import torch
+from skimage.data import astronaut, chelsea, coffee, rocket
+
+from unfold.imaging import Photo, write
+from unfold.training import parse_recipe
+
+SYNTHESIS = {
+    "steps": [
+        {"degradation": {"kind": "low-light", "exposure": [0.1, 0.3]}},
+        {"degradation": {"kind": "camera-shake", "extent": [2, 4]}},
+        {"degradation": "clip", "saves": "bad"},
+    ],
+    "files": {},
+    "input": "bad",
+}
+MODEL = {
+    "kind": "jude-small",
+    "K": 1,
+    "kernel_size": 5,
+    "denoiser": False,
+    "prior": {"kind": "resunet", "widths": [4], "residual": True},
+}
+
+
+def photos(folder, names=("astronaut", "coffee", "rocket"), scale=2):
+    """Sharp photos of scikit-image in a new folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    made = {"astronaut": astronaut, "coffee": coffee, "rocket": rocket, "chelsea": chelsea}
+    for name in names:
+        image = torch.from_numpy(made[name]()).permute(2, 0, 1)[:, ::scale, ::scale] / 255
+        write(folder / f"{name}.png", Photo(image.contiguous()))
+    return folder
+
+
+def values(source, **changes):
+    """The mapping of a tiny recipe."""
+    base = {
+        "model": MODEL,
+        "data": {"kind": "synthesized", "source": str(source), "recipe": SYNTHESIS, "margin": 4},
+        "losses": [{"loss": "l1"}, {"loss": "fft", "weight": 0.1}],
+        "phases": [{"steps": 6, "batch": 2, "crop": 16, "lr": 1e-3}],
+        "checkpoint": {"every": 2, "keep": 2},
+    }
+    return copy.deepcopy(base | changes)
+
+
+def recipe(source, **changes):
+    return parse_recipe(values(source, **changes))
+
+
+def apart(function, *given, **environment):
+    """A forked process that calls a function: it need not import torch again."""
+
+    def run():
+        os.environ.update(environment)
+        torch.set_num_threads(1)
+        os._exit(function(*given) or 0)
+
+    process = multiprocessing.get_context("fork").Process(target=run)
+    process.start()
+    return process

@@ -1,0 +1,91 @@
+"""Losses: one number for a restored batch, to be made small."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d
+
+from unfold.core import Restoration, State
+
+
+class LossError(ValueError):
+    """A loss that does not fit the model or the data; one line says what is missing."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a model made of a batch.
+
+    Attributes:
+        restoration: the images ``(B, 3, H, W)`` and the model's parts.
+        batch: ``"input"``, ``"target"`` and any other picture, ``(B, 3, H, W)`` in [0, 1].
+        stages: the state after each stage, first to last; empty unless a loss asks for them.
+    """
+
+    restoration: Restoration
+    batch: Mapping[str, Any]
+    stages: tuple[State, ...] = ()
+
+    def picture(self, name: str) -> Tensor:
+        """A picture of the batch.
+
+        Raises:
+            LossError: the data have none of that name.
+        """
+        if name not in self.batch:
+            have = ", ".join(k for k, v in self.batch.items() if isinstance(v, Tensor))
+            raise LossError(f"the data have no picture {name!r}; they have {have}")
+        return self.batch[name]
+
+    def made(self, name: str) -> Tensor:
+        """``"image"``, or a part of the restoration.
+
+        Raises:
+            LossError: the model makes no such part.
+        """
+        if name == "image":
+            return self.restoration.image
+        if name not in self.restoration.parts:
+            have = ", ".join(("image", *self.restoration.parts))
+            raise LossError(f"the model makes no part {name!r}; it makes {have}")
+        return self.restoration.parts[name]
+
+    def compared(self, of: str, picture: str, scale: int) -> tuple[Tensor, Tensor]:
+        """What was made and what it should be, the latter averaged over squares of side ``scale``.
+
+        Raises:
+            LossError: one of them is not there, or their shapes differ.
+        """
+        made, wanted = self.made(of), avg_pool2d(self.picture(picture), scale)
+        if made.shape != wanted.shape:
+            raise LossError(
+                f"{of!r} has shape {tuple(made.shape)} and {picture!r} {tuple(wanted.shape)} at "
+                f"scale {scale}: compare pictures of one size"
+            )
+        return made, wanted
+
+
+class Loss(nn.Module):
+    """How far a restored batch is from what it should be.
+
+    It is a mean over the images of the batch: the mean of the losses of two halves is the loss of
+    the whole, so that accumulation and several processes change nothing.
+
+    Attributes:
+        needs_stages: whether it reads `Outcome.stages`.
+    """
+
+    needs_stages: ClassVar[bool] = False
+
+    @abstractmethod
+    def forward(self, outcome: Outcome) -> Tensor:
+        """The loss, a scalar.
+
+        Raises:
+            LossError: the model or the data lack something.
+        """

@@ -1,0 +1,35 @@
+"""Mean absolute error."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+from torch import Tensor
+
+from .base import Loss, Outcome
+
+
+class L1(Loss):
+    """Mean absolute error: ``mean |x̂ − x|`` over pixels, channels and images.
+
+    Args:
+        picture: x, a picture of the batch.
+        of: x̂, ``"image"`` or a part of the restoration.
+        scale: x is first averaged over squares of this side, for an x̂ so much smaller (such as
+            LEDNet's side output, 8).
+    """
+
+    def __init__(
+        self,
+        *,
+        picture: str = "target",
+        of: str = "image",
+        scale: Annotated[int, Field(ge=1)] = 1,
+    ) -> None:
+        super().__init__()
+        self.picture, self.of, self.scale = picture, of, scale
+
+    def forward(self, outcome: Outcome) -> Tensor:
+        made, wanted = outcome.compared(self.of, self.picture, self.scale)
+        return (made - wanted).abs().mean()

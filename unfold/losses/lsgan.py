@@ -1,0 +1,20 @@
+"""The least-squares adversarial loss."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+
+def lsgan(scores: Tensor, *, real: bool) -> Tensor:
+    """``mean (D − 1)²`` where D should take its input for real, ``mean D²`` where it should not.
+
+    It compares no picture with another but judges a discriminator's scores, so it is a function
+    and not a `Loss` for a recipe's list: the unpaired task uses it. A generator minimises
+    ``lsgan(D(G(a)), real=True)``, a discriminator the mean of both kinds.
+
+    Args:
+        scores: of any shape, one for each patch.
+
+    Source: Mao et al., "Least squares generative adversarial networks", ICCV 2017, equation 9.
+    """
+    return (scores - float(real)).square().mean()

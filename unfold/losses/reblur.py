@@ -1,0 +1,64 @@
+"""Re-blur consistency: blurred again, what was restored is the photo."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from unfold.core import State
+from unfold.imaging.boundary import pad_periodic
+from unfold.terms.blur import Convolution
+
+from .base import Loss, LossError, Outcome
+
+# As the models pad, so that borders agree.
+_MULTIPLE = 8
+
+
+class Reblur(Loss):
+    """Re-blur consistency: ``mean |B x̂ − y|`` with the blur that the model estimated.
+
+    ``B x = Σ_m W_m ⊙ (k_m ⊗ x)``. The kernels are the restoration's part ``kernel``,
+    ``(1 or B, M, h, w)``; the maps its part ``weights``, ``(B, M, H, W)``, where it has one (a
+    single kernel needs none). Beyond its borders x̂ goes on as the models let it: reflected, and
+    blended into a period.
+
+    Args:
+        of: x̂, ``"image"`` or a part of the restoration (JUDE's sharp, dark ``"I"``).
+        picture: y, a picture of the batch.
+
+    Source: ErA, its loss's second part. (Both parts have the weight ½ there; it stands in the
+    recipe.)
+    """
+
+    def __init__(self, *, of: str = "image", picture: str = "input") -> None:
+        super().__init__()
+        self.of, self.picture = of, picture
+
+    def forward(self, outcome: Outcome) -> Tensor:
+        maps = outcome.restoration.parts.get("weights")
+        blurred = reblur(outcome.made(self.of), outcome.made("kernel"), maps)
+        return (blurred - outcome.picture(self.picture)).abs().mean()
+
+
+def reblur(sharp: Tensor, kernels: Tensor, weights: Tensor | None = None) -> Tensor:
+    """``Σ_m W_m ⊙ (k_m ⊗ x)`` of ``(B, C, H, W)``; without maps, the one kernel's convolution.
+
+    Raises:
+        LossError: several kernels without maps.
+    """
+    if weights is None and kernels.shape[1] > 1:
+        raise LossError(f"reblur: {kernels.shape[1]} kernels need maps, the part 'weights'")
+    height, width = kernels.shape[-2:]
+    x, frame = pad_periodic(sharp, (height // 2, width // 2), multiple=_MULTIPLE)
+    zero = torch.zeros_like(x)
+    blurred = [
+        frame.crop(_CONVOLUTION(State({"I": x, "X": zero, "H": kernels[:, m : m + 1]})))
+        for m in range(kernels.shape[1])
+    ]
+    if weights is None:
+        return blurred[0]
+    return torch.stack([weights[:, m : m + 1] * b for m, b in enumerate(blurred)]).sum(0)
+
+
+_CONVOLUTION = Convolution("I", kernel="H", observed="X")

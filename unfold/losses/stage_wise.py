@@ -1,0 +1,57 @@
+"""Deep supervision: a loss on what each stage made."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from .base import Loss, LossError, Outcome
+
+
+class StageWise(Loss):
+    """Deep supervision: mean absolute errors of a block b after each stage.
+
+    ``Σ_k d^(K−k) mean |b_k − x| / Σ_k d^(K−k)`` over the stages k = 1 ... K.
+    States are padded, evenly at both sides: the centre is compared. The last stage has the
+    largest share.
+
+    Args:
+        block: b, an entry of the state with the picture's channels (ErA's ``"X"``).
+        picture: x, a picture of the batch.
+        decay: d; 1 weighs all stages alike.
+    """
+
+    needs_stages: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        *,
+        block: str,
+        picture: str = "target",
+        decay: Annotated[float, Field(gt=0, le=1)] = 0.8,
+    ) -> None:
+        super().__init__()
+        self.block, self.picture, self.decay = block, picture, decay
+
+    def forward(self, outcome: Outcome) -> Tensor:
+        stages, target = outcome.stages, outcome.picture(self.picture)
+        if not stages:
+            raise LossError("stage-wise: the model has no stages; take the loss out of the recipe")
+        if self.block not in stages[0]:
+            raise LossError(
+                f"stage-wise: no block {self.block!r}; there are {', '.join(stages[0])}"
+            )
+        shares = [self.decay ** (len(stages) - 1 - k) for k in range(len(stages))]
+        errors = [(centre(state[self.block], target) - target).abs().mean() for state in stages]
+        weighted = [share * error for share, error in zip(shares, errors, strict=True)]
+        return torch.stack(weighted).sum() / sum(shares)
+
+
+def centre(padded: Tensor, like: Tensor) -> Tensor:
+    """The part of a padded picture where the picture lies."""
+    (height, width), (h, w) = padded.shape[-2:], like.shape[-2:]
+    top, left = (height - h) // 2, (width - w) // 2
+    return padded[..., top : top + h, left : left + w]

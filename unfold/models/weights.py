@@ -1,0 +1,144 @@
+"""Learned weights in files: a folder with ``model.safetensors`` and ``model.json``."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from packaging.version import Version
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from unfold.core import Restorer
+from unfold.registry.catalogue import ComponentError
+from unfold.registry.spec import Spec, resolve
+
+TENSORS, FACTS = "model.safetensors", "model.json"
+
+
+def save_model(
+    folder: str | os.PathLike[str],
+    tensors: Mapping[str, Tensor],
+    spec: Spec,
+    *,
+    needs: Mapping[str, str],
+    training: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a model's state dict and what it takes to build the model.
+
+    Each file appears whole or not at all; the facts, which hold the tensors' SHA-256, come last.
+
+    Args:
+        folder: made if need be.
+        tensors: the model's state dict.
+        spec: what builds it.
+        needs: distribution -> version, of every component in it.
+        training: what is worth knowing of how it was trained, as JSON holds it.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    # (Tied parameters share memory, which the format does not hold: each gets its own.)
+    data = save({name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()})
+    facts = {
+        "model": spec.model_dump(mode="json"),
+        "needs": dict(needs),
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "training": dict(training or {}),
+    }
+    replace_file(folder / TENSORS, data)
+    replace_file(folder / FACTS, (json.dumps(facts, indent=2) + "\n").encode())
+
+
+def load_model(folder: str | os.PathLike[str]) -> Restorer:
+    """The model in a folder that `save_model` wrote, ready to restore. Nothing is unpickled.
+
+    Raises:
+        ComponentError: one line: no such files, damaged ones, a plugin that is missing or too
+            old, or weights that do not fit.
+    """
+    folder = Path(folder)
+    facts = read_facts(folder)
+    _check_needs(folder, facts["needs"])
+    try:
+        data = (folder / TENSORS).read_bytes()
+    except OSError as error:
+        raise ComponentError(f"{folder / TENSORS}: cannot be read ({error.strerror})") from error
+    if hashlib.sha256(data).hexdigest() != facts["sha256"]:
+        raise ComponentError(
+            f"{folder / TENSORS} is not the file that {FACTS} describes: copy both again"
+        )
+    try:
+        model = resolve("models", facts["model"]).build()
+        model.load_state_dict(load_file(folder / TENSORS))
+    except (ValidationError, SafetensorError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ComponentError(f"{folder}: its model cannot be built ({reason})") from error
+    model.learned = False  # no longer worthless
+    return model.eval()
+
+
+def trained(*, folder: Path) -> Restorer:
+    """A model with the weights that `unfold train` left in a folder.
+
+    Args:
+        folder: where model.safetensors and model.json are.
+    """
+    return load_model(folder)
+
+
+def is_model_folder(path: str | os.PathLike[str]) -> bool:
+    """Whether a model's weights were written there."""
+    return (Path(path) / FACTS).is_file()
+
+
+def read_facts(folder: Path) -> dict[str, Any]:
+    """``model.json``.
+
+    Raises:
+        ComponentError: there is none, or it holds something else.
+    """
+    try:
+        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+        if not {"model", "needs", "sha256"} <= facts.keys():
+            raise ValueError("model, needs or sha256 is missing")
+    except (OSError, ValueError, AttributeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ComponentError(f"{folder / FACTS}: describes no model ({reason})") from error
+    return facts
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Put a file in place at one stroke."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _check_needs(folder: Path, needs: Mapping[str, str]) -> None:
+    missing = []
+    for name, version in sorted(needs.items()):
+        try:
+            if Version(importlib.metadata.version(name)) >= Version(version):
+                continue
+        except importlib.metadata.PackageNotFoundError:
+            pass
+        missing.append(f"{name}>={version}")
+    if missing:
+        raise ComponentError(
+            f"{folder} needs {', '.join(missing)}: pip install '{' '.join(missing)}'"
+        )

@@ -1,0 +1,75 @@
+"""What a recipe names, built: players, optimisers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from unfold.core import Restorer, Unrolled
+
+from .error import TrainingError
+from .player import Player, Supervised
+from .recipe import Recipe
+from .unpaired import Discriminator, Generators
+
+
+@dataclass(frozen=True)
+class Cast:
+    """Who takes part in a training.
+
+    Attributes:
+        model: what is wanted in the end.
+        players: by name, in the order of their turns.
+        optimizers: of each.
+    """
+
+    model: Restorer
+    players: dict[str, Player]
+    optimizers: dict[str, torch.optim.Optimizer]
+
+
+def assemble(recipe: Recipe, device: torch.device) -> Cast:
+    """Build a recipe's players on a device, with the weights that its seed gives.
+
+    Raises:
+        ComponentError, MetricError, LossError: a component cannot be built.
+        TrainingError: the model has nothing to learn.
+    """
+    torch.manual_seed(recipe.seed)
+    model: Restorer = recipe.model.build()
+    players: dict[str, Player]
+    if recipe.adversary is None:
+        losses = [(w.title, w.weight, w.loss.build().to(device)) for w in recipe.losses]
+        players = {"model": Supervised(model, losses)}
+    else:
+        given = recipe.adversary
+        judge: nn.Module = given.discriminator.build()
+        weights = {name: getattr(given, name) for name in ("adversarial", "cycle", "identity")}
+        players = {
+            "generators": Generators(model, given.backward.build(), judge, **weights),
+            "discriminator": Discriminator(judge),
+        }
+    optimizers = {}
+    for name, player in players.items():
+        # (Convolutions are faster so, on CPUs too.)
+        player.to(device).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+        for module in player.modules():
+            if isinstance(module, Unrolled):
+                module.recompute = recipe.recompute
+        optimizers[name] = _optimizer(recipe, player)
+        if recipe.compile:
+            player.compile()
+    return Cast(model, players, optimizers)
+
+
+def _optimizer(recipe: Recipe, player: nn.Module) -> torch.optim.Optimizer:
+    given = recipe.optimizer
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[given.kind]
+    learning = [p for p in player.parameters() if p.requires_grad]
+    if not learning:
+        raise TrainingError(f"{recipe.model.kind} has no parameters to learn: train another model")
+    return kind(
+        learning, lr=recipe.phases[0].lr, betas=given.betas, weight_decay=given.weight_decay
+    )

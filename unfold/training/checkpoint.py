@@ -1,0 +1,171 @@
+"""Checkpoints: all that it takes to go on, in a folder that appears whole or not at all."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import secrets
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from unfold.registry.catalogue import HOME
+
+from .error import TrainingError
+
+_TENSORS, _FACTS = "tensors.safetensors", "state.json"
+_NAME = re.compile(r"step-(\d+)")
+SEPARATOR = "|"  # no parameter's name holds it
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A state of training.
+
+    Attributes:
+        tensors: parameters, buffers, averages, moments of the optimisers.
+        facts: the rest, as JSON holds it: the step, the recipe, versions.
+    """
+
+    tensors: dict[str, Tensor]
+    facts: dict[str, Any]
+
+
+def gather(
+    players: Mapping[str, nn.Module], optimizers: Mapping[str, torch.optim.Optimizer]
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors of players and optimisers by name, and the optimisers' settings."""
+    tensors: dict[str, Tensor] = {}
+    settings: dict[str, Any] = {}
+    for name, player in players.items():
+        state = optimizers[name].state_dict()
+        tensors |= {SEPARATOR.join((name, "player", k)): t for k, t in player.state_dict().items()}
+        for number, moments in state["state"].items():
+            for key, value in moments.items():
+                tensors[SEPARATOR.join((name, "optimizer", str(number), key))] = value
+        settings[name] = state["param_groups"]
+    return tensors, settings
+
+
+def restore(
+    checkpoint: Checkpoint,
+    players: Mapping[str, nn.Module],
+    optimizers: Mapping[str, torch.optim.Optimizer],
+) -> None:
+    """Put players and optimisers back to where `gather` found them.
+
+    Raises:
+        TrainingError: the checkpoint is of other players, or of another model.
+    """
+    for name, player in players.items():
+        model: dict[str, Tensor] = {}
+        state: dict[int, dict[str, Tensor]] = {}
+        for key, tensor in checkpoint.tensors.items():
+            owner, kind, *rest = key.split(SEPARATOR)
+            if owner == name and kind == "player":
+                model[rest[0]] = tensor
+            elif owner == name and kind == "optimizer":
+                state.setdefault(int(rest[0]), {})[rest[1]] = tensor
+        try:
+            groups = checkpoint.facts["optimizers"][name]
+            player.load_state_dict(model)
+            optimizers[name].load_state_dict({"state": state, "param_groups": groups})
+        except (KeyError, RuntimeError, ValueError) as error:
+            reason = " ".join(str(error).split())[:300]
+            raise TrainingError(f"the checkpoint does not fit the model: {reason}") from error
+
+
+def save(folder: Path, step: int, checkpoint: Checkpoint) -> Path:
+    """Write a checkpoint under its step; one that is there already stays.
+
+    Raises:
+        OSError: it cannot be written; nothing of it is left.
+    """
+    target = folder / f"step-{step:08d}"
+    if target.is_dir():
+        return target
+    folder.mkdir(parents=True, exist_ok=True)
+    beside = folder / f".{target.name}.{secrets.token_hex(4)}.tmp"
+    try:
+        beside.mkdir()
+        # (Clones: tied parameters share memory, which the format does not hold.)
+        tensors = {n: t.detach().cpu().contiguous().clone() for n, t in checkpoint.tensors.items()}
+        try:
+            save_file(tensors, beside / _TENSORS)
+        except SafetensorError as error:  # how the format's writer tells of a full disk
+            raise OSError(0, str(error), str(target)) from error
+        (beside / _FACTS).write_text(json.dumps(checkpoint.facts, indent=1), encoding="utf-8")
+        for file in beside.iterdir():
+            _sync(file)
+        os.replace(beside, target)
+        _sync(folder)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
+    return target
+
+
+def steps(folder: Path) -> list[int]:
+    """The steps of the checkpoints there are, rising."""
+    if not folder.is_dir():
+        return []
+    matches = (_NAME.fullmatch(path.name) for path in folder.iterdir())
+    return sorted(int(match[1]) for match in matches if match)
+
+
+def load(folder: Path, step: int) -> Checkpoint:
+    """Read a checkpoint. Nothing is unpickled.
+
+    Raises:
+        TrainingError: it is damaged.
+    """
+    place = folder / f"step-{step:08d}"
+    try:
+        facts = json.loads((place / _FACTS).read_text(encoding="utf-8"))
+        return Checkpoint(load_file(place / _TENSORS), facts)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise TrainingError(
+            f"{place}: is damaged ({error}); remove it to go on from the one before"
+        ) from error
+
+
+def prune(folder: Path, keep: int, best: int | None) -> None:
+    """Remove all but the last ``keep`` checkpoints and the best, and what was left unfinished."""
+    there = steps(folder)
+    for step in there[:-keep]:
+        if step != best:
+            place = folder / f"step-{step:08d}"
+            # Out of sight first: it must not be found half removed.
+            doomed = folder / f".{place.name}.{secrets.token_hex(4)}.tmp"
+            os.replace(place, doomed)
+    for rest in folder.glob(".*.tmp"):
+        shutil.rmtree(rest, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def versions() -> dict[str, str]:
+    """Of what the bits of a training depend on."""
+    return {
+        "unfold": importlib.metadata.version(HOME),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }

@@ -1,0 +1,43 @@
+"""What went bad first, when a loss or a gradient is no longer a number."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import nn
+
+from unfold.core import Restorer
+
+from .player import Batch, captured
+
+
+def bad(values: Mapping[str, float]) -> list[str]:
+    """The names of values that are infinite or no numbers."""
+    return [name for name, value in values.items() if not torch.tensor(value).isfinite()]
+
+
+def blame(model: Restorer, batches: Sequence[Batch], players: Mapping[str, nn.Module]) -> str:
+    """Where it began: a photo, a stage's block, the model, or a parameter's gradient.
+
+    Args:
+        model: with the weights of the step that failed.
+        batches: those of the step.
+        players: with that step's gradients.
+    """
+    for batch in batches:
+        if not all(batch[key].isfinite().all() for key in ("input", "target")):
+            return f"a photo among {', '.join(batch['name'])} is not finite"
+        with torch.no_grad(), captured(model) as stages:
+            image = model(batch["input"]).image
+        for number, state in enumerate(stages, 1):
+            blocks = [name for name, value in state.items() if not value.isfinite().all()]
+            if blocks:
+                return f"stage {number} went bad first, in {', '.join(blocks)}"
+        if not image.isfinite().all():
+            return "the model's output went bad" + " after its last stage" * bool(stages)
+    for player in players.values():
+        for name, parameter in player.named_parameters():
+            if parameter.grad is not None and not parameter.grad.isfinite().all():
+                return f"the gradient of {name} is not finite, though the model's output is"
+    return "the model's output is finite: the loss itself is to blame"

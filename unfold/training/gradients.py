@@ -1,0 +1,50 @@
+"""Gradients: added up over the parts of a batch, and clipped."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from .player import Batch
+
+
+def accumulate(player: nn.Module, parts: Sequence[Batch], *, half: bool) -> dict[str, Tensor]:
+    """Add the gradient of the mean over the parts to a player's parameters.
+
+    Args:
+        player: what is called with each part; of several processes, gradients become means over
+            them with the last part.
+        parts: of equal size.
+        half: whether its networks compute in bfloat16.
+
+    Returns:
+        Name -> the loss's mean over the parts.
+    """
+    found: dict[str, Tensor] = {}
+    for number, batch in enumerate(parts, 1):
+        wait = contextlib.nullcontext
+        if number < len(parts) and isinstance(player, DistributedDataParallel):
+            wait = player.no_sync
+        with wait():
+            with torch.autocast(batch["input"].device.type, torch.bfloat16, enabled=half):
+                losses = player(batch)
+                total = torch.stack([loss.float() for loss in losses.values()]).sum()
+            (total / len(parts)).backward()
+        for name, loss in losses.items():
+            found[name] = found.get(name, 0) + loss.detach() / len(parts)
+    return found
+
+
+def clip(parameters: Sequence[nn.Parameter], limit: float | None) -> Tensor:
+    """The gradient's norm, before it is scaled down to the limit.
+
+    A gradient that is not finite stays as it is, so that the parameter to blame can be found.
+    """
+    norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+    if limit is not None and norm.isfinite():
+        nn.utils.clip_grads_with_norm_(parameters, limit, norm)
+    return norm

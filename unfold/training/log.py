@@ -1,0 +1,101 @@
+"""Records of a training: CSV files, and TensorBoard where it is wanted."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .error import TrainingError
+
+
+class Table:
+    """A CSV file with a row for some of the steps; on resuming it is cut back.
+
+    Times are left out: two runs of one recipe write the same file.
+    """
+
+    def __init__(self, path: Path, *, step: int) -> None:
+        """Open a file.
+
+        Args:
+            path: made where it is not there.
+            step: rows of later steps, and one that was cut short, are dropped.
+        """
+        self._path = path
+        self._columns: list[str] = []
+        if path.exists():
+            lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+            self._columns = lines[0].strip().split(",") if lines else []
+            kept = [x for x in lines[1:] if x.endswith("\n") and int(x.split(",")[0]) <= step]
+            path.write_text("".join(lines[:1] + kept) if kept else "", encoding="utf-8")
+        self._file = path.open("a", encoding="utf-8", newline="")
+        self._writer = csv.writer(self._file, lineterminator="\n")
+
+    def add(self, step: int, values: Mapping[str, Any]) -> None:
+        """Write the row of a step; the first decides which columns there are."""
+        if self._file.tell() == 0:
+            self._columns = ["step", *values]
+            self._writer.writerow(self._columns)
+        row = {"step": step, **values}
+        self._writer.writerow([row.get(column, "") for column in self._columns])
+        self._file.flush()
+
+    def sync(self) -> None:
+        """See that what was written outlives this process."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class Board:
+    """TensorBoard's event files."""
+
+    def __init__(self, folder: Path, *, step: int) -> None:
+        """Raises TrainingError where tensorboard is not installed."""
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise TrainingError(
+                "TensorBoard is not installed: pip install 'unfold-imaging[tensorboard]'"
+            ) from error
+        self._writer = SummaryWriter(str(folder), purge_step=step + 1 if step else None)
+
+    def add(self, step: int, values: Mapping[str, Any]) -> None:
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class Records:
+    """All records of a training: ``losses.csv``, ``validation.csv``, TensorBoard's files."""
+
+    def __init__(self, folder: Path, *, step: int, board: bool) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._tables = {
+            name: Table(folder / f"{name}.csv", step=step) for name in ("losses", "validation")
+        }
+        self._board = Board(folder / "tensorboard", step=step) if board else None
+
+    def add(self, table: str, step: int, values: Mapping[str, Any]) -> None:
+        """Write what a step gave."""
+        self._tables[table].add(step, values)
+        if self._board is not None:
+            self._board.add(step, {f"{table}/{name}": value for name, value in values.items()})
+
+    def sync(self) -> None:
+        """See that what was written outlives this process."""
+        for table in self._tables.values():
+            table.sync()
+
+    def close(self) -> None:
+        for table in self._tables.values():
+            table.close()
+        if self._board is not None:
+            self._board.close()

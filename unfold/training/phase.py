@@ -1,0 +1,55 @@
+"""Phases: how long, on what size, at which learning rate."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from unfold.registry.spec import DegradationSpec
+
+Count = Annotated[int, Field(ge=1)]
+Rate = Annotated[float, Field(ge=0)]
+
+
+class Phase(BaseModel):
+    """A stretch of training.
+
+    Attributes:
+        steps: updates of the weights.
+        batch: photos of an update, of all processes and accumulated parts together.
+        crop: side of the pictures.
+        lr: learning rate at the start.
+        schedule: ``"cosine"`` falls to ``lr_end``; ``"step"`` halves every ``halve`` steps;
+            ``"constant"`` stays.
+        lr_end: of the cosine.
+        halve: of the steps.
+        extra: degradations of the input on top of the data's own.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    steps: Count
+    batch: Count
+    crop: Count
+    lr: Annotated[float, Field(gt=0)]
+    schedule: Literal["cosine", "step", "constant"] = "cosine"
+    lr_end: Rate = 1e-7
+    halve: Count | None = None
+    extra: tuple[DegradationSpec, ...] = ()
+
+    @model_validator(mode="after")
+    def _holds_together(self) -> Phase:
+        if (self.schedule == "step") != (self.halve is not None):
+            raise ValueError("halve: goes with the schedule step, and step with it")
+        return self
+
+    def rate(self, step: int) -> float:
+        """The learning rate of step 0, 1, ... of the phase.
+
+        A function of the step alone: there is nothing to keep in a checkpoint.
+        """
+        if self.schedule == "cosine":
+            share = (1 + math.cos(math.pi * step / self.steps)) / 2
+            return self.lr_end + (self.lr - self.lr_end) * share
+        return self.lr if self.halve is None else self.lr * 0.5 ** (step // self.halve)

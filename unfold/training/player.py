@@ -1,0 +1,66 @@
+"""Players: who takes part in a training, each with losses and parameters of its own."""
+
+from __future__ import annotations
+
+import contextlib
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from unfold.core import Restorer, Stage, State
+from unfold.losses import Loss, Outcome
+
+Batch = dict[str, Any]
+
+
+class Player(nn.Module):
+    """A module whose ``forward`` gives losses; an optimiser makes their sum small.
+
+    Its parameters are what that optimiser updates. In each step all players compute their
+    gradients, in order, before any of them is updated; what one leaves in the batch, those after
+    it find there.
+    """
+
+    @abstractmethod
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """Name -> weighted loss, a scalar and a mean over the batch."""
+
+
+class Supervised(Player):
+    """One model that learns from pairs.
+
+    Args:
+        model: what learns.
+        losses: ``(name, weight, loss)``; they are no part of the player's state, and are on its
+            device already.
+    """
+
+    def __init__(self, model: Restorer, losses: Sequence[tuple[str, float, Loss]]) -> None:
+        super().__init__()
+        self.model = model
+        self._losses = tuple(losses)
+        self._look = any(loss.needs_stages for _, _, loss in losses)
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        with captured(self.model if self._look else nn.Identity()) as stages:
+            restoration = self.model(batch["input"])
+        outcome = Outcome(restoration, batch, tuple(stages))
+        return {name: weight * loss(outcome) for name, weight, loss in self._losses}
+
+
+@contextlib.contextmanager
+def captured(model: nn.Module) -> Iterator[list[State]]:
+    """The states after each stage that runs within, first to last."""
+    states: list[State] = []
+
+    def keep(stage: nn.Module, given: Any, made: State) -> None:
+        states.append(made)
+
+    hooks = [m.register_forward_hook(keep) for m in model.modules() if isinstance(m, Stage)]
+    try:
+        yield states
+    finally:
+        for hook in hooks:
+            hook.remove()

@@ -1,0 +1,75 @@
+"""A dry run: what a recipe would do, before it does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch.autograd.graph import saved_tensors_hooks
+from torch.utils import data
+
+from .assemble import assemble
+from .player import Player
+from .recipe import Recipe
+from .samples import write_samples
+from .stream import open_stream
+
+
+def preview(recipe: Recipe, picture: Path) -> str:
+    """Build everything, compute the first item's losses on the CPU, update nothing.
+
+    Args:
+        recipe: of the training.
+        picture: where the first batch is shown, as the untrained model restores it.
+
+    Returns:
+        The model, its parameters, an estimate of memory, the losses before training.
+
+    Raises:
+        What training raises where components or data are not there.
+    """
+    with torch.random.fork_rng():
+        cast = assemble(recipe, torch.device("cpu"))
+    phase = recipe.phases[0]
+    stream = open_stream(recipe.data, phase, recipe.seed)
+    items = [data.default_collate([stream[n]]) for n in range(min(phase.batch, 4))]
+    weights = sum(p.numel() for player in cast.players.values() for p in player.parameters())
+    held = weights * 4 * (4 + (recipe.ema is not None))
+    lines = [f"parameters: {weights:,}", f"weights, gradients, moments: {_size(held)}"]
+    losses: dict[str, float] = {}
+    one = 0
+    for player in cast.players.values():
+        found, kept = _measure(player, items[0])
+        losses, one = losses | found, max(one, kept)
+    for number, each in enumerate(recipe.phases):
+        # What is kept for the gradient grows with the pixels.
+        photos = each.batch // recipe.accumulation
+        whole = one * photos * (each.crop / phase.crop) ** 2
+        lines.append(
+            f"phase {number + 1}: {each.steps} steps of {each.batch} at {each.crop}×{each.crop}, "
+            f"about {_size(whole + held)} of memory on one device, without work space"
+        )
+    lines.append("losses at first: " + ", ".join(f"{k} {v:.4g}" for k, v in losses.items()))
+    write_samples(picture, cast.model, items)
+    lines.append(f"wrote {picture}: the first photos: input, output, target, parts")
+    return "\n".join([cast.model.explain(), "", *lines])
+
+
+def _measure(player: Player, batch: dict) -> tuple[dict[str, float], int]:
+    """A player's losses, and the bytes that its graph keeps beside its parameters."""
+    own = {p.untyped_storage().data_ptr() for p in player.parameters()}
+    kept: dict[int, int] = {}
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with saved_tensors_hooks(pack, lambda tensor: tensor):
+        losses = player(batch)
+    return {name: loss.item() for name, loss in losses.items()}, sum(kept.values())
+
+
+def _size(count: float) -> str:
+    return f"{count / 2**30:.2f} GiB" if count > 2**29 else f"{count / 2**20:.0f} MiB"

@@ -1,0 +1,235 @@
+"""Recipes: what is trained, on what, how, and how it is watched."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    model_validator,
+)
+
+from unfold.registry.spec import Spec, resolve
+from unfold.synthesis import Recipe as Synthesis
+from unfold.synthesis import read_recipe as read_synthesis
+
+from .phase import Phase
+
+Count = Annotated[int, Field(ge=1)]
+
+
+def _named(group: str, value: Any) -> Spec:
+    spec = resolve(group, value)
+    if isinstance(spec, Spec):
+        return spec
+    raise ValueError("a recipe names its components, so that it can be written down and repeated")
+
+
+def _of(group: str) -> BeforeValidator:
+    return BeforeValidator(functools.partial(_named, group))
+
+
+ModelSpec = Annotated[SerializeAsAny[Any], _of("models")]
+LossSpec = Annotated[SerializeAsAny[Any], _of("losses")]
+MetricSpec = Annotated[SerializeAsAny[Any], _of("metrics")]
+DatasetSpec = Annotated[SerializeAsAny[Any], _of("datasets")]
+EstimatorSpec = Annotated[SerializeAsAny[Any], _of("estimators")]
+
+
+def _synthesis(value: Any) -> Any:
+    return read_synthesis(value) if isinstance(value, str) else value
+
+
+class Part(BaseModel):
+    """A part of a recipe: it cannot be changed, and nothing else may stand in it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class SynthesizedData(Part):
+    """Bad photos made of the sharp ones in a folder, anew each time.
+
+    Attributes:
+        source: the folder.
+        recipe: of synthesis: one of ``unfold recipes``, a .toml file, or a table that is one.
+        margin: pixels around the crop that blur brings in.
+    """
+
+    kind: Literal["synthesized"]
+    source: Path
+    recipe: Annotated[Synthesis, BeforeValidator(_synthesis)]
+    margin: Annotated[int, Field(ge=0)] = 24
+
+
+class PairedData(Part):
+    """A data set of bad photos and good ones.
+
+    Attributes:
+        dataset: its reader, one of ``unfold list datasets``, by name or with options.
+        root: its folder.
+        split: of it.
+        flip: mirror every other photo, by chance.
+    """
+
+    kind: Literal["paired"]
+    dataset: DatasetSpec = "paired"
+    root: Path
+    split: str = ""
+    flip: bool = True
+
+
+class UnpairedData(Part):
+    """Bad photos in one folder, good ones of other scenes in another.
+
+    Attributes:
+        input, target: the folders.
+        flip: mirror every other photo, by chance.
+    """
+
+    kind: Literal["unpaired"]
+    input: Path
+    target: Path
+    flip: bool = True
+
+
+class WeightedLoss(Part):
+    """A loss and its weight in the sum; its name in the records is its kind unless one is given."""
+
+    loss: LossSpec
+    name: str | None = None
+    weight: Annotated[float, Field(gt=0)] = 1.0
+
+    @property
+    def title(self) -> str:
+        """What it is called in the records."""
+        return self.name or self.loss.kind
+
+
+class Adversary(Part):
+    """What unpaired training needs beside the model (see `unfold.training.unpaired`).
+
+    Attributes:
+        backward: the generator from good photos to bad ones.
+        discriminator: of good photos; an estimator.
+        adversarial, cycle, identity: weights of the losses.
+    """
+
+    backward: ModelSpec
+    discriminator: EstimatorSpec
+    adversarial: Annotated[float, Field(ge=0)] = 1.0
+    cycle: Annotated[float, Field(ge=0)] = 10.0
+    identity: Annotated[float, Field(ge=0)] = 5.0
+
+
+class Optimizer(Part):
+    """Adam, or Adam with decoupled weight decay."""
+
+    kind: Literal["adam", "adamw"] = "adam"
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (
+        0.9,
+        0.999,
+    )
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+
+
+class Validation(Part):
+    """Photos that are measured from time to time.
+
+    Attributes:
+        data: pairs.
+        every: steps from one measurement to the next; the last step is always measured.
+        metrics: the first tells which checkpoint is the best.
+        count: photos, from the first on; None: all of them.
+        crop: side of synthesized pairs. (Others are measured whole.)
+    """
+
+    data: Annotated[SynthesizedData | PairedData, Field(discriminator="kind")]
+    every: Count = 1000
+    metrics: Annotated[tuple[MetricSpec, ...], Field(min_length=1)] = ("psnr", "ssim")
+    count: Count | None = None
+    crop: Count = 256
+
+
+class Checkpoints(Part):
+    """How often the state is kept, and how many of the last ones stay beside the best."""
+
+    every: Count = 1000
+    keep: Count = 2
+
+
+class Samples(Part):
+    """Sample pictures: how often, and of how many photos."""
+
+    every: Count = 1000
+    count: Count = 2
+
+
+class Recipe(Part):
+    """A whole training.
+
+    Attributes:
+        about: what it is after.
+        model: what is trained.
+        data: what on.
+        losses: of pairs, each with a weight.
+        adversary: for unpaired data, in the place of losses.
+        phases: one after the other.
+        optimizer: of every player.
+        precision: ``"bf16"`` computes networks in bfloat16 where autocast does; FFTs stay float32.
+        accumulation: parts that each batch is cut into, to save memory.
+        clip: the largest norm of the gradient; None: not clipped.
+        ema: decay of the averaged weights, which are then what is measured and kept; None: none.
+        compile: whether torch.compile is used.
+        recompute: whether stages are computed again for the gradient, to save memory.
+        seed: of all chance.
+        validation, checkpoint, samples: what is measured, kept and shown.
+    """
+
+    about: str = ""
+    model: ModelSpec
+    data: Annotated[SynthesizedData | PairedData | UnpairedData, Field(discriminator="kind")]
+    losses: tuple[WeightedLoss, ...] = ()
+    adversary: Adversary | None = None
+    phases: tuple[Phase, ...]
+    optimizer: Optimizer = Optimizer()
+    precision: Literal["fp32", "bf16"] = "fp32"
+    accumulation: Count = 1
+    clip: Annotated[float, Field(gt=0)] | None = None
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    compile: bool = False
+    recompute: bool = False
+    seed: Annotated[int, Field(ge=0)] = 0
+    validation: Validation | None = None
+    checkpoint: Checkpoints = Checkpoints()
+    samples: Samples | None = None
+
+    @model_validator(mode="after")
+    def _holds_together(self) -> Recipe:
+        faults = [] if self.phases else ["phases: there must be at least one"]
+        unpaired = self.data.kind == "unpaired"
+        if unpaired and (self.adversary is None or self.losses):
+            faults.append("adversary: unpaired data need one, and no losses beside it")
+        if not unpaired and (self.adversary is not None or not self.losses):
+            faults.append("losses: pairs need at least one, and no adversary beside them")
+        titles = [weighted.title for weighted in self.losses]
+        if len(set(titles)) < len(titles):
+            faults.append(f"losses: give each a name of its own, got {', '.join(titles)}")
+        faults += [
+            f"phases.{i}.batch: {phase.batch} cannot be cut into {self.accumulation} equal parts"
+            for i, phase in enumerate(self.phases)
+            if phase.batch % self.accumulation
+        ]
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
+
+    @property
+    def steps(self) -> int:
+        """Steps of all phases."""
+        return sum(phase.steps for phase in self.phases)

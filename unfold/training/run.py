@@ -1,0 +1,93 @@
+"""A recipe carried out, from Python."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+
+from .recipe import Recipe
+from .trainer import Trainer
+from .world import World, joined
+
+
+def train(
+    recipe: Recipe,
+    folder: str | os.PathLike[str],
+    *,
+    device: torch.device | str = "cpu",
+    workers: int = 0,
+    allow_changes: bool = False,
+    board: bool = False,
+    begin: Callable[[Trainer], Callable[[int, dict[str, float]], None]] | None = None,
+) -> bool:
+    """Train by a recipe; where the folder has checkpoints of it, go on from the last.
+
+    Under torchrun every process calls it, and they share each batch. Ctrl-C ends it after the
+    step that is under way, with a checkpoint.
+
+    Args:
+        recipe: from `read_recipe` or `parse_recipe`.
+        folder: of checkpoints, ``losses.csv``, ``validation.csv``, sample pictures, and in the end
+            ``model.safetensors`` and ``model.json``, for `unfold.models.weights.load_model`.
+        device: where it computes.
+        workers: processes that read and degrade photos; any number gives the same.
+        allow_changes: go on though the folder was begun with another recipe.
+        board: whether TensorBoard's files are written too.
+        begin: called with the trainer in the process that writes; what it returns is called after
+            each step, with its number and losses.
+
+    Returns:
+        Whether it came to the end.
+
+    Raises:
+        TrainingError, ImageError, DataError, ComponentError, MetricError: one line says what is
+            missing or went wrong, and what is kept.
+    """
+
+    def silent(step: int, losses: dict[str, float]) -> None:
+        pass
+
+    with joined(torch.device(device)) as world:
+        trainer = _trainer(recipe, folder, world, workers, allow_changes, board)
+        watch = begin(trainer) if begin is not None and world.first else silent
+        with _stopped_by_signals(trainer):
+            return trainer.run(watch)
+
+
+def _trainer(
+    recipe: Recipe,
+    folder: str | os.PathLike[str],
+    world: World,
+    workers: int,
+    allow_changes: bool,
+    board: bool,
+) -> Trainer:
+    """(With the caller's generators left as they were: building a model draws from them.)"""
+    with torch.random.fork_rng():
+        return Trainer(
+            recipe, Path(folder), world, workers=workers, allow_changes=allow_changes, board=board
+        )
+
+
+@contextlib.contextmanager
+def _stopped_by_signals(trainer: Trainer) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the training after the step that is under way."""
+    if threading.current_thread() is not threading.main_thread():  # others get no signals
+        yield
+        return
+
+    def stop(number: int, frame: object) -> None:
+        trainer.stopping = True
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

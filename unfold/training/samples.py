@@ -1,0 +1,56 @@
+"""Sample pictures: what goes in, what comes out, what should, and the parts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from unfold.core import Restorer
+from unfold.imaging import Photo, write
+
+from .validation import evaluating
+
+
+def write_samples(path: Path, model: Restorer, items: Sequence[Mapping[str, Tensor]]) -> None:
+    """A picture with a row for each item: input, output, target, and the model's parts.
+
+    Args:
+        path: of the picture; its folder is made if need be.
+        model: what restores them.
+        items: ``input`` and ``target``, ``(1, 3, H, W)``; rows of unlike sizes are cut to the
+            smallest.
+    """
+    rows = []
+    with evaluating(model), torch.no_grad():
+        for item in items:
+            restoration = model(item["input"])
+            height, width = item["input"].shape[-2:]
+            pictures = [item["input"], restoration.image, item["target"]]
+            pictures += restoration.parts.values()
+            rows.append([tile(p.float().cpu(), (height, width)) for p in pictures])
+    height, width = (min(row[0].shape[axis] for row in rows) for axis in (-2, -1))
+    sheet = torch.cat([torch.cat([t[:, :height, :width] for t in row], 2) for row in rows], 1)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write(path, Photo(sheet))
+
+
+def tile(part: Tensor, size: tuple[int, int]) -> Tensor:
+    """A part ``(1, C, h, w)`` as a tile ``(3, H, W)`` to look at.
+
+    Pictures are clipped to [0, 1]. What is not of the tile's size is a kernel: the first of
+    several, its largest value white, enlarged as far as fits.
+    """
+    if part.shape[-2:] == size:
+        colour = part[0, :3] if part.shape[1] >= 3 else part[0, :1].expand(3, -1, -1)
+        return colour.clamp(0, 1)
+    kernel = part[:1, :1]
+    scale = max(1, min(size[0] // kernel.shape[-2], size[1] // kernel.shape[-1]))
+    kernel = interpolate(kernel / kernel.amax().clamp_min(1e-12), scale_factor=scale)
+    made = torch.zeros(3, *size)
+    shown = kernel[0, 0, : size[0], : size[1]]
+    made[:, : shown.shape[0], : shown.shape[1]] = shown
+    return made

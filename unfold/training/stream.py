@@ -1,0 +1,155 @@
+"""The data as an endless stream: item n is the same whoever makes it, and whenever."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+import torch
+from torch.utils import data
+
+from unfold.data import Pair
+from unfold.data.photos import Photos
+from unfold.data.plain import Unpaired
+from unfold.degradation.base import Degradation
+from unfold.degradation.light import decode, encode
+from unfold.registry.spec import Spec
+from unfold.synthesis import SynthesizedPhotos
+from unfold.synthesis.pipeline import seeded
+
+from .phase import Phase
+from .recipe import PairedData, SynthesizedData, UnpairedData
+
+Item = dict[str, Any]
+
+
+class Source(Protocol):
+    """A finite data set whose items depend on the epoch and their index alone."""
+
+    def __len__(self) -> int: ...
+
+    def item(self, index: int, epoch: int) -> Item: ...
+
+
+class Stream(data.Dataset):
+    """Epoch after epoch of a source, each in an order of its own.
+
+    Item n = epoch · len + place depends on ``(seed, n)`` alone. So the number of workers changes
+    nothing, and to resume is to begin at n.
+
+    Args:
+        source: what is read.
+        seed: of the orders and of what ``extra`` draws.
+        extra: degradations of the item's input.
+    """
+
+    def __init__(self, source: Source, *, seed: int, extra: Sequence[Degradation] = ()) -> None:
+        if not len(source):
+            raise ValueError("a stream of no photos: the data set is empty")
+        self.source, self.seed, self.extra = source, seed, extra
+        self._order: tuple[int, list[int]] = (-1, [])
+
+    def __getitem__(self, n: int) -> Item:
+        epoch, place = divmod(n, len(self.source))
+        if self._order[0] != epoch:
+            generator = seeded(self.seed, "order", epoch)
+            order = torch.randperm(len(self.source), generator=generator).tolist()
+            self._order = (epoch, order)
+        item = self.source.item(self._order[1][place], epoch)
+        if self.extra:
+            item["input"] = self._worse(item["input"], seeded(self.seed, "extra", n))
+        return item
+
+    def _worse(self, image: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        x = image[None]
+        for degradation in self.extra:
+            linear = degradation.light == "linear"
+            x = degradation(decode(x) if linear else x, generator=generator)
+            x = encode(x) if linear else x
+        return x[0].clamp(0, 1)
+
+
+class TwoStreams(data.Dataset):
+    """Photos that do not belong together: inputs of one stream, targets of another."""
+
+    def __init__(self, inputs: Stream, targets: Stream) -> None:
+        self.inputs, self.targets = inputs, targets
+
+    def __getitem__(self, n: int) -> Item:
+        bad, good = self.inputs[n], self.targets[n]
+        return {"input": bad["input"], "target": good["input"], "name": bad["name"]}
+
+
+def open_stream(
+    given: SynthesizedData | PairedData | UnpairedData, phase: Phase, seed: int
+) -> data.Dataset:
+    """The stream of a phase.
+
+    Raises:
+        ImageError, DataError: the data are not there, or not as they should be.
+    """
+    extra = [spec.build() for spec in phase.extra]
+    if isinstance(given, UnpairedData):
+        folders = Unpaired(given.input), Unpaired(given.target)
+        bad, good = (
+            Photos(pairs, crop=phase.crop, seed=seed + i, flip=given.flip)
+            for i, pairs in enumerate(folders)
+        )
+        # (Seeds apart: of folders of one size, the same two photos would always meet.)
+        return TwoStreams(Stream(bad, seed=2 * seed, extra=extra), Stream(good, seed=2 * seed + 1))
+    return Stream(open_pairs(given, phase.crop, seed), seed=seed, extra=extra)
+
+
+def open_pairs(given: SynthesizedData | PairedData, crop: int | None, seed: int) -> Any:
+    """Pairs, cropped where ``crop`` is given. Synthesized ones must be."""
+    if isinstance(given, SynthesizedData):
+        assert crop is not None
+        return SynthesizedPhotos(
+            given.source, given.recipe, crop=crop, margin=given.margin, seed=seed
+        )
+    spec: Spec = given.dataset
+    pairs: Sequence[Pair] = spec.build(given.root, given.split)
+    if any(pair.target is None for pair in pairs):
+        raise ValueError(f"{given.root}: photos without targets; they train as unpaired data only")
+    return Photos(pairs, crop=crop, seed=seed, flip=given.flip and crop is not None)
+
+
+def loader(
+    stream: data.Dataset,
+    phase: Phase,
+    *,
+    before: int,
+    first: int,
+    parts: int,
+    rank: int = 0,
+    world: int = 1,
+    workers: int = 0,
+) -> Iterator[Item]:
+    """The parts of the batches of a phase, in their order.
+
+    Step s takes the items ``before + s · batch ...``; each process takes its share of them, so
+    that all together see the batch that one alone would.
+
+    Args:
+        stream: of the phase.
+        phase: its steps and batch.
+        before: items that the phases before it took.
+        first: the step to begin with.
+        parts: that each process cuts its share into.
+        rank, world: which process of how many.
+        workers: processes that read and degrade; 0: this one does.
+    """
+    places = []
+    for step in range(first, phase.steps):
+        n = before + step * phase.batch
+        share = range(n + rank, n + phase.batch, world)
+        places += [list(share[part::parts]) for part in range(parts)]
+    return iter(
+        data.DataLoader(
+            stream,
+            batch_sampler=places,
+            num_workers=workers,
+            pin_memory=torch.cuda.is_available(),
+            generator=torch.Generator(),  # else the seeds of workers are drawn from ours
+        )
+    )

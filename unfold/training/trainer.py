@@ -1,0 +1,328 @@
+"""The engine: steps, and all that happens between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils import data
+
+from unfold.core import Restorer
+from unfold.evaluation.provenance import providers
+from unfold.models.weights import save_model
+
+from . import checkpoint
+from .assemble import assemble
+from .chance import own_chance, seed_all
+from .diagnosis import bad, blame
+from .differences import differences
+from .error import TrainingError
+from .gradients import accumulate, clip
+from .log import Records
+from .phase import Phase
+from .player import Batch
+from .recipe import Recipe
+from .samples import write_samples
+from .stream import loader, open_stream
+from .validation import Judge
+from .world import World
+
+_AVERAGE = checkpoint.SEPARATOR.join(("average", ""))
+_DATA_FAILURES = (OSError, ValueError, RuntimeError)
+
+
+class Trainer:
+    """A training on its way.
+
+    Chance in step s depends on ``(seed, s, process)`` alone: the generators of torch, NumPy and
+    Python are seeded anew in each step. So none of their states need keeping, and a run that goes
+    on from a checkpoint is, bit for bit, the run that was never stopped (on one device, with one
+    version of torch).
+
+    Args:
+        recipe: what to do.
+        folder: for checkpoints, records, samples and the final weights. Where there are
+            checkpoints of this recipe, training goes on from the last.
+        world: where it runs.
+        workers: processes that read and degrade photos.
+        allow_changes: go on though the recipe is another one.
+        board: whether TensorBoard's files are written.
+
+    Raises:
+        TrainingError: checkpoints of another recipe, which the message compares; damaged ones.
+        ImageError, DataError, ComponentError, MetricError: data or components that are not there.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        folder: Path,
+        world: World,
+        *,
+        workers: int = 0,
+        allow_changes: bool = False,
+        board: bool = False,
+    ) -> None:
+        self.recipe, self.folder, self.world, self.workers = recipe, folder, world, workers
+        _check_shares(recipe, world)
+        cast = assemble(recipe, world.device)
+        self.model, self.optimizers = cast.model, cast.optimizers
+        self.bare = cast.players
+        self.players = {name: world.wrap(player) for name, player in cast.players.items()}
+        self.average = None
+        if recipe.ema is not None:
+            self.average = AveragedModel(
+                self.model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=False
+            )
+        self.step, self.best = 0, {}
+        self.stopping = self._ends = False
+        self._whole = True  # no update is half done
+        self._resume(allow_changes)
+        self.judge = recipe.validation and Judge(recipe.validation, recipe.seed, world.device)
+        open_stream(recipe.data, recipe.phases[0], recipe.seed)  # its faults are told now
+        self.records: Records | None = None
+        if world.first:
+            checkpoint.prune(self.checkpoints, recipe.checkpoint.keep, self.best.get("step"))
+            self.records = Records(folder, step=self.step, board=board)
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where the checkpoints are."""
+        return self.folder / "checkpoints"
+
+    @property
+    def learned(self) -> Restorer:
+        """The model whose weights are measured and kept: the averaged one, where there is one."""
+        return self.model if self.average is None else self.average.module  # type: ignore[return-value]
+
+    def run(
+        self, watch: Callable[[int, dict[str, float]], None] = lambda step, losses: None
+    ) -> bool:
+        """Train to the end, or until ``stopping`` is set; a checkpoint is left either way.
+
+        Args:
+            watch: called after each step with its number, from 1, and its losses.
+
+        Returns:
+            Whether it came to the end; then the final weights are in the folder.
+
+        Raises:
+            TrainingError: data, disk or numbers failed. The last good state is kept.
+        """
+        try:
+            with own_chance():
+                for phase, first, before in self._phases():
+                    self._run_phase(phase, first, before, watch)
+                    if self._ends and self.step < self.recipe.steps:
+                        self._keep()
+                        return False
+            self._finish()
+            return True
+        except OSError as error:
+            raise TrainingError(self._told(error)) from error
+        except RuntimeError as error:
+            # No memory is left; or a worker died, which torch tells wherever we are.
+            raise self._failed(error) from error
+        finally:
+            if self.records is not None:
+                self.records.close()
+
+    def _phases(self) -> Iterator[tuple[Phase, int, int]]:
+        """The phases that are left: where to begin in each, and the items taken before it."""
+        steps = items = 0
+        for phase in self.recipe.phases:
+            first = max(self.step - steps, 0)
+            if first < phase.steps:
+                yield phase, first, items
+            steps, items = steps + phase.steps, items + phase.steps * phase.batch
+
+    def _run_phase(self, phase: Phase, first: int, before: int, watch: Callable) -> None:
+        recipe, world = self.recipe, self.world
+        batches = loader(
+            open_stream(recipe.data, phase, recipe.seed),
+            phase,
+            before=before,
+            first=first,
+            parts=recipe.accumulation,
+            rank=world.rank,
+            world=world.size,
+            workers=self.workers,
+        )
+        for local in range(first, phase.steps):
+            seed_all(recipe.seed, self.step, world.rank)
+            parts = [self._next(batches) for _ in range(recipe.accumulation)]
+            losses, norms = self._gradients(parts)
+            self._check(losses | norms, parts)
+            self._whole = False
+            self._update(phase.rate(local))
+            self.step += 1
+            self._whole = True
+            total = sum(losses.values())
+            self._record("losses", {"lr": phase.rate(local), **losses, "total": total, **norms})
+            watch(self.step, losses)
+            self._between()
+            if self._ends:
+                return
+
+    def _gradients(self, parts: list[Batch]) -> tuple[dict[str, float], dict[str, float]]:
+        """Compute every player's gradients; the losses, and the gradients' norms."""
+        found: dict[str, Tensor] = {}
+        norms: dict[str, Tensor] = {}
+        for name, player in self.players.items():
+            self.optimizers[name].zero_grad(set_to_none=True)
+            found |= accumulate(player, parts, half=self.recipe.precision == "bf16")
+            key = "gradient" if len(self.players) == 1 else f"gradient_{name}"
+            norms[key] = clip(list(player.parameters()), self.recipe.clip)
+        asked = torch.tensor(float(self.stopping), device=self.world.device)
+        means = self.world.means(found | norms | {"stop": asked})
+        # All processes stop after the same step, whichever was asked to.
+        self._ends = means.pop("stop") > 0
+        return {k: means[k] for k in found}, {k: means[k] for k in norms}
+
+    def _check(self, values: dict[str, float], parts: list[Batch]) -> None:
+        names = bad(values)
+        if names:
+            why = blame(self.model, parts, self.players)
+            saved = f"; the state before it is in {self._keep()}" if self.world.first else ""
+            raise TrainingError(
+                f"step {self.step + 1}: {', '.join(f'{n} is {values[n]}' for n in names)}: "
+                f"{why}{saved}; lower the learning rate, or clip the gradient"
+            )
+
+    def _update(self, rate: float) -> None:
+        for optimizer in self.optimizers.values():
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            optimizer.step()
+        if self.average is not None:
+            self.average.update_parameters(self.model)
+
+    def _next(self, batches: Iterator[Batch]) -> Batch:
+        try:
+            batch = next(batches)
+        except _DATA_FAILURES as error:
+            raise self._failed(error) from error
+        return self._moved(batch)
+
+    def _moved(self, batch: Batch) -> Batch:
+        move = {"device": self.world.device, "non_blocking": True}
+        return {k: v.to(**move) if isinstance(v, Tensor) else v for k, v in batch.items()}
+
+    def _record(self, table: str, values: dict[str, float]) -> None:
+        if self.records is not None:
+            self.records.add(table, self.step, values)
+
+    def _between(self) -> None:
+        """What is due after a step: measuring, showing, keeping."""
+        recipe, last = self.recipe, self.step == self.recipe.steps
+        improved = False
+        if self.judge and recipe.validation and (last or self.step % recipe.validation.every == 0):
+            values = self.judge(self.learned)
+            value = values[self.judge.main]
+            improved = self.judge.better(value, self.best.get("value"))
+            if improved:
+                self.best = {"step": self.step, "metric": self.judge.main, "value": value}
+            self._record("validation", values)
+        if recipe.samples and self.world.first and self.step % recipe.samples.every == 0:
+            self._show(recipe.samples.count)
+        if improved or last or self.step % recipe.checkpoint.every == 0:
+            self._keep()
+
+    def _show(self, count: int) -> None:
+        """A picture of what the model makes of the first photos."""
+        if self.judge:
+            items = [self.judge.item(i) for i in range(min(count, self.judge.count))]
+        else:
+            stream = open_stream(self.recipe.data, self.recipe.phases[0], self.recipe.seed)
+            items = [self._moved(data.default_collate([stream[n]])) for n in range(count)]
+        write_samples(self.folder / "samples" / f"step-{self.step:08d}.png", self.learned, items)
+
+    def _keep(self) -> str:
+        """Write a checkpoint; the name of its folder."""
+        if not self.world.first:
+            return ""
+        try:
+            return str(self._write_checkpoint())
+        except OSError as error:
+            raise TrainingError(self._told(error)) from error
+
+    def _write_checkpoint(self) -> Path:
+        if self.records is not None:
+            self.records.sync()
+        tensors, settings = checkpoint.gather(self.bare, self.optimizers)
+        if self.average is not None:
+            tensors |= {_AVERAGE + k: v for k, v in self.average.state_dict().items()}
+        facts = {
+            "step": self.step,
+            "best": self.best,
+            "optimizers": settings,
+            "recipe": self.recipe.model_dump(mode="json"),
+            "versions": checkpoint.versions(),
+        }
+        made = checkpoint.save(self.checkpoints, self.step, checkpoint.Checkpoint(tensors, facts))
+        checkpoint.prune(self.checkpoints, self.recipe.checkpoint.keep, self.best.get("step"))
+        return made
+
+    def _resume(self, allow_changes: bool) -> None:
+        there = checkpoint.steps(self.checkpoints)
+        if not there:
+            return
+        found = checkpoint.load(self.checkpoints, there[-1])
+        changed = differences(found.facts["recipe"], self.recipe.model_dump(mode="json"))
+        if changed and not allow_changes:
+            raise TrainingError(
+                "\n  ".join((f"{self.folder} was begun with another recipe:", *changed))
+                + "\n  allow the changes, or choose another folder"
+            )
+        checkpoint.restore(found, self.bare, self.optimizers)
+        averages = {
+            k.removeprefix(_AVERAGE): v for k, v in found.tensors.items() if k.startswith(_AVERAGE)
+        }
+        if self.average is not None and averages:
+            self.average.load_state_dict(averages)
+        self.step, self.best = found.facts["step"], found.facts["best"]
+
+    def _finish(self) -> None:
+        if self.world.first:
+            spec = self.recipe.model
+            save_model(
+                self.folder,
+                self.learned.state_dict(),
+                spec,
+                needs=providers(spec),
+                training={"steps": self.step, "seed": self.recipe.seed, "best": self.best,
+                          "averaged": self.average is not None, "versions": checkpoint.versions()},
+            )  # fmt: skip
+        self.world.wait()
+
+    def _failed(self, error: Exception) -> TrainingError:
+        """What to say of a step that failed; the state before it is kept, if there still is one."""
+        kept = ""
+        if self.world.first:
+            there = [f"step-{step:08d}" for step in checkpoint.steps(self.checkpoints)[-1:]]
+            kept = self._keep() if self._whole else ", ".join(there) or "no checkpoint yet"
+            kept = f"; the same command goes on from {kept}"
+        return TrainingError(f"step {self.step + 1}: {_line(error)}{kept}")
+
+    def _told(self, error: OSError) -> str:
+        place = error.filename2 or error.filename or self.folder
+        there = checkpoint.steps(self.checkpoints)
+        kept = f"step {there[-1]} is kept" if there else "nothing is kept yet"
+        return f"{place}: {error.strerror}; make room, then go on with the same command ({kept})"
+
+
+def _check_shares(recipe: Recipe, world: World) -> None:
+    parts = recipe.accumulation * world.size
+    for number, phase in enumerate(recipe.phases):
+        if phase.batch % parts:
+            raise TrainingError(
+                f"phases.{number}.batch: {phase.batch} cannot be cut into {parts} equal parts "
+                f"({world.size} processes, accumulation {recipe.accumulation})"
+            )
+
+
+def _line(error: BaseException) -> str:
+    return (" ".join(str(error).split()) or type(error).__name__)[:500]

@@ -1,0 +1,83 @@
+"""Unpaired training: two generators and a discriminator learn from photos without pairs."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from unfold.core import Restorer
+from unfold.losses import lsgan
+
+from .player import Batch, Player
+
+_MADE = "made of the input"
+
+
+class Generators(Player):
+    """G makes bad photos good, G⁻¹ good ones bad; the discriminator D judges G's.
+
+    With bad photos a and good ones b, of other scenes, it minimises::
+
+        w_adversarial · mean (D(G(a)) − 1)²  +  w_cycle · mean |a − G⁻¹(G(a))|
+        + w_identity · (mean |b − G(b)| + mean |a − G⁻¹(a)|)
+
+    Args:
+        model: G, what is wanted in the end.
+        backward: G⁻¹.
+        discriminator: D; held fixed here, and no part of this player.
+        adversarial, cycle, identity: the weights.
+
+    Source: DEvUDP, with its weights 1, 10 and 5. (It works on [−1, 1]; here all pictures are in
+    [0, 1], so that the distances are half as large against the adversarial loss.)
+    """
+
+    def __init__(
+        self,
+        model: Restorer,
+        backward: Restorer,
+        discriminator: nn.Module,
+        *,
+        adversarial: float,
+        cycle: float,
+        identity: float,
+    ) -> None:
+        super().__init__()
+        self.model, self.backwards = model, backward
+        self._judge = (discriminator,)  # in a tuple: else it would be a part, and learn
+        self.weights = adversarial, cycle, identity
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        bad, good = batch["input"], batch["target"]
+        made = self.model(bad).image
+        batch[_MADE] = made.detach()
+        (judge,) = self._judge
+        fixed = {name: p.detach() for name, p in judge.named_parameters()}
+        scores = functional_call(judge, fixed, (made,))
+        adversarial, cycle, identity = self.weights
+        return {
+            "adversarial": adversarial * lsgan(scores, real=True),
+            "cycle": cycle * _distance(self.backwards(made.clamp(0, 1)).image, bad),
+            "identity_target": identity * _distance(self.model(good).image, good),
+            "identity_input": identity * _distance(self.backwards(bad).image, bad),
+        }
+
+
+class Discriminator(Player):
+    """D learns to tell good photos b from those that G made: ``½ (mean (D(b) − 1)² + mean D²)``.
+
+    Args:
+        discriminator: ``(B, 3, H, W)`` -> scores of any shape.
+    """
+
+    def __init__(self, discriminator: nn.Module) -> None:
+        super().__init__()
+        self.discriminator = discriminator
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        real = lsgan(self.discriminator(batch["target"]), real=True)
+        fake = lsgan(self.discriminator(batch[_MADE]), real=False)
+        return {"discriminator": 0.5 * (real + fake)}
+
+
+def _distance(made: Tensor, wanted: Tensor) -> Tensor:
+    return (made - wanted).abs().mean()
