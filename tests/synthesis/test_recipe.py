@@ -21,6 +21,9 @@ def test_every_fault_is_told_with_its_place():
                 "steps": [
                     {"degradation": "camera-shak"},
                     {"degradation": {"kind": "camera-shake", "extent": "far"}},
+                    {"degradation": {"kind": "camera-shake", "extent": [20, 3]}},
+                    {"degradation": {"kind": "gaussian-noise", "sigma": [0, float("nan")]}},
+                    {"degradation": "zero-dce-darkening"},
                 ],
             }
         )
@@ -28,6 +31,9 @@ def test_every_fault_is_told_with_its_place():
     for place in ("bits: ", "sise: ", "steps.0.degradation: ", "steps.1.degradation.extent: "):
         assert place in message
     assert "did you mean camera-shake" in message
+    for i, fault in ((2, "extent=(20.0, 3.0)"), (3, "finite"), (4, "weights")):
+        assert f"steps.{i}.degradation: " in message
+        assert fault in message
 
 
 @pytest.mark.parametrize(
@@ -44,6 +50,14 @@ def test_every_fault_is_told_with_its_place():
         ({"files": {"{sequence}{frame.png": "blur"}}, "expected '}'"),
         ({"steps": [{"degradation": "clip", "of": "blur"}, *GOOD["steps"]]}, r"steps.0.of: no pi"),
         ({"steps": GOOD["steps"] * 2}, "steps.1.saves: there is a picture 'blur' already"),
+        ({"files": {"{sequence:05d}/{frame}.png": "blur"}}, "fields stand alone"),
+        ({"files": {"{sequence}/{frame!r}.png": "blur"}}, "fields stand alone"),
+        ({"files": {"manifest.jsonl/{sequence}{frame}.png": "blur"}}, "the data set's own"),
+        (
+            {"files": {"a/./{sequence}{frame}.png": "blur", "a/{sequence}{frame}.png": "sharp"}},
+            "is named twice",
+        ),
+        ({"steps": [{"degradation": "frame-average", "saves": "blur"}]}, "set frames above 1"),
         ({"size": [0, 5]}, "at least 1"),
         ({"frames": 0}, "frames"),
     ],

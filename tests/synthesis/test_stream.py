@@ -70,7 +70,26 @@ def test_the_margin_brings_in_what_lies_beyond_the_crop(photos):
 def test_what_cannot_be(photos, tmp_path):
     with pytest.raises(ValueError, match=r"a\.png is 160×120, below the crop of 256"):
         SynthesizedPhotos(photos, RECIPE)[0]
+    for wrong in ({"crop": 0}, {"margin": -1}, {"length": 0}):
+        with pytest.raises(ValueError, match="must be at least"):
+            SynthesizedPhotos(photos, RECIPE, **wrong)
+    with pytest.raises(TypeError, match="read_recipe"):
+        SynthesizedPhotos(photos, "lol-blur")
     with pytest.raises(IndexError):
         SynthesizedPhotos(photos, RECIPE, crop=32)[1]
     with pytest.raises(ImageError, match="no such file|No such file"):
         SynthesizedPhotos(tmp_path / "gone", RECIPE)
+
+
+def test_the_number_of_threads_changes_no_bit(photos):
+    dataset = SynthesizedPhotos(photos, RECIPE, crop=96, length=3)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        one = [dataset[i]["input"] for i in range(3)]
+        torch.set_num_threads(3)
+        three = [dataset[i]["input"] for i in range(3)]
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(a, b) for a, b in zip(one, three, strict=True))

@@ -15,6 +15,7 @@ from unfold.imaging import ImageError, Photo, read, write
 from unfold.synthesis import (
     ManifestError,
     Pipeline,
+    RecipeError,
     Synthesis,
     contact_sheet,
     find_scenes,
@@ -171,8 +172,9 @@ def test_frames_make_scenes_and_disparities_are_found(tmp_path):
     assert find_scenes(tmp_path, 3)[0].read()["sharp"].shape == (3, 3, 4, 4)
     single = {s.name: s for s in find_scenes(tmp_path)}
     assert len(single) == 9
-    assert single["w/x.png"].read()["disparity"].shape == (1, 4, 4)
-    assert "disparity" not in single["w/f4.png"].read()
+    assert single["w/x.png"].read({"disparity"})["disparity"].shape == (1, 4, 4)
+    assert "disparity" not in single["w/f4.png"].read({"disparity"})
+    assert "disparity" not in single["w/x.png"].read()  # what no step wants is not read
     with pytest.raises(ImageError, match="no 5 frames with consecutive numbers"):
         find_scenes(tmp_path, 5)
 
@@ -185,3 +187,75 @@ def test_the_contact_sheet_shows_each_picture(photos, tmp_path):
     first = read(tmp_path / "out" / "train/sharp/0000/0000.png").image
     tile = sheet[:, 16:196, :240]
     assert (tile.mean((1, 2)) - first.mean((1, 2))).abs().max() < 0.01
+
+
+@pytest.mark.parametrize("split", ["", "..", ".", "a/b", "/x", "-x"])
+def test_a_split_is_a_plain_name(photos, tmp_path, split):
+    with pytest.raises(RecipeError, match="must be a plain name"):
+        synthesis(photos, tmp_path / "out", split=split)
+
+
+def test_an_output_below_the_source_is_no_source(photos):
+    first = list(synthesis(photos, photos / "out", count=2).run())
+    assert {m.source for m in first} == {"a.png", "b.png"}
+    again = list(synthesis(photos, photos / "out", count=4).run())
+    assert {m.source for m in again} == {"a.png", "b.png"}
+
+
+def test_a_source_that_changed_is_another_run(photos, tmp_path):
+    list(synthesis(photos, tmp_path / "out", count=1).run())
+    write(photos / "b.png", Photo(torch.rand(3, 120, 160)))
+    with pytest.raises(ManifestError, match="photos that have changed since"):
+        list(synthesis(photos, tmp_path / "out", count=2).run())
+
+
+def test_damaged_files_and_lines_are_made_again(photos, tmp_path):
+    list(synthesis(photos, tmp_path / "whole").run())
+    out = tmp_path / "out"
+    list(synthesis(photos, out).run())
+    damaged = out / "train/blur/0000/0001.png"
+    damaged.write_bytes(damaged.read_bytes()[:500])
+    with (out / "manifest.jsonl").open("a") as file:
+        file.write('{"index": 1}\n')
+    list(synthesis(photos, out).run())
+    assert contents(out) == contents(tmp_path / "whole")
+
+
+def test_long_names_and_disparities_of_no_use_harm_nobody(photos, tmp_path):
+    (photos / ("a" * 250 + ".png")).write_bytes((photos / "a.png").read_bytes())
+    write(photos / "b.disparity.png", Photo(torch.rand(3, 2, 2)))
+    assert not any(m.error for m in synthesis(photos, tmp_path / "out", count=3).run())
+
+
+def test_workers_end_with_their_parent(photos, tmp_path):
+    script = (
+        "import sys, json; from pathlib import Path\n"
+        "from unfold.synthesis import Synthesis, parse_recipe\n"
+        "if __name__ == '__main__':\n"
+        "    a, b, recipe = sys.argv[1:]\n"
+        "    s = Synthesis(Path(a), Path(b), parse_recipe(json.loads(recipe)), 10**6, 3)\n"
+        "    for made in s.run(2): pass"
+    )
+    (tmp_path / "run.py").write_text(script)
+    out = tmp_path / "out"
+    command = [sys.executable, str(tmp_path / "run.py"), str(photos), str(out), json.dumps(RECIPE)]
+    process = subprocess.Popen(command, start_new_session=True)
+    while process.poll() is None and not list(out.glob("train/blur/*/*.png")):
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:  # the workers are in the session of their parent
+        try:
+            os.killpg(process.pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGKILL)
+    pytest.fail("the workers outlived their parent")
+
+
+def test_a_very_flat_photo_does_not_stretch_the_sheet(photos, tmp_path):
+    write(photos / "c.png", Photo(torch.rand(3, 1, 2000)))
+    list(synthesis(photos, tmp_path / "out", count=3).run())
+    assert contact_sheet(tmp_path / "out").image.shape[-1] <= 3 * 544

@@ -53,17 +53,13 @@ def run(arguments: argparse.Namespace) -> int:
         RecipeError,
         Synthesis,
         contact_sheet,
-        find_scenes,
         read_manifest,
         read_recipe,
     )
 
-    if Path(arguments.split).name != arguments.split:
-        raise CommandError(f"--split {arguments.split}: must be a plain name, such as train")
     failed = 0
     try:
         recipe = read_recipe(arguments.recipe)
-        find_scenes(arguments.source, recipe.frames)  # before anything is written
         synthesis = Synthesis(
             arguments.source,
             arguments.output,
@@ -79,12 +75,16 @@ def run(arguments: argparse.Namespace) -> int:
                     failed += 1
                     bar.write(f"unfold: {made.error}", file=sys.stderr)
         there = len(read_manifest(arguments.output)[1])
-        if there:
-            write(arguments.output / _SHEET, contact_sheet(arguments.output))
     except (RecipeError, ManifestError, ImageError) as error:
         raise CommandError(str(error)) from error
     except OSError as error:
         raise CommandError(f"{error.filename}: {error.strerror}; choose another output") from error
+    if there:
+        try:
+            write(arguments.output / _SHEET, contact_sheet(arguments.output))
+        except ImageError as error:
+            failed += 1
+            print(f"unfold: {error}", file=sys.stderr)
     print(f"{there} photos in {arguments.output}" + (f", {failed} failed" if failed else ""))
     return 1 if failed else 0
 

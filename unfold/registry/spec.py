@@ -147,6 +147,7 @@ PriorLike = Annotated[
 def _registered_degradation(value: Any) -> Spec:
     spec = resolve("degradations", value)
     if isinstance(spec, Spec):
+        spec.build()  # what its constructor refuses is told with the other faults
         return spec
     raise ValueError("a recipe names its degradations, so that it can be written down and repeated")
 

@@ -14,7 +14,7 @@ from .manifest import ManifestError, read_manifest
 from .pipeline import Pipeline, from_json
 from .recipe import SHARP, Recipe, parse_recipe
 
-_HEIGHT, _GAP, _TITLE = 180, 4, 16
+_HEIGHT, _WIDTH, _GAP, _TITLE = 180, 540, 4, 16
 _REVERSE = "clipping-reverse"
 
 
@@ -62,8 +62,10 @@ def _order(recipe: Recipe, kept: set[str]) -> list[str]:
 
 def _small(image: Tensor) -> Tensor:
     height, width = image.shape[-2:]
-    size = (_HEIGHT, max(1, round(width * _HEIGHT / height)))
-    return F.interpolate(image[None], size, mode="bicubic", antialias=True)[0].clamp(0, 1)
+    scale = min(_HEIGHT / height, _WIDTH / width)
+    size = (max(1, round(scale * height)), max(1, round(scale * width)))
+    tile = F.interpolate(image[None], size, mode="bicubic", antialias=True)[0].clamp(0, 1)
+    return F.pad(tile, (0, 0, 0, _HEIGHT - size[0]), value=1.0)
 
 
 def _pad(tile: Tensor, width: int) -> Tensor:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 NAME = "manifest.jsonl"
+_FIELDS = {"index", "source", "size", "files", "steps"}  # of a photo's line
 
 
 class ManifestError(ValueError):
@@ -85,7 +86,7 @@ def read_manifest(folder: Path) -> tuple[dict[str, Any], dict[int, dict[str, Any
     read = [line for line in map(_load, lines) if isinstance(line, dict)]
     if not read or "recipe" not in read[0]:
         raise ManifestError(f"{folder / NAME}: does not begin with a run; choose a new folder")
-    return read[0], {line["index"]: line for line in read[1:] if "index" in line}
+    return read[0], {x["index"]: x for x in read[1:] if x.keys() >= _FIELDS}
 
 
 def _dump(line: Mapping[str, Any]) -> str:
@@ -100,6 +101,8 @@ def _load(line: str) -> Any:
 
 
 def _difference(key: str, there: Any, here: Any) -> str:
+    if key == "photos":
+        return "of other photos, or of photos that have changed since"
     if isinstance(there, int | str) and isinstance(here, int | str):
         return f"{key} {there} there, {here} here"
     return f"another {key}"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ class Pipeline:
         self.recipe = recipe
         self.degradations = [step.degradation.build() for step in recipe.steps]
         self.kinds = [step.degradation.kind for step in recipe.steps]
+        self.inputs = {name for degradation in self.degradations for name in degradation.inputs}
 
     def draw(self, generator: torch.Generator, batch: int = 1) -> list[Parameters]:
         """Parameters of each step for a batch."""
@@ -76,6 +78,17 @@ def seeded(*key: object) -> torch.Generator:
     """A generator whose numbers depend on the key alone, and differ from those of other keys."""
     digest = hashlib.sha256("/".join(map(str, key)).encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """The order of sums, and so the last bit, depends on the number of threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def to_json(kinds: Sequence[str], drawn: Sequence[Mapping[str, Tensor]]) -> list[dict[str, Any]]:

@@ -21,6 +21,7 @@ else:
     import tomli as tomllib  # pyright: ignore[reportMissingImports]
 
 SHARP = "sharp"
+RESERVED = ("manifest.jsonl", "contact_sheet.png")
 _FIELDS = {"split", "sequence", "frame"}
 
 
@@ -72,17 +73,27 @@ class Recipe(BaseModel):
 
     @model_validator(mode="after")
     def _holds_together(self) -> Recipe:
-        faults, known = [], {SHARP}
+        faults: list[str] = []
+        known: set[str] = {SHARP}
         for i, step in enumerate(self.steps):
             if step.of is not None and step.of not in known:
                 faults.append(f"steps.{i}.of: {_unknown(step.of, known)}")
             if step.saves in known:
                 faults.append(f"steps.{i}.saves: there is a picture {step.saves!r} already")
-            known |= {step.saves} if step.saves else set()
+            if step.saves:
+                known.add(step.saves)
         named = [("input", self.input), ("target", self.target)]
         named += [(f"files.{path}", name) for path, name in self.files.items()]
         faults += [f"{at}: {_unknown(name, known)}" for at, name in named if name not in known]
         faults += [f"files.{path}: {fault}" for path in self.files if (fault := _misplaced(path))]
+        places = [PurePosixPath(path).as_posix() for path in self.files]
+        faults += [f"files.{p}: is named twice" for p in sorted({*places}) if places.count(p) > 1]
+        if self.frames == 1:
+            faults += [
+                f"steps.{i}.degradation: takes consecutive frames; set frames above 1"
+                for i, step in enumerate(self.steps)
+                if getattr(step.degradation.component, "frames", False)
+            ]
         if self.size is not None and min(self.size) < 1:
             faults.append(f"size: height and width must be at least 1, got {self.size}")
         if faults:
@@ -159,9 +170,12 @@ def _unknown(name: str, known: set[str]) -> str:
 def _misplaced(path: str) -> str:
     """What is wrong with the path of a file; empty if nothing is."""
     try:
-        fields = {field for _, field, _, _ in string.Formatter().parse(path) if field is not None}
+        parts = [part[1:] for part in string.Formatter().parse(path) if part[1] is not None]
     except ValueError as error:
         return str(error)
+    fields = {field for field, _, _ in parts}
+    if any(form or conversion for _, form, conversion in parts):
+        return "fields stand alone, as in {frame}: numbers are written with four digits"
     if unknown := fields - _FIELDS:
         return f"{', '.join(sorted(unknown))} can not be filled in; there are {sorted(_FIELDS)}"
     if not {"sequence", "frame"} <= fields:
@@ -169,4 +183,6 @@ def _misplaced(path: str) -> str:
     place = PurePosixPath(path)
     if place.is_absolute() or ".." in place.parts:
         return "must stay inside the output folder"
+    if place.parts[0] in RESERVED:
+        return f"{place.parts[0]} is the data set's own"
     return "" if place.suffix == ".png" else "must end in .png: nothing is lost in it"

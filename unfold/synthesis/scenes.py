@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -33,8 +33,8 @@ class Scene:
     photos: tuple[Path, ...]
     disparity: Path | None = None
 
-    def read(self) -> dict[str, Tensor]:
-        """``sharp`` and, where there is one, ``disparity``, without a batch's dimension.
+    def read(self, inputs: Collection[str] = ()) -> dict[str, Tensor]:
+        """``sharp`` and, where it is wanted and there, ``disparity``, without a batch's dimension.
 
         Raises:
             ImageError: a file cannot be read, or frames differ in size.
@@ -43,7 +43,7 @@ class Scene:
         if len({frame.shape for frame in frames}) > 1:
             raise ImageError(f"{self.photos[0].parent}: frames differ in size")
         scene = {SHARP: frames[0] if len(frames) == 1 else torch.stack(frames)}
-        if self.disparity is not None:
+        if self.disparity is not None and _DISPARITY.strip(".") in inputs:
             disparity = read(self.disparity).image[:1]
             if disparity.shape[-2:] != frames[0].shape[-2:]:
                 raise ImageError(f"{self.disparity}: differs in size from its photo; scale it")
@@ -51,26 +51,37 @@ class Scene:
         return scene
 
 
-def find_scenes(source: Path, frames: int = 1) -> list[Scene]:
+def find_scenes(source: Path, frames: int = 1, outside: Path | None = None) -> list[Scene]:
     """The scenes below a folder (or one photo), sorted by name.
 
     Args:
         source: photos in folders of any depth.
         frames: above 1, each scene is that many frames whose names end in consecutive numbers;
             scenes do not share frames.
+        outside: a folder below ``source`` whose photos are passed over.
 
     Raises:
         ImageError: there are none.
     """
     root = source if source.is_dir() else source.parent
-    photos = [p for p in find_photos([source]) if not p.stem.endswith(_DISPARITY)]
+    found = find_photos([source])
+    if outside is not None and source.resolve() in outside.resolve().parents:
+        found = [p for p in found if not p.resolve().is_relative_to(outside.resolve())]
+    photos = [p for p in found if not p.stem.endswith(_DISPARITY)]
+    disparities = {
+        p.with_name(p.stem.removesuffix(_DISPARITY)): p
+        for p in found
+        if p.stem.endswith(_DISPARITY)
+    }
     runs = [(p,) for p in photos] if frames == 1 else _runs(photos, frames)
     if not runs:
         what = "photographs" if frames == 1 else f"{frames} frames with consecutive numbers"
         raise ImageError(f"{source}: holds no {what}; name another folder")
     middles = [run[len(run) // 2] for run in runs]
     return [
-        Scene(middle.relative_to(root).as_posix(), run, _companion(middle))
+        Scene(
+            middle.relative_to(root).as_posix(), run, disparities.get(middle.with_name(middle.stem))
+        )
         for middle, run in zip(middles, runs, strict=True)
     ]
 
@@ -122,8 +133,3 @@ def _runs(photos: Sequence[Path], frames: int) -> list[tuple[Path, ...]]:
 def _number(photo: Path) -> tuple[str, int | None]:
     match = re.fullmatch(r"(.*?)(\d+)", photo.stem)
     return (match[1], int(match[2])) if match else (photo.stem, None)
-
-
-def _companion(photo: Path) -> Path | None:
-    beside = (photo.with_name(f"{photo.stem}{_DISPARITY}{suffix}") for suffix in (".png", ".tif"))
-    return next((path for path in beside if path.exists()), None)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.utils.data import Dataset
 
-from .pipeline import Pipeline, seeded
+from .pipeline import Pipeline, one_thread, seeded
 from .recipe import SHARP, Recipe
 from .scenes import cut, find_scenes, fit
 
@@ -43,7 +43,14 @@ class SynthesizedPhotos(Dataset):
 
         Raises:
             ImageError: no photos.
+            ValueError, TypeError: a number below 1, or a recipe that was not read.
         """
+        if not isinstance(recipe, Recipe):
+            raise TypeError(f"recipe={recipe!r}: give a Recipe, as read_recipe('lol-blur') does")
+        if crop < 1 or margin < 0 or (length is not None and length < 1):
+            raise ValueError(
+                f"crop={crop} and length={length} must be at least 1, margin={margin} at least 0"
+            )
         self.scenes = find_scenes(Path(source), recipe.frames)
         self.recipe, self.pipeline = recipe, Pipeline(recipe)
         self.crop, self.margin, self.seed = crop, margin, seed
@@ -65,9 +72,12 @@ class SynthesizedPhotos(Dataset):
         """Item ``index`` of any epoch, whichever was set."""
         if not 0 <= index < self.length:
             raise IndexError(f"item {index} of {self.length}")
-        generator = seeded(self.seed, epoch, index)
+        with one_thread():
+            return self._make(index, seeded(self.seed, epoch, index))
+
+    def _make(self, index: int, generator: torch.Generator) -> dict[str, Any]:
         scene = self.scenes[index % len(self.scenes)]
-        pictures = fit(scene.read(), self.recipe.size, generator)
+        pictures = fit(scene.read(self.pipeline.inputs), self.recipe.size, generator)
         height, width = pictures[SHARP].shape[-2:]
         if min(height, width) < self.crop:
             raise ValueError(f"{scene.name} is {width}×{height}, below the crop of {self.crop}")

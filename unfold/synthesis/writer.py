@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import importlib.metadata
 import json
 import multiprocessing
+import os
+import re
+import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from unfold.data.header import HeaderError, size_of
 from unfold.imaging import ImageError, Photo, write
 
 from .manifest import Manifest
-from .pipeline import Pipeline, seeded, to_json
-from .recipe import SHARP, Recipe, parse_recipe
+from .pipeline import Pipeline, one_thread, seeded, to_json
+from .recipe import SHARP, Recipe, RecipeError, parse_recipe
 from .scenes import Scene, find_scenes, fit
 
 
@@ -57,6 +61,10 @@ class Synthesis:
     seed: int = 0
     split: str = "train"
 
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"\w[\w.-]*", self.split):
+            raise RecipeError(f"split {self.split!r}: must be a plain name, such as train")
+
     def run(self, workers: int = 1) -> Iterator[Made]:
         """Make what is not there yet, and tell of each photo what became of it.
 
@@ -69,14 +77,20 @@ class Synthesis:
             ImageError: no scenes.
             ManifestError: the output holds something else.
         """
-        scenes = find_scenes(self.source, self.recipe.frames)
+        # (An output within the source is no source.)
+        scenes = find_scenes(self.source, self.recipe.frames, outside=self.output)
         manifest = Manifest(self.output, self._header(scenes))
-        done = manifest.begin()
-        pending = [i for i in range(self.count) if not self._is_there(done.get(i))]
-        for i in sorted(set(range(self.count)) - set(pending)):
+        lines = manifest.begin()
+        done = {i for i, line in lines.items() if i < self.count and self._is_there(line)}
+        for i in sorted(done):
             yield Made(i, scenes[i % len(scenes)].name)
+        tasks = (
+            (i, i // len(scenes), i % len(scenes), scenes[i % len(scenes)])
+            for i in range(self.count)
+            if i not in done
+        )
         try:
-            for made, line in self._make_all(scenes, pending, workers):
+            for made, line in self._make(tasks, min(workers, self.count - len(done))):
                 if line is not None:
                     manifest.add(line)
                 yield made
@@ -84,53 +98,65 @@ class Synthesis:
             manifest.end()
 
     def _header(self, scenes: list[Scene]) -> dict[str, Any]:
-        names = "\n".join(scene.name for scene in scenes)
         return {
             "unfold": importlib.metadata.version("unfold-imaging"),
             "torch": torch.__version__,
             "seed": self.seed,
             "split": self.split,
             "scenes": len(scenes),
-            "scene_names": hashlib.sha256(names.encode(errors="surrogateescape")).hexdigest(),
+            "photos": _fingerprint(scenes),
             "recipe": self.recipe.model_dump(mode="json"),
         }
 
-    def _is_there(self, line: Mapping[str, Any] | None) -> bool:
-        return line is not None and all((self.output / path).exists() for path in line["files"])
+    def _is_there(self, line: Mapping[str, Any]) -> bool:
+        """Whether the files of a photo are whole, as far as their ends tell."""
+        try:
+            for path in line["files"]:
+                size_of(self.output / path)
+        except HeaderError:
+            return False
+        return True
 
-    def _make_all(
-        self, scenes: list[Scene], pending: list[int], workers: int
+    def _make(
+        self, tasks: Iterator[tuple], workers: int
     ) -> Iterator[tuple[Made, dict[str, Any] | None]]:
-        tasks = ((i, i // len(scenes), i % len(scenes), scenes[i % len(scenes)]) for i in pending)
         job = _Job(self.recipe, self.output, self.seed, self.split)
-        if workers <= 1 or len(pending) <= 1:
-            with _one_thread():
-                for task in tasks:
-                    yield job(*task)
+        if workers <= 1:
+            yield from (job(*task) for task in tasks)
             return
-        workers = min(workers, len(pending))
-        options = (json.dumps(job.to_json()),)
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, context, _prepare, options) as pool:
+        pool = ProcessPoolExecutor(workers, context, _prepare, (json.dumps(job.to_json()),))
+        try:
             # A few photos ahead of the workers, not all of them: a run may be of a million.
-            running: dict[Any, tuple] = {}
-            while True:
-                for task in tasks:
-                    running[pool.submit(_work, *task)] = task
-                    if len(running) >= 4 * workers:
-                        break
-                if not running:
-                    return
+            running = {pool.submit(_work, *task): task for task in islice(tasks, 4 * workers)}
+            while running:
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     index, _, _, scene = running.pop(future)
                     try:
-                        yield future.result()
+                        result = future.result()
                     except BrokenProcessPool:
-                        raise ImageError(
-                            f"{scene.name}: a worker process ended while it was at this photo or "
-                            f"near it (index {index}), perhaps for want of memory; run the same "
-                            "command again with fewer workers to go on"
-                        ) from None
+                        yield Made(index, scene.name, _LOST.format(scene.name)), None
+                        return
+                    yield result
+                    running |= {pool.submit(_work, *task): task for task in islice(tasks, 1)}
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+_LOST = (
+    "{}: at this photo, or one near it, a worker process ended, perhaps for want of memory; run "
+    "the same command again, with fewer workers, to go on"
+)
+
+
+def _fingerprint(scenes: list[Scene]) -> str:
+    """Of the names and sizes of all files."""
+    digest = hashlib.sha256()
+    for scene in scenes:
+        for file in (*scene.photos, *filter(None, [scene.disparity])):
+            size = file.stat().st_size if file.exists() else 0
+            digest.update(f"{scene.name}/{file.name} {size}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()
 
 
 class _Job:
@@ -153,9 +179,10 @@ class _Job:
     ) -> tuple[Made, dict[str, Any] | None]:
         generator = seeded(self.seed, index)
         try:
-            pictures = fit(scene.read(), self.recipe.size, generator)
-            drawn = self.pipeline.draw(generator)
-            made = self.pipeline.make({n: x[None] for n, x in pictures.items()}, drawn)
+            with one_thread():
+                pictures = fit(scene.read(self.pipeline.inputs), self.recipe.size, generator)
+                drawn = self.pipeline.draw(generator)
+                made = self.pipeline.make({n: x[None] for n, x in pictures.items()}, drawn)
             names = {"split": self.split, "sequence": f"{sequence:04}", "frame": f"{frame:04}"}
             paths = {path.format(**names): name for path, name in self.recipe.files.items()}
             for path, name in paths.items():
@@ -180,23 +207,21 @@ _job: _Job | None = None  # of a worker process
 
 def _prepare(options: str) -> None:
     global _job
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     values = json.loads(options)
     recipe, output = parse_recipe(values["recipe"]), Path(values["output"])
     _job = _Job(recipe, output, values["seed"], values["split"])
 
 
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would wait for tasks for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
 def _work(index: int, frame: int, sequence: int, scene: Scene):
     assert _job is not None
     return _job(index, frame, sequence, scene)
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """The order of sums, and so the last bit, depends on the number of threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
