@@ -173,7 +173,7 @@ def _misplaced(path: str) -> str:
         parts = [part[1:] for part in string.Formatter().parse(path) if part[1] is not None]
     except ValueError as error:
         return str(error)
-    fields = {field for field, _, _ in parts}
+    fields = {str(field) for field, _, _ in parts}
     if any(form or conversion for _, form, conversion in parts):
         return "fields stand alone, as in {frame}: numbers are written with four digits"
     if unknown := fields - _FIELDS:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from unfold.models.weights import replace_file
 
 from .error import TrainingError
 
@@ -14,7 +17,8 @@ from .error import TrainingError
 class Table:
     """A CSV file with a row for some of the steps; on resuming it is cut back.
 
-    Times are left out: two runs of one recipe write the same file.
+    Times are left out: two runs of one recipe write the same file. What is changed but not added
+    is written anew beside and put in place, so that a kill or a full disk loses no row.
     """
 
     def __init__(self, path: Path, *, step: int) -> None:
@@ -25,23 +29,35 @@ class Table:
             step: rows of later steps, and one that was cut short, are dropped.
         """
         self._path = path
-        self._columns: list[str] = []
-        if path.exists():
-            lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-            self._columns = lines[0].strip().split(",") if lines else []
-            kept = [x for x in lines[1:] if x.endswith("\n") and int(x.split(",")[0]) <= step]
-            path.write_text("".join(lines[:1] + kept) if kept else "", encoding="utf-8")
-        self._file = path.open("a", encoding="utf-8", newline="")
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
+        kept = [x for x in lines[1:] if x.endswith("\n") and int(x.split(",")[0]) <= step]
+        whole = lines[:1] + kept if kept else []
+        if whole != lines:
+            replace_file(path, "".join(whole).encode())
+        self._columns = whole[0].strip().split(",") if whole else []
+        self._open()
+
+    def _open(self) -> None:
+        self._file = self._path.open("a", encoding="utf-8", newline="")
         self._writer = csv.writer(self._file, lineterminator="\n")
 
     def add(self, step: int, values: Mapping[str, Any]) -> None:
-        """Write the row of a step; the first decides which columns there are."""
-        if self._file.tell() == 0:
-            self._columns = ["step", *values]
-            self._writer.writerow(self._columns)
+        """Write the row of a step; names that are new become columns."""
         row = {"step": step, **values}
+        new = [name for name in row if name not in self._columns]
+        if new:
+            self._widen(new)
         self._writer.writerow([row.get(column, "") for column in self._columns])
         self._file.flush()
+
+    def _widen(self, new: list[str]) -> None:
+        """Begin the file; or, when the recipe was changed, give its rows empty fields."""
+        rows = self._path.read_text(encoding="utf-8").splitlines()[1:]
+        self._columns = [*self._columns, *new]
+        lines = [",".join(self._columns), *(row + "," * len(new) for row in rows)]
+        self._file.close()
+        replace_file(self._path, "".join(f"{line}\n" for line in lines).encode())
+        self._open()
 
     def sync(self) -> None:
         """See that what was written outlives this process."""
@@ -49,7 +65,9 @@ class Table:
         os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        self._file.close()
+        # (A row that found no room is tried again by close: who wrote it has been told already.)
+        with contextlib.suppress(OSError):
+            self._file.close()
 
 
 class Board:
@@ -78,6 +96,8 @@ class Records:
 
     def __init__(self, folder: Path, *, step: int, board: bool) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        for rest in folder.glob(f".*.{'[0-9a-f]' * 8}.tmp"):  # of a run that was killed
+            rest.unlink()
         self._tables = {
             name: Table(folder / f"{name}.csv", step=step) for name in ("losses", "validation")
         }

@@ -29,7 +29,7 @@ def train(
     """Train by a recipe; where the folder has checkpoints of it, go on from the last.
 
     Under torchrun every process calls it, and they share each batch. Ctrl-C ends it after the
-    step that is under way, with a checkpoint.
+    step that is under way, with a checkpoint; a second one at once.
 
     Args:
         recipe: from `read_recipe` or `parse_recipe`.
@@ -77,13 +77,14 @@ def _trainer(
 
 @contextlib.contextmanager
 def _stopped_by_signals(trainer: Trainer) -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the training after the step that is under way."""
+    """Ctrl-C and SIGTERM end the training after the step that is under way; again, at once."""
     if threading.current_thread() is not threading.main_thread():  # others get no signals
         yield
         return
 
     def stop(number: int, frame: object) -> None:
         trainer.stopping = True
+        signal.signal(number, before[number])
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -17,6 +17,7 @@ from unfold.registry.spec import Spec
 from unfold.synthesis import SynthesizedPhotos
 from unfold.synthesis.pipeline import seeded
 
+from .error import TrainingError
 from .phase import Phase
 from .recipe import PairedData, SynthesizedData, UnpairedData
 
@@ -45,7 +46,7 @@ class Stream(data.Dataset):
 
     def __init__(self, source: Source, *, seed: int, extra: Sequence[Degradation] = ()) -> None:
         if not len(source):
-            raise ValueError("a stream of no photos: the data set is empty")
+            raise TrainingError("a stream of no photos: the data set is empty")
         self.source, self.seed, self.extra = source, seed, extra
         self._order: tuple[int, list[int]] = (-1, [])
 
@@ -110,7 +111,7 @@ def open_pairs(given: SynthesizedData | PairedData, crop: int | None, seed: int)
     spec: Spec = given.dataset
     pairs: Sequence[Pair] = spec.build(given.root, given.split)
     if any(pair.target is None for pair in pairs):
-        raise ValueError(f"{given.root}: photos without targets; they train as unpaired data only")
+        raise TrainingError(f"{given.root}: photos without targets; they train as unpaired data only")
     return Photos(pairs, crop=crop, seed=seed, flip=given.flip and crop is not None)
 
 
