@@ -187,6 +187,20 @@ def test_what_is_no_file(tmp_path):
     )
 
 
+def test_a_link_to_itself_costs_no_other_photo(made):
+    dataset = made()
+    folders = {pair.input.parent for pair in dataset}
+    for folder in folders:
+        (folder / "loop.png").symlink_to("loop.png")
+    if type(dataset) is RealBlurJ:  # reads what its lists name, no folder
+        assert list(made()) == list(dataset)
+        return
+    rest = made(strict=False)
+    assert list(rest) == list(dataset)
+    assert len(rest.faults) == len(folders)
+    assert all("loop.png cannot be searched (Too many" in fault for fault in rest.faults)
+
+
 def test_a_folder_of_text_files(tmp_path):
     (tmp_path / "notes.txt").write_text("words")
     assert "there are no photos in this folder" in refusal(lambda: Unpaired(tmp_path)).faults[0]
@@ -260,6 +274,7 @@ def test_a_folder_that_may_not_be_searched(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "scandir", refuse)
     (fault,) = refusal(lambda: Paired(tmp_path)).faults
     assert fault == f"input: {tmp_path}/input/deep cannot be searched (Permission denied)"
+    assert [pair.name for pair in Paired(tmp_path, strict=False)] == ["2", "7", "10"]
 
 
 @pytest.mark.parametrize("kind", ["blur", "blur_gamma"])

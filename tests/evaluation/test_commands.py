@@ -1,8 +1,10 @@
-"""`unfold evaluate` and `unfold table` as a user types them."""
+"""`unfold evaluate` as a user types it."""
 
+import hashlib
+import importlib.metadata
 import json
+import os
 import shlex
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,11 +12,12 @@ from PIL import Image
 from skimage.data import astronaut, coffee
 
 from unfold.cli import main
+from unfold.cli.evaluate import say
 from unfold.core import Restoration
-from unfold.evaluation.papers import TABLES
-from unfold.evaluation.protocols import PROTOCOLS
-from unfold.evaluation.table import find_table, read_reports, render
 from unfold.models.identity import Identity
+from unfold.models.weights import save_model
+from unfold.registry import list_components
+from unfold.registry.spec import resolve
 
 
 @pytest.fixture
@@ -47,7 +50,8 @@ def test_it_measures_and_what_it_reports_repeats_it(data, tmp_path, capsys):
         -10 * np.log10(((x - y) ** 2).mean()), abs=1e-4
     )
     assert report["model"] == {
-        "name": "identity", "config": {"kind": "identity"}, "parameters": 0, "learned": False,
+        "name": "identity", "config": {"kind": "identity"}, "inner_config": {"kind": "identity"},
+        "files": {}, "parameters": 0, "learned": False,
     }  # fmt: skip
     assert (report["dataset"]["kind"], report["dataset"]["count"]) == ("paired", 3)
     program, *words = shlex.split(report["environment"]["command"])
@@ -126,110 +130,112 @@ def test_a_limit_is_a_number_of_photos(data, capsys):
     assert main(command(data, "--limit", "1")) == 0
 
 
-def a_report(path, *, dataset="lol-blur", protocol="jude", version=1, name="JUDE", config=None,
-             split="test", psnr=25.1234, complete=True, images=1800, options=None):  # fmt: skip
-    means = {"psnr": {"mean": psnr}, "ssim": {"mean": 0.9}}
-    made = {
-        "format": "unfold-report", "format_version": 1, "complete": complete,
-        "summary": {"metrics": means, "images": images, "failed": 0},
-        "protocol": {"name": protocol, "version": version},
-        "model": {"name": name, "config": config},
-        "dataset": {"kind": dataset, "split": split, "count": 1800, "options": options or {}},
-    }  # fmt: skip
-    path.write_text(json.dumps(made))
-    return path
+def test_a_metric_that_fails_names_the_photo(data, capsys):
+    for folder in ("input", "target"):
+        Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(data / folder / "0.png")
+    assert main(command(data)) == 1
+    assert "unfold: 0: ssim: SSIM: the picture" in capsys.readouterr().err
 
 
-def full(config):
-    from unfold.registry.spec import resolve
-
-    return resolve("models", config).model_dump(mode="json")
-
-
-def rows(text, method):
-    lines = [line for line in text.splitlines() if line.startswith(f"| {method} ")]
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-
-
-def test_a_table_alone_is_as_printed(capsys):
-    assert main(["table", "jude-1"]) == 0
-    out = capsys.readouterr().out
-    assert rows(out, "JUDE") == [["JUDE", "26.884", "0.932", "0.127"]]
-    assert "ours" not in out
+@pytest.mark.parametrize("place", ["input", "target", "link", "other"])
+def test_originals_are_never_replaced(data, place, capsys):
+    (data / "link").symlink_to("target", target_is_directory=True)
+    (data / "other").mkdir()
+    (data / "other" / "0.png").write_bytes((data / "input" / "0.png").read_bytes())
+    before = {p: p.read_bytes() for p in data.rglob("*.png")}
+    assert main(command(data, "--save-images", data / place)) == 2
+    assert f"{place}/0.png is a file in the data set's folder" in capsys.readouterr().err
+    assert {p: p.read_bytes() for p in before} == before
 
 
-def test_our_numbers_stand_beside_the_method_that_was_measured(tmp_path):
-    a_report(tmp_path / "a.json", config=full({"kind": "jude"}))
-    a_report(tmp_path / "b.json", name="jude-classic", config=full({"kind": "jude-classic"}),
-             psnr=18.5)  # fmt: skip
-    (tmp_path / "other.json").write_text("{}")
-    out = render(find_table("jude-1"), read_reports([tmp_path]))
-    assert rows(out, "JUDE") == [["JUDE", "26.884", "25.123", "0.932", "0.900", "0.127", "–"]]
-    assert rows(out, "LEDNet") == [["LEDNet", "25.740", "–", "0.850", "–", "0.224", "–"]]
-    assert rows(out, "jude-classic") == [["jude-classic", "–", "18.500", "–", "0.900", "–", "–"]]
-    assert "a.json" in out
+def test_pictures_are_not_saved_in_a_file(data, tmp_path, capsys):
+    file = tmp_path / "file"
+    file.write_text("mine")
+    for place in (file, file / "below"):
+        assert main(command(data, "--save-images", place)) == 2
+        assert f"{file} is no folder" in capsys.readouterr().err
+    assert file.read_text() == "mine"
 
 
-def test_an_ablation_takes_the_report_of_its_config_alone(tmp_path):
-    a_report(tmp_path / "a.json", config=full({"kind": "jude", "K": 3}), psnr=20)
-    out = render(find_table("jude-ablation"), read_reports([tmp_path / "a.json"]))
-    assert rows(out, "K = 3") == [["K = 3", "26.019", "20.000"]]
-    assert rows(out, "K = 5") == [["K = 5", "26.884", "–"]]
+def test_names_that_are_no_characters_lose_nothing(data, tmp_path, capsys):
+    for folder in ("input", "target"):
+        for old, new in (("0", b"\xff"), ("1", b"a\nb")):
+            file = data / folder / f"{old}.png"
+            file.rename(os.fsdecode(os.fsencode(file.parent) + b"/" + new + b".png"))
+    root = data.rename(os.fsdecode(os.fsencode(data) + b"\xfe"))
+    paths = [tmp_path / f"r.{suffix}" for suffix in ("json", "csv", "md")]
+    more = [word for path in paths for word in ("--report", path)]
+    assert main(command(root, *more)) == 0
+    assert "psnr" in capsys.readouterr().out
+    report = json.loads(paths[0].read_text("ascii"))
+    assert {row["name"] for row in report["rows"]} == {"2", "\udcff", "a\nb"}
+    assert "\\udcff," in paths[1].read_text("utf-8")
+    table = [line for line in paths[2].read_text("utf-8").splitlines() if line.startswith("| ")]
+    assert {line.count("|") for line in table} == {5, 6}  # of two tables
+    assert any(line.startswith("| a\\nb ") for line in table)
 
 
-@pytest.mark.parametrize(
-    ("change", "why"),
-    [
-        ({"protocol": "lednet"}, "measured under lednet (version 1)"),
-        ({"version": 2}, "measured under jude (version 2)"),
-        ({"split": "train"}, "measured on the split train"),
-        ({"options": {"target": "low_sharp"}}, "measured with data set options"),
-    ],
-)
-def test_what_is_not_comparable_is_not_put_beside(tmp_path, change, why):
-    a_report(tmp_path / "a.json", config=full({"kind": "jude"}), **change)
-    out = render(find_table("jude-1"), read_reports([tmp_path]))
-    assert rows(out, "JUDE") == [["JUDE", "26.884", "0.932", "0.127"]]
-    assert f"not comparable, {why}" in out
-    assert "25.12" not in out
+def test_what_a_terminal_cannot_show_is_escaped(capsys):
+    say("é \udcff\n")
+    assert capsys.readouterr().out == "é \\udcff\n"
 
 
-def test_how_far_a_report_can_be_relied_upon_is_said(tmp_path):
-    a_report(tmp_path / "a.json", images=10, complete=False)
-    out = render(find_table("jude-1"), read_reports([tmp_path]))
-    assert "(10 of 1800 images only, interrupted)" in out
+def test_a_report_that_fails_does_not_stop_the_others(data, tmp_path, monkeypatch, capsys):
+    def fail(self):
+        raise UnicodeEncodeError("utf-8", "x", 0, 1, "no such character")
+
+    monkeypatch.setattr("unfold.evaluation.Report.csv", fail)
+    paths = [tmp_path / f"r.{suffix}" for suffix in ("csv", "json", "md")]
+    more = [word for path in paths for word in ("--report", path)]
+    assert main(command(data, *more)) == 1
+    assert f"unfold: {paths[0]}: cannot be written" in capsys.readouterr().err
+    assert [path.exists() for path in paths] == [False, True, True]
 
 
-def test_reports_of_another_data_set_are_passed_by(tmp_path):
-    a_report(tmp_path / "a.json", dataset="gopro", protocol="gopro", config=full({"kind": "jude"}))
-    assert "a.json" not in render(find_table("jude-1"), read_reports([tmp_path]))
+def test_what_a_trained_model_is_can_be_told_from_the_report(data, tmp_path, capsys):
+    spec = resolve("models", {"kind": "zero-dce", "width": 4})
+    folder = tmp_path / "trained"
+    save_model(folder, spec.build().state_dict(), spec, needs={})
+    digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    report = tmp_path / "r.json"
+    words = command(data, "--report", report)
+    inner = {"kind": "zero-dce", "iterations": 8, "width": 4}
+    for name, config in (
+        (str(folder), inner),
+        (f"identity -> {folder}", {"kind": "cascade", "models": [{"kind": "identity"}, inner]}),
+    ):
+        words[2] = name
+        assert main(words) == 0
+        model = json.loads(report.read_text())["model"]
+        assert model["inner_config"] == config
+        assert model["files"] == {str(folder / "model.safetensors"): digest}
+        assert config != model["config"]
 
 
-@pytest.mark.parametrize("table", TABLES.values(), ids=lambda t: t.name)
-def test_every_table_is_whole(table):
-    from unfold.registry import list_components
-
-    for part in table.parts:
-        assert part.protocol in PROTOCOLS
-        assert part.dataset in list_components("datasets")
-        known = {m.metric for m in PROTOCOLS[part.protocol].measures}
-        assert set(part.metrics) <= known
-        for row in part.rows:
-            assert len(row.values) == len(part.metrics)
-            assert any(row.values)
-            assert all(float(value) for value in row.values if value)
-            if row.config:
-                assert full(dict(row.config))
+def test_who_provides_the_model_in_a_folder_is_told(data, tmp_path):
+    if "lednet-small" not in list_components("models"):
+        pytest.skip("the plugin unfold-lednet is not installed")
+    spec = resolve("models", "lednet-small")
+    save_model(tmp_path / "m", spec.build().state_dict(), spec, needs={})
+    report = tmp_path / "r.json"
+    words = command(data, "--report", report)
+    words[2] = str(tmp_path / "m")
+    assert main(words) == 0
+    environment = json.loads(report.read_text())["environment"]
+    assert environment["providers"] == {
+        name: importlib.metadata.version(name) for name in ("unfold-imaging", "unfold-lednet")
+    }
 
 
-def test_tables_are_listed_and_unknown_ones_refused(tmp_path, capsys):
-    assert main(["table"]) == 0
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(TABLES)
-    assert main(["table", "jude-2"]) == 2
-    assert "did you mean jude-1?" in capsys.readouterr().err
-    assert main(["table", "jude-1", "--reports", str(tmp_path / "gone.json")]) == 2
-    assert "gone.json: cannot be read as a report" in capsys.readouterr().err
-    later = Path(tmp_path / "later.json")
-    later.write_text('{"format": "unfold-report", "format_version": 2}')
-    assert main(["table", "jude-1", "--reports", str(tmp_path)]) == 2
-    assert "a report of format 2" in capsys.readouterr().err
+def test_splits_that_are_there_are_named(tmp_path, capsys):
+    for kind in ("low", "high"):
+        folder = tmp_path / "our485" / kind
+        folder.mkdir(parents=True)
+        Image.fromarray(coffee()[:20, :20]).save(folder / "1.png")
+    words = ["evaluate", "--model", "identity", "--data", str(tmp_path), "--dataset", "lol",
+             "--protocol", "gopro", "--device", "cpu"]  # fmt: skip
+    assert main(words) == 2
+    assert "with photos there are: --split our485\n" in capsys.readouterr().err
+    assert main([*words, "--split", "eval15"]) == 2
+    assert "--split" not in capsys.readouterr().err
+    assert main([*words, "--split", "our485"]) == 0

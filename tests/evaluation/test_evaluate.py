@@ -1,6 +1,7 @@
 """Evaluation in Python: what is measured, what becomes of bad files, what is told of it."""
 
 import csv
+import hashlib
 import io
 import json
 import math
@@ -15,6 +16,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from unfold.core import Restoration, Restorer
 from unfold.data import Pair
+from unfold.data.plain import Paired
 from unfold.evaluation import (
     EvaluationError,
     Measure,
@@ -109,6 +111,37 @@ def test_pictures_are_saved_as_they_were_measured(pairs, tmp_path):
         want = np.rint(0.73 * 255 * array(pair.input))
         got = 255 * array(tmp_path / "saved" / f"{pair.name}.png")
         assert np.abs(got - want).max() < 1e-6
+
+
+def test_pictures_never_replace_what_is_measured(pairs, tmp_path):
+    calls = Acts(lambda n, x: x)
+    view = save(tmp_path / "views" / "a.png", np.zeros((48, 64, 3), np.uint8))
+    pairs = [Pair("a", pairs[0].input, pairs[0].target, {"left": view}), *pairs[1:]]
+    for folder in ("in", "out", "views"):
+        with pytest.raises(EvaluationError, match=f"{folder}/a.png is a file in the data set"):
+            evaluate(calls, pairs, PLAIN, save_images=tmp_path / folder)
+    assert calls.calls == 0
+    for _ in range(2):  # whereas what was saved before may be
+        assert evaluate(calls, pairs, PLAIN, save_images=tmp_path / "saved").failed == 0
+
+
+def test_a_reader_goes_by_its_registered_name(pairs, tmp_path):
+    reader = Paired(tmp_path, input="in", target="out")
+    assert evaluate(Identity(), reader, PLAIN).dataset["kind"] == "paired"
+    assert evaluate(Identity(), pairs, PLAIN).dataset["kind"] == "list"
+
+
+def test_the_weights_of_metrics_are_told(pairs, tmp_path):
+    told = []
+    for scale in (1, 2, 2):
+        file = tmp_path / f"{len(told)}.npz"
+        np.savez(file, mu_pris_param=np.ones(36) * scale, cov_pris_param=np.eye(36))
+        protocol = Protocol("one", 1, "", (Measure("niqe"),))
+        facts = evaluate(Identity(), pairs, protocol, weights={"niqe": file}).metrics["niqe"]
+        assert facts["files"] == {str(file): hashlib.sha256(file.read_bytes()).hexdigest()}
+        told.append(facts["tensors_sha256"])
+    assert told[0] != told[1] == told[2]
+    assert evaluate(Identity(), pairs, PLAIN).metrics["psnr"]["tensors_sha256"] is None
 
 
 def test_bad_files_become_rows_and_the_others_go_on(pairs, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import shlex
 import sys
@@ -58,7 +59,10 @@ def add(commands) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (default: auto)")
     parser.add_argument("--limit", type=_positive, metavar="N", help="the first N photos only")
     parser.add_argument(
-        "--save-images", type=Path, metavar="DIR", help="write what was measured there, as PNG"
+        "--save-images",
+        type=Path,
+        metavar="DIR",
+        help="write what was measured there, as PNG (never over the data set's files)",
     )
     parser.add_argument(
         "--report", action="append", default=[], type=Path, metavar="FILE",
@@ -70,6 +74,7 @@ def add(commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from unfold.evaluation import EvaluationError, ProtocolError, ReportError, find_protocol
+    from unfold.evaluation.markdown import one_line
     from unfold.evaluation.report import check_target
     from unfold.metrics import MetricError
 
@@ -82,35 +87,50 @@ def run(arguments: argparse.Namespace) -> int:
         report = _measure(arguments, spec, dataset)
     except (EvaluationError, ProtocolError, ReportError, MetricError) as error:
         raise CommandError(str(error)) from error
-    print(f"{report.title()}\n\n{report.text()}")
-    unwritten = 0
+    written: list[str] = []
+    # Written before anything is printed: whoever reads that may be gone.
     for path in arguments.report:
         try:
             report.write(path)
         except ReportError as error:
-            unwritten += 1
-            print(f"unfold: {error}", file=sys.stderr)
+            print(f"unfold: {one_line(str(error))}", file=sys.stderr)
         else:
-            print(f"wrote {path}")
+            written.append(f"wrote {one_line(str(path))}")
+    say("\n".join((report.title(), "", report.text(), *written)) + "\n")
     if not report.complete:
         return 130
-    return 1 if report.failed or unwritten else 0
+    return 1 if report.failed or len(written) < len(arguments.report) else 0
+
+
+def say(text: str) -> None:
+    """Print, with what the terminal's encoding lacks escaped."""
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
 
 
 def _measure(arguments: argparse.Namespace, spec: Spec, dataset: Dataset) -> Report:
     from tqdm import tqdm
 
     from unfold.evaluation import Row, evaluate
-    from unfold.evaluation.provenance import providers
+    from unfold.evaluation.markdown import one_line
+    from unfold.evaluation.provenance import files, inner_config, providers
 
     model, device = ready(arguments.model, spec.build()), find_device(arguments.device)
+    known = {
+        "name": arguments.model,
+        "config": spec.model_dump(mode="json"),
+        "inner_config": inner_config(spec),
+        "files": files(spec),
+    }
+    provided = providers(spec)  # all of it before hours pass, in which files may change
     count = len(dataset) if arguments.limit is None else min(arguments.limit, len(dataset))
     with tqdm(total=count, unit="photo", file=sys.stderr) as bar:
 
         def show(row: Row) -> None:
             bar.update(bool(row.name))
             if row.error:
-                bar.write(f"unfold: {row.error}", file=sys.stderr)
+                name = f"{one_line(row.name)}: " if row.name else ""
+                bar.write(f"unfold: {name}{one_line(row.error)}", file=sys.stderr)
 
         report = evaluate(
             model,
@@ -124,9 +144,8 @@ def _measure(arguments: argparse.Namespace, spec: Spec, dataset: Dataset) -> Rep
             weights=_weights(arguments.weights),
             on_row=show,
         )
-    known = {"name": arguments.model, "config": spec.model_dump(mode="json")}
     environment = dict(report.environment)
-    environment["providers"] = {**environment["providers"], **providers(spec)}
+    environment["providers"] = {**environment["providers"], **provided}
     environment["command"] = shlex.join(["unfold", *arguments.command_line])
     return dataclasses.replace(
         report,
@@ -147,12 +166,28 @@ def _dataset(arguments: argparse.Namespace) -> Dataset:
     if "strict" in spec_type("datasets", arguments.dataset).model_fields:
         config = {"strict": False, **config}
     try:
-        return resolve("datasets", config).build(arguments.data, arguments.split)
+        spec = resolve("datasets", config)
     except ValidationError as error:
         faults = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
         raise CommandError(f"{arguments.dataset}: " + "; ".join(faults)) from error
+    try:
+        return spec.build(arguments.data, arguments.split)
     except DataError as error:
-        raise CommandError(str(error)) from error
+        there = [] if arguments.split else _splits(spec, arguments.data)
+        hint = f"\n  with photos there are: {', '.join(f'--split {s}' for s in there)}"
+        raise CommandError(f"{error}{hint if there else ''}") from error
+
+
+def _splits(spec: Spec, root: Path) -> list[str]:
+    """The splits of which a folder has photos."""
+    from unfold.data import DataError
+
+    there = []
+    for split in getattr(type(spec).component, "splits", ()):
+        with contextlib.suppress(DataError):
+            spec.build(root, split)
+            there.append(split)
+    return there
 
 
 def _data_options(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from ._common import CommandError
+from .evaluate import say
 
 
 def add(commands) -> None:
@@ -13,7 +15,8 @@ def add(commands) -> None:
         "table",
         help="print a paper's table beside our reports",
         description="Print a table of a paper, and beside it what `unfold evaluate` measured of "
-        "the same data set under the same protocol. Without a name, list the tables.",
+        "the same data set under the same protocol. Without a name, list the tables. A report that "
+        "cannot be used is told and left out; the exit status is then 1.",
     )
     parser.add_argument("name", nargs="?", help="e.g. jude-1")
     parser.add_argument(
@@ -24,9 +27,9 @@ def add(commands) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from unfold.evaluation import ReportError
+    from unfold.evaluation.found import read_reports
     from unfold.evaluation.papers import TABLES
-    from unfold.evaluation.table import TableError, find_table, read_reports, render
+    from unfold.evaluation.table import TableError, find_table, render
 
     if arguments.name is None:
         width = max(map(len, TABLES))
@@ -34,7 +37,12 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"{table.name:<{width}}  {table.title}")
         return 0
     try:
-        print(render(find_table(arguments.name), read_reports(arguments.reports)), end="")
-    except (TableError, ReportError) as error:
+        table = find_table(arguments.name)
+    except TableError as error:
         raise CommandError(str(error)) from error
-    return 0
+    faults: list[str] = []
+    reports = read_reports(arguments.reports, faults)
+    for fault in faults:
+        print(f"unfold: {fault}", file=sys.stderr)
+    say(render(table, reports))
+    return 1 if faults else 0

@@ -28,22 +28,21 @@ def list_folder(root: Path, place: str, faults: list[str]) -> Folder:
     """The photos below ``root / place``: PNG, JPEG and TIFF by their suffix, in capitals or not.
 
     Hidden entries are passed over, and so are links that lead back up. Faults: there is no such
-    folder, it cannot be searched, it has no photo, or two of one name.
+    folder, it has no photo, or two of one name; it, or a folder or link in it, cannot be searched
+    (what is beside that still counts).
     """
     top = root / place
     photos: dict[str, Path] = {}
-    try:
-        for file in _walk(top):
-            # A letter with an accent may be one character or two, as the file system likes.
-            name = unicodedata.normalize("NFC", file.relative_to(top).with_suffix("").as_posix())
-            if name in photos:
-                both = f"{photos[name].name} and {file.name}"
-                faults.append(f"{place}: {both} are both {name}; remove one")
-            photos.setdefault(name, file)
-    except OSError as error:
-        faults.append(_unsearchable(place, error))
-        return Folder(place, {})
-    if not photos:
+    unsearchable: list[str] = []
+    for file in _walk(top, place, unsearchable):
+        # A letter with an accent may be one character or two, as the file system likes.
+        name = unicodedata.normalize("NFC", file.relative_to(top).with_suffix("").as_posix())
+        if name in photos:
+            both = f"{photos[name].name} and {file.name}"
+            faults.append(f"{place}: {both} are both {name}; remove one")
+        photos.setdefault(name, file)
+    faults += unsearchable
+    if not photos and not unsearchable:
         faults.append(f"{place}: there are no photos in this folder")
     return Folder(place, dict(sorted(photos.items(), key=lambda item: natural(item[0]))))
 
@@ -98,21 +97,32 @@ def natural(name: str) -> tuple:
     return [[int(p) if i % 2 else p for i, p in enumerate(part)] for part in parts], name
 
 
-def _walk(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
+def _walk(
+    folder: Path, place: str, faults: list[str], above: tuple[Path, ...] = ()
+) -> Iterator[Path]:
     """Photos below a folder. ``above`` are the folders that it was reached through."""
     from unfold.imaging.io import SUFFIXES
 
     here = folder.resolve()
     if any(one.is_relative_to(here) for one in above):
         return  # a link led back up
-    with os.scandir(folder) as found:
-        entries = sorted(found, key=lambda entry: entry.name)
+    try:
+        with os.scandir(folder) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+    except OSError as error:
+        faults.append(_unsearchable(place, error))
+        return
     for entry in entries:
         path = folder / entry.name
         if entry.name.startswith("."):
             continue
-        if entry.is_dir():
-            yield from _walk(path, (*above, here))
+        try:
+            below = entry.is_dir()
+        except OSError as error:  # such as a link to itself
+            faults.append(_unsearchable(place, error))
+            continue
+        if below:
+            yield from _walk(path, place, faults, (*above, here))
         elif path.suffix.lower() in SUFFIXES:
             yield path
 

@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
+def one_line(text: str) -> str:
+    """Text without line breaks, and without bytes of a file's name that no encoding explains:
+    both are escaped (``\\n``, ``\\udcff``)."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def markdown_table(rows: Sequence[Sequence[str]]) -> str:
     """Rows of equal length, the first of them the heads, columns aligned.
 
-    A bar in a cell would end it, so it is escaped.
+    A bar or a line break in a cell would end it, so they are escaped.
     """
-    cells = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    cells = [[one_line(cell).replace("|", "\\|") for cell in row] for row in rows]
     widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
     lines = [" | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in cells]
     rule = "|".join("-" * (w + 2) for w in widths)

@@ -7,6 +7,8 @@ from .table import PaperRow, PaperTable, Part
 _FULL = ("psnr", "ssim", "lpips")
 _FOUR = ("psnr", "ssim", "mae", "lpips")
 _JUDE = {"kind": "jude"}
+_LEDNET = {"kind": "lednet"}
+_DEVUDP, _DEVUDP_DT = {"kind": "devudp"}, {"kind": "devudp-dt"}
 
 _ALL = (
     PaperTable(
@@ -17,14 +19,14 @@ _ALL = (
             Part("lol-blur", "jude", _FULL, (
                 PaperRow("FFTFormer", ("19.889", "0.858", "0.139")),
                 PaperRow("RetinexFormer", ("25.505", "0.862", "0.240")),
-                PaperRow("LEDNet", ("25.740", "0.850", "0.224")),
+                PaperRow("LEDNet", ("25.740", "0.850", "0.224"), _LEDNET),
                 PaperRow("FELI", ("26.728", "0.914", "0.132")),
                 PaperRow("JUDE", ("26.884", "0.932", "0.127"), _JUDE),
             )),
         ),
         notes=(
-            "LEDNet's row repeats the numbers of its own paper, which were measured under another "
-            "protocol (lednet): it does not compare with the others.",
+            "What is printed for LEDNet repeats its own paper, which measured under another "
+            "protocol (lednet): it compares with no other number here.",
         ),
     ),
     PaperTable(
@@ -66,7 +68,7 @@ _ALL = (
         source="LEDNet, the comparison on LOL-Blur",
         parts=(
             Part("lol-blur", "lednet", _FULL, (
-                PaperRow("LEDNet", ("25.74", "0.850", "0.224")),
+                PaperRow("LEDNet", ("25.74", "0.850", "0.224"), _LEDNET),
             )),
         ),
     ),
@@ -76,11 +78,13 @@ _ALL = (
         source="LEDNet, the ablations",
         parts=(
             Part("lol-blur", "lednet", ("psnr",), (
-                PaperRow("without PPM", ("21.85",)),
-                PaperRow("without CurveNLU", ("25.20",)),
-                PaperRow("concatenation for FASC", ("25.31",)),
-                PaperRow("without the loss on the encoder", ("24.05",)),
-                PaperRow("LEDNet", ("25.74",)),
+                PaperRow("without PPM", ("21.85",), {**_LEDNET, "ppm": False}),
+                PaperRow("without CurveNLU", ("25.20",), {**_LEDNET, "curve_nlu": False}),
+                PaperRow("concatenation for FASC", ("25.31",),
+                         {**_LEDNET, "fusion": "concatenation"}),
+                PaperRow("without the loss on the encoder", ("24.05",),
+                         {**_LEDNET, "side_output": False}),
+                PaperRow("LEDNet", ("25.74",), _LEDNET),
             )),
         ),
     ),
@@ -90,20 +94,20 @@ _ALL = (
         source="DEvUDP, its tables on GoPro, RealBlur-J, LOL eval15 and LOL-Blur",
         parts=(
             Part("gopro", "devudp", _FOUR, (
-                PaperRow("DEvUDP", ("22.19", "0.708", "14.30", "0.253")),
-                PaperRow("DEvUDP-DT", ("25.15", "0.786", "9.56", "0.272")),
+                PaperRow("DEvUDP", ("22.19", "0.708", "14.30", "0.253"), _DEVUDP),
+                PaperRow("DEvUDP-DT", ("25.15", "0.786", "9.56", "0.272"), _DEVUDP_DT),
             )),
             Part("realblur-j", "devudp", ("psnr", "ssim"), (
-                PaperRow("DEvUDP", ("19.75", "0.617")),
-                PaperRow("DEvUDP-DT", ("25.87", "0.790")),
+                PaperRow("DEvUDP", ("19.75", "0.617"), _DEVUDP),
+                PaperRow("DEvUDP-DT", ("25.87", "0.790"), _DEVUDP_DT),
             )),
             Part("lol", "devudp", _FOUR, (
-                PaperRow("Zero-DCE", ("14.97", "0.500", "", "")),
+                PaperRow("Zero-DCE", ("14.97", "0.500", "", ""), {"kind": "zero-dce"}),
                 PaperRow("RUAS", ("16.40", "0.500", "", "")),
-                PaperRow("DEvUDP", ("16.88", "0.667", "36.27", "0.326")),
+                PaperRow("DEvUDP", ("16.88", "0.667", "36.27", "0.326"), _DEVUDP),
             )),
             Part("lol-blur", "devudp", _FOUR, (
-                PaperRow("DEvUDP", ("18.03", "0.653", "28.14", "0.323")),
+                PaperRow("DEvUDP", ("18.03", "0.653", "28.14", "0.323"), _DEVUDP),
             )),
         ),
     ),

@@ -1,17 +1,22 @@
-"""What a number depends on beside the model and the data."""
+"""What a number depends on beside the model's code and the data."""
 
 from __future__ import annotations
 
 import datetime
+import hashlib
 import importlib.metadata
+import os
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
-from unfold.registry.catalogue import HOME
-from unfold.registry.spec import Spec
+from unfold.models.weights import TENSORS, is_model_folder, read_facts, trained
+from unfold.registry.catalogue import HOME, scan
+from unfold.registry.spec import Spec, resolve
 
 
 def environment(device: torch.device) -> dict[str, Any]:
@@ -29,18 +34,94 @@ def environment(device: torch.device) -> dict[str, Any]:
 
 
 def providers(value: Any) -> dict[str, str]:
-    """Distribution -> version, of every component in a spec (and in specs inside it)."""
+    """Distribution -> version, of every component in a spec, in specs inside it, and in the
+    folders of learned weights that they name."""
+    found: dict[str, str] = {}
+    for part in _parts(value):
+        if isinstance(part, Spec):
+            found[type(part).entry.distribution] = type(part).entry.version
+            found |= providers(_learned(part))
+    return found
+
+
+def files(value: Any) -> dict[str, str]:
+    """File -> SHA-256, of every file that a spec or a spec inside it names; of a folder of
+    learned weights, the file of its tensors."""
+    paths = [part for part in _parts(value) if isinstance(part, Path)]
+    named = [path / TENSORS if is_model_folder(path) else path for path in paths]
+    return {str(path): _digest(path) for path in named if path.is_file()}
+
+
+def inner_config(spec: Spec) -> dict[str, Any]:
+    """A model's config with all defaults, in which the config of what was trained stands in the
+    place of each folder of learned weights.
+
+    Raises:
+        ComponentError: a folder describes no model.
+    """
+    return _without_folders(spec, spec.model_dump(mode="json"))
+
+
+def tensors_digest(module: nn.Module) -> str | None:
+    """SHA-256 over the names, kinds, shapes and values of a module's tensors, those that are
+    plain attributes too; None if it has none."""
+    plain = {name: value for name, value in vars(module).items() if isinstance(value, Tensor)}
+    tensors = {**module.state_dict(), **plain}
+    if not tensors:
+        return None
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        values = tensor.detach().cpu().contiguous().flatten()
+        digest.update(f"{name} {values.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(memoryview(values.view(torch.uint8).numpy()))
+    return digest.hexdigest()
+
+
+def registered_name(group: str, component: type) -> str:
+    """What a class is registered as, by whichever distribution; else its own name."""
+    target = f"{component.__module__}:{component.__qualname__}"
+    names = (c.name for c in scan().components if (c.group, c.target) == (group, target))
+    return next(names, component.__name__)
+
+
+def _parts(value: Any) -> Iterator[Any]:
+    """A value and all that is in it: options of specs, items of collections."""
+    yield value
     if isinstance(value, Spec):
-        inside = providers([getattr(value, name) for name in type(value).model_fields])
-        return {type(value).entry.distribution: type(value).entry.version, **inside}
-    if isinstance(value, Mapping):
+        value = [getattr(value, name) for name in type(value).model_fields]
+    elif isinstance(value, Mapping):
         value = value.values()
     if isinstance(value, str) or not isinstance(value, Iterable):
-        return {}
-    found: dict[str, str] = {}
+        return
     for item in value:
-        found |= providers(item)
-    return found
+        yield from _parts(item)
+
+
+def _learned(spec: Spec) -> Spec | None:
+    """The spec of the model in a folder of learned weights; None for any other spec."""
+    if type(spec).component is not trained:
+        return None
+    return resolve("models", read_facts(spec.folder)["model"])  # type: ignore[attr-defined]
+
+
+def _without_folders(value: Any, dumped: Any) -> Any:
+    """``dumped`` is what JSON has of ``value``."""
+    if isinstance(value, Spec):
+        learned = _learned(value)
+        if learned is not None:
+            return inner_config(learned)
+        return {key: _without_folders(getattr(value, key), item) for key, item in dumped.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_folders(*pair) for pair in zip(value, dumped, strict=True)]
+    return dumped
+
+
+def _digest(path: str | os.PathLike[str]) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _name(device: torch.device) -> str:

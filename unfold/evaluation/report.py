@@ -25,10 +25,6 @@ class ReportError(ValueError):
     """A report that cannot be written or read; one line says why."""
 
 
-class NoReportError(ReportError):
-    """A file that is no report at all."""
-
-
 @dataclass(frozen=True)
 class Row:
     """One image.
@@ -116,14 +112,17 @@ class Report:
         }
 
     def json(self) -> str:
-        """One object. JSON knows no infinity: an infinite value is the string ``"inf"``."""
+        """One object, in ASCII: a photo's name may hold bytes that are no characters.
+
+        JSON knows no infinity: an infinite value is the string ``"inf"``.
+        """
         rows = [dataclasses.asdict(row) for row in self.rows]
-        return json.dumps(_finite({**self.header(), "rows": rows}), indent=1, ensure_ascii=False)
+        return json.dumps(_finite({**self.header(), "rows": rows}), indent=1)
 
     def csv(self) -> str:
         """A line for each image; before them the header, as JSON behind ``#``."""
         out = io.StringIO()
-        header = json.dumps(_finite(self.header()), ensure_ascii=False)
+        header = json.dumps(_finite(self.header()))
         out.write(f"# {header}\n")
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(["name", *self.metrics, "seconds", "height", "width", "warm_up", "error"])
@@ -137,7 +136,7 @@ class Report:
 
     def markdown(self) -> str:
         """The means, every image, and the header."""
-        header = json.dumps(_finite(self.header()), indent=1, ensure_ascii=False)
+        header = json.dumps(_finite(self.header()), indent=1)
         rows = [("image", *self.metrics, "seconds", "")]
         for row in self.rows:
             values = [_digits(row.values.get(name)) for name in self.metrics]
@@ -185,13 +184,14 @@ class Report:
             ReportError: see `check_target`; or no space is left.
         """
         target = check_target(path)
-        text = {".json": self.json, ".csv": self.csv, ".md": self.markdown}[target.suffix]()
+        make = {".json": self.json, ".csv": self.csv, ".md": self.markdown}[target.suffix]
         temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")
         try:
-            temporary.write_text(text, encoding="utf-8")
+            temporary.write_text(make(), encoding="utf-8", errors="backslashreplace")
             os.replace(temporary, target)
-        except OSError as error:
-            raise ReportError(f"{path}: cannot be written ({error.strerror})") from error
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise ReportError(f"{path}: cannot be written ({reason})") from error
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -210,28 +210,6 @@ def check_target(path: str | os.PathLike[str]) -> Path:
     if not folder.is_dir() or path.is_dir() or not os.access(folder, os.W_OK):
         raise ReportError(f"{path}: cannot be written there; give a file in a folder that exists")
     return path
-
-
-def read_report(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The object in a .json report.
-
-    Raises:
-        NoReportError: it cannot be read, or is something else.
-        ReportError: it is one of another format.
-    """
-    try:
-        report = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise NoReportError(f"{path}: cannot be read as a report ({reason})") from error
-    if not isinstance(report, dict) or report.get("format") != FORMAT:
-        raise NoReportError(f"{path}: is no report of `unfold evaluate --report FILE.json`")
-    if report.get("format_version") != FORMAT_VERSION:
-        raise ReportError(
-            f"{path}: is a report of format {report.get('format_version')}, and this unfold reads "
-            f"{FORMAT_VERSION}; measure again, or use the other version"
-        )
-    return report
 
 
 def _finite(value: Any) -> Any:

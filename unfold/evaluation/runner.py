@@ -15,19 +15,17 @@ from torch import Tensor
 
 from unfold.core import Restorer
 from unfold.data import Pair
-from unfold.imaging import Photo, read, write
+from unfold.imaging import read
 from unfold.metrics import Metric
 from unfold.registry.spec import Spec, resolve
 
+from .errors import EvaluationError
+from .pictures import Pictures
 from .protocol import Measure, Protocol, find_protocol
-from .provenance import environment, providers
+from .provenance import environment, files, providers, registered_name, tensors_digest
 from .report import Report, Row
 
 _FAILURES = (ValueError, RuntimeError, OSError, MemoryError)
-
-
-class EvaluationError(ValueError):
-    """An evaluation that cannot be begun; one line says why."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +65,8 @@ def evaluate(
         protocol: one, or the name of one.
         device: where the model and the metrics run.
         limit: measure only so many photos, from the first.
-        save_images: a folder for what was measured, as PNG under the photos' names.
+        save_images: a folder for what was measured, as PNG under the photos' names; no file in
+            the data set's folder is ever replaced.
         also: names of metrics to report beyond the protocol's, with their default options.
         without: names of the protocol's metrics to leave out.
         weights: metric -> file, for those that need one.
@@ -76,7 +75,8 @@ def evaluate(
     Raises:
         ProtocolError, ComponentError: no protocol or metric of that name.
         MetricError: a metric lacks its weights.
-        EvaluationError: no metric is left, or a name fits none of them.
+        EvaluationError: no metric is left, a name fits none of them, or pictures would be saved
+            over files of the data set.
     """
     device = torch.device(device)
     protocol = find_protocol(protocol) if isinstance(protocol, str) else protocol
@@ -89,16 +89,17 @@ def evaluate(
                 f"the photos have no targets, and every metric of {protocol.name} compares with "
                 "one; add one that does not, such as niqe (--also niqe)"
             )
+    pictures = None if save_images is None else Pictures(Path(save_images), pairs, dataset)
     model = model.to(device).eval()
+    facts = {i.measure.metric: _facts(i) for i in instruments}
     rows = [Row("", error=fault) for fault in getattr(dataset, "faults", ())]
     tell = on_row or (lambda row: None)
     for row in rows:
         tell(row)
     complete, warm = True, False
-    folder = None if save_images is None else Path(save_images)
     try:
         for pair in pairs:
-            row = _row(pair, model, protocol, instruments, device, folder)
+            row = _row(pair, model, protocol, instruments, device, pictures)
             if row.seconds is not None and not warm:
                 row, warm = dataclasses.replace(row, warm_up=True), True
             rows.append(row)
@@ -114,13 +115,13 @@ def evaluate(
             "learned": model.learned,
         },
         dataset={
-            "kind": type(dataset).__name__,
+            "kind": registered_name("datasets", type(dataset)),
             "root": str(getattr(dataset, "root", "")),
             "split": getattr(dataset, "split", ""),
             "count": len(dataset),
             "limit": limit,
         },
-        metrics={i.measure.metric: _facts(i) for i in instruments},
+        metrics=facts,
         environment={
             **environment(device),
             "providers": providers([i.spec for i in instruments]),
@@ -169,8 +170,14 @@ def _build(
 
 def _facts(instrument: _Instrument) -> dict[str, Any]:
     metric = instrument.metric
-    options = instrument.spec.model_dump(mode="json")
-    return {"unit": metric.unit, "better": metric.better, "config": options}
+    return {
+        "unit": metric.unit,
+        "better": metric.better,
+        "config": instrument.spec.model_dump(mode="json"),
+        "files": files(instrument.spec),
+        # Weights may also come from a cache, or with a package.
+        "tensors_sha256": tensors_digest(metric),
+    }
 
 
 def _row(
@@ -179,7 +186,7 @@ def _row(
     protocol: Protocol,
     instruments: Sequence[_Instrument],
     device: torch.device,
-    folder: Path | None,
+    pictures: Pictures | None,
 ) -> Row:
     try:
         image = protocol.before(read(pair.input).image[None].to(device))
@@ -194,9 +201,9 @@ def _row(
     except _FAILURES as error:
         return Row(pair.name, error=_line(error))
     values, faults = _measure(restored, target, protocol, instruments)
-    if folder is not None:
+    if pictures is not None:
         try:
-            _save(folder / f"{pair.name}.png", restored, protocol)
+            pictures.save(pair, restored, protocol)
         except _FAILURES as error:
             faults.append(_line(error))
     height, width = restored.shape[-2:]
@@ -237,12 +244,6 @@ def _measure(
         except _FAILURES as error:
             faults.append(f"{name}: {_line(error)}")
     return values, faults
-
-
-def _save(path: Path, restored: Tensor, protocol: Protocol) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    bits = 8 if protocol.bits == 8 else 16
-    write(path, Photo(restored[0].float().cpu(), bits=bits))
 
 
 def _line(error: BaseException) -> str:

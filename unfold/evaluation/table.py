@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -14,9 +12,9 @@ from pydantic import ValidationError
 from unfold.registry.catalogue import ComponentError
 from unfold.registry.spec import resolve
 
+from .found import Found
 from .markdown import markdown_table
 from .protocol import find_protocol
-from .report import NoReportError, read_report
 
 # The splits that papers measure on, as the data sets call them; some have but one, without a name.
 _TESTED = ("", "test", "eval15")
@@ -53,27 +51,6 @@ class PaperTable:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Found:
-    """A report that was read, and where it lies."""
-
-    path: Path
-    report: Mapping[str, Any]
-
-    @property
-    def origin(self) -> str:
-        """The file, and how far its numbers can be relied upon."""
-        report, summary = self.report, self.report["summary"]
-        measured = summary["images"] - summary["failed"]
-        total = report["dataset"]["count"]
-        limits = [] if measured == total else [f"{measured} of {total} images only"]
-        limits += [] if report["complete"] else ["interrupted"]
-        return f"{self.path}" + (f" ({', '.join(limits)})" if limits else "")
-
-    def mean(self, metric: str) -> float | None:
-        return self.report["summary"]["metrics"].get(metric, {}).get("mean")
-
-
 class TableError(ValueError):
     """A table that does not exist; the message lists those that do."""
 
@@ -93,31 +70,13 @@ def find_table(name: str) -> PaperTable:
     raise TableError(f"no table named {name!r}; {hint}there are {', '.join(TABLES)}")
 
 
-def read_reports(paths: Sequence[Path]) -> list[Found]:
-    """The reports in files and folders; in a folder, .json files that are no report are passed by.
-
-    Raises:
-        ReportError: a path that does not exist, a file that is no report, or a report of another
-            format.
-    """
-    found: list[Found] = []
-    for path in paths:
-        if not path.is_dir():
-            found.append(Found(path, read_report(path)))
-            continue
-        for file in sorted(path.rglob("*.json")):
-            with contextlib.suppress(NoReportError):
-                found.append(Found(file, read_report(file)))
-    return found
-
-
 def render(table: PaperTable, reports: Sequence[Found]) -> str:
     """The table as Markdown.
 
     A report is put beside the paper's numbers if data set, protocol and its version are the same:
-    in the row of the method whose config it has, else in a row of its own. One of the same data
-    set under another protocol, or on other photos of it, is named as not comparable, without its
-    numbers.
+    in the row of the method whose config it has, be it in a folder of learned weights, else in a
+    row of its own. One of the same data set under another protocol, or on other photos of it, is
+    named as not comparable, without its numbers.
     """
     blocks = [f"# {table.title}", f"Paper: {table.source}."]
     for part in table.parts:
@@ -164,7 +123,7 @@ def _rows(part: Part, ours: Sequence[Found]) -> Iterator[Sequence[str]]:
     left = list(ours)
     for row in part.rows:
         config = _complete(row.config)
-        mine = [r for r in ours if config is not None and r.report["model"]["config"] == config]
+        mine = [r for r in ours if config is not None and _method(r.config) == config]
         left = [r for r in left if r not in mine]
         for number, report in enumerate(mine or [None]):
             printed = row.values if number == 0 else ("",) * len(row.values)
@@ -190,6 +149,11 @@ def _complete(config: Mapping[str, Any] | None) -> dict[str, Any] | None:
     if config is None:
         return None
     try:
-        return resolve("models", config).model_dump(mode="json")
+        return _method(resolve("models", config).model_dump(mode="json"))
     except (ComponentError, ValidationError):
         return None
+
+
+def _method(config: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """A config without the file that its weights were first taken from: that is no part of it."""
+    return None if config is None else {k: v for k, v in config.items() if k != "weights"}

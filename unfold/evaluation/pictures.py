@@ -1,0 +1,77 @@
+"""What a model made, kept as PNG files that never replace a data set's own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from unfold.data import Pair
+from unfold.imaging import Photo, write
+
+from .errors import EvaluationError
+from .markdown import one_line
+from .protocol import Protocol
+
+
+class Pictures:
+    """A folder for restored pictures, each under its photo's name.
+
+    Args:
+        folder: made when the first picture is saved.
+        pairs: what will be saved there.
+        dataset: all photos of the data set, and its ``root`` if it has one.
+
+    Raises:
+        EvaluationError: the folder is a file, or a picture would replace a file of the data set:
+            one of a pair, or any other in its folder. (Those passed over as faulty or belonging
+            to another split are originals, too.)
+    """
+
+    def __init__(self, folder: Path, pairs: Sequence[Pair], dataset: Sequence[Pair]) -> None:
+        self.folder = folder
+        above = next((place for place in (folder, *folder.parents) if os.path.lexists(place)), None)
+        if above is not None and not above.is_dir():
+            raise EvaluationError(
+                f"pictures cannot be saved in {one_line(str(folder))}: {one_line(str(above))} is "
+                "no folder; name one"
+            )
+        root = getattr(dataset, "root", None)
+        home = None if root is None else os.path.realpath(root)
+        originals = {_identity(file) for pair in dataset for file in pair.files} - {None}
+        for pair in pairs:
+            path = self.path(pair)
+            identity = _identity(path)
+            # (A link is written through, so what counts is where it leads.)
+            inside = home is not None and Path(os.path.realpath(path)).is_relative_to(home)
+            if identity is not None and (inside or identity in originals):
+                raise EvaluationError(
+                    f"{one_line(str(path))} is a file in the data set's folder, and would be "
+                    "replaced by what the model makes; save pictures in another folder"
+                )
+
+    def path(self, pair: Pair) -> Path:
+        """Where a photo's picture goes."""
+        return self.folder / f"{pair.name}.png"
+
+    def save(self, pair: Pair, restored: Tensor, protocol: Protocol) -> None:
+        """Write a picture, ``(1, 3, H, W)``, with the protocol's depth, or 16 bits.
+
+        Raises:
+            ImageError, OSError: it cannot be written.
+        """
+        path = self.path(pair)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        bits = 8 if protocol.bits == 8 else 16
+        write(path, Photo(restored[0].float().cpu(), bits=bits))
+
+
+def _identity(file: Path) -> tuple[int, int] | None:
+    """What tells a file from all others by whatever path it is reached; None: there is none."""
+    try:
+        status = os.stat(file)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
