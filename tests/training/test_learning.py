@@ -59,7 +59,7 @@ def short(name, source, **changes):
 
 def test_jude_learns_a_little_in_seconds(source, held_out, tmp_path):
     recipe = short("jude-small", source)
-    train(recipe, tmp_path)
+    assert train(recipe, tmp_path)
     falling = totals(tmp_path)
     assert sum(falling[-10:]) < 0.7 * sum(falling[:10])
     before = psnr(recipe, held_out, lambda x: x, count=3, crop=64)
@@ -70,7 +70,7 @@ def test_era_learns_a_little_in_seconds(source, held_out, tmp_path):
     model = {"kind": "era-small", "K": 1, "kernel_size": 7, "kernels": 1,
              "prior": {"kind": "resunet", "widths": [8], "residual": True}}  # fmt: skip
     recipe = short("era-small", source, model=model)
-    train(recipe, tmp_path)
+    assert train(recipe, tmp_path)
     before = psnr(recipe, held_out, lambda x: x, count=3, crop=64)
     assert psnr(recipe, held_out, learned(tmp_path), count=3, crop=64) > before + 0.1
 
@@ -133,7 +133,7 @@ def test_a_prior_from_a_plugin_trains_too(source, tmp_path, acme):
 @pytest.mark.slow
 def test_jude_small_learns_in_two_minutes_of_two_cores(source, held_out, tmp_path):
     recipe = read_recipe("jude-small", {"data.source": str(source)})
-    train(recipe, tmp_path)
+    assert train(recipe, tmp_path)
     restored = psnr(recipe, held_out, learned(tmp_path))
     assert restored > psnr(recipe, held_out, lambda x: x) + 3
     assert restored > psnr(recipe, held_out, lambda x: x ** (1 / 2.2)) + 3
@@ -142,6 +142,6 @@ def test_jude_small_learns_in_two_minutes_of_two_cores(source, held_out, tmp_pat
 @pytest.mark.slow
 def test_era_small_learns_in_two_minutes_of_two_cores(source, held_out, tmp_path):
     recipe = read_recipe("era-small", {"data.source": str(source)})
-    train(recipe, tmp_path)
+    assert train(recipe, tmp_path)
     restored = psnr(recipe, held_out, learned(tmp_path))
     assert restored > psnr(recipe, held_out, lambda x: x) + 1

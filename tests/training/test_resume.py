@@ -1,17 +1,22 @@
 """A run that is killed, or stopped, goes on to the bits of one that never was."""
 
+import csv
 import json
+import os
 import random
 import signal
 import time
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 from tiny_training import apart, photos, recipe, values
 
+from unfold.cli import main
 from unfold.training import TrainingError, parse_recipe, train
 from unfold.training import checkpoint as checkpoints
+from unfold.training.log import Records, Table
 
 STEPS = 40
 KILLS = 3
@@ -183,8 +188,115 @@ def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, monkeypatch):
         real(tensors, path)
 
     monkeypatch.setattr(checkpoints, "save_file", full)
-    with pytest.raises(TrainingError, match=r"No space left on device; make room.*step 2 is kept"):
+    with pytest.raises(
+        TrainingError, match=r"No space left on device; .*has room, .*step 2 is kept"
+    ):
         train(recipe(source), tmp_path / "run")
     assert [p.name for p in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-00000002"]
     monkeypatch.undo()
     assert train(recipe(source), tmp_path / "run")
+
+
+def test_records_are_cut_back_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "losses.csv"
+    table = Table(path, step=0)
+    for step in (1, 2, 3):
+        table.add(step, {"l1": step / 4})
+    table.close()
+    text = path.read_text()
+    left = tmp_path / ".losses.csv.0123abcd.tmp"
+    left.write_text("of a run that was killed")
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        Table(path, step=2)
+    assert path.read_text() == text
+    monkeypatch.undo()
+    Records(tmp_path, step=2, board=False).close()
+    assert path.read_text() == "step,l1\n1,0.25\n2,0.5\n"
+    assert not left.exists()
+
+
+def test_a_loss_that_is_new_has_a_column_of_its_own(tmp_path):
+    source = photos(tmp_path / "photos", scale=8)
+    train(recipe(source), tmp_path / "run")
+    losses = [{"loss": "l1"}, {"loss": "l1", "name": "again", "weight": 2.0}]
+    longer = [{"steps": 8, "batch": 2, "crop": 16, "lr": 1e-3}]
+    other = recipe(source, losses=losses, phases=longer)
+    assert train(other, tmp_path / "run", allow_changes=True)
+    with (tmp_path / "run" / "losses.csv").open() as file:
+        table = list(csv.DictReader(file))
+    assert [bool(row["again"]) for row in table] == [False] * 6 + [True] * 2
+    assert [bool(row["fft"]) for row in table] == [True] * 6 + [False] * 2
+    assert float(table[7]["again"]) == pytest.approx(2 * float(table[7]["l1"]))
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs Linux's /proc")
+def test_a_checkpoint_that_is_removed_gives_its_room_back(tmp_path):
+    source = photos(tmp_path / "photos", scale=8)
+    train(recipe(source), tmp_path / "run")
+    longer = recipe(source, phases=[{"steps": 8, "batch": 2, "crop": 16, "lr": 1e-3}])
+    mapped = []
+
+    def begin(trainer):
+        maps = Path("/proc/self/maps").read_text()
+        mapped.extend(line for line in maps.splitlines() if "step-00000006" in line)
+        return lambda step, losses: None
+
+    train(longer, tmp_path / "run", allow_changes=True, begin=begin)
+    assert not mapped
+
+
+def test_a_second_signal_stops_at_once(unbroken, tmp_path):
+    """As one must be able to when a step takes minutes; here the first is sent within a step."""
+    source, wanted = unbroken
+
+    def begin(trainer):
+        def watch(step, losses):
+            if step == 6:
+                os.kill(os.getpid(), signal.SIGINT)
+                assert trainer.stopping
+                os.kill(os.getpid(), signal.SIGINT)
+
+        return watch
+
+    torch.set_num_threads(1)
+    with pytest.raises(KeyboardInterrupt):
+        train(parse_recipe(long(source)), tmp_path, begin=begin)
+    assert checkpoints.steps(tmp_path / "checkpoints") == [4]
+    assert train(parse_recipe(long(source)), tmp_path)
+    assert results(tmp_path) == wanted
+
+
+def test_a_photo_to_measure_on_that_vanishes_loses_no_measurement(unbroken, tmp_path):
+    source, wanted = unbroken
+    moved = source.with_name("moved")
+
+    def begin(trainer):
+        return lambda step, losses: source.rename(moved) if step == 20 else None
+
+    torch.set_num_threads(1)
+    with pytest.raises(
+        TrainingError, match=r"step 21: .*\.png.* goes on from step-00000016"
+    ) as told:
+        train(parse_recipe(long(source)), tmp_path, begin=begin)
+    assert "\n" not in str(told.value)
+    moved.rename(source)
+    assert train(parse_recipe(long(source)), tmp_path)
+    assert results(tmp_path) == wanted
+
+
+def test_the_command_tells_of_what_it_cannot_write(tmp_path, capsys):
+    source = photos(tmp_path / "photos")
+    place = tmp_path / "file"
+    place.touch()
+    command = ["train", "jude-small", "--set", f"data.source={source}", "--device", "cpu"]
+    command += ["--set", "model.K=1", "--set", "phases.0.batch=1"]
+    for more in ([], ["--dry-run"]):
+        assert main([*command, "--out", str(place), *more]) == 2
+        said = capsys.readouterr().err
+        assert said.startswith(f"unfold: {place}: ")
+        assert said.count("\n") == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 from collections.abc import Callable
@@ -65,6 +66,11 @@ def run(arguments: argparse.Namespace) -> int:
         return _run(arguments)
     except (TrainingError, ImageError, DataError, MetricError, LossError) as error:
         raise CommandError(str(error)) from error
+    except OSError as error:
+        place = error.filename or arguments.out or "the run's folder"
+        raise CommandError(
+            f"{place}: {error.strerror or error}; see that it can be written and has room"
+        ) from error
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -73,7 +79,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.list:
         for name in recipes():
             about = recipe_text(name).partition('"')[2].partition('"')[0]
-            print(f"{name:<12} {about}")
+            print(f"{name:<14} {about}")
         return 0
     if arguments.recipe is None:
         raise CommandError("name a recipe: one of `unfold train --list`, or a .toml file")
@@ -85,18 +91,18 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         from unfold.training.preview import preview
 
-        folder.mkdir(parents=True, exist_ok=True)
         print(preview(recipe, folder / "dry-run.png"))
         return 0
-    done = train(
-        recipe,
-        folder,
-        device=find_device(arguments.device),
-        workers=arguments.workers,
-        allow_changes=arguments.allow_changes,
-        board=arguments.tensorboard,
-        begin=lambda trainer: _progress(trainer, recipe),
-    )
+    with contextlib.ExitStack() as ends:  # the bar's line, before any error's
+        done = train(
+            recipe,
+            folder,
+            device=find_device(arguments.device),
+            workers=arguments.workers,
+            allow_changes=arguments.allow_changes,
+            board=arguments.tensorboard,
+            begin=lambda trainer: _progress(trainer, recipe, ends),
+        )
     if not done:
         print(f"unfold: stopped; the same command goes on from {folder}", file=sys.stderr)
         return 130
@@ -104,11 +110,15 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _progress(trainer: Trainer, recipe: Recipe) -> Callable[[int, dict[str, float]], None]:
+def _progress(
+    trainer: Trainer, recipe: Recipe, ends: contextlib.ExitStack
+) -> Callable[[int, dict[str, float]], None]:
     """A bar with the rate, the time left, and the losses."""
     from tqdm import tqdm
 
-    bar = tqdm(total=recipe.steps, initial=trainer.step, unit="step", file=sys.stderr)
+    bar = ends.enter_context(
+        tqdm(total=recipe.steps, initial=trainer.step, unit="step", file=sys.stderr)
+    )
 
     def watch(step: int, losses: dict[str, float]) -> None:
         shown = {name: f"{value:.4f}" for name, value in losses.items()}
@@ -117,8 +127,6 @@ def _progress(trainer: Trainer, recipe: Recipe) -> Callable[[int, dict[str, floa
             shown[f"best {best['metric']}"] = f"{best['value']:.2f}"
         bar.set_postfix(shown, refresh=False)
         bar.update()
-        if step == recipe.steps:
-            bar.close()
 
     return watch
 

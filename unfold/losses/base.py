@@ -89,3 +89,16 @@ class Loss(nn.Module):
         Raises:
             LossError: the model or the data lack something.
         """
+
+
+def at_least(side: int, image: Tensor, name: str) -> None:
+    """Refuse pictures with fewer rows or columns than the regions that a loss averages.
+
+    Raises:
+        LossError: they have.
+    """
+    height, width = image.shape[-2:]
+    if min(height, width) < side:
+        raise LossError(
+            f"{name}: averages regions of {side}×{side}, got {height}×{width}; take larger crops"
+        )

@@ -32,6 +32,8 @@ class ZeroDCE(Restorer):
         iterations: curves; 8 in the paper, which makes 79,416 parameters.
         width: channels of the hidden layers; 32 in the paper.
 
+    Training: ``unfold train zero-dce --set data.source=PHOTOS``, from photos of any exposure alone.
+
     Parts: ``curve_1`` ... ``curve_8`` (B,3,H,W) in [−1, 1], the ``A_n``.
 
     Source: Guo et al., "Zero-reference deep curve estimation for low-light image enhancement",

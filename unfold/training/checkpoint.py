@@ -133,7 +133,9 @@ def load(folder: Path, step: int) -> Checkpoint:
     place = folder / f"step-{step:08d}"
     try:
         facts = json.loads((place / _FACTS).read_text(encoding="utf-8"))
-        return Checkpoint(load_file(place / _TENSORS), facts)
+        # (Clones: the file is mapped, and would keep its room on the disk after it is removed.)
+        tensors = {name: t.clone() for name, t in load_file(place / _TENSORS).items()}
+        return Checkpoint(tensors, facts)
     except (OSError, ValueError, SafetensorError) as error:
         raise TrainingError(
             f"{place}: is damaged ({error}); remove it to go on from the one before"

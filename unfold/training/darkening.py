@@ -6,45 +6,12 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from unfold.degradation.zero_dce import DarkeningCurve, relative_lightness
+from unfold.losses import exposure_control, smoothness, spatial_consistency
 
 SPATIAL, EXPOSURE, SMOOTH = 1.0, 10.0, 200.0  # the weights of LEDNet's synthesis
-
-
-def spatial_consistency(before: Tensor, after: Tensor) -> Tensor:
-    """``1/K Σ_i Σ_{j next to i} ((a_i − a_j) − (b_i − b_j))²``: contrast between neighbours stays.
-
-    ``a`` and ``b`` are means of 4×4 regions after and before, K their number, ``j`` the regions
-    above, below, left and right. ``(B, 1, H, W)`` each, H and W at least 4; a scalar.
-
-    Source: Guo et al., CVPR 2020, equation 4, which prints the differences as absolute values and
-    so would let an edge turn over; here they have signs, as in the code that they released.
-    """
-    change = avg_pool2d(after - before, 4)
-    pairs = change.diff(dim=-1).square().sum() + change.diff(dim=-2).square().sum()
-    return 2 * pairs / change.numel()
-
-
-def exposure_control(after: Tensor, exposure: Tensor) -> Tensor:
-    """``1/M Σ_k (a_k − e)²`` over the means ``a_k`` of 16×16 regions.
-
-    ``(B, 1, H, W)``, H and W at least 16, and ``e`` ``(B,)``; a scalar.
-
-    Source: Guo et al., CVPR 2020, equation 5, which prints an absolute value; the square, and the
-    weight that belongs to it, are of the code that they released.
-    """
-    return (avg_pool2d(after, 16) - exposure[:, None, None, None]).square().mean()
-
-
-def smoothness(rate: Tensor) -> Tensor:
-    """``2 (mean (∂ₕ r)² + mean (∂ᵥ r)²)`` of a map ``(B, 1, H, W)``; a scalar.
-
-    Source: Guo et al., CVPR 2020, equation 7, in the form of the code that they released.
-    """
-    return 2 * (rate.diff(dim=-1).square().mean() + rate.diff(dim=-2).square().mean())
 
 
 def darkening_losses(curve: DarkeningCurve, before: Tensor, exposure: Tensor) -> dict[str, Tensor]:

@@ -26,7 +26,7 @@ def blame(model: Restorer, batches: Sequence[Batch], players: Mapping[str, nn.Mo
         players: with that step's gradients.
     """
     for batch in batches:
-        if not all(batch[key].isfinite().all() for key in ("input", "target")):
+        if not all(batch[key].isfinite().all() for key in ("input", "target") if key in batch):
             return f"a photo among {', '.join(batch['name'])} is not finite"
         with torch.no_grad(), captured(model) as stages:
             image = model(batch["input"]).image

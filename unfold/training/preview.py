@@ -9,10 +9,12 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.utils import data
 
 from .assemble import assemble
+from .error import TrainingError
 from .player import Player
 from .recipe import Recipe
 from .samples import write_samples
 from .stream import open_stream
+from .validation import Judge
 
 
 def preview(recipe: Recipe, picture: Path) -> str:
@@ -31,8 +33,13 @@ def preview(recipe: Recipe, picture: Path) -> str:
     with torch.random.fork_rng():
         cast = assemble(recipe, torch.device("cpu"))
     phase = recipe.phases[0]
+    if recipe.validation:
+        Judge(recipe.validation, recipe.seed, torch.device("cpu"))  # its faults are told now
     stream = open_stream(recipe.data, phase, recipe.seed)
-    items = [data.default_collate([stream[n]]) for n in range(min(phase.batch, 4))]
+    try:
+        items = [data.default_collate([stream[n]]) for n in range(min(phase.batch, 4))]
+    except (ValueError, RuntimeError) as error:  # too small for the crop; of unlike sizes
+        raise TrainingError(f"the first batch cannot be made: {error}") from error
     weights = sum(p.numel() for player in cast.players.values() for p in player.parameters())
     held = weights * 4 * (4 + (recipe.ema is not None))
     lines = [f"parameters: {weights:,}", f"weights, gradients, moments: {_size(held)}"]

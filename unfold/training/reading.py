@@ -98,7 +98,7 @@ def _change(values: Any, path: str, value: Any) -> None:
 
 def _path(place: tuple[int | str, ...]) -> str:
     """Where a fault is; without the kind of data, which pydantic inserts and no file has."""
-    kinds = {"synthesized", "paired", "unpaired"}
+    kinds = {"synthesized", "paired", "unpaired", "photos"}
     return ".".join(
         str(k) for i, k in enumerate(place) if not (k in kinds and i and place[i - 1] == "data")
     )

@@ -98,6 +98,22 @@ class UnpairedData(Part):
     flip: bool = True
 
 
+class PhotosData(Part):
+    """Photos alone, for losses that compare with no target (such as Zero-DCE's).
+
+    Attributes:
+        source: the folder, with all that is below it.
+        flip: mirror every other photo, by chance.
+    """
+
+    kind: Literal["photos"]
+    source: Path
+    flip: bool = True
+
+
+AnyData = SynthesizedData | PairedData | UnpairedData | PhotosData
+
+
 class WeightedLoss(Part):
     """A loss and its weight in the sum; its name in the records is its kind unless one is given."""
 
@@ -177,7 +193,7 @@ class Recipe(Part):
         about: what it is after.
         model: what is trained.
         data: what on.
-        losses: of pairs, each with a weight.
+        losses: of pairs or of photos alone, each with a weight.
         adversary: for unpaired data, in the place of losses.
         phases: one after the other.
         optimizer: of every player.
@@ -193,7 +209,7 @@ class Recipe(Part):
 
     about: str = ""
     model: ModelSpec
-    data: Annotated[SynthesizedData | PairedData | UnpairedData, Field(discriminator="kind")]
+    data: Annotated[AnyData, Field(discriminator="kind")]
     losses: tuple[WeightedLoss, ...] = ()
     adversary: Adversary | None = None
     phases: tuple[Phase, ...]

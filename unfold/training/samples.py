@@ -21,15 +21,16 @@ def write_samples(path: Path, model: Restorer, items: Sequence[Mapping[str, Tens
     Args:
         path: of the picture; its folder is made if need be.
         model: what restores them.
-        items: ``input`` and ``target``, ``(1, 3, H, W)``; rows of unlike sizes are cut to the
-            smallest.
+        items: ``input`` and, where there is one, ``target``, ``(1, 3, H, W)``; rows of unlike
+            sizes are cut to the smallest.
     """
     rows = []
     with evaluating(model), torch.no_grad():
         for item in items:
             restoration = model(item["input"])
             height, width = item["input"].shape[-2:]
-            pictures = [item["input"], restoration.image, item["target"]]
+            pictures = [item["input"], restoration.image]
+            pictures += [item["target"]] if "target" in item else []
             pictures += restoration.parts.values()
             rows.append([tile(p.float().cpu(), (height, width)) for p in pictures])
     height, width = (min(row[0].shape[axis] for row in rows) for axis in (-2, -1))

@@ -19,7 +19,7 @@ from unfold.synthesis.pipeline import seeded
 
 from .error import TrainingError
 from .phase import Phase
-from .recipe import PairedData, SynthesizedData, UnpairedData
+from .recipe import AnyData, PairedData, PhotosData, SynthesizedData, UnpairedData
 
 Item = dict[str, Any]
 
@@ -81,9 +81,7 @@ class TwoStreams(data.Dataset):
         return {"input": bad["input"], "target": good["input"], "name": bad["name"]}
 
 
-def open_stream(
-    given: SynthesizedData | PairedData | UnpairedData, phase: Phase, seed: int
-) -> data.Dataset:
+def open_stream(given: AnyData, phase: Phase, seed: int) -> data.Dataset:
     """The stream of a phase.
 
     Raises:
@@ -98,6 +96,9 @@ def open_stream(
         )
         # (Seeds apart: of folders of one size, the same two photos would always meet.)
         return TwoStreams(Stream(bad, seed=2 * seed, extra=extra), Stream(good, seed=2 * seed + 1))
+    if isinstance(given, PhotosData):
+        photos = Photos(Unpaired(given.source), crop=phase.crop, seed=seed, flip=given.flip)
+        return Stream(photos, seed=seed, extra=extra)
     return Stream(open_pairs(given, phase.crop, seed), seed=seed, extra=extra)
 
 
@@ -111,7 +112,9 @@ def open_pairs(given: SynthesizedData | PairedData, crop: int | None, seed: int)
     spec: Spec = given.dataset
     pairs: Sequence[Pair] = spec.build(given.root, given.split)
     if any(pair.target is None for pair in pairs):
-        raise TrainingError(f"{given.root}: photos without targets; they train as unpaired data only")
+        raise TrainingError(
+            f"{given.root}: photos without targets; they train as data of kind unpaired or photos"
+        )
     return Photos(pairs, crop=crop, seed=seed, flip=given.flip and crop is not None)
 
 

@@ -79,7 +79,7 @@ class Trainer:
             )
         self.step, self.best = 0, {}
         self.stopping = self._ends = False
-        self._whole = True  # no update is half done
+        self._whole = True  # no step is half done: what is due after it included
         self._resume(allow_changes)
         self.judge = recipe.validation and Judge(recipe.validation, recipe.seed, world.device)
         open_stream(recipe.data, recipe.phases[0], recipe.seed)  # its faults are told now
@@ -121,10 +121,13 @@ class Trainer:
                         return False
             self._finish()
             return True
+        except TrainingError:
+            raise
         except OSError as error:
             raise TrainingError(self._told(error)) from error
-        except RuntimeError as error:
-            # No memory is left; or a worker died, which torch tells wherever we are.
+        except (ValueError, RuntimeError) as error:
+            # A photo to measure or to show on; no memory is left; or a worker died, which torch
+            # tells wherever we are.
             raise self._failed(error) from error
         finally:
             if self.records is not None:
@@ -159,11 +162,11 @@ class Trainer:
             self._whole = False
             self._update(phase.rate(local))
             self.step += 1
-            self._whole = True
             total = sum(losses.values())
             self._record("losses", {"lr": phase.rate(local), **losses, "total": total, **norms})
             watch(self.step, losses)
             self._between()
+            self._whole = True
             if self._ends:
                 return
 
@@ -311,7 +314,10 @@ class Trainer:
         place = error.filename2 or error.filename or self.folder
         there = checkpoint.steps(self.checkpoints)
         kept = f"step {there[-1]} is kept" if there else "nothing is kept yet"
-        return f"{place}: {error.strerror}; make room, then go on with the same command ({kept})"
+        return (
+            f"{place}: {error.strerror or error}; see that it can be written and has room, "
+            f"then go on with the same command ({kept})"
+        )
 
 
 def _check_shares(recipe: Recipe, world: World) -> None:
@@ -325,4 +331,7 @@ def _check_shares(recipe: Recipe, world: World) -> None:
 
 
 def _line(error: BaseException) -> str:
-    return (" ".join(str(error).split()) or type(error).__name__)[:500]
+    said = str(error)
+    if said.startswith("Caught "):  # by a worker, which sends its traceback; the reason is last
+        said = said.replace("\\n", "\n").strip().splitlines()[-1].partition(": ")[2]
+    return (" ".join(said.split()) or type(error).__name__)[:500]

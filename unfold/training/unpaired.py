@@ -27,8 +27,8 @@ class Generators(Player):
         discriminator: D; held fixed here, and no part of this player.
         adversarial, cycle, identity: the weights.
 
-    Source: DEvUDP, with its weights 1, 10 and 5. (It works on [−1, 1]; here all pictures are in
-    [0, 1], so that the distances are half as large against the adversarial loss.)
+    Source: DEvUDP, with weights 1, 10 and 5 of distances on [−1, 1]. Here all pictures are in
+    [0, 1] and distances half as large: the recipe ``devudp`` has 1, 20 and 10.
     """
 
     def __init__(

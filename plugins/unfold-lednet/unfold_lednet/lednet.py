@@ -49,6 +49,8 @@ class LEDNet(Restorer):
     Raises:
         ComponentError: weights that cannot be read or are of another network.
 
+    Training: ``unfold train lednet --set data.source=PHOTOS``, with the paper's losses and rates.
+
     Source: Zhou, Li and Loy, "LEDNet: joint low-light enhancement and deblurring in the dark",
     ECCV 2022, section 4 and table 3.
     """
