@@ -2,6 +2,5 @@
 
 from .devudp import DEvUDP
 from .discriminator import PatchDiscriminator
-from .objective import discriminator_losses, generator_losses
 
-__all__ = ["DEvUDP", "PatchDiscriminator", "discriminator_losses", "generator_losses"]
+__all__ = ["DEvUDP", "PatchDiscriminator"]

@@ -18,10 +18,10 @@ class DEvUDP(Restorer):
     """DEvUDP's generator G alone, which is all that inference needs; 6,949,251 parameters.
 
     The network works on [−1, 1]; the photo and the image are in [0, 1]. It is trained against a
-    discriminator and an inverse generator, without pairs: by ``unfold train devudp``, or with
-    `unfold_devudp.objective`. By the paper, instance normalisation and no global shortcut are what
-    give the enhancement: brightness and contrast of the photo are divided out, and cannot come
-    back around the network. The DT variant (``devudp-dt``) drops both for fidelity.
+    discriminator and an inverse generator, without pairs: by ``unfold train devudp``, which
+    minimises `unfold.training.unpaired`. By the paper, instance normalisation and no global
+    shortcut are what give the enhancement: brightness and contrast of the photo are divided out,
+    and cannot come back around the network. The DT variant (``devudp-dt``) drops both for fidelity.
 
     It is blind and has no Lagrangian: ``kernel`` is not used, a ``ledger`` stays empty.
 
