@@ -8,11 +8,12 @@ import io
 import json
 import math
 import os
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from unfold._files import replace_file
 
 from .markdown import markdown_table
 from .statistics import METHOD, summarise
@@ -185,15 +186,11 @@ class Report:
         """
         target = check_target(path)
         make = {".json": self.json, ".csv": self.csv, ".md": self.markdown}[target.suffix]
-        temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")
         try:
-            temporary.write_text(make(), encoding="utf-8", errors="backslashreplace")
-            os.replace(temporary, target)
+            replace_file(target, make().encode(errors="backslashreplace"))
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise ReportError(f"{path}: cannot be written ({reason})") from error
-        finally:
-            temporary.unlink(missing_ok=True)
 
 
 def check_target(path: str | os.PathLike[str]) -> Path:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
-import shutil
 import stat
 import warnings
 from collections.abc import Iterator, Sequence
@@ -20,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from unfold._files import replace_file
 from unfold.imaging import jpeg, png, tiff
 from unfold.imaging.photo import ImageError, Photo
 from unfold.imaging.raster import Raster
@@ -211,16 +210,7 @@ def _replace(path: Path, data: bytes) -> None:
         raise ImageError(f"there is no folder {target.parent}; create it first")
     if target.is_dir():
         raise ImageError("this is a folder; name a file in it")
-    temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-        if target.exists():
-            shutil.copymode(target, temporary)
-        os.replace(temporary, target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    replace_file(target, data)
 
 
 def _walk(folder: Path) -> Iterator[Path]:

@@ -18,11 +18,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from unfold._files import replace_file
 from unfold.core import Restorer
 from unfold.registry import ComponentError
 from unfold.registry.spec import Spec
-
-from .weights import replace_file
 
 _HEADER = "unfold"
 
@@ -77,7 +76,7 @@ def convert(spec: Spec, source: Path, target: Path) -> dict[str, Any]:
         "sha256": _digest(tensors),
     }
     try:
-        replace_file(target, save(tensors, {_HEADER: json.dumps(about)}))
+        replace_file(target, save(tensors, {_HEADER: json.dumps(about)}), durable=True)
     except OSError as error:
         raise ComponentError(f"{target}: cannot be written ({error.strerror})") from error
     return about

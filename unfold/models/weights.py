@@ -6,7 +6,6 @@ import hashlib
 import importlib.metadata
 import json
 import os
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from unfold._files import replace_file
 from unfold.core import Restorer
 from unfold.registry.catalogue import ComponentError
 from unfold.registry.spec import Spec, resolve
@@ -53,8 +53,8 @@ def save_model(
         "sha256": hashlib.sha256(data).hexdigest(),
         "training": dict(training or {}),
     }
-    replace_file(folder / TENSORS, data)
-    replace_file(folder / FACTS, (json.dumps(facts, indent=2) + "\n").encode())
+    replace_file(folder / TENSORS, data, durable=True)
+    replace_file(folder / FACTS, (json.dumps(facts, indent=2) + "\n").encode(), durable=True)
 
 
 def load_model(folder: str | os.PathLike[str]) -> Restorer:
@@ -113,20 +113,6 @@ def read_facts(folder: Path) -> dict[str, Any]:
         reason = getattr(error, "strerror", None) or error
         raise ComponentError(f"{folder / FACTS}: describes no model ({reason})") from error
     return facts
-
-
-def replace_file(path: Path, data: bytes) -> None:
-    """Put a file in place at one stroke."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def _check_needs(folder: Path, needs: Mapping[str, str]) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from unfold._files import replace_file
 
 NAME = "manifest.jsonl"
 _FIELDS = {"index", "source", "size", "files", "steps"}  # of a photo's line
@@ -65,12 +65,7 @@ class Manifest:
         self._write([there, *(done[index] for index in sorted(done))])
 
     def _write(self, lines: list[dict[str, Any]]) -> None:
-        temporary = self.path.with_name(f".{secrets.token_hex(8)}.tmp")
-        try:
-            temporary.write_text("".join(_dump(line) + "\n" for line in lines), encoding="utf-8")
-            os.replace(temporary, self.path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        replace_file(self.path, "".join(_dump(line) + "\n" for line in lines).encode())
 
 
 def read_manifest(folder: Path) -> tuple[dict[str, Any], dict[int, dict[str, Any]]]:

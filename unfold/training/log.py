@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from unfold.models.weights import replace_file
+from unfold._files import replace_file
 
 from .error import TrainingError
 
@@ -33,7 +33,7 @@ class Table:
         kept = [x for x in lines[1:] if x.endswith("\n") and int(x.split(",")[0]) <= step]
         whole = lines[:1] + kept if kept else []
         if whole != lines:
-            replace_file(path, "".join(whole).encode())
+            replace_file(path, "".join(whole).encode(), durable=True)
         self._columns = whole[0].strip().split(",") if whole else []
         self._open()
 
@@ -56,7 +56,7 @@ class Table:
         self._columns = [*self._columns, *new]
         lines = [",".join(self._columns), *(row + "," * len(new) for row in rows)]
         self._file.close()
-        replace_file(self._path, "".join(f"{line}\n" for line in lines).encode())
+        replace_file(self._path, "".join(f"{line}\n" for line in lines).encode(), durable=True)
         self._open()
 
     def sync(self) -> None:
