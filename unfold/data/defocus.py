@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from .base import Dataset, Pair
-from .folder import list_folder, match
+from .folder import list_folder, pair_folders
 
 
 class RealDOF(Dataset):
@@ -22,10 +22,7 @@ class RealDOF(Dataset):
     source = "https://github.com/codeslake/IFAN"
 
     def find(self, faults: list[str]) -> tuple[Pair, ...]:
-        inputs = list_folder(self.root, "source", faults)
-        targets = list_folder(self.root, "target", faults)
-        files = match(inputs, targets, faults, ordered=True)
-        return tuple(Pair(name, *pair) for name, pair in files.items())
+        return pair_folders(self.root, "source", "target", faults, ordered=True)
 
 
 class RTF(Dataset):
@@ -61,9 +58,7 @@ class RTF(Dataset):
         super().__init__(root, split, strict=strict)
 
     def find(self, faults: list[str]) -> tuple[Pair, ...]:
-        inputs, targets = (list_folder(self.root, place, faults) for place in self.places)
-        files = match(inputs, targets, faults, ordered=True)
-        return tuple(Pair(name, *pair) for name, pair in files.items())
+        return pair_folders(self.root, *self.places, faults, ordered=True)
 
 
 class CUHK(Dataset):

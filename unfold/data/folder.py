@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from .base import Pair
+
 
 @dataclass(frozen=True)
 class Folder:
@@ -95,6 +97,15 @@ def natural(name: str) -> tuple:
     """A key that sorts names by folder, and numbers within them by value: 2 before 10."""
     parts = [re.split(r"([0-9]+)", part) for part in name.split("/")]
     return [[int(p) if i % 2 else p for i, p in enumerate(part)] for part in parts], name
+
+
+def pair_folders(
+    root: Path, inputs: str, targets: str, faults: list[str], *, ordered: bool = False
+) -> tuple[Pair, ...]:
+    """The photos of two folders below ``root`` that belong together (see `match`)."""
+    one, other = (list_folder(root, place, faults) for place in (inputs, targets))
+    matched = match(one, other, faults, ordered=ordered)
+    return tuple(Pair(name, *files) for name, files in matched.items())
 
 
 def _walk(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .base import Dataset, Pair
-from .folder import list_folder, match
+from .folder import pair_folders
 
 
 class LOL(Dataset):
@@ -20,6 +20,4 @@ class LOL(Dataset):
     splits = ("our485", "eval15")
 
     def find(self, faults: list[str]) -> tuple[Pair, ...]:
-        low = list_folder(self.root, f"{self.split}/low", faults)
-        high = list_folder(self.root, f"{self.split}/high", faults)
-        return tuple(Pair(name, *files) for name, files in match(low, high, faults).items())
+        return pair_folders(self.root, f"{self.split}/low", f"{self.split}/high", faults)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from .base import Dataset, Pair
-from .folder import list_folder, match
+from .folder import list_folder, pair_folders
 
 
 class Paired(Dataset):
@@ -35,8 +35,7 @@ class Paired(Dataset):
         super().__init__(root, split, strict=strict)
 
     def find(self, faults: list[str]) -> tuple[Pair, ...]:
-        inputs, targets = (list_folder(self.root, place, faults) for place in self.places)
-        return tuple(Pair(name, *pair) for name, pair in match(inputs, targets, faults).items())
+        return pair_folders(self.root, *self.places, faults)
 
 
 class Unpaired(Dataset):
