@@ -122,6 +122,19 @@ def test_16_bits_keep_their_precision(tmp_path):
     assert item["input"].unique().item() == pytest.approx(12345 / 65535, abs=1e-7)
 
 
+@pytest.mark.parametrize("side", [6, 23, 24, 99])
+def test_large_photos_are_made_smaller(numbered, side):
+    for key, image in Photos(numbered, side=side)[0].items():
+        if key != "name":
+            assert image.shape[1:] == ((side, round(31 * side / 24)) if side < 24 else (24, 31))
+            # The values tell the place: of the middle, wherever the picture is cut smaller.
+            assert image[0].mean().item() * 255 == pytest.approx(11.5, abs=0.1)
+            assert image[1].mean().item() * 255 == pytest.approx(15, abs=0.1)
+    assert Photos(numbered, side=12, crop=12)[0]["input"].shape == (3, 12, 12)
+    with pytest.raises(ValueError, match="side=6 hold no crop of 8 x 8"):
+        Photos(numbered, side=6, crop=8)
+
+
 def test_bad_files_are_named(tmp_path):
     two_folders("input", "target")(tmp_path)
     pairs = list(Paired(tmp_path))

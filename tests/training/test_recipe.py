@@ -39,6 +39,10 @@ def test_every_fault_is_told_with_its_path_before_data_are_touched():
         ({"losses": []}, "losses: pairs need at least one"),
         ({"losses": [{"loss": "l1"}, {"loss": "l1"}]}, "give each a name of its own, got l1, l1"),
         ({"accumulation": 4}, r"phases\.0\.batch: 2 cannot be cut into 4 equal parts"),
+        (
+            {"data": {"kind": "photos", "source": "a", "side": 8}},
+            r"phases\.0\.crop: 16 does not fit into photos of side 8",
+        ),
         ({"phases": []}, "phases: there must be at least one"),
         (
             {"data": {"kind": "unpaired", "input": "a", "target": "b"}},

@@ -45,6 +45,25 @@ def start(given, folder, workers):
     return apart(lambda: 0 if train(parse_recipe(given), folder, workers=workers) else 3)
 
 
+def test_one_training_a_folder(tmp_path):
+    source = photos(tmp_path / "photos", scale=8)
+    process = start(long(source), tmp_path / "run", 2)
+    while rows(tmp_path / "run") < 6:  # the header; a checkpoint comes after the fourth
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGSTOP)
+    told = rf"run: process {process.pid} is training there; wait for it, or choose"
+    with pytest.raises(TrainingError, match=told):
+        train(parse_recipe(long(source)), tmp_path / "run")
+    process.kill()
+    process.join()
+    short = recipe(source, phases=[{"steps": 1, "batch": 2, "crop": 16, "lr": 1e-3}])
+    with pytest.raises(TrainingError, match="was begun with another recipe"):
+        train(short, tmp_path / "run")  # free at once, though workers may still end
+    with pytest.raises(ValueError, match="nowhere"):
+        train(recipe(tmp_path / "nowhere"), tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
 def rows(folder):
     path = folder / "losses.csv"
     return path.read_bytes().count(b"\n") if path.exists() else 0

@@ -28,11 +28,12 @@ class LearnedWeights(nn.Module):
             if hasattr(nn.ParameterDict(), name):
                 raise ValueError(f"a learned weight cannot be called {name!r}, torch's own word")
         # The inverse of softplus, in the form that keeps large and small values exact.
-        raw = {n: torch.tensor(v + math.log(-math.expm1(-v))) for n, v in initial.items()}
+        # (Of shape (1,): a parameter without any axis cannot be sharded over processes.)
+        raw = {n: torch.tensor([v + math.log(-math.expm1(-v))]) for n, v in initial.items()}
         self.raw = nn.ParameterDict({n: nn.Parameter(t) for n, t in raw.items()})
 
     def forward(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return {name: softplus(raw) for name, raw in self.raw.items()}
+        return {name: softplus(raw).squeeze(0) for name, raw in self.raw.items()}
 
 
 class FixedWeights(nn.Module):

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils import data
 
 from unfold.imaging import ImageError, read
+from unfold.imaging.shrink import shrink
 
 from .base import Pair
 
@@ -24,6 +25,8 @@ class Photos(data.Dataset):
     Args:
         pairs: such as a `Dataset`.
         crop: side of a square, drawn evenly from all places; None keeps whole photos.
+        side: photos whose shorter side is longer are made smaller first, to this many pixels; None
+            leaves them as they are.
         seed: at least 0.
         flip: mirror every other item, by chance, left to right.
 
@@ -33,13 +36,22 @@ class Photos(data.Dataset):
     """
 
     def __init__(
-        self, pairs: Sequence[Pair], *, crop: int | None = None, seed: int = 0, flip: bool = False
+        self,
+        pairs: Sequence[Pair],
+        *,
+        crop: int | None = None,
+        side: int | None = None,
+        seed: int = 0,
+        flip: bool = False,
     ) -> None:
-        if crop is not None and crop < 1:
-            raise ValueError(f"crop must be at least 1 pixel, or None, got {crop}")
+        for name, pixels in {"crop": crop, "side": side}.items():
+            if pixels is not None and pixels < 1:
+                raise ValueError(f"{name} must be at least 1 pixel, or None, got {pixels}")
+        if crop is not None and side is not None and side < crop:
+            raise ValueError(f"photos of side={side} hold no crop of {crop} x {crop}")
         if seed < 0:
             raise ValueError(f"seed must be at least 0, got {seed}")
-        self.pairs, self.crop, self.seed, self.flip = pairs, crop, seed, flip
+        self.pairs, self.crop, self.side, self.seed, self.flip = pairs, crop, side, seed, flip
         # Shared, so that workers which outlive an epoch see the next one.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
 
@@ -65,6 +77,7 @@ class Photos(data.Dataset):
                     f"{pair.input}: {_size(images['input'])} pixels, but {pair.target} has "
                     f"{_size(images['target'])}; crop or resize them alike"
                 )
+        images = {key: self._small(image) for key, image in images.items()}
         chance = np.random.default_rng((self.seed, epoch, index))
         rows, columns = self._window(pair, images["input"], chance)
         mirrored = self.flip and chance.integers(2) == 1
@@ -74,6 +87,13 @@ class Photos(data.Dataset):
             # (A copy: a view would take the whole photo along to another process.)
             item[key] = part.flip(2) if mirrored else part.clone()
         return item
+
+    def _small(self, image: Tensor) -> Tensor:
+        height, width = image.shape[1:]
+        if self.side is None or min(height, width) <= self.side:
+            return image
+        scale = self.side / min(height, width)
+        return shrink(image, (round(scale * height), round(scale * width)))
 
     def _window(
         self, pair: Pair, image: Tensor, chance: np.random.Generator

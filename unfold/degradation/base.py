@@ -66,6 +66,11 @@ class Degradation(ABC):
             ``(B, 3, H, W)``, the dtype and device of ``image``.
         """
 
+    def kernel(self, parameters: Mapping[str, Tensor]) -> Tensor | None:
+        """``(B, 1, h, w)``, sum 1, centred at ``(h // 2, w // 2)``, where what it does to each
+        photo is a convolution with one kernel; None where it is something else."""
+        return None
+
     def __call__(
         self, image: Tensor, *, generator: torch.Generator, **inputs: Tensor | None
     ) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-Transfer = Literal["gamma-2.2", "srgb"]
+Transfer = Literal["gamma-2.2", "srgb", "linear"]
 
 
 def decode(encoded: Tensor, transfer: Transfer = "srgb") -> Tensor:
@@ -15,9 +15,12 @@ def decode(encoded: Tensor, transfer: Transfer = "srgb") -> Tensor:
 
     Args:
         encoded: any shape; negative values are taken for 0.
-        transfer: ``"srgb"``, the curve of IEC 61966-2-1, or ``"gamma-2.2"``, ``x ** 2.2``.
+        transfer: ``"srgb"``, the curve of IEC 61966-2-1; ``"gamma-2.2"``, ``x ** 2.2``; or
+            ``"linear"``: values are taken for light as they are, as benchmarks of deblurring do.
     """
     x = encoded.clamp_min(0)
+    if transfer == "linear":
+        return x
     if transfer == "gamma-2.2":
         return x**2.2
     return torch.where(x <= 0.04045, x / 12.92, ((x + 0.055) / 1.055) ** 2.4)
@@ -26,6 +29,8 @@ def decode(encoded: Tensor, transfer: Transfer = "srgb") -> Tensor:
 def encode(linear: Tensor, transfer: Transfer = "srgb") -> Tensor:
     """Encoded values from linear light: the inverse of ``decode``."""
     x = linear.clamp_min(0)
+    if transfer == "linear":
+        return x
     if transfer == "gamma-2.2":
         return x ** (1 / 2.2)
     return torch.where(x <= 0.0031308, 12.92 * x, 1.055 * x ** (1 / 2.4) - 0.055)

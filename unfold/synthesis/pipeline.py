@@ -13,6 +13,7 @@ from torch import Tensor
 
 from unfold.degradation.base import Parameters
 from unfold.degradation.light import decode, encode
+from unfold.terms.blur import transfer_function
 
 from .recipe import SHARP, Recipe
 
@@ -67,6 +68,29 @@ class Pipeline:
             if step.saves:
                 made[step.saves] = (x, light)
         return {name: _still(self._in(x, light, "encoded")) for name, (x, light) in made.items()}
+
+    def kernel(self, drawn: Sequence[Mapping[str, Tensor]], size: int) -> Tensor:
+        """The kernel of all blurs together, ``(B, 1, size, size)`` float32, sum 1; without any, a
+        point. It is the whole blur where all are in one light, as with the transfer ``linear``.
+
+        Raises:
+            ValueError: the blur is wider than ``size``.
+        """
+        found = [d.kernel(values) for d, values in zip(self.degradations, drawn, strict=True)]
+        kernels = [kernel.double() for kernel in found if kernel is not None]
+        reach = sum(max(kernel.shape[-2:]) // 2 for kernel in kernels)
+        if reach > (size - 1) // 2:
+            raise ValueError(
+                f"blurs that reach {reach} pixels do not fit a kernel of {size}×{size}: give it "
+                f"{2 * reach + 1}, or blur less"
+            )
+        batch = len(kernels[0]) if kernels else 1
+        whole = torch.zeros(batch, 1, size, size, dtype=torch.float64)
+        whole[..., size // 2, size // 2] = 1
+        for kernel in kernels:
+            transfer = transfer_function(kernel, (size, size))
+            whole = torch.fft.irfft2(torch.fft.rfft2(whole) * transfer, s=(size, size))
+        return whole.clamp_min(0).float()
 
     def _in(self, x: Tensor, light: str, wanted: str) -> Tensor:
         if light == wanted:

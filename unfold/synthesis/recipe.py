@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from unfold.degradation.light import Transfer
 from unfold.registry.spec import DegradationSpec
 
 if sys.version_info >= (3, 11):
@@ -53,7 +54,7 @@ class Recipe(BaseModel):
         size: height and width. A larger photo is scaled down until it just covers them, and cut;
             a smaller one is never scaled up.
         bits: of the files written, 8 or 16.
-        transfer: how linear light is encoded.
+        transfer: how linear light is encoded (see `unfold.degradation.light.decode`).
         steps: in their order. The picture they begin with is called ``sharp``.
         files: where pictures go: a path with ``{split}``, ``{sequence}`` (the number of the scene)
             and ``{frame}`` (the how-manieth made of that scene) -> the picture's name.
@@ -65,7 +66,7 @@ class Recipe(BaseModel):
     frames: int = Field(1, ge=1)
     size: tuple[int, int] | None = None
     bits: Literal[8, 16] = 8
-    transfer: Literal["gamma-2.2", "srgb"] = "srgb"
+    transfer: Transfer = "srgb"
     steps: tuple[Step, ...]
     files: dict[str, str]
     input: str

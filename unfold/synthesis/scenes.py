@@ -9,10 +9,10 @@ from itertools import groupby
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from unfold.imaging import ImageError, find_photos, read
+from unfold.imaging.shrink import shrink
 
 from .recipe import SHARP
 
@@ -99,7 +99,7 @@ def fit(
     scale = max(size[0] / height, size[1] / width)
     if scale < 1:
         height, width = max(size[0], round(scale * height)), max(size[1], round(scale * width))
-        scene = {name: _shrink(x, (height, width)) for name, x in scene.items()}
+        scene = {name: shrink(x, (height, width)) for name, x in scene.items()}
     return cut(scene, size, generator)
 
 
@@ -110,12 +110,6 @@ def cut(
     free = [max(0, n - s) for n, s in zip(scene[SHARP].shape[-2:], size, strict=True)]
     top, left = (int(torch.randint(n + 1, (), generator=generator)) for n in free)
     return {n: x[..., top : top + size[0], left : left + size[1]] for n, x in scene.items()}
-
-
-def _shrink(x: Tensor, size: tuple[int, int]) -> Tensor:
-    batch = x if x.ndim == 4 else x[None]
-    small = F.interpolate(batch, size, mode="bicubic", antialias=True).clamp(0, 1)
-    return small if x.ndim == 4 else small[0]
 
 
 def _runs(photos: Sequence[Path], frames: int) -> list[tuple[Path, ...]]:

@@ -17,7 +17,8 @@ class SynthesizedPhotos(Dataset):
     """Pairs of a recipe, made anew in every epoch.
 
     Item ``i`` depends on ``(seed, epoch, i)`` alone, whatever process makes it. It is a mapping:
-    ``input`` and ``target``, ``(3, crop, crop)`` float32 in [0, 1], and ``name``, the source's.
+    ``input`` and ``target``, ``(3, crop, crop)`` float32 in [0, 1], ``name``, the source's, and
+    where it is asked for ``kernel``, ``(1, kernel, kernel)`` float32, sum 1.
     """
 
     def __init__(
@@ -29,6 +30,7 @@ class SynthesizedPhotos(Dataset):
         margin: int = 24,
         length: int | None = None,
         seed: int = 0,
+        kernel: int | None = None,
     ) -> None:
         """Find the photos.
 
@@ -40,10 +42,12 @@ class SynthesizedPhotos(Dataset):
                 that blur brings in what lies beyond the crop.
             length: items an epoch; by default one for each photo.
             seed: of all chance.
+            kernel: side of the blur's kernel in the items; None: they have none.
 
         Raises:
             ImageError: no photos.
-            ValueError, TypeError: a number below 1, or a recipe that was not read.
+            ValueError, TypeError: a number below 1, a recipe that was not read, or, upon access, a
+                blur that is wider than ``kernel``.
         """
         if not isinstance(recipe, Recipe):
             raise TypeError(f"recipe={recipe!r}: give a Recipe, as read_recipe('lol-blur') does")
@@ -53,7 +57,7 @@ class SynthesizedPhotos(Dataset):
             )
         self.scenes = find_scenes(Path(source), recipe.frames)
         self.recipe, self.pipeline = recipe, Pipeline(recipe)
-        self.crop, self.margin, self.seed = crop, margin, seed
+        self.crop, self.margin, self.seed, self.kernel = crop, margin, seed, kernel
         self.length = len(self.scenes) if length is None else length
         # Shared memory: workers that live through epochs see the new one.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
@@ -89,4 +93,7 @@ class SynthesizedPhotos(Dataset):
         pair = {"input": self.recipe.input, "target": self.recipe.target}
         rows, columns = slice(top, top + self.crop), slice(left, left + self.crop)
         cropped = {key: made[name][0, :, rows, columns].clamp(0, 1) for key, name in pair.items()}
-        return {**cropped, "name": scene.name}
+        known = (
+            {} if self.kernel is None else {"kernel": self.pipeline.kernel(drawn, self.kernel)[0]}
+        )
+        return {**cropped, **known, "name": scene.name}

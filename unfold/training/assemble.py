@@ -6,13 +6,16 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from unfold.core import Restorer, Unrolled
 
 from .error import TrainingError
 from .player import Player, Supervised
 from .recipe import Recipe
+from .sharding import shard
 from .unpaired import Discriminator, Generators
+from .world import World
 
 
 @dataclass(frozen=True)
@@ -23,20 +26,23 @@ class Cast:
         model: what is wanted in the end.
         players: by name, in the order of their turns.
         optimizers: of each.
+        average: of the model's weights over the steps, where the recipe wants one.
     """
 
     model: Restorer
     players: dict[str, Player]
     optimizers: dict[str, torch.optim.Optimizer]
+    average: AveragedModel | None
 
 
-def assemble(recipe: Recipe, device: torch.device) -> Cast:
+def assemble(recipe: Recipe, world: World) -> Cast:
     """Build a recipe's players on a device, with the weights that its seed gives.
 
     Raises:
         ComponentError, MetricError, LossError: a component cannot be built.
-        TrainingError: the model has nothing to learn.
+        TrainingError: the model has nothing to learn, or cannot be sharded.
     """
+    device = world.device
     torch.manual_seed(recipe.seed)
     model: Restorer = recipe.model.build()
     players: dict[str, Player]
@@ -51,17 +57,28 @@ def assemble(recipe: Recipe, device: torch.device) -> Cast:
             "generators": Generators(model, given.backward.build(), judge, **weights),
             "discriminator": Discriminator(judge),
         }
-    optimizers = {}
-    for name, player in players.items():
-        # (Convolutions are faster so, on CPUs too.)
-        player.to(device).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    sharded = recipe.parallel == "fsdp" and world.size > 1
+    for player in players.values():
+        player.to(device).train()
+        if not sharded:  # (FSDP takes only contiguous parameters.)
+            # Convolutions are faster so, on CPUs too.
+            player.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         for module in player.modules():
             if isinstance(module, Unrolled):
                 module.recompute = recipe.recompute
-        optimizers[name] = _optimizer(recipe, player)
-        if recipe.compile:
+    average = None
+    if recipe.ema is not None:
+        average = AveragedModel(
+            model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=False
+        )
+    if sharded:  # before the optimisers, which keep what they update; shards cannot be copied
+        for copy in [model] if average is None else [model, average.module]:
+            shard(copy, device, world.size)
+    optimizers = {name: _optimizer(recipe, player) for name, player in players.items()}
+    if recipe.compile:
+        for player in players.values():
             player.compile()
-    return Cast(model, players, optimizers)
+    return Cast(model, players, optimizers, average)
 
 
 def _optimizer(recipe: Recipe, player: nn.Module) -> torch.optim.Optimizer:

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from unfold.registry.catalogue import HOME
 
 from .error import TrainingError
+from .sharding import cut_like, whole
 
 _TENSORS, _FACTS = "tensors.safetensors", "state.json"
 _NAME = re.compile(r"step-(\d+)")
@@ -45,7 +46,10 @@ class Checkpoint:
 def gather(
     players: Mapping[str, nn.Module], optimizers: Mapping[str, torch.optim.Optimizer]
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors of players and optimisers by name, and the optimisers' settings."""
+    """The tensors of players and optimisers by name, and the optimisers' settings.
+
+    Where they are sharded, all processes must call it.
+    """
     tensors: dict[str, Tensor] = {}
     settings: dict[str, Any] = {}
     for name, player in players.items():
@@ -55,7 +59,7 @@ def gather(
             for key, value in moments.items():
                 tensors[SEPARATOR.join((name, "optimizer", str(number), key))] = value
         settings[name] = state["param_groups"]
-    return tensors, settings
+    return whole(tensors), settings
 
 
 def restore(
@@ -79,11 +83,22 @@ def restore(
                 state.setdefault(int(rest[0]), {})[rest[1]] = tensor
         try:
             groups = checkpoint.facts["optimizers"][name]
-            player.load_state_dict(model)
-            optimizers[name].load_state_dict({"state": state, "param_groups": groups})
-        except (KeyError, RuntimeError, ValueError) as error:
+            load_into(player, model)
+            owners = [p for group in optimizers[name].param_groups for p in group["params"]]
+            cut = {
+                number: {key: cut_like(t, owners[number]) for key, t in moments.items()}
+                for number, moments in state.items()
+            }
+            optimizers[name].load_state_dict({"state": cut, "param_groups": groups})
+        except (KeyError, IndexError, RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())[:300]
             raise TrainingError(f"the checkpoint does not fit the model: {reason}") from error
+
+
+def load_into(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Put whole tensors into a module, which may be sharded."""
+    own = module.state_dict()
+    module.load_state_dict({name: cut_like(t, own.get(name)) for name, t in tensors.items()})
 
 
 def save(folder: Path, step: int, checkpoint: Checkpoint) -> Path:

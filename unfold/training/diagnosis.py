@@ -10,6 +10,7 @@ from torch import nn
 from unfold.core import Restorer
 
 from .player import Batch, captured
+from .sharding import whole
 
 
 def bad(values: Mapping[str, float]) -> list[str]:
@@ -37,7 +38,8 @@ def blame(model: Restorer, batches: Sequence[Batch], players: Mapping[str, nn.Mo
         if not image.isfinite().all():
             return "the model's output went bad" + " after its last stage" * bool(stages)
     for player in players.values():
-        for name, parameter in player.named_parameters():
-            if parameter.grad is not None and not parameter.grad.isfinite().all():
+        named = {n: p.grad for n, p in player.named_parameters() if p.grad is not None}
+        for name, gradient in whole(named).items():
+            if not gradient.isfinite().all():
                 return f"the gradient of {name} is not finite, though the model's output is"
     return "the model's output is finite: the loss itself is to blame"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
 from .player import Batch
@@ -45,6 +46,7 @@ def clip(parameters: Sequence[nn.Parameter], limit: float | None) -> Tensor:
     A gradient that is not finite stays as it is, so that the parameter to blame can be found.
     """
     norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+    norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
     if limit is not None and norm.isfinite():
         nn.utils.clip_grads_with_norm_(parameters, limit, norm)
     return norm

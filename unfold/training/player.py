@@ -45,9 +45,14 @@ class Supervised(Player):
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         with captured(self.model if self._look else nn.Identity()) as stages:
-            restoration = self.model(batch["input"])
+            restoration = self.model(batch["input"], **known(batch))
         outcome = Outcome(restoration, batch, tuple(stages))
         return {name: weight * loss(outcome) for name, weight, loss in self._losses}
+
+
+def known(batch: Batch) -> dict[str, Tensor]:
+    """What a model is told beside the photo: the blur's kernel, where the data have it."""
+    return {"kernel": batch["kernel"]} if "kernel" in batch else {}
 
 
 @contextlib.contextmanager

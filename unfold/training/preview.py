@@ -12,9 +12,10 @@ from .assemble import assemble
 from .error import TrainingError
 from .player import Player
 from .recipe import Recipe
-from .samples import write_samples
+from .samples import sample_sheet, write_sheet
 from .stream import open_stream
 from .validation import Judge
+from .world import World
 
 
 def preview(recipe: Recipe, picture: Path) -> str:
@@ -31,7 +32,7 @@ def preview(recipe: Recipe, picture: Path) -> str:
         What training raises where components or data are not there.
     """
     with torch.random.fork_rng():
-        cast = assemble(recipe, torch.device("cpu"))
+        cast = assemble(recipe, World(torch.device("cpu")))
     phase = recipe.phases[0]
     if recipe.validation:
         Judge(recipe.validation, recipe.seed, torch.device("cpu"))  # its faults are told now
@@ -57,7 +58,7 @@ def preview(recipe: Recipe, picture: Path) -> str:
             f"about {_size(whole + held)} of memory on one device, without work space"
         )
     lines.append("losses at first: " + ", ".join(f"{k} {v:.4g}" for k, v in losses.items()))
-    write_samples(picture, cast.model, items)
+    write_sheet(picture, sample_sheet(cast.model, items))
     lines.append(f"wrote {picture}: the first photos: input, output, target, parts")
     return "\n".join([cast.model.explain(), "", *lines])
 

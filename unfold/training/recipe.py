@@ -59,12 +59,14 @@ class SynthesizedData(Part):
         source: the folder.
         recipe: of synthesis: one of ``unfold recipes``, a .toml file, or a table that is one.
         margin: pixels around the crop that blur brings in.
+        kernel: side of the blur's kernel, which the model is then given; None: it is not.
     """
 
     kind: Literal["synthesized"]
     source: Path
     recipe: Annotated[Synthesis, BeforeValidator(_synthesis)]
     margin: Annotated[int, Field(ge=0)] = 24
+    kernel: Annotated[int, Field(ge=1)] | None = None
 
 
 class PairedData(Part):
@@ -75,6 +77,7 @@ class PairedData(Part):
         root: its folder.
         split: of it.
         flip: mirror every other photo, by chance.
+        side: photos whose shorter side is longer are made smaller first, to this many pixels.
     """
 
     kind: Literal["paired"]
@@ -82,6 +85,7 @@ class PairedData(Part):
     root: Path
     split: str = ""
     flip: bool = True
+    side: Count | None = None
 
 
 class UnpairedData(Part):
@@ -90,12 +94,14 @@ class UnpairedData(Part):
     Attributes:
         input, target: the folders.
         flip: mirror every other photo, by chance.
+        side: photos whose shorter side is longer are made smaller first, to this many pixels.
     """
 
     kind: Literal["unpaired"]
     input: Path
     target: Path
     flip: bool = True
+    side: Count | None = None
 
 
 class PhotosData(Part):
@@ -104,14 +110,33 @@ class PhotosData(Part):
     Attributes:
         source: the folder, with all that is below it.
         flip: mirror every other photo, by chance.
+        side: photos whose shorter side is longer are made smaller first, to this many pixels.
     """
 
     kind: Literal["photos"]
     source: Path
     flip: bool = True
+    side: Count | None = None
 
 
-AnyData = SynthesizedData | PairedData | UnpairedData | PhotosData
+AnyPairs = Annotated[SynthesizedData | PairedData, Field(discriminator="kind")]
+
+
+class Share(Part):
+    """Pairs that are mixed with others, and how often, compared with them."""
+
+    data: AnyPairs
+    weight: Annotated[float, Field(gt=0)] = 1.0
+
+
+class MixedData(Part):
+    """Pairs of several kinds: each is drawn from one of the parts, by chance and their weights."""
+
+    kind: Literal["mixed"]
+    parts: Annotated[tuple[Share, ...], Field(min_length=1)]
+
+
+AnyData = SynthesizedData | PairedData | MixedData | UnpairedData | PhotosData
 
 
 class WeightedLoss(Part):
@@ -165,7 +190,7 @@ class Validation(Part):
         crop: side of synthesized pairs. (Others are measured whole.)
     """
 
-    data: Annotated[SynthesizedData | PairedData, Field(discriminator="kind")]
+    data: AnyPairs
     every: Count = 1000
     metrics: Annotated[tuple[MetricSpec, ...], Field(min_length=1)] = ("psnr", "ssim")
     count: Count | None = None
@@ -203,6 +228,8 @@ class Recipe(Part):
         ema: decay of the averaged weights, which are then what is measured and kept; None: none.
         compile: whether torch.compile is used.
         recompute: whether stages are computed again for the gradient, to save memory.
+        parallel: what several processes keep: ``"ddp"`` each the whole model, ``"fsdp"`` each a
+            shard of its parameters, gradients and moments (torch's FSDP2). One process keeps all.
         seed: of all chance.
         validation, checkpoint, samples: what is measured, kept and shown.
     """
@@ -220,6 +247,7 @@ class Recipe(Part):
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     compile: bool = False
     recompute: bool = False
+    parallel: Literal["ddp", "fsdp"] = "ddp"
     seed: Annotated[int, Field(ge=0)] = 0
     validation: Validation | None = None
     checkpoint: Checkpoints = Checkpoints()
@@ -233,9 +261,17 @@ class Recipe(Part):
             faults.append("adversary: unpaired data need one, and no losses beside it")
         if not unpaired and (self.adversary is not None or not self.losses):
             faults.append("losses: pairs need at least one, and no adversary beside them")
+        if unpaired and self.parallel == "fsdp":
+            faults.append("parallel: fsdp shards one model, an adversary has three: use ddp")
         titles = [weighted.title for weighted in self.losses]
         if len(set(titles)) < len(titles):
             faults.append(f"losses: give each a name of its own, got {', '.join(titles)}")
+        small = min((side for side in _sides(self.data) if side is not None), default=None)
+        faults += [
+            f"phases.{i}.crop: {phase.crop} does not fit into photos of side {small}"
+            for i, phase in enumerate(self.phases)
+            if small is not None and small < phase.crop
+        ]
         faults += [
             f"phases.{i}.batch: {phase.batch} cannot be cut into {self.accumulation} equal parts"
             for i, phase in enumerate(self.phases)
@@ -249,3 +285,9 @@ class Recipe(Part):
     def steps(self) -> int:
         """Steps of all phases."""
         return sum(phase.steps for phase in self.phases)
+
+
+def _sides(given: AnyData) -> list[int | None]:
+    """What photos are made smaller to."""
+    parts = [part.data for part in given.parts] if isinstance(given, MixedData) else [given]
+    return [part.side for part in parts if not isinstance(part, SynthesizedData)]

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from .lock import held
 from .recipe import Recipe
 from .trainer import Trainer
 from .world import World, joined
@@ -54,7 +55,9 @@ def train(
     def silent(step: int, losses: dict[str, float]) -> None:
         pass
 
-    with joined(torch.device(device)) as world:
+    with joined(torch.device(device)) as world, contextlib.ExitStack() as stack:
+        if world.first:
+            stack.enter_context(held(Path(folder)))
         trainer = _trainer(recipe, folder, world, workers, allow_changes, board)
         watch = begin(trainer) if begin is not None and world.first else silent
         with _stopped_by_signals(trainer):

@@ -12,14 +12,14 @@ from torch.nn.functional import interpolate
 from unfold.core import Restorer
 from unfold.imaging import Photo, write
 
+from .player import known
 from .validation import evaluating
 
 
-def write_samples(path: Path, model: Restorer, items: Sequence[Mapping[str, Tensor]]) -> None:
-    """A picture with a row for each item: input, output, target, and the model's parts.
+def sample_sheet(model: Restorer, items: Sequence[Mapping[str, Tensor]]) -> Tensor:
+    """A picture ``(3, h, w)`` with a row for each item: input, output, target, the model's parts.
 
     Args:
-        path: of the picture; its folder is made if need be.
         model: what restores them.
         items: ``input`` and, where there is one, ``target``, ``(1, 3, H, W)``; rows of unlike
             sizes are cut to the smallest.
@@ -27,14 +27,18 @@ def write_samples(path: Path, model: Restorer, items: Sequence[Mapping[str, Tens
     rows = []
     with evaluating(model), torch.no_grad():
         for item in items:
-            restoration = model(item["input"])
+            restoration = model(item["input"], **known(item))
             height, width = item["input"].shape[-2:]
             pictures = [item["input"], restoration.image]
             pictures += [item["target"]] if "target" in item else []
             pictures += restoration.parts.values()
             rows.append([tile(p.float().cpu(), (height, width)) for p in pictures])
     height, width = (min(row[0].shape[axis] for row in rows) for axis in (-2, -1))
-    sheet = torch.cat([torch.cat([t[:, :height, :width] for t in row], 2) for row in rows], 1)
+    return torch.cat([torch.cat([t[:, :height, :width] for t in row], 2) for row in rows], 1)
+
+
+def write_sheet(path: Path, sheet: Tensor) -> None:
+    """Write a sample sheet; its folder is made if need be."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write(path, Photo(sheet))
 

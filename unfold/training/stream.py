@@ -19,7 +19,7 @@ from unfold.synthesis.pipeline import seeded
 
 from .error import TrainingError
 from .phase import Phase
-from .recipe import AnyData, PairedData, PhotosData, SynthesizedData, UnpairedData
+from .recipe import AnyData, MixedData, PairedData, PhotosData, SynthesizedData, UnpairedData
 
 Item = dict[str, Any]
 
@@ -81,6 +81,19 @@ class TwoStreams(data.Dataset):
         return {"input": bad["input"], "target": good["input"], "name": bad["name"]}
 
 
+class MixedStreams(data.Dataset):
+    """Item n of one of several streams, drawn by their weights; which, ``(seed, n)`` decides."""
+
+    def __init__(
+        self, streams: Sequence[data.Dataset], weights: Sequence[float], seed: int
+    ) -> None:
+        self.streams, self.weights, self.seed = streams, torch.tensor(weights), seed
+
+    def __getitem__(self, n: int) -> Item:
+        which = torch.multinomial(self.weights, 1, generator=seeded(self.seed, "mixed", n))
+        return self.streams[int(which)][n]
+
+
 def open_stream(given: AnyData, phase: Phase, seed: int) -> data.Dataset:
     """The stream of a phase.
 
@@ -90,15 +103,15 @@ def open_stream(given: AnyData, phase: Phase, seed: int) -> data.Dataset:
     extra = [spec.build() for spec in phase.extra]
     if isinstance(given, UnpairedData):
         folders = Unpaired(given.input), Unpaired(given.target)
-        bad, good = (
-            Photos(pairs, crop=phase.crop, seed=seed + i, flip=given.flip)
-            for i, pairs in enumerate(folders)
-        )
+        bad, good = (_photos(pairs, given, phase.crop, seed + i) for i, pairs in enumerate(folders))
         # (Seeds apart: of folders of one size, the same two photos would always meet.)
         return TwoStreams(Stream(bad, seed=2 * seed, extra=extra), Stream(good, seed=2 * seed + 1))
     if isinstance(given, PhotosData):
-        photos = Photos(Unpaired(given.source), crop=phase.crop, seed=seed, flip=given.flip)
+        photos = _photos(Unpaired(given.source), given, phase.crop, seed)
         return Stream(photos, seed=seed, extra=extra)
+    if isinstance(given, MixedData):
+        streams = [open_stream(part.data, phase, seed + i) for i, part in enumerate(given.parts)]
+        return MixedStreams(streams, [part.weight for part in given.parts], seed)
     return Stream(open_pairs(given, phase.crop, seed), seed=seed, extra=extra)
 
 
@@ -107,7 +120,12 @@ def open_pairs(given: SynthesizedData | PairedData, crop: int | None, seed: int)
     if isinstance(given, SynthesizedData):
         assert crop is not None
         return SynthesizedPhotos(
-            given.source, given.recipe, crop=crop, margin=given.margin, seed=seed
+            given.source,
+            given.recipe,
+            crop=crop,
+            margin=given.margin,
+            seed=seed,
+            kernel=given.kernel,
         )
     spec: Spec = given.dataset
     pairs: Sequence[Pair] = spec.build(given.root, given.split)
@@ -115,7 +133,17 @@ def open_pairs(given: SynthesizedData | PairedData, crop: int | None, seed: int)
         raise TrainingError(
             f"{given.root}: photos without targets; they train as data of kind unpaired or photos"
         )
-    return Photos(pairs, crop=crop, seed=seed, flip=given.flip and crop is not None)
+    return _photos(pairs, given, crop, seed)
+
+
+def _photos(
+    pairs: Sequence[Pair],
+    given: PairedData | UnpairedData | PhotosData,
+    crop: int | None,
+    seed: int,
+) -> Photos:
+    flip = given.flip and crop is not None
+    return Photos(pairs, crop=crop, side=given.side, seed=seed, flip=flip)
 
 
 def loader(

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils import data
 
 from unfold.core import Restorer
@@ -25,7 +24,8 @@ from .log import Records
 from .phase import Phase
 from .player import Batch
 from .recipe import Recipe
-from .samples import write_samples
+from .samples import sample_sheet, write_sheet
+from .sharding import whole
 from .stream import loader, open_stream
 from .validation import Judge
 from .world import World
@@ -68,15 +68,10 @@ class Trainer:
     ) -> None:
         self.recipe, self.folder, self.world, self.workers = recipe, folder, world, workers
         _check_shares(recipe, world)
-        cast = assemble(recipe, world.device)
-        self.model, self.optimizers = cast.model, cast.optimizers
+        cast = assemble(recipe, world)
+        self.model, self.average, self.optimizers = cast.model, cast.average, cast.optimizers
         self.bare = cast.players
         self.players = {name: world.wrap(player) for name, player in cast.players.items()}
-        self.average = None
-        if recipe.ema is not None:
-            self.average = AveragedModel(
-                self.model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=False
-            )
         self.step, self.best = 0, {}
         self.stopping = self._ends = False
         self._whole = True  # no step is half done: what is due after it included
@@ -189,7 +184,8 @@ class Trainer:
         names = bad(values)
         if names:
             why = blame(self.model, parts, self.players)
-            saved = f"; the state before it is in {self._keep()}" if self.world.first else ""
+            kept = self._keep()
+            saved = f"; the state before it is in {kept}" if kept else ""
             raise TrainingError(
                 f"step {self.step + 1}: {', '.join(f'{n} is {values[n]}' for n in names)}: "
                 f"{why}{saved}; lower the learning rate, or clip the gradient"
@@ -229,7 +225,7 @@ class Trainer:
             if improved:
                 self.best = {"step": self.step, "metric": self.judge.main, "value": value}
             self._record("validation", values)
-        if recipe.samples and self.world.first and self.step % recipe.samples.every == 0:
+        if recipe.samples and self.step % recipe.samples.every == 0:
             self._show(recipe.samples.count)
         if improved or last or self.step % recipe.checkpoint.every == 0:
             self._keep()
@@ -241,23 +237,28 @@ class Trainer:
         else:
             stream = open_stream(self.recipe.data, self.recipe.phases[0], self.recipe.seed)
             items = [self._moved(data.default_collate([stream[n]])) for n in range(count)]
-        write_samples(self.folder / "samples" / f"step-{self.step:08d}.png", self.learned, items)
+        sheet = sample_sheet(self.learned, items)  # all processes take part, if it is sharded
+        if self.world.first:
+            write_sheet(self.folder / "samples" / f"step-{self.step:08d}.png", sheet)
 
     def _keep(self) -> str:
-        """Write a checkpoint; the name of its folder."""
+        """Write a checkpoint; the name of its folder, in the process that writes.
+
+        (All processes take part: shards are put together.)
+        """
+        state = self._state()
         if not self.world.first:
             return ""
         try:
-            return str(self._write_checkpoint())
+            return str(self._write_checkpoint(state))
         except OSError as error:
             raise TrainingError(self._told(error)) from error
 
-    def _write_checkpoint(self) -> Path:
-        if self.records is not None:
-            self.records.sync()
+    def _state(self) -> checkpoint.Checkpoint:
         tensors, settings = checkpoint.gather(self.bare, self.optimizers)
         if self.average is not None:
-            tensors |= {_AVERAGE + k: v for k, v in self.average.state_dict().items()}
+            averages = whole(self.average.state_dict())
+            tensors |= {_AVERAGE + k: v for k, v in averages.items()}
         facts = {
             "step": self.step,
             "best": self.best,
@@ -265,7 +266,12 @@ class Trainer:
             "recipe": self.recipe.model_dump(mode="json"),
             "versions": checkpoint.versions(),
         }
-        made = checkpoint.save(self.checkpoints, self.step, checkpoint.Checkpoint(tensors, facts))
+        return checkpoint.Checkpoint(tensors, facts)
+
+    def _write_checkpoint(self, state: checkpoint.Checkpoint) -> Path:
+        if self.records is not None:
+            self.records.sync()
+        made = checkpoint.save(self.checkpoints, self.step, state)
         checkpoint.prune(self.checkpoints, self.recipe.checkpoint.keep, self.best.get("step"))
         return made
 
@@ -285,15 +291,16 @@ class Trainer:
             k.removeprefix(_AVERAGE): v for k, v in found.tensors.items() if k.startswith(_AVERAGE)
         }
         if self.average is not None and averages:
-            self.average.load_state_dict(averages)
+            checkpoint.load_into(self.average, averages)
         self.step, self.best = found.facts["step"], found.facts["best"]
 
     def _finish(self) -> None:
+        tensors = whole(self.learned.state_dict())
         if self.world.first:
             spec = self.recipe.model
             save_model(
                 self.folder,
-                self.learned.state_dict(),
+                tensors,
                 spec,
                 needs=providers(spec),
                 training={"steps": self.step, "seed": self.recipe.seed, "best": self.best,
@@ -306,9 +313,11 @@ class Trainer:
         kept = ""
         if self.world.first:
             there = [f"step-{step:08d}" for step in checkpoint.steps(self.checkpoints)[-1:]]
-            kept = self._keep() if self._whole else ", ".join(there) or "no checkpoint yet"
+            # (Shards cannot be put together here: the other processes know nothing of the fault.)
+            safe = self._whole and (self.world.size == 1 or self.recipe.parallel == "ddp")
+            kept = self._keep() if safe else ", ".join(there) or "no checkpoint yet"
             kept = f"; the same command goes on from {kept}"
-        return TrainingError(f"step {self.step + 1}: {_line(error)}{kept}")
+        return TrainingError(f"step {self.step + self._whole}: {_line(error)}{kept}")
 
     def _told(self, error: OSError) -> str:
         place = error.filename2 or error.filename or self.folder

@@ -12,6 +12,7 @@ from torch import nn
 
 from unfold.metrics import Metric
 
+from .player import known
 from .recipe import SynthesizedData, Validation
 from .stream import open_pairs
 
@@ -37,7 +38,11 @@ class Judge:
     def item(self, index: int) -> dict[str, Any]:
         """Pair ``index``, as a batch of one."""
         item = self.pairs.item(index, 0)
-        return {key: item[key][None].to(self.device) for key in ("input", "target")}
+        return {
+            key: item[key][None].to(self.device)
+            for key in ("input", "target", "kernel")
+            if key in item
+        }
 
     def __call__(self, model: nn.Module) -> dict[str, float]:
         """Metric -> mean."""
@@ -45,7 +50,7 @@ class Judge:
         with evaluating(model), torch.no_grad():
             for index in range(self.count):
                 item = self.item(index)
-                image = model(item["input"]).image.float()
+                image = model(item["input"], **known(item)).image.float()
                 for name, metric in self.metrics.items():
                     reference = item["target"] if metric.needs_reference else None
                     values[name].append(metric(image, reference).item())

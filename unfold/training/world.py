@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch.distributed.fsdp import FSDPModule
 from torch.nn.parallel import DistributedDataParallel
 
 
@@ -28,8 +29,8 @@ class World:
 
     def wrap(self, player: nn.Module) -> nn.Module:
         """The player; of several processes, with gradients that are means over all of them."""
-        if self.size == 1:
-            return player
+        if self.size == 1 or any(isinstance(m, FSDPModule) for m in player.modules()):
+            return player  # (FSDP takes the means itself.)
         # Some parameters reach no loss: the weights of a dual's last step, say.
         return DistributedDataParallel(player, find_unused_parameters=True)
 
