@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -106,7 +107,8 @@ def _run(arguments: argparse.Namespace) -> int:
     if not done:
         print(f"unfold: stopped; the same command goes on from {folder}", file=sys.stderr)
         return 130
-    print(f"trained: {folder}; try: unfold restore --model {folder} PHOTO --output OUT")
+    if os.environ.get("RANK", "0") == "0":  # of torchrun's processes, one tells
+        print(f"trained: {folder}; try: unfold restore --model {folder} PHOTO --output OUT")
     return 0
 
 
