@@ -5,12 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from .lagrangian import Lagrangian, Weights
 from .state import State
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -40,19 +44,27 @@ class Entry:
 class Ledger:
     """Filled by `Unrolled` or `converge`; one `Entry` per stage and block, detached from autograd.
 
+    Args:
+        keep: whether the states between the stages are kept, to be looked at.
+
     Attributes:
         entries: in the order of update.
         weights: for each stage, the weights that it used.
+        states: where ``keep``: that before the first stage, and that after each.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, keep: bool = False) -> None:
         self.entries: list[Entry] = []
         self.weights: list[dict[str, Tensor | float]] = []
+        self.states: list[dict[str, Tensor]] = []
+        self._keep = keep
 
     def record(
         self, lagrangian: Lagrangian, steps: Iterable, state: State, weights: Weights
     ) -> State:
         """Run one stage's steps and write down what they did; returns the new state."""
+        if self._keep and not self.states:
+            self.states.append(_detached(state))
         steps = list(steps)
         updates: dict[str, tuple[Tensor | None, Tensor, float]] = {}
         for step in steps:
@@ -73,6 +85,8 @@ class Ledger:
                 dual = _dual(lagrangian, block, state, weights, settled, slope)
                 self.entries.append(Entry(stage, block, primal, dual, value, seconds))
         self.weights.append({name: _detach(weights[name]) for name in weights})
+        if self._keep:
+            self.states.append(_detached(state))
         return state
 
     def stage(self, index: int) -> list[Entry]:
@@ -86,6 +100,20 @@ class Ledger:
             return False
         last = self.stage(-1)
         return all(bool((torch.maximum(e.primal, e.dual) <= tolerance).all()) for e in last)
+
+    def plot(self) -> Figure:
+        """Curves over the stages: residuals (largest of the batch), Lagrangian, weights, time.
+
+        Returns:
+            A figure of matplotlib, for ``figure.savefig(path)``.
+
+        Raises:
+            ImportError: matplotlib is not installed.
+            ValueError: no stage has run with this ledger.
+        """
+        from .plot import plot
+
+        return plot(self)
 
     def __str__(self) -> str:
         lines = [
@@ -145,6 +173,10 @@ def _norm(x: Tensor) -> Tensor:
 
 def _ratio(a: Tensor, b: Tensor) -> Tensor:
     return a / b.clamp_min(torch.finfo(b.dtype).tiny)
+
+
+def _detached(state: State) -> dict[str, Tensor]:
+    return {name: value.detach() for name, value in state.items()}
 
 
 def _detach(weight: Tensor | float) -> Tensor | float:

@@ -1,0 +1,84 @@
+"""The curves of a ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from .ledger import Ledger
+
+_LEAST = 1e-12  # a residual of zero has no place on a logarithmic axis
+
+
+def plot(ledger: Ledger) -> Figure:
+    """Residuals, Lagrangian, weights and time over the stages; see `Ledger.plot`."""
+    try:
+        from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
+    except ImportError as error:
+        raise ImportError(
+            "curves are drawn by matplotlib: pip install 'unfold-imaging[look]'"
+        ) from error
+    if not ledger.entries:
+        raise ValueError("the ledger is empty: no stage has run with it")
+    figure = Figure(figsize=(13, 7), layout="constrained")
+    axes: Any = figure.subplots(2, 3).flatten()
+    blocks = list(dict.fromkeys(entry.block for entry in ledger.entries))
+    colours = {block: f"C{i % 10}" for i, block in enumerate(blocks)}
+    for axis, name, title in (
+        (axes[0], "primal", "primal residual (relative)"),
+        (axes[1], "dual", "dual residual (relative)"),
+    ):
+        for block in blocks:
+            found = [e for e in ledger.entries if e.block == block]
+            values = [max(getattr(e, name).max().item(), _LEAST) for e in found]
+            stages = [e.stage + 1 for e in found]
+            axis.semilogy(stages, values, "o-", color=colours[block], label=block, markersize=3)
+        axis.set_title(title)
+    _lagrangian(axes[2], ledger)
+    _weights(axes[3], ledger.weights)
+    _seconds(axes[4], ledger, colours)
+    for axis in axes[:5]:
+        axis.set_xlabel("stage")
+        axis.grid(alpha=0.3)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes[5].axis("off")
+    axes[5].legend(*axes[0].get_legend_handles_labels(), title="block", loc="center", ncols=2)
+    return figure
+
+
+def _lagrangian(axis: Any, ledger: Ledger) -> None:
+    """After each update: those of a stage stand between its number and the next."""
+    places, values = [], []
+    for stage in range(len(ledger.weights)):
+        entries = ledger.stage(stage)
+        places += [stage + (i + 1) / len(entries) for i in range(len(entries))]
+        values += [entry.lagrangian.sum().item() for entry in entries]
+    axis.plot(places, values, ".-")
+    axis.set_title("augmented Lagrangian, after each update")
+
+
+def _weights(axis: Any, weights: Sequence[Mapping[str, Tensor | float]]) -> None:
+    stages = range(1, len(weights) + 1)
+    for name in dict.fromkeys(name for stage in weights for name in stage):
+        values = [stage[name] if name in stage else float("nan") for stage in weights]
+        numbers = [v.float().mean().item() if isinstance(v, Tensor) else v for v in values]
+        axis.semilogy(stages, numbers, "o-", markersize=3, label=name)
+    axis.legend(fontsize="small")
+    axis.set_title("weights and penalties")
+
+
+def _seconds(axis: Any, ledger: Ledger, colours: Mapping[str, str]) -> None:
+    stages = range(1, len(ledger.weights) + 1)
+    bottom = [0.0] * len(stages)
+    for block, colour in colours.items():
+        found = {e.stage: 1e3 * e.seconds for e in ledger.entries if e.block == block}
+        heights = [found.get(stage - 1, 0.0) for stage in stages]
+        axis.bar(stages, heights, bottom=bottom, color=colour)
+        bottom = [low + high for low, high in zip(bottom, heights, strict=True)]
+    axis.set_title("milliseconds of each update")

@@ -1,0 +1,120 @@
+"""A photo restored with everything on record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from unfold.core import Ledger, Restoration, Restorer
+
+from .scale import Shown, show
+
+_STAGES = 8  # pictures in a row; of more stages, some are picked
+_CHANNELS = 8  # shown of a part that is no picture
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What a model made of a photo, and how.
+
+    Attributes:
+        image: the photo, ``(1, 3, H, W)``.
+        restoration: what came of it.
+        ledger: of its stages, with their states; empty where a model has none.
+        explanation: what the model does, in words and formulas.
+        origin: row and column where the photo begins in the states, which have a margin.
+    """
+
+    image: Tensor
+    restoration: Restoration
+    ledger: Ledger
+    explanation: str
+    origin: tuple[int, int]
+
+    def stages(self) -> list[int]:
+        """The states that are shown: 0, before the first stage; some; and the last."""
+        last = len(self.ledger.states) - 1
+        if last < 0:
+            return []
+        count = min(last, _STAGES)
+        return sorted({round(i * last / count) for i in range(count + 1)} if count else {0})
+
+    def blocks(self) -> dict[str, Shown]:
+        """Block and dual -> its pictures, one for each of `stages`, on one scale."""
+        rows = {}
+        states = [self.ledger.states[stage] for stage in self.stages()]
+        updated = dict.fromkeys(entry.block for entry in self.ledger.entries)
+        names = [*updated, *(name for name in (states[0] if states else ()) if name not in updated)]
+        for name in names:
+            found = [self._cropped(state[name]) for state in states]
+            constant = name not in updated and all(torch.equal(x, found[0]) for x in found)
+            if found[0].shape[0] in (1, 3) and self._is_picture(found[0]) and not constant:
+                rows[name] = show(found)
+        return rows
+
+    def parts(self) -> dict[str, Shown]:
+        """Part -> its pictures: one, or one for each channel, such as the kernels of a filter flow.
+
+        What is as large as the photo is shown on one scale; of kernels and other small maps each
+        channel's largest value is white.
+        """
+        return {
+            name: self._part(part[0])
+            for name, part in self.restoration.parts.items()
+            if part.ndim == 4 and part[0, 0].numel() > 1
+        }
+
+    def numbers(self) -> dict[str, float]:
+        """Part -> its value, where it is one number."""
+        return {n: p.item() for n, p in self.restoration.parts.items() if p.numel() == 1}
+
+    def _part(self, part: Tensor) -> Shown:
+        if not self._is_picture(part):
+            small = part[:_CHANNELS, None].float()
+            whitest = small.amax((-2, -1), keepdim=True).clamp_min(1e-12)
+            pictures = tuple((small / whitest).clamp(0, 1).expand(-1, 3, -1, -1))
+            return Shown(pictures, f"{part.shape[-1]}×{part.shape[-2]}; white is the largest value")
+        if part.shape[0] in (1, 3):
+            return show([part])
+        return show([channel[None] for channel in part[:_CHANNELS]])
+
+    def _is_picture(self, x: Tensor) -> bool:
+        return x.shape[-2:] == self.image.shape[-2:]
+
+    def _cropped(self, x: Tensor) -> Tensor:
+        """What belongs to the photo, of an entry of a state."""
+        (top, left), (height, width) = self.origin, self.image.shape[-2:]
+        if x.shape[-2] < top + height or x.shape[-1] < left + width:
+            return x[0].cpu()
+        return x[0, :, top : top + height, left : left + width].cpu()
+
+
+def trace(model: Restorer, image: Tensor, *, kernel: Tensor | None = None) -> Trace:
+    """Restore a photo and write down what each stage does to each block.
+
+    Recording costs about as much again as the stages themselves, and memory for all states.
+
+    Args:
+        model: on the device of the photo.
+        image: ``(1, 3, H, W)`` sRGB-encoded, in [0, 1].
+        kernel: the blur's, ``(1, 1, h, w)``, where it is known.
+
+    Raises:
+        ValueError: not one photo; or what the model raises.
+    """
+    if image.ndim != 4 or len(image) != 1:
+        raise ValueError(f"one photo (1, 3, H, W) is traced, got {tuple(image.shape)}")
+    ledger = Ledger(keep=True)
+    was = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            restoration = model(image, kernel=kernel, ledger=ledger)
+            _, origin = model.extended(image, kernel=kernel)
+    finally:
+        model.train(was)
+    parts = {name: part.cpu() for name, part in restoration.parts.items()}
+    restored = Restoration(restoration.image.cpu(), parts)
+    return Trace(image.cpu(), restored, ledger, model.explain(), origin)
