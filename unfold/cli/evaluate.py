@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ._common import CommandError, add_options, find_device, model_spec, parse_options, ready
 
 if TYPE_CHECKING:
+    from unfold.core import Restorer
     from unfold.data import Dataset
     from unfold.evaluation import Report
     from unfold.registry.spec import Spec
@@ -68,6 +69,10 @@ def add(commands) -> None:
         "--report", action="append", default=[], type=Path, metavar="FILE",
         help="write a .json, .csv or .md report (repeatable)",
     )  # fmt: skip
+    parser.add_argument(
+        "--page", type=Path, metavar="FILE",
+        help="write a .html page that shows the worst, the median and the best photo",
+    )  # fmt: skip
     add_options(parser)
     parser.set_defaults(run=run)
 
@@ -75,19 +80,24 @@ def add(commands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from unfold.evaluation import EvaluationError, ProtocolError, ReportError, find_protocol
     from unfold.evaluation.markdown import one_line
+    from unfold.evaluation.page import check_page, write_page
     from unfold.evaluation.report import check_target
     from unfold.metrics import MetricError
 
-    spec = model_spec(arguments.model, arguments.options)
+    spec = model_spec(arguments.model, arguments.options, pretrained=True)
     try:
         for path in arguments.report:
             check_target(path)
+        if arguments.page is not None:
+            check_page(arguments.page)
         find_protocol(arguments.protocol)
         dataset = _dataset(arguments)
-        report = _measure(arguments, spec, dataset)
+        model = ready(arguments.model, spec.build())
+        report = _measure(arguments, spec, model, dataset)
     except (EvaluationError, ProtocolError, ReportError, MetricError) as error:
         raise CommandError(str(error)) from error
     written: list[str] = []
+    wanted = len(arguments.report) + (arguments.page is not None)
     # Written before anything is printed: whoever reads that may be gone.
     for path in arguments.report:
         try:
@@ -96,10 +106,18 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"unfold: {one_line(str(error))}", file=sys.stderr)
         else:
             written.append(f"wrote {one_line(str(path))}")
+    if arguments.page is not None:
+        try:
+            write_page(arguments.page, report, model, dataset, protocol=arguments.protocol,
+                       device=find_device(arguments.device))  # fmt: skip
+        except ReportError as error:
+            print(f"unfold: {one_line(str(error))}", file=sys.stderr)
+        else:
+            written.append(f"wrote {one_line(str(arguments.page))}")
     say("\n".join((report.title(), "", report.text(), *written)) + "\n")
     if not report.complete:
         return 130
-    return 1 if report.failed or len(written) < len(arguments.report) else 0
+    return 1 if report.failed or len(written) < wanted else 0
 
 
 def say(text: str) -> None:
@@ -108,14 +126,16 @@ def say(text: str) -> None:
     sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
 
 
-def _measure(arguments: argparse.Namespace, spec: Spec, dataset: Dataset) -> Report:
+def _measure(
+    arguments: argparse.Namespace, spec: Spec, model: Restorer, dataset: Dataset
+) -> Report:
     from tqdm import tqdm
 
     from unfold.evaluation import Row, evaluate
     from unfold.evaluation.markdown import one_line
     from unfold.evaluation.provenance import files, inner_config, providers
 
-    model, device = ready(arguments.model, spec.build()), find_device(arguments.device)
+    device = find_device(arguments.device)
     known = {
         "name": arguments.model,
         "config": spec.model_dump(mode="json"),

@@ -18,6 +18,7 @@ from unfold.data import Pair
 from unfold.imaging import read
 from unfold.metrics import Metric
 from unfold.registry.spec import Spec, resolve
+from unfold.restoration import read_kernel
 
 from .errors import EvaluationError
 from .pictures import Pictures
@@ -25,7 +26,7 @@ from .protocol import Measure, Protocol, find_protocol
 from .provenance import environment, files, providers, registered_name, tensors_digest
 from .report import Report, Row
 
-_FAILURES = (ValueError, RuntimeError, OSError, MemoryError)
+FAILURES = (ValueError, RuntimeError, OSError, MemoryError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,8 +54,9 @@ def evaluate(
     """Restore and measure every photo of a data set.
 
     A photo that cannot be read, restored or measured becomes a row with an error, and the others
-    go on. Photos without a target are measured by the metrics that need none. Ctrl-C ends it early:
-    what was measured so far is returned, with ``complete=False``.
+    go on. Photos without a target are measured by the metrics that need none. Where the data set
+    has the blur's kernel, the model is given it. Ctrl-C ends it early: what was measured so far is
+    returned, with ``complete=False``.
 
     The time is that of the model alone, on one photo at a time, waiting for the device before and
     after. The first photo warms up and is not counted.
@@ -189,32 +191,55 @@ def _row(
     pictures: Pictures | None,
 ) -> Row:
     try:
-        image = protocol.before(read(pair.input).image[None].to(device))
-        target = None
-        if pair.target is not None:
-            target = protocol.before(read(pair.target).image[None].to(device))
-            if target.shape != image.shape:
-                have, want = (f"{t.shape[-1]}×{t.shape[-2]}" for t in (image, target))
-                raise ValueError(f"the input is {have} pixels and its target {want}")
-        restored, seconds = _timed(model, image, device)
-        restored = protocol.after(restored)
-    except _FAILURES as error:
+        done = restore_pair(pair, model, protocol, device)
+    except FAILURES as error:
         return Row(pair.name, error=_line(error))
-    values, faults = _measure(restored, target, protocol, instruments)
+    restored, seconds = done.restored, done.seconds
+    values, faults = _measure(restored, done.target, protocol, instruments)
     if pictures is not None:
         try:
             pictures.save(pair, restored, protocol)
-        except _FAILURES as error:
+        except FAILURES as error:
             faults.append(_line(error))
     height, width = restored.shape[-2:]
     return Row(pair.name, values, seconds, (height, width), error="; ".join(faults))
 
 
+@dataclasses.dataclass(frozen=True)
+class Restored:
+    """A pair of a data set, restored: pictures ``(1, 3, H, W)`` as the protocol has them."""
+
+    image: Tensor
+    restored: Tensor
+    target: Tensor | None
+    seconds: float
+
+
+def restore_pair(pair: Pair, model: Restorer, protocol: Protocol, device: torch.device) -> Restored:
+    """Read a pair and restore its input.
+
+    Raises:
+        ImageError, ValueError, RuntimeError: it cannot be read, or the model fails.
+    """
+    image = protocol.before(read(pair.input).image[None].to(device))
+    target = None
+    if pair.target is not None:
+        target = protocol.before(read(pair.target).image[None].to(device))
+        if target.shape != image.shape:
+            have, want = (f"{t.shape[-1]}×{t.shape[-2]}" for t in (image, target))
+            raise ValueError(f"the input is {have} pixels and its target {want}")
+    kernel = None if pair.kernel is None else read_kernel(pair.kernel).to(device)
+    restored, seconds = _timed(model, image, kernel, device)
+    return Restored(image, protocol.after(restored), target, seconds)
+
+
 @torch.inference_mode()
-def _timed(model: Restorer, image: Tensor, device: torch.device) -> tuple[Tensor, float]:
+def _timed(
+    model: Restorer, image: Tensor, kernel: Tensor | None, device: torch.device
+) -> tuple[Tensor, float]:
     _wait(device)
     begin = time.perf_counter()
-    restored = model(image).image
+    restored = model(image, kernel=kernel).image
     _wait(device)
     return restored, time.perf_counter() - begin
 
@@ -241,7 +266,7 @@ def _measure(
             if math.isnan(value):
                 raise ValueError("its value is not a number")
             values[name] = value
-        except _FAILURES as error:
+        except FAILURES as error:
             faults.append(f"{name}: {_line(error)}")
     return values, faults
 
