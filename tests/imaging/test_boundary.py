@@ -18,9 +18,13 @@ def test_the_picture_is_kept_and_the_size_is_fast(size, margin, multiple):
     padded, frame = pad_periodic(x, margin, multiple=multiple)
     assert torch.equal(frame.crop(padded), x)
     for side, old, reach in zip(padded.shape[-2:], size, margin, strict=True):
-        assert side == fast_length(old + 2 * reach, multiple=multiple)
+        before = -(-reach // multiple) * multiple
+        assert side == fast_length(before + old + reach, multiple=multiple)
     assert frame.top >= margin[0]
     assert frame.left >= margin[1]
+    assert padded.shape[-2] - frame.top - size[0] >= margin[0]
+    assert padded.shape[-1] - frame.left - size[1] >= margin[1]
+    assert frame.top % multiple == frame.left % multiple == 0
     assert padded.min() >= x.min()
     assert padded.max() <= x.max()
 

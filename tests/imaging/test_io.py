@@ -740,10 +740,10 @@ def test_permission_error_becomes_one_line(tmp_path, monkeypatch):
     path = tmp_path / "a.png"
     path.write_bytes(WHOLE["rgb.png"])
 
-    def refuse(self):
+    def refuse(self, *mode):
         raise PermissionError(13, "Permission denied", str(self))
 
-    monkeypatch.setattr(type(path), "read_bytes", refuse)
+    monkeypatch.setattr(type(path), "open", refuse)
     check_refused(path, "Permission denied", "rights")
 
 

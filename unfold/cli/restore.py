@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ._common import (
     DEFAULT_MODEL,
     CommandError,
     add_options,
     find_device,
+    model_spec,
     positive_int,
-    ready_model,
+    ready,
 )
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from unfold.core import Restorer
+    from unfold.registry.spec import Spec
+    from unfold.restoration import FileLedger, Outcome, Shard
 
 
 def add(commands) -> None:
@@ -45,37 +55,123 @@ def add(commands) -> None:
         "--max-pixels", type=positive_int, default=200_000_000, metavar="N",
         help="refuse photos of more pixels than this (default: %(default)s)",
     )  # fmt: skip
+    parser.add_argument(
+        "--memory", type=memory_size, metavar="SIZE",
+        help="most that the process (on a GPU: its memory there) may take, e.g. 2GiB; a photo that "
+        "does not fit is restored in tiles that agree (default: what is free)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--verify", action="store_true", help="restore around seams of tiles anew, and compare"
+    )
+    parser.add_argument(
+        "--shard", type=shard, metavar="I/N",
+        help="restore the share I of N, which photos fall into by their content; each share has a "
+        "ledger of its own, see `unfold ledger merge`",
+    )  # fmt: skip
+    parser.add_argument(
+        "--again", action="store_true", help="restore also what the output folder's ledger knows"
+    )
     add_options(parser)
     parser.set_defaults(run=run)
+
+
+def memory_size(text: str) -> int:
+    from unfold.restoration import parse_bytes
+
+    try:
+        return parse_bytes(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def shard(text: str) -> Shard:
+    from unfold.restoration import Shard
+
+    try:
+        return Shard.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def run(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from unfold.imaging import ImageError
-    from unfold.restoration import plan, read_kernel, restore_files
+    from unfold.restoration import is_file, plan, read_kernel, restore_files
 
-    model = ready_model(arguments.model, arguments.options)
+    spec = model_spec(arguments.model, arguments.options, pretrained=True)
+    model = ready(arguments.model, spec.build())
     device = find_device(arguments.device)
     try:
         kernel = read_kernel(arguments.kernel) if arguments.kernel else None
         pairs, unplanned = plan(arguments.photos, arguments.output)
+        ledger = None
+        if not is_file(arguments.output):
+            ledger = _ledger(arguments, spec, model, kernel)
+        elif arguments.shard:
+            raise ImageError(f"{arguments.output}: one photo has no shards; name a folder")
     except ImageError as error:
         raise CommandError(str(error)) from error
+    first = arguments.shard is None or arguments.shard.index == 1
+    unplanned = unplanned if first else []
+    counts = {"restored": 0, "done before": 0, "another shard's": 0, "failed": 0}
     total = len(pairs) + len(unplanned)
-    failed = 0
-    with tqdm(total=total, unit="photo", file=sys.stderr) as bar:
+    with contextlib.ExitStack() as stack:
+        bar = stack.enter_context(tqdm(total=total, unit="photo", file=sys.stderr))
+        if ledger:
+            stack.callback(ledger.close)
+            for outcome in unplanned:
+                ledger.fail(outcome.source, _place(outcome), outcome.error or "")
         restored = restore_files(
             model,
             pairs,
             kernel=kernel,
             device=device,
             max_pixels=arguments.max_pixels,
+            memory=arguments.memory,
+            verify=arguments.verify,
+            ledger=ledger,
+            again=arguments.again,
+            shard=arguments.shard,
         )
         for outcome in chain(unplanned, restored):
             bar.update()
+            counts["failed" if outcome.error else outcome.state] += 1
             if outcome.error:
-                failed += 1
                 bar.write(f"unfold: {outcome.error}", file=sys.stderr)
-    print(f"{total - failed} of {total} restored to {arguments.output}")
-    return 1 if failed else 0
+            for note in outcome.notes:
+                bar.write(f"unfold: {note}", file=sys.stderr)
+    ours = total - counts["another shard's"]
+    before = f" ({counts['done before']} done before)" * bool(counts["done before"])
+    print(f"{counts['restored']} of {ours} restored to {arguments.output}{before}")
+    return 1 if counts["failed"] else 0
+
+
+def _ledger(
+    arguments: argparse.Namespace, spec: Spec, model: Restorer, kernel: Tensor | None
+) -> FileLedger:
+    """That of the output folder, or of a share of it."""
+    import hashlib
+    import importlib.metadata
+
+    from unfold.core.digest import tensors_digest
+    from unfold.registry.catalogue import HOME
+    from unfold.restoration import FileLedger
+
+    share = f"-{arguments.shard}" if arguments.shard else ""
+    blur = None if kernel is None else hashlib.sha256(kernel.numpy().tobytes()).hexdigest()
+    return FileLedger(
+        arguments.output / f"unfold-ledger{share}.jsonl",
+        {
+            "model": spec.model_dump(mode="json"),
+            "weights_sha256": tensors_digest(model),
+            "kernel_sha256": blur,
+            "unfold": importlib.metadata.version(HOME),
+        },
+    )
+
+
+def _place(outcome: Outcome) -> Path:
+    """Where the record of a source without a place in the output goes."""
+    inside = outcome.target.suffix != ""
+    return outcome.target if inside else outcome.target / outcome.source.name

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
 from unfold.models.weights import TENSORS, is_model_folder, read_facts, trained
 from unfold.registry.catalogue import HOME, scan
@@ -62,21 +61,6 @@ def inner_config(spec: Spec) -> dict[str, Any]:
     return _without_folders(spec, spec.model_dump(mode="json"))
 
 
-def tensors_digest(module: nn.Module) -> str | None:
-    """SHA-256 over the names, kinds, shapes and values of a module's tensors, those that are
-    plain attributes too; None if it has none."""
-    plain = {name: value for name, value in vars(module).items() if isinstance(value, Tensor)}
-    tensors = {**module.state_dict(), **plain}
-    if not tensors:
-        return None
-    digest = hashlib.sha256()
-    for name, tensor in sorted(tensors.items()):
-        values = tensor.detach().cpu().contiguous().flatten()
-        digest.update(f"{name} {values.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(memoryview(values.view(torch.uint8).numpy()))
-    return digest.hexdigest()
-
-
 def registered_name(group: str, component: type) -> str:
     """What a class is registered as, by whichever distribution; else its own name."""
     target = f"{component.__module__}:{component.__qualname__}"
@@ -101,7 +85,8 @@ def _learned(spec: Spec) -> Spec | None:
     """The spec of the model in a folder of learned weights; None for any other spec."""
     if type(spec).component is not trained:
         return None
-    return resolve("models", read_facts(spec.folder)["model"])  # type: ignore[attr-defined]
+    facts = read_facts(spec.folder)  # type: ignore[attr-defined]
+    return resolve("models", {**facts["model"], **spec.options})  # type: ignore[attr-defined]
 
 
 def _without_folders(value: Any, dumped: Any) -> Any:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from unfold.core import Restorer
+from unfold.core.digest import tensors_digest
 from unfold.data import Pair
 from unfold.imaging import read
 from unfold.metrics import Metric
@@ -23,7 +24,7 @@ from unfold.restoration import read_kernel
 from .errors import EvaluationError
 from .pictures import Pictures
 from .protocol import Measure, Protocol, find_protocol
-from .provenance import environment, files, providers, registered_name, tensors_digest
+from .provenance import environment, files, providers, registered_name
 from .report import Report, Row
 
 FAILURES = (ValueError, RuntimeError, OSError, MemoryError)

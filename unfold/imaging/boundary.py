@@ -22,6 +22,13 @@ class Frame:
         rows = slice(self.top, self.top + self.height)
         return x[..., rows, self.left : self.left + self.width]
 
+    def coarser(self, factor: int) -> Frame:
+        """Where it lies in a version that is smaller by a factor, cells in part within included."""
+        top, left = self.top // factor, self.left // factor
+        bottom = -(-(self.top + self.height) // factor)
+        right = -(-(self.left + self.width) // factor)
+        return Frame(top, left, bottom - top, right - left)
+
 
 def pad_periodic(x: Tensor, margin: tuple[int, int], *, multiple: int = 1) -> tuple[Tensor, Frame]:
     """Pad so that the picture can be taken for one period of a periodic one.
@@ -30,19 +37,26 @@ def pad_periodic(x: Tensor, margin: tuple[int, int], *, multiple: int = 1) -> tu
     period's wrap, are blended smoothly into each other. Sizes are rounded up to lengths that the
     FFT is fast for.
 
+    Networks halve the size, and treat a pixel by its place in the grid of their coarsest level:
+    with ``multiple``, the picture and a part of it that begins at a multiple fall alike.
+
     Args:
         x: ``(..., H, W)``.
         margin: rows and columns to add at each side, at least: the reach of the blur, half the
             kernel's size.
-        multiple: the new height and width are multiples of it.
+        multiple: the new height and width are multiples of it, and so is where the picture begins.
 
     Returns:
         The padded picture and the `Frame` that crops it again.
     """
     height, width = x.shape[-2:]
+    begins = []
     for axis, size, side in ((-2, height, margin[0]), (-1, width, margin[1])):
-        x = _extend(x, axis, fast_length(size + 2 * side, multiple=multiple) - size)
-    top, left = (x.shape[-2] - height) // 2, (x.shape[-1] - width) // 2
+        least = -(-side // multiple) * multiple
+        extra = fast_length(least + size + side, multiple=multiple) - size
+        begins.append(max(least, extra // 2 // multiple * multiple))
+        x = _extend(x, axis, extra)
+    top, left = begins
     return x.roll((top, left), (-2, -1)), Frame(top, left, height, width)
 
 

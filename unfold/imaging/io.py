@@ -47,8 +47,18 @@ def read(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Photo
     Raises ImageError, with a one-line message that names the file, for anything that is not a
     whole picture, and, before decoding, for more than ``max_pixels`` pixels.
     """
+    return decode(path, contents(path)[0], max_pixels=max_pixels)
+
+
+def contents(path: str | os.PathLike[str]) -> tuple[bytes, os.stat_result]:
+    """The bytes of a file, all of one moment, and its status then. Raises ImageError."""
     with _blaming(path, "read", "check the path and the rights to it"):
-        data = _contents(Path(path))
+        return _contents(Path(path))
+
+
+def decode(path: str | os.PathLike[str], data: bytes, *, max_pixels: int = MAX_PIXELS) -> Photo:
+    """What `read` gives, of a file's bytes; the path is for its messages."""
+    with _blaming(path, "read", "check the path and the rights to it"):
         codec = next((c for s, c in SIGNATURES.items() if data.startswith(s)), None)
         if codec is None:
             raise ImageError("not a PNG, JPEG or TIFF file; convert it to PNG")
@@ -67,14 +77,26 @@ def write(path: str | os.PathLike[str], photo: Photo) -> None:
     Raises ImageError, with a one-line message that names the file, for an unknown suffix, for
     tensors that do not make a photograph, and where the file cannot be written.
     """
-    with _blaming(path, "written", "check the folder, its rights and the space left"):
+    data = encode(path, photo)
+    with writing(path):
+        replace_file(destination(path), data)
+
+
+def encode(path: str | os.PathLike[str], photo: Photo) -> bytes:
+    """What `write` puts into a file. Raises ImageError as it does."""
+    with writing(path):
         codec = _codec_for(Path(path))
         _check(photo)
         if codec is jpeg and photo.alpha is not None:
             warnings.warn(f"{path}: JPEG holds no alpha, which is dropped", stacklevel=2)
         samples = _samples(photo, jpeg_limits=codec is jpeg)
         icc = photo.icc if _profile_fits(photo.icc, photo.grey) else None
-        _replace(Path(path), codec.encode(samples, icc))
+        return codec.encode(samples, icc)
+
+
+def writing(path: str | os.PathLike[str]) -> contextlib.AbstractContextManager[None]:
+    """Turns what fails inside into an ImageError that says that ``path`` cannot be written."""
+    return _blaming(path, "written", "check the folder, its rights and the space left")
 
 
 def find_photos(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
@@ -115,17 +137,22 @@ def _blaming(path: object, done: str, remedy: str) -> Iterator[None]:
         raise ImageError(f"{path}: cannot be {done} ({reason}); {remedy}") from error
 
 
-def _contents(path: Path) -> bytes:
-    """A file's bytes; raises ImageError for what is no regular file, or empty."""
+def _contents(path: Path) -> tuple[bytes, os.stat_result]:
+    """Raises ImageError for what is no regular file, empty, or changed meanwhile."""
     mode = path.stat().st_mode
     if stat.S_ISDIR(mode):
         raise ImageError("this is a folder; name a file in it")
     if not stat.S_ISREG(mode):  # reading from a pipe might never end
         raise ImageError("this is no regular file; copy it into one")
-    data = path.read_bytes()
+    with path.open("rb") as file:
+        before = os.fstat(file.fileno())
+        data = file.read()
+        after = os.fstat(file.fileno())
     if not data:
         raise ImageError("the file is empty; get it again")
-    return data
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        raise ImageError("was changed while it was read; try again")
+    return data, after
 
 
 def _decode(codec: ModuleType, data: bytes, max_pixels: int) -> Raster:
@@ -187,7 +214,7 @@ def _check_planes(name: str, planes: Tensor, channels: int) -> None:
         raise ImageError(
             f"{name} must be float32 in [0, 1], got {planes.dtype}; convert and scale it"
         )
-    if not torch.isfinite(planes).all():
+    if not all(bound.isfinite() for bound in planes.aminmax()):  # (no copy of a large photo)
         raise ImageError(f"{name} has NaN or infinite values; mend what computed it")
 
 
@@ -198,19 +225,19 @@ def _samples(photo: Photo, *, jpeg_limits: bool) -> np.ndarray:
     planes = [image.mean(0, keepdim=True) if photo.grey else image]
     if photo.alpha is not None and not jpeg_limits:
         planes.append(photo.alpha.detach().cpu())
-    values = (torch.cat(planes).clamp(0, 1) * TOP[bits]).round()
+    values = torch.cat(planes).clamp_(0, 1).mul_(TOP[bits]).round_()  # one copy: it may be large
     kind = np.uint8 if bits == 8 else np.uint16
     return np.ascontiguousarray(values.permute(1, 2, 0).numpy().astype(kind))
 
 
-def _replace(path: Path, data: bytes) -> None:
-    """Puts a file in place at one stroke, with the rights of the one that it replaces."""
+def destination(path: str | os.PathLike[str]) -> Path:
+    """The file to write for a path; raises ImageError where there can be none."""
     target = Path(os.path.realpath(path))  # a link goes on pointing where it does
     if not target.parent.is_dir():
         raise ImageError(f"there is no folder {target.parent}; create it first")
     if target.is_dir():
         raise ImageError("this is a folder; name a file in it")
-    replace_file(target, data)
+    return target
 
 
 def _walk(folder: Path) -> Iterator[Path]:

@@ -1,6 +1,25 @@
-"""A model on real files."""
+"""A model on real files, of any size."""
 
-from .files import Outcome, plan, restore_file, restore_files
+from .batch import restore_files
+from .file_ledger import FileLedger, merge_ledgers, read_ledger
+from .files import Outcome, is_file, plan
 from .kernel_file import read_kernel
+from .memory import parse_bytes
+from .shard import Shard
+from .tiling import AnySize, Restored, Tiling
 
-__all__ = ["Outcome", "plan", "read_kernel", "restore_file", "restore_files"]
+__all__ = [
+    "AnySize",
+    "FileLedger",
+    "Outcome",
+    "Restored",
+    "Shard",
+    "Tiling",
+    "is_file",
+    "merge_ledgers",
+    "parse_bytes",
+    "plan",
+    "read_kernel",
+    "read_ledger",
+    "restore_files",
+]

@@ -1,27 +1,34 @@
-"""Photos in files: planned, restored one at a time, written atomically."""
+"""Photos in files: which goes where."""
 
 from __future__ import annotations
 
 import mimetypes
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-import torch
-from torch import Tensor
-
-from unfold.core import Restorer
-from unfold.imaging import ImageError, find_photos, read, write
-from unfold.imaging.io import MAX_PIXELS, SUFFIXES
+from unfold.imaging import ImageError, find_photos
+from unfold.imaging.io import SUFFIXES
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one photo: where it went, or why it did not."""
+    """What became of one photo: where it went, or why it did not; notes for whoever wants it.
+
+    Attributes:
+        source, target: from and to.
+        error: why it is not restored, in one line.
+        notes: one line each.
+        state: ``"done before"`` and ``"another shard's"``: nothing had to be done.
+    """
 
     source: Path
     target: Path
     error: str | None = None
+    notes: tuple[str, ...] = ()
+    state: Literal["restored", "done before", "another shard's"] = "restored"
 
 
 def plan(sources: Sequence[Path], output: Path) -> tuple[list[tuple[Path, Path]], list[Outcome]]:
@@ -37,18 +44,18 @@ def plan(sources: Sequence[Path], output: Path) -> tuple[list[tuple[Path, Path]]
             that cannot be written.
     """
     photos, failed = _find(sources, output)
-    if _is_file(output):
+    if is_file(output):
         many = len(photos) + len(failed)
         if many != 1:
             raise ImageError(f"{output}: one file for {many} photos; name a folder as the output")
         planned = [(photo, output) for photo in photos]
     else:
         planned = [(photo, _named(output / inside)) for photo, inside in photos.items()]
-    originals = {photo.resolve() for photo in photos}
+    originals = {_real(photo) for photo in photos}
     pairs: dict[Path, Path] = {}  # target -> source
     for source, target in planned:
-        if target.resolve() in originals:
-            itself = "itself" if target.resolve() == source.resolve() else f"the photo {target}"
+        if _real(target) in originals:
+            itself = "itself" if _real(target) == _real(source) else f"the photo {target}"
             reason = f"would be written over {itself}; choose another output"
         elif target in pairs:
             reason = f"would be written to {target}, as {pairs[target]} is; restore it elsewhere"
@@ -67,22 +74,27 @@ def _find(sources: Sequence[Path], output: Path) -> tuple[dict[Path, Path], list
     for source in sources:
         try:
             found = find_photos([source])
-            if source.is_dir() and source.resolve() in output.resolve().parents:
-                found = [p for p in found if not p.resolve().is_relative_to(output.resolve())]
+            if source.is_dir() and _real(source) in _real(output).parents:
+                found = [p for p in found if not _real(p).is_relative_to(_real(output))]
                 if not found:
                     raise ImageError(f"{source}: no photographs outside of {output}")
         except ImageError as error:
             failed.append(Outcome(source, output, str(error)))
             continue
         for photo in found:
-            if photo.resolve() not in given:
-                given.add(photo.resolve())
+            if _real(photo) not in given:
+                given.add(_real(photo))
                 inside = photo.relative_to(source) if photo != source else Path(photo.name)
                 photos[photo] = inside
     return photos, failed
 
 
-def _is_file(output: Path) -> bool:
+def _real(path: Path) -> Path:
+    """Where a path leads. (``Path.resolve`` raises where links go round in a circle.)"""
+    return Path(os.path.realpath(path))
+
+
+def is_file(output: Path) -> bool:
     """Whether an output names a picture, not a folder."""
     if output.is_dir():
         return False
@@ -97,59 +109,3 @@ def _is_file(output: Path) -> bool:
 def _named(target: Path) -> Path:
     """A file that was given with an odd suffix, and turns out to be a photo, becomes a PNG."""
     return target if target.suffix.lower() in SUFFIXES else target.with_name(target.name + ".png")
-
-
-def restore_file(
-    model: Restorer,
-    source: Path,
-    target: Path,
-    *,
-    kernel: Tensor | None,
-    device: torch.device,
-    max_pixels: int = MAX_PIXELS,
-) -> None:
-    """Restore one photo: read, restore, write. Grey stays grey; alpha and profile are kept.
-
-    Raises:
-        ImageError: it cannot be read or written, or the model fails on it.
-    """
-    photo = read(source, max_pixels=max_pixels)
-    image = photo.image[None].to(device)
-    try:
-        with torch.inference_mode():
-            restored = model(image, kernel=None if kernel is None else kernel.to(device)).image
-        restored = restored[0].float().cpu()
-    except (RuntimeError, ValueError, MemoryError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ImageError(
-            f"{source}: {type(model).__name__} failed on {image.shape[-1]}×{image.shape[-2]} "
-            f"pixels ({reason[:300]})"
-        ) from error
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ImageError(
-            f"{source}: the folder {target.parent} cannot be made ({error.strerror}); choose "
-            "another output"
-        ) from error
-    write(target, replace(photo, image=restored))
-
-
-def restore_files(
-    model: Restorer,
-    pairs: Sequence[tuple[Path, Path]],
-    *,
-    kernel: Tensor | None = None,
-    device: torch.device | str = "cpu",
-    max_pixels: int = MAX_PIXELS,
-) -> Iterator[Outcome]:
-    """Restore photo after photo; one that fails does not stop the others."""
-    device = torch.device(device)
-    model = model.to(device).eval()
-    for source, target in pairs:
-        try:
-            restore_file(model, source, target, kernel=kernel, device=device, max_pixels=max_pixels)
-        except ImageError as error:
-            yield Outcome(source, target, str(error))
-        else:
-            yield Outcome(source, target)

@@ -1,0 +1,130 @@
+"""Many photos: in order, overlapped, within the memory; one that fails loses itself alone."""
+
+import threading
+
+import pytest
+import torch
+
+from unfold.core import Restoration, Restorer
+from unfold.imaging import Photo, read, write
+from unfold.restoration import AnySize, batch, plan, restore_files
+
+
+class Invert(Restorer):
+    learned = False
+
+    def forward(self, image, *, kernel=None, ledger=None):
+        if image.shape[-1] == 13:
+            raise RuntimeError("thirteen")
+        return Restoration(1 - image)
+
+    def explain(self):
+        return "1 − image"
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for i in range(6):
+        write(folder / f"{i}.png", Photo(torch.rand(3, 8 + i, 9 + 2 * i)))
+    (folder / "7.png").write_bytes(b"no photo")
+    write(folder / "8.png", Photo(torch.rand(3, 4, 5)))
+    return folder
+
+
+def test_outcomes_come_in_order_and_each_when_its_file_is_there(photos, tmp_path):
+    pairs, _ = plan([photos], tmp_path / "out")
+    seen = []
+    for outcome in restore_files(Invert(), pairs):
+        assert outcome.target.exists() == (outcome.error is None)
+        seen.append((outcome.source.name, bool(outcome.error)))
+    names = ["0", "1", "2", "3", "4", "5", "7", "8"]
+    assert seen == [(f"{n}.png", n in "27") for n in names]  # the third is 13 pixels wide
+    for n in "014":
+        was, now = (read(at / f"{n}.png").image for at in (photos, tmp_path / "out"))
+        torch.testing.assert_close(now, 1 - was, rtol=0, atol=1e-6)
+
+
+def test_the_next_is_read_and_the_last_written_meanwhile(photos, tmp_path, monkeypatch):
+    """The model waits until the others have come where they come only if they do not wait."""
+    (photos / "2.png").unlink()
+    pairs = plan([photos], tmp_path / "out")[0][:3]
+    read_, written = threading.Event(), threading.Event()
+
+    def reading(path, **options):
+        if path.name == "1.png":
+            read_.set()
+        return read(path, **options)
+
+    def writing(path, photo):
+        write(path, photo)
+        if path.name == "0.png":
+            written.set()
+
+    class Waits(Invert):
+        def forward(self, image, **_):
+            awaited = {9: read_, 11: written}.get(image.shape[-1])
+            assert awaited is None or awaited.wait(20)
+            return Restoration(image)
+
+    monkeypatch.setattr(batch, "read", reading)
+    monkeypatch.setattr(batch, "write", writing)
+    assert [o.error for o in restore_files(Waits(), pairs)] == [None] * 3
+
+
+def test_nothing_overlaps_where_the_memory_does_not_hold_it(photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(AnySize, "fits", lambda *_, **__: False)
+    running = []
+
+    def alone(function):
+        def call(*arguments, **options):
+            assert not running
+            running.append(function)
+            try:
+                return function(*arguments, **options)
+            finally:
+                running.pop()
+
+        return call
+
+    class Alone(Invert):
+        forward = alone(Invert.forward)
+
+    monkeypatch.setattr(batch, "read", alone(read))
+    monkeypatch.setattr(batch, "write", alone(write))
+    pairs, _ = plan([photos], tmp_path / "out")
+    errors = [o.source.name for o in restore_files(Alone(), pairs) if o.error]
+    assert errors == ["2.png", "7.png"]
+
+
+def test_an_interrupt_leaves_whole_files_alone(photos, tmp_path):
+    class Interrupted(Invert):
+        def forward(self, image, **_):
+            if image.shape[-1] == 11:
+                raise KeyboardInterrupt
+            return Restoration(image)
+
+    pairs, _ = plan([photos], tmp_path / "out")
+    before = threading.active_count()
+    with pytest.raises(KeyboardInterrupt):
+        list(restore_files(Interrupted(), pairs))
+    assert threading.active_count() == before
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["0.png"]
+    assert read(tmp_path / "out" / "0.png").image.shape == (3, 8, 9)
+
+
+def test_who_stops_asking_stops_the_work(photos, tmp_path):
+    pairs, _ = plan([photos], tmp_path / "out")
+    outcomes = restore_files(Invert(), pairs)
+    next(outcomes)
+    outcomes.close()
+    assert {p.name for p in (tmp_path / "out").iterdir()} <= {"0.png", "1.png"}
+
+
+def test_a_budget_too_small_fails_the_photo_in_one_line(photos, tmp_path):
+    pairs = plan([photos / "0.png", photos / "1.png"], tmp_path / "out")[0]
+    errors = [o.error for o in restore_files(Invert(), pairs, memory=1 << 20)]
+    assert all("Invert failed on" in error and "of 1 MiB: allow" in error for error in errors)
+    assert not any("\n" in error for error in errors)
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,185 @@
+"""The ledger of restored folders: what it knows after each way to end."""
+
+import hashlib
+import json
+import multiprocessing
+import os
+import random
+
+import pytest
+
+from unfold.cli import main
+from unfold.imaging import ImageError
+from unfold.restoration.file_ledger import FileLedger, Source, merge_ledgers, read_ledger
+
+SETTINGS = {"model": {"kind": "identity"}, "weights": None}
+
+
+def source(folder, name="a.png", data=b"photo"):
+    path = folder / name
+    path.write_bytes(data)
+    status = path.stat()
+    return Source(path, hashlib.sha256(data).hexdigest(), status.st_size, status.st_mtime_ns)
+
+
+@pytest.fixture
+def place(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "out").mkdir()
+    return tmp_path
+
+
+def open_ledger(place, **settings):
+    return FileLedger(place / "out" / "ledger.jsonl", SETTINGS | settings)
+
+
+def lines(place):
+    return [json.loads(x) for x in (place / "out" / "ledger.jsonl").read_text().splitlines()]
+
+
+def test_what_is_done_is_known_to_the_next_run(place):
+    photo, target = source(place / "in"), place / "out" / "x" / "a.png"
+    target.parent.mkdir()
+    ledger = open_ledger(place)
+    assert not ledger.unchanged(photo.path, target)
+    ledger.put(photo, target, b"restored", 1.23456)
+    ledger.close()
+    assert target.read_bytes() == b"restored"
+    ledger = open_ledger(place)
+    assert ledger.unchanged(photo.path, target)
+    assert ledger.holds(photo, target)
+    os.utime(photo.path, ns=(0, 0))
+    assert not ledger.unchanged(photo.path, target)
+    assert ledger.holds(photo, target)  # the bytes are the same
+    assert not ledger.holds(source(place / "in", "b.png", b"other"), target)
+    target.write_bytes(b"cut")
+    assert not ledger.holds(photo, target)
+    ledger.close()
+    run, writing, done, again = lines(place)
+    assert run["settings"] == SETTINGS
+    assert (writing["status"], done["status"], again["status"]) == ("writing", "done", "run")
+    assert done | {"status": 0, "time": 0} == writing | {"status": 0, "time": 0}
+    assert done["target"] == os.path.join("x", "a.png")
+    assert done["source"] == str(photo.path)
+    assert (done["sha256"], done["seconds"], done["run"]) == (photo.sha256, 1.2346, run["run"])
+    assert done["output_sha256"] == hashlib.sha256(b"restored").hexdigest()
+
+
+def test_another_model_restores_anew(place):
+    photo, target = source(place / "in"), place / "out" / "a.png"
+    ledger = open_ledger(place)
+    ledger.put(photo, target, b"restored", 1)
+    ledger.close()
+    ledger = open_ledger(place, weights="other")
+    assert not ledger.unchanged(photo.path, target)
+    assert not ledger.holds(photo, target)
+    ledger.close()
+
+
+def test_what_failed_is_tried_again(place):
+    photo, target = source(place / "in"), place / "out" / "a.png"
+    ledger = open_ledger(place)
+    ledger.put(photo, target, b"restored", 1)
+    ledger.fail(photo, target, "the disk is full")
+    ledger.fail(place / "in" / "gone.png", place / "out" / "gone.png", "no such file")
+    assert not ledger.holds(photo, target)
+    ledger.close()
+    assert [x.get("error") for x in lines(place)[-2:]] == ["the disk is full", "no such file"]
+    assert "sha256" not in lines(place)[-1]
+    ledger = open_ledger(place)
+    assert not ledger.unchanged(photo.path, target)
+    ledger.close()
+
+
+@pytest.mark.parametrize("in_place", [True, False])
+def test_killed_between_the_record_and_the_output(place, in_place):
+    photo, target = source(place / "in"), place / "out" / "a.png"
+    ledger = open_ledger(place)
+    ledger.put(photo, target, b"restored", 1)
+    ledger.close()
+    path = place / "out" / "ledger.jsonl"
+    whole = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(whole[:2]) + whole[2][:20])  # `done` was cut short
+    if not in_place:
+        target.write_bytes(b"from before")
+    ledger = open_ledger(place)
+    assert ledger.holds(photo, target) == in_place
+    ledger.close()
+    statuses = [x["status"] for x in lines(place)]
+    assert statuses == ["run", "writing", *(["done"] * in_place), "run"]
+
+
+def test_a_ledger_cut_anywhere_is_mended(place):
+    photos = [source(place / "in", f"{i}.png", b"%d" % i) for i in range(4)]
+    ledger = open_ledger(place)
+    for photo in photos:
+        ledger.put(photo, place / "out" / photo.path.name, b"out of " + photo.path.name.encode(), 1)
+    ledger.close()
+    path = place / "out" / "ledger.jsonl"
+    whole = path.read_bytes()
+    chance = random.Random(0)
+    for cut in [0, len(whole), *(chance.randrange(len(whole)) for _ in range(60))]:
+        path.write_bytes(whole[:cut])
+        ledger = open_ledger(place)
+        for photo in photos:
+            target = place / "out" / photo.path.name
+            begun = f'"target": "{photo.path.name}"'.encode()
+            recorded = any(begun in x for x in whole[:cut].splitlines(keepends=True)
+                           if x.endswith(b"\n"))  # fmt: skip
+            # All outputs are in place: what was on record as begun is found to be done.
+            assert ledger.holds(photo, target) == recorded
+        ledger.close()
+
+
+def test_one_process_a_ledger(place):
+    ledger = open_ledger(place)
+
+    def other():
+        with pytest.raises(ImageError, match=f"process {os.getppid()} restores to that folder"):
+            open_ledger(place)
+
+    process = multiprocessing.get_context("fork").Process(target=other)
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+    ledger.close()
+
+
+@pytest.mark.parametrize("data", [b"hello\n", b"[]\n", b'{"a": 1}\n', b"\xff\xfe\n"])
+def test_what_is_no_ledger_stays_as_it_is(place, data):
+    path = place / "out" / "ledger.jsonl"
+    path.write_bytes(data)
+    with pytest.raises(ImageError, match="is no ledger, or damaged"):
+        open_ledger(place)
+    assert path.read_bytes() == data
+    with pytest.raises(ImageError, match="is no ledger, or damaged"):
+        read_ledger(path)
+
+
+def shard(place, number, records):
+    path = place / f"ledger-{number}.jsonl"
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return path
+
+
+def test_shards_are_merged(place, capsys):
+    def record(target, status, time):
+        return {"target": target, "status": status, "time": time, "run": "r"}
+
+    one = shard(place, 1, [{"status": "run", "time": "0", "run": "r"}, record("a", "failed", "1"),
+                           record("a", "done", "2"), record("b", "writing", "9")])  # fmt: skip
+    two = shard(place, 2, [record("a", "failed", "3"), record("b", "failed", "4"),
+                           record("c", "done", "1")])  # fmt: skip
+    output = place / "all.jsonl"
+    assert merge_ledgers([one, two], output) == {"done": 2, "writing": 1}
+    found = {t: (r["status"], r["time"]) for t, r in read_ledger(output).items()}
+    assert found == {"a": ("done", "2"), "b": ("writing", "9"), "c": ("done", "1")}
+    assert merge_ledgers([two, one, output], output) == {"done": 2, "writing": 1}
+    assert main(["ledger", "merge", str(one), str(two), "--output", str(output)]) == 1
+    assert "2 done, 1 writing" in capsys.readouterr().out
+    good = shard(place, 3, [record("c", "done", "1")])
+    assert main(["ledger", "merge", str(good), "--output", str(output)]) == 0
+    assert main(["ledger", "merge", str(good), "--output", str(place / "out" / "x")]) == 2
+    assert "lies in another folder" in capsys.readouterr().err
+    assert main(["ledger", "merge", str(place / "none"), "--output", str(output)]) == 2
+    assert len(read_ledger(output)) == 1

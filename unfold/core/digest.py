@@ -1,0 +1,23 @@
+"""What tells a module's weights from all others."""
+
+from __future__ import annotations
+
+import hashlib
+
+import torch
+from torch import Tensor, nn
+
+
+def tensors_digest(module: nn.Module) -> str | None:
+    """SHA-256 over the names, kinds, shapes and values of a module's tensors, those that are
+    plain attributes too; None if it has none."""
+    plain = {name: value for name, value in vars(module).items() if isinstance(value, Tensor)}
+    tensors = {**module.state_dict(), **plain}
+    if not tensors:
+        return None
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        values = tensor.detach().cpu().contiguous().flatten()
+        digest.update(f"{name} {values.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(memoryview(values.view(torch.uint8).numpy()))
+    return digest.hexdigest()

@@ -1,0 +1,287 @@
+"""The ledger of a restored folder: what became of each photo, line by line."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import errno
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from unfold._files import replace_file
+from unfold._lock import BusyError, lock
+from unfold.imaging import ImageError
+from unfold.imaging.io import destination
+
+SUFFIX = ".jsonl"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file as it was when it was read.
+
+    Attributes:
+        path: of it.
+        sha256: of its bytes.
+        size: how many.
+        mtime_ns: when it was last changed, as the file system says.
+    """
+
+    path: Path
+    sha256: str
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """The last that a ledger says of a target."""
+
+    status: str
+    run: str
+    sha256: str | None
+    size: int | None
+    mtime_ns: int | None
+    output_sha256: str | None
+    output_size: int | None
+
+
+class FileLedger:
+    """A JSONL file beside restored photos, from which a broken run goes on.
+
+    A line is added when an output is about to be put in place (``writing``, with the output's
+    SHA-256), when it is (``done``), and when a photo fails (``failed``). So whenever a run is
+    killed, the next one knows what is done; a line that was cut short is dropped. One process has
+    a ledger at a time.
+
+    Each line holds ``status``, ``time`` (UTC), ``target`` (relative to the ledger's folder),
+    ``source``, ``sha256``, ``size`` and ``mtime_ns`` of the source, ``run``; ``seconds``,
+    ``output_sha256`` and ``output_size`` or ``error``. A line of status ``run`` tells what a run's
+    name stands for: model, weights, options.
+
+    Args:
+        path: ``.jsonl``; made if need be, with its folder.
+        settings: all that the pictures depend on beside the photos, as JSON holds it.
+
+    Threads may share it.
+
+    Raises:
+        ImageError: it is in use, damaged, or cannot be written.
+    """
+
+    def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
+        self.path = path
+        self._adding = threading.Lock()
+        text = json.dumps(settings, sort_keys=True)
+        self.run = hashlib.sha256(text.encode()).hexdigest()[:16]
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("a+b", buffering=0)
+            lock(self._file)
+        except BusyError as error:
+            raise ImageError(
+                f"{path}: process {error.owner} restores to that folder; wait for it, or choose "
+                "another"
+            ) from error
+        except OSError as error:
+            raise ImageError(
+                f"{path}: cannot be opened ({error.strerror}); choose another output"
+            ) from error
+        try:
+            self._entries: dict[str, _Entry] = {}
+            self._recover(self._read())
+            self._add({"status": "run", "run": self.run, "settings": dict(settings)})
+        except BaseException:
+            self._file.close()
+            raise
+
+    def close(self) -> None:
+        """Let others have the ledger."""
+        self._file.close()
+
+    def unchanged(self, source: Path, target: Path) -> bool:
+        """Whether a photo was restored by a run like this one, and neither it nor the output seems
+        to have been touched since (by sizes and time; nothing is read)."""
+        entry = self._entries.get(self._name(target))
+        if entry is None:
+            return False
+        try:
+            status = source.stat()
+        except OSError:
+            return False
+        same = (entry.size, entry.mtime_ns) == (status.st_size, status.st_mtime_ns)
+        return same and self._is_done(entry, target)
+
+    def holds(self, source: Source, target: Path) -> bool:
+        """Whether a photo with these bytes was restored by a run like this one."""
+        entry = self._entries.get(self._name(target))
+        return entry is not None and entry.sha256 == source.sha256 and self._is_done(entry, target)
+
+    def put(self, source: Source, target: Path, data: bytes, seconds: float) -> None:
+        """Write an output, on record before and after.
+
+        Raises:
+            OSError: it cannot be written; what stood there stands.
+        """
+        record = {
+            **self._of(source, target),
+            "seconds": round(seconds, 4),
+            "output_sha256": hashlib.sha256(data).hexdigest(),
+            "output_size": len(data),
+        }
+        self._add({"status": "writing", **record})
+        place = destination(target)
+        beside = _beside(place)
+        beside.unlink(missing_ok=True)  # of a run that was killed
+        replace_file(place, data, temporary=beside)
+        self._add({"status": "done", **record})
+
+    def fail(self, source: Source | Path, target: Path, error: str) -> None:
+        """Write down why a photo was not restored. The next run tries it again, as it does where
+        there is no room left even for this line."""
+        with contextlib.suppress(OSError):
+            self._add({"status": "failed", **self._of(source, target), "error": error})
+
+    def _of(self, source: Source | Path, target: Path) -> dict[str, Any]:
+        known = source if isinstance(source, Source) else Source(source, "", 0, 0)
+        facts = {"sha256": known.sha256, "size": known.size, "mtime_ns": known.mtime_ns}
+        return {
+            "target": self._name(target),
+            "source": str(known.path),
+            **(facts if known.sha256 else {}),
+            "run": self.run,
+        }
+
+    def _name(self, target: Path) -> str:
+        return os.path.relpath(target, self.path.parent)
+
+    def _is_done(self, entry: _Entry, target: Path) -> bool:
+        if entry.status != "done" or entry.run != self.run:
+            return False
+        with contextlib.suppress(OSError):
+            return target.stat().st_size == entry.output_size
+        return False
+
+    def _add(self, record: dict[str, Any]) -> None:
+        now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")
+        # (ASCII: a name may hold bytes that are no characters.)
+        line = (json.dumps({**record, "time": now}) + "\n").encode()
+        with self._adding:
+            end = self._file.seek(0, os.SEEK_END)
+            if (self._file.write(line) or 0) < len(line):  # the disk is full
+                self._file.truncate(end)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+            if "target" in record:
+                self._entries[record["target"]] = _entry(record)
+
+    def _mended(self) -> Iterator[dict[str, Any]]:
+        """The records; a last line that was cut short is taken away."""
+        self._file.seek(0)
+        end = 0
+        for line in self._file.readlines():
+            if not line.endswith(b"\n"):
+                break
+            end += len(line)
+            yield _record(line, self.path)
+        self._file.truncate(end)
+
+    def _read(self) -> list[dict[str, Any]]:
+        """Note what became of each target; the records of those that were being written."""
+        writing: dict[str, dict[str, Any]] = {}
+        for record in self._mended():
+            if "target" in record:
+                self._entries[record["target"]] = _entry(record)
+                writing.pop(record["target"], None)
+                if record["status"] == "writing":
+                    writing[record["target"]] = record
+        return list(writing.values())
+
+    def _recover(self, writing: list[dict[str, Any]]) -> None:
+        """What was put in place just before a run was killed is done."""
+        for record in writing:
+            target = self.path.parent / record["target"]
+            _beside(target.resolve()).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                if hashlib.sha256(target.read_bytes()).hexdigest() == record["output_sha256"]:
+                    self._add({**record, "status": "done"})
+
+
+def read_ledger(path: Path) -> dict[str, dict[str, Any]]:
+    """Target -> the last record of it. A last line that was cut short is passed over.
+
+    Raises:
+        ImageError: it cannot be read, or is no ledger.
+    """
+    try:
+        lines = path.read_bytes().splitlines(keepends=True)
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read ({error.strerror})") from error
+    records = [_record(line, path) for line in lines if line.endswith(b"\n")]
+    return {record["target"]: record for record in records if "target" in record}
+
+
+def merge_ledgers(paths: list[Path], output: Path) -> dict[str, int]:
+    """One ledger of several, such as those of all shards: the last record of each target.
+
+    Where ledgers tell of the same target, ``done`` is believed before ``writing`` and ``failed``,
+    and the later before the earlier.
+
+    Args:
+        paths: of the ledgers, all in one folder.
+        output: of the merged one, in that folder; it may be one of them.
+
+    Returns:
+        Status -> how many targets.
+
+    Raises:
+        ImageError: a ledger cannot be read or lies elsewhere; the output cannot be written.
+    """
+    merged: dict[str, dict[str, Any]] = {}
+    for path in paths:
+        if path.resolve().parent != output.resolve().parent:
+            raise ImageError(
+                f"{path}: lies in another folder than {output}; targets are relative to a "
+                "ledger's folder, so put them side by side"
+            )
+        for target, record in read_ledger(path).items():
+            if target not in merged or _rank(record) >= _rank(merged[target]):
+                merged[target] = record
+    lines = [json.dumps(merged[target]) + "\n" for target in sorted(merged)]
+    try:
+        replace_file(output, "".join(lines).encode())
+    except OSError as error:
+        raise ImageError(f"{output}: cannot be written ({error.strerror})") from error
+    statuses = [record["status"] for record in merged.values()]
+    return {status: statuses.count(status) for status in dict.fromkeys(statuses)}
+
+
+def _beside(target: Path) -> Path:
+    """Where an output is written before it is put in place: what a killed run left is found."""
+    return target.with_name(
+        f".unfold.{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:8]}.tmp"
+    )
+
+
+def _rank(record: Mapping[str, Any]) -> tuple[bool, str]:
+    return record["status"] == "done", record["time"]
+
+
+def _record(line: bytes, path: Path) -> dict[str, Any]:
+    try:
+        record = json.loads(line)
+        if record["status"] and record["time"]:
+            return record
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise ImageError(f"{path}: is no ledger, or damaged; move it away to begin a new one")
+
+
+def _entry(record: Mapping[str, Any]) -> _Entry:
+    names = ("sha256", "size", "mtime_ns", "output_sha256", "output_size")
+    return _Entry(record["status"], record["run"], *(record.get(name) for name in names))

@@ -1,0 +1,122 @@
+"""Overlapping tiles of a photo, and how they are blended."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+# Tiles begin at multiples of this: networks that halve the size five times see a pixel at the same
+# place of their grids as in the whole photo.
+ALIGN = 32
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A photo of ``height × width`` in tiles of at most ``size``, which overlap.
+
+    A tile is believed but for ``halo`` pixels at the edges that it shares with others. From there
+    its weight rises smoothly over the rest of the overlap; the weights sum to 1 at each pixel.
+
+    Attributes:
+        rows: first and last + 1 row of the tiles of a column.
+        columns: the same across.
+        halo: pixels.
+    """
+
+    rows: tuple[tuple[int, int], ...]
+    columns: tuple[tuple[int, int], ...]
+    halo: int
+
+    @classmethod
+    def plan(cls, height: int, width: int, *, halo: int, pixels: int) -> Grid | None:
+        """The grid that computes the fewest pixels, no tile of which has more than ``pixels``;
+        None if there is none: what is new in each tile would be less than `ALIGN`."""
+        overlap = math.ceil((2 * halo + _ramp(halo)) / ALIGN) * ALIGN
+        down, across = (list(_divisions(length, overlap)) for length in (height, width))
+        fitting = [
+            (_total(rows) * _total(columns), rows, columns)
+            for rows in down
+            for columns in across
+            if rows[0][1] * columns[0][1] <= pixels
+        ]
+        if not fitting:
+            return None
+        _, rows, columns = min(fitting, key=lambda found: found[0])
+        return cls(rows, columns, halo)
+
+    def __len__(self) -> int:
+        return len(self.rows) * len(self.columns)
+
+    def __str__(self) -> str:
+        height, width = (max(b - a for a, b in spans) for spans in (self.rows, self.columns))
+        return f"{len(self)} tiles of {width}×{height}, halo {self.halo}"
+
+    def tiles(self) -> Iterator[tuple[slice, slice, Tensor]]:
+        """Rows and columns of each tile, and its weights ``(h, w)``."""
+        down, across = _weights(self.rows, self.halo), _weights(self.columns, self.halo)
+        for (r, y), (c, x) in itertools.product(
+            zip(self.rows, down, strict=True), zip(self.columns, across, strict=True)
+        ):
+            yield slice(*r), slice(*c), y[:, None] * x
+
+    def cores(self) -> Iterator[tuple[slice, slice]]:
+        """Parts of the tiles that do not overlap and cover all, in the order of `tiles`; they
+        meet amid the overlaps, at multiples of `ALIGN` or less."""
+        for rows, columns in itertools.product(_cores(self.rows), _cores(self.columns)):
+            yield slice(*rows), slice(*columns)
+
+    def seams(self, most: int) -> list[tuple[int, int]]:
+        """Pixels amid the overlaps, at most so many, spread over the photo."""
+        rows, columns = ([a for a, _ in _cores(s)][1:] for s in (self.rows, self.columns))
+        middle = [(a + b) // 2 for a, b in (self.rows[0], self.columns[0])]
+        points = list(itertools.product(rows or middle[:1], columns or middle[1:]))
+        step = max(1, math.ceil(len(points) / most))
+        return points[step // 2 :: step]
+
+
+def _ramp(halo: int) -> int:
+    """How far weights rise, at least."""
+    return max(16, halo // 2)
+
+
+def _divisions(length: int, overlap: int) -> Iterator[tuple[tuple[int, int], ...]]:
+    """Ways to cover a length: where each tile begins and ends. All but the last have one size."""
+    yield ((0, length),)
+    for stride in range(ALIGN, length - overlap, ALIGN):
+        starts = range(0, length - overlap, stride)
+        yield tuple((a, min(a + stride + overlap, length)) for a in starts)
+
+
+def _total(spans: tuple[tuple[int, int], ...]) -> int:
+    return sum(end - first for first, end in spans)
+
+
+def _weights(spans: tuple[tuple[int, int], ...], halo: int) -> list[Tensor]:
+    """One weight for each place of each span: 0 in the halo of an inner edge, then rising."""
+    length = spans[-1][1]
+    total, weights = torch.zeros(length), []
+    for i, (first, end) in enumerate(spans):
+        place = torch.arange(first, end, dtype=torch.float32)
+        weight = torch.ones(end - first)
+        if i > 0:
+            weight *= _rise((place - first - halo) / (spans[i - 1][1] - first - 2 * halo))
+        if i < len(spans) - 1:
+            weight *= _rise((end - 1 - place - halo) / (end - spans[i + 1][0] - 2 * halo))
+        total[first:end] += weight
+        weights.append(weight)
+    return [w / total[first:end] for w, (first, end) in zip(weights, spans, strict=True)]
+
+
+def _rise(t: Tensor) -> Tensor:
+    t = t.clamp(0, 1)
+    return t * t * (3 - 2 * t)
+
+
+def _cores(spans: tuple[tuple[int, int], ...]) -> list[tuple[int, int]]:
+    inner = [(a + b) // 2 // ALIGN * ALIGN for (_, b), (a, _) in itertools.pairwise(spans)]
+    return list(itertools.pairwise([0, *inner, spans[-1][1]]))

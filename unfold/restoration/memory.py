@@ -1,0 +1,136 @@
+"""Memory: how much there is, how much is used, how much a computation takes."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import sys
+import weakref
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12,
+          "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}  # fmt: skip
+# Of what is free, other programs may want some; of a GPU's, its libraries do.
+_SHARE = 0.75
+_CGROUPS = (
+    ("/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
+    ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes",
+     "total_inactive_file"),
+)  # fmt: skip
+
+
+def parse_bytes(text: str) -> int:
+    """``"2GiB"``, ``"800 MB"``, ``"1.5g"`` or a plain number of bytes.
+
+    Raises:
+        ValueError: it is none of these, or not above zero.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([kmgt]i?)?b?\s*", text.lower())
+    size = int(float(match[1]) * _UNITS[match[2] or ""]) if match else 0
+    if size < 1:
+        raise ValueError(f"{text!r} is no amount of memory; write it as 2GiB or 800MB")
+    return size
+
+
+def format_bytes(size: int) -> str:
+    """In MiB below 1 GiB, else in GiB."""
+    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{max(size, 0) / 2**20:.0f} MiB"
+
+
+def default_budget(device: torch.device) -> int:
+    """What may be used in all on a device: what is used already, and most of what is free."""
+    return used(device) + int(_SHARE * free(device))
+
+
+def used(device: torch.device) -> int:
+    """Bytes that this process holds on a device: on the CPU all of it, its libraries included."""
+    if device.type == "cuda":
+        return torch.cuda.memory_allocated(device)
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return _most_used()
+
+
+def release(device: torch.device) -> None:
+    """Hand memory that is free, but kept for later, back to the system, where it can be told to."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's alone
+        if trim is not None:
+            trim(0)
+
+
+def free(device: torch.device) -> int:
+    """Bytes that are free on a device; on the CPU within the limits of the control group too."""
+    if device.type == "cuda":
+        idle = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + idle
+    sizes = [_free_in_group(*group) for group in _CGROUPS]
+    return min([_free_in_all(), *(size for size in sizes if size is not None)])
+
+
+class LiveBytes(TorchFunctionMode):
+    """Counts the bytes of the tensors made while it is active, and remembers the most.
+
+    What operators use inside is not seen, nor what an allocator keeps. (A dispatch mode would see
+    a little more; to enter one takes seconds, for it imports the compiler.)
+
+    Attributes:
+        peak: the most that were alive at once.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.peak = 0
+        self._alive: dict[int, int] = {}  # storage -> bytes
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        for tensor in out if isinstance(out, tuple | list) else (out,):
+            if isinstance(tensor, Tensor):
+                storage = tensor.untyped_storage()
+                key = storage._cdata
+                if key not in self._alive:
+                    self._alive[key] = storage.nbytes()
+                    weakref.finalize(storage, self._alive.pop, key, None)
+        self.peak = max(self.peak, sum(self._alive.values()))
+        return out
+
+
+def _free_in_all() -> int:
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return next(int(s.split()[1]) << 10 for s in lines if s.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        # What is used by others is not told: half of all is a guess.
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+
+
+def _free_in_group(root: str, limit: str, usage: str, cache: str) -> int | None:
+    """What a control group leaves; the cache of files is given back when it is wanted."""
+    try:
+        most = int((Path(root) / limit).read_text())
+        now = int((Path(root) / usage).read_text())
+        lines = (Path(root) / "memory.stat").read_text().splitlines()
+    except (OSError, ValueError):  # there is none, or it has no limit ("max")
+        return None
+    return max(0, most - now + sum(int(s.split()[1]) for s in lines if s.split()[0] == cache))
+
+
+def _most_used() -> int:
+    """The most that the process has held so far, where nobody tells what it holds now."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 2**29
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak << 10

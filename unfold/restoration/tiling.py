@@ -1,0 +1,237 @@
+"""A photo of any size through a model, within a budget of memory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from unfold.core import Restorer
+
+from .grid import ALIGN, Grid
+from .memory import default_budget, format_bytes, release, used
+from .reach import PROBE, Reach, bytes_per_pixel, measure_reach
+
+# Below this many bytes a pixel no model needs measuring: none that we know takes a third of it.
+_PLENTY = 16_384
+_SEAMS = 4  # how many are looked at to verify
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How one model restored a photo in tiles.
+
+    Attributes:
+        model: its class.
+        grid: the tiles.
+        reach: what their halo was derived from.
+        seams: where they were verified, the largest and the mean difference between the picture
+            and one restored anew around seams with twice the halo, in units of [0, 1].
+    """
+
+    model: str
+    grid: Grid
+    reach: Reach
+    seams: tuple[float, float] | None = None
+
+    def __str__(self) -> str:
+        text = f"{self.model} in {self.grid}"
+        if self.seams is not None:
+            text += f"; seams differ by {self.seams[0]:.1e} at most, {self.seams[1]:.1e} on average"
+        return text
+
+
+@dataclass(frozen=True)
+class Restored:
+    """A restored photo ``(3, H, W)``, float32 in [0, 1] on the CPU; how, if not whole."""
+
+    image: Tensor
+    tilings: tuple[Tiling, ...] = ()
+
+
+class AnySize:
+    """Restores photos within a budget: whole where they fit, else in tiles that agree.
+
+    Tiles overlap by a halo, which is measured on each photo (see `measure_reach`), and are blended
+    beyond it. What a model measures globally it measures once, of the whole photo (see
+    `Restorer.survey`). Models one after the other are tiled each on its own.
+
+    Args:
+        model: on ``device``, in eval mode.
+        kernel: of the blur, where it is known, ``(1, 1, h, w)``.
+        device: where the model is.
+        memory: bytes on that device to use in all; on the CPU the whole process's, that is, with
+            torch itself. None: what is used, and most of what is free.
+        verify: whether seams are looked at again.
+    """
+
+    def __init__(
+        self,
+        model: Restorer,
+        *,
+        kernel: Tensor | None = None,
+        device: torch.device | str = "cpu",
+        memory: int | None = None,
+        verify: bool = False,
+    ) -> None:
+        self.model, self.device, self.verify = model, torch.device(device), verify
+        self.kernel = None if kernel is None else kernel.to(self.device)
+        self.budget = default_budget(self.device) if memory is None else memory
+        self._rates: dict[int, float] = {}  # bytes a pixel, by the model's id
+
+    @torch.inference_mode()
+    def __call__(self, image: Tensor) -> Restored:
+        """Restore one photo.
+
+        Args:
+            image: ``(3, H, W)`` in [0, 1], on the CPU.
+
+        Raises:
+            MemoryError: not even one tile fits into the budget, or the model is one that must see
+                the whole photo, which does not.
+        """
+        x, kernel, tilings = image[None], self.kernel, []
+        for model in self.model.successive():
+            if self._fits(model, x, kernel):
+                x = model(x.to(self.device), kernel=kernel).image.float().cpu()
+            else:
+                x, tiling = self._tiled(model, x, kernel)
+                tilings.append(tiling)
+            kernel = None  # it describes the photo as it came in
+        return Restored(x[0], tuple(tilings))
+
+    def room(self) -> int:
+        """Bytes of the budget that are not used."""
+        return self.budget - used(self.device)
+
+    def fits(self, image: Tensor, *, beside: int = 0) -> bool:
+        """Whether a photo ``(3, H, W)`` is restored whole, and leaves ``beside`` bytes besides."""
+        models = self.model.successive()
+        kernels = [self.kernel, *[None] * (len(models) - 1)]
+        return all(
+            self._fits(model, image[None], kernel, beside)
+            for model, kernel in zip(models, kernels, strict=True)
+        )
+
+    def _fits(self, model: Restorer, x: Tensor, kernel: Tensor | None, beside: int = 0) -> bool:
+        pixels, room = x.shape[-2] * x.shape[-1], self.room() - beside
+        return pixels * _PLENTY <= room or self._rate(model, x, kernel) * pixels <= room
+
+    @torch.inference_mode()
+    def _rate(self, model: Restorer, x: Tensor, kernel: Tensor | None) -> float:
+        rate = self._rates.get(id(model))
+        if rate is None:
+            rate = bytes_per_pixel(model, x, kernel, self.device)
+            if min(x.shape[-2:]) >= PROBE:  # (of a small photo the borders take much)
+                self._rates[id(model)] = rate
+        return rate
+
+    def _tile_pixels(self, x: Tensor, rate: float) -> int:
+        """How large a tile may be, beside the result, which is put together on the CPU."""
+        release(self.device)
+        result = 4 * x.numel() if self.device.type == "cpu" else 0
+        return int((self.room() - result) / rate)
+
+    def _tiled(self, model: Restorer, x: Tensor, kernel: Tensor | None) -> tuple[Tensor, Tiling]:
+        height, width = x.shape[-2:]
+        rate = self._rate(model, x, kernel)
+        if model.whole:
+            sizes = int(rate * height * width), self.room(), self.budget
+            takes, left, of = map(format_bytes, sizes)
+            raise MemoryError(
+                f"it must see the whole photo, which takes {takes}, and {left} are left of {of}: "
+                "allow more memory, or scale the photo down"
+            )
+        release(self.device)
+        guide = dict(model.survey(x.to(self.device), kernel=kernel))
+        x, (top, left) = model.extended(x, kernel=None if kernel is None else kernel.cpu())
+        pixels = self._tile_pixels(x, rate)
+        reach = measure_reach(
+            model, x, kernel=kernel, guide=guide, device=self.device, pixels=pixels
+        )
+        grid = Grid.plan(*x.shape[-2:], halo=reach.pixels, pixels=pixels)
+        if grid is None or reach.left == math.inf:
+            side = 2 * (2 * reach.pixels + 2 * ALIGN)
+            least = self.budget - self.room() + int(max(side, 384) ** 2 * rate) + 4 * x.numel()
+            raise MemoryError(
+                f"not even one tile fits into what is left of {format_bytes(self.budget)}: allow "
+                f"{format_bytes(least)} or more"
+            )
+        tiles = _Tiles(model, x, kernel, guide, self.device)
+        if model.means:
+            tiles.gather(grid)
+        out = tiles.assemble(grid)
+        seams = tiles.check(out, grid, pixels) if self.verify else None
+        image = out[..., top : top + height, left : left + width]
+        return image, Tiling(type(model).__name__, grid, reach, seams)
+
+
+class _Tiles:
+    """One photo, extended, and a model that restores parts of it."""
+
+    def __init__(
+        self,
+        model: Restorer,
+        x: Tensor,
+        kernel: Tensor | None,
+        guide: Mapping[str, Tensor],
+        device: torch.device,
+    ) -> None:
+        self.model, self.x, self.kernel, self.device = model, x, kernel, device
+        self.guide = guide
+
+    def restore(self, rows: slice, columns: slice) -> Tensor:
+        options = {"guide": self.guide} if self.guide else {}
+        part = self.x[..., rows, columns].to(self.device)
+        return self.model(part, kernel=self.kernel, **options).image.float().cpu()
+
+    def gather(self, grid: Grid) -> None:
+        """Adds to the guide the means that the model asks for: each tile gives its core's part."""
+        options = {"guide": self.guide} if self.guide else {}
+        sums: dict[str, Tensor] = {}
+        counts = dict.fromkeys(self.model.means, 0)
+        for (rows, columns, _), core in zip(grid.tiles(), grid.cores(), strict=True):
+            part = self.x[..., rows, columns].to(self.device)
+            parts = self.model(part, kernel=self.kernel, **options).parts
+            for name in self.model.means:
+                inner = _inner(parts[name], part.shape[-2:], (rows, columns), core)
+                sums[name] = sums.get(name, 0) + inner.sum((-2, -1), keepdim=True)
+                counts[name] += inner.shape[-2] * inner.shape[-1]
+        self.guide = {**self.guide, **{name: sums[name] / counts[name] for name in sums}}
+
+    def assemble(self, grid: Grid) -> Tensor:
+        out = torch.zeros_like(self.x, dtype=torch.float32)
+        for rows, columns, weight in grid.tiles():
+            out[..., rows, columns] += weight * self.restore(rows, columns)
+        return out
+
+    def check(self, out: Tensor, grid: Grid, pixels: int) -> tuple[float, float]:
+        """The largest and the mean difference to windows restored anew, amid which a seam lies."""
+        half = min(2 * grid.halo + ALIGN, int(pixels**0.5) // 2) // ALIGN * ALIGN + ALIGN
+        differences = []
+        for row, column in grid.seams(_SEAMS):
+            top, left = max(0, row - half), max(0, column - half)
+            rows, columns = slice(top, row + half), slice(left, column + half)
+            anew = self.restore(rows, columns)
+            y, x = row - top, column - left
+            core = slice(max(0, y - ALIGN), y + ALIGN), slice(max(0, x - ALIGN), x + ALIGN)
+            differences.append((anew - out[..., rows, columns])[..., core[0], core[1]].abs())
+        return (
+            max(d.max().item() for d in differences),
+            sum(d.mean().item() for d in differences) / len(differences),
+        )
+
+
+def _inner(
+    part: Tensor, size: torch.Size, tile: tuple[slice, slice], core: tuple[slice, slice]
+) -> Tensor:
+    """The part of a map over a tile that lies in its core; the map may be coarser than the tile."""
+    slices = []
+    for whole, coarse, outer, inner in zip(size, part.shape[-2:], tile, core, strict=True):
+        factor = round(whole / coarse)
+        first, end = inner.start - outer.start, inner.stop - outer.start
+        slices.append(slice(first // factor, -(-end // factor)))
+    return part[..., slices[0], slices[1]]
