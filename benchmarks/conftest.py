@@ -1,10 +1,14 @@
 """Every row is a ratio: ours against a stated bound or baseline, taken in turns in one run."""
 
-import statistics
 import time
 
 import pytest
 import torch
+
+from unfold.benchmarking import Case, Pair
+from unfold.benchmarking.report import machine, text
+from unfold.benchmarking.row import Row, call_memory
+from unfold.benchmarking.timing import summarise, synchronise
 
 _ROWS = []
 
@@ -17,32 +21,56 @@ def device(request):
 
 
 @pytest.fixture
-def against(benchmark, request):
-    """``against(ours, baseline, label)``: times both in turns; the ratio is that of the medians."""
+def compare(benchmark):
+    """``compare(pair, case, device, rounds)``: times both in turns; the ratio is that of the least
+    of the rounds. Memory is measured in calls of their own."""
 
-    def run(ours, baseline, label, rounds=30):
+    def run(pair, case, device, rounds=None):
         took = []
 
-        def timed_baseline():
+        def timed(call):
+            synchronise(device)
             begin = time.perf_counter()
-            baseline()
-            if torch.cuda.is_available():
-                torch.cuda.synchronize()
-            took.append(time.perf_counter() - begin)
+            call()
+            synchronise(device)
+            return time.perf_counter() - begin
 
-        def timed_ours():
-            ours()
-            if torch.cuda.is_available():
-                torch.cuda.synchronize()
-
+        memory = [call_memory(call, pair, case, device) for call in (pair.run, pair.baseline)]
         with torch.inference_mode():
-            timed_ours()
-            benchmark.pedantic(timed_ours, setup=timed_baseline, rounds=rounds, warmup_rounds=2)
-        ours_median = statistics.median(benchmark.stats.stats.data)
-        baseline_median = statistics.median(took[2:])
-        benchmark.extra_info["against"] = label
-        benchmark.extra_info["ratio"] = ours_median / baseline_median
-        _ROWS.append((request.node.name, label, ours_median, ours_median / baseline_median))
+            both = timed(pair.run) + timed(pair.baseline)
+            rounds = rounds or max(1, min(30, int(2 / both)))
+            benchmark.pedantic(
+                lambda: timed(pair.run),
+                setup=lambda: took.append(timed(pair.baseline)),
+                rounds=rounds,
+            )
+        samples = list(zip(benchmark.stats.stats.data, took, strict=True))
+        times = summarise(samples, pair.share)
+        row = Row(
+            case.group, case.name, str(case.size or ""), case.provider, str(device),
+            seconds=times.seconds, bound_seconds=times.bound, ratio=times.ratio,
+            against=pair.against, rounds=rounds, memory=memory[0], baseline_memory=memory[1],
+        )  # fmt: skip
+        benchmark.extra_info |= {
+            "against": row.against, "ratio": row.ratio,
+            "memory": row.memory, "baseline_memory": row.baseline_memory,
+        }  # fmt: skip
+        _ROWS.append(row)
+        return row
+
+    return run
+
+
+@pytest.fixture
+def against(compare, benchmark, request):
+    """``against(ours, baseline, label)``, for what is no `Case`."""
+
+    def run(ours, baseline, label, rounds=None, **kind):
+        pair = Pair(ours, baseline, label, **kind)
+        name = request.node.name.removeprefix("test_")
+        case = Case(benchmark.group or request.path.stem[5:], name, None, lambda _: pair)
+        device = request.getfixturevalue("device") if "device" in request.fixturenames else "cpu"
+        return compare(pair, case, torch.device(device), rounds)
 
     return run
 
@@ -50,10 +78,7 @@ def against(benchmark, request):
 def pytest_terminal_summary(terminalreporter):
     if not _ROWS:
         return
-    width = max(len(row[0]) for row in _ROWS)
-    threads = torch.get_num_threads()
-    terminalreporter.section(f"ratios (torch {torch.__version__}, {threads} CPU threads)")
-    for name, label, seconds, ratio in _ROWS:
-        terminalreporter.write_line(
-            f"{name:<{width}}  {1e3 * seconds:>9.2f} ms  {ratio:>6.2f} × {label}"
-        )
+    terminalreporter.section("ratios and memory")
+    for name in dict.fromkeys(row.device for row in _ROWS):
+        rows = [row for row in _ROWS if row.device == name]
+        terminalreporter.write_line(text(rows, machine(torch.device(name))))

@@ -1,24 +1,8 @@
-"""What it costs to begin: importing, and listing, as processes."""
-
-import subprocess
-import sys
+"""Listing does not get slow with many plugins."""
 
 import pytest
 
-
-def python(code):
-    return lambda: subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
-
-
-@pytest.mark.benchmark(group="startup")
-def test_import_unfold(against):
-    against(python("import unfold, torch"), python("import torch"), "import torch", rounds=5)
-
-
-@pytest.mark.benchmark(group="startup")
-def test_list(against):
-    code = "from unfold.cli import main; main(['list'])"
-    against(python(code), python("pass"), "starting Python", rounds=10)
+from unfold.benchmarking.startup import LIST, python
 
 
 @pytest.mark.benchmark(group="startup")
@@ -30,6 +14,5 @@ def test_list_with_sixty_plugins(against, tmp_path):
         (info / "METADATA").write_text(name + "Requires-Dist: unfold-imaging<0.2\n")
         (info / "entry_points.txt").write_text(f"[unfold.priors]\nacme-{i} = acme_{i}:Prior\n")
         (tmp_path / f"acme_{i}.py").write_text('class Prior:\n    """Does nothing."""\n')
-    code = f"import sys; sys.path.append({str(tmp_path)!r})\n"
-    code += "from unfold.cli import main; main(['list'])"
-    against(python(code), python("pass"), "starting Python", rounds=10)
+    code = f"import sys; sys.path.append({str(tmp_path)!r})\n{LIST}"
+    against(python(code), python("pass"), "starting Python", rounds=10, process=True)

@@ -22,17 +22,21 @@ if TYPE_CHECKING:
 __all__ = ["ComponentError", "Restoration", "Restorer", "create_model", "list_components"]
 
 
-def create_model(name: str | Mapping[str, Any], **options: Any) -> Restorer:
+def create_model(
+    name: str | Mapping[str, Any], *, pretrained: bool = False, **options: Any
+) -> Restorer:
     """A restoration model by name, with random weights where it is learned.
 
     Args:
         name: one of ``unfold.list_components("models")``; or several, each restoring what the one
             before it made, ``"first -> second"``; or a config: a mapping with the name under
             ``kind`` and options, or the path of a .json or .toml file that holds one.
+        pretrained: with the weights that come with the library (`unfold.models.pretrained`).
         options: the model's own, e.g. ``create_model("jude", prior="ircnn", K=3)``.
 
     Raises:
-        ComponentError: no such model, with the closest names.
+        ComponentError: no such model, with the closest names; ``pretrained``, and no weights of it
+            are shipped, or they do not fit the options.
         pydantic.ValidationError: every option that does not fit.
     """
     from .models.cascade import config_of
@@ -41,7 +45,18 @@ def create_model(name: str | Mapping[str, Any], **options: Any) -> Restorer:
     if "kind" in options:
         raise ValueError(f"kind={options['kind']!r}: the model's name is the first argument")
     config = config_of(name) if isinstance(name, str) else dict(name)
-    return resolve("models", {**config, **options}).build()
+    config |= options
+    if not pretrained:
+        return resolve("models", config).build()
+    from .models.pretrained import pretrained_models, with_weights
+
+    model = resolve("models", with_weights(config)).build()
+    if model.learned:
+        raise ComponentError(
+            f"{name}: it is learned, and no weights of it are shipped; there are those of "
+            f"{', '.join(pretrained_models())} (or train it: unfold train --list)"
+        )
+    return model
 
 
 def __getattr__(name: str) -> Any:

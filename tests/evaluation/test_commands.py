@@ -100,8 +100,8 @@ def test_interrupted_it_writes_what_there_is(data, tmp_path, monkeypatch, capsys
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--model", "jude-small"], "no trained weights are installed"),
-        (["--model", "identity -> jude-small"], "no trained weights are installed"),
+        (["--model", "jude"], "no trained weights are installed"),
+        (["--model", "identity -> jude"], "no trained weights are installed"),
         (["--protocol", "judee"], "did you mean jude? there are lednet, jude, dpdd"),
         (["--protocol", "dpdd"], "LPIPS (alex) needs alexnet"),
         (["--without", "lpips"], "'lpips' cannot be left out: gopro has psnr, ssim"),

@@ -52,10 +52,12 @@ def test_the_next_is_read_and_the_last_written_meanwhile(photos, tmp_path, monke
     pairs = plan([photos], tmp_path / "out")[0][:3]
     read_, written = threading.Event(), threading.Event()
 
-    def reading(path, **options):
+    take = batch._take
+
+    def reading(path, *rest, **options):
         if path.name == "1.png":
             read_.set()
-        return read(path, **options)
+        return take(path, *rest, **options)
 
     def writing(path, photo):
         write(path, photo)
@@ -68,7 +70,7 @@ def test_the_next_is_read_and_the_last_written_meanwhile(photos, tmp_path, monke
             assert awaited is None or awaited.wait(20)
             return Restoration(image)
 
-    monkeypatch.setattr(batch, "read", reading)
+    monkeypatch.setattr(batch, "_take", reading)
     monkeypatch.setattr(batch, "write", writing)
     assert [o.error for o in restore_files(Waits(), pairs)] == [None] * 3
 
@@ -91,7 +93,7 @@ def test_nothing_overlaps_where_the_memory_does_not_hold_it(photos, tmp_path, mo
     class Alone(Invert):
         forward = alone(Invert.forward)
 
-    monkeypatch.setattr(batch, "read", alone(read))
+    monkeypatch.setattr(batch, "_take", alone(batch._take))
     monkeypatch.setattr(batch, "write", alone(write))
     pairs, _ = plan([photos], tmp_path / "out")
     errors = [o.source.name for o in restore_files(Alone(), pairs) if o.error]
@@ -120,6 +122,17 @@ def test_who_stops_asking_stops_the_work(photos, tmp_path):
     next(outcomes)
     outcomes.close()
     assert {p.name for p in (tmp_path / "out").iterdir()} <= {"0.png", "1.png"}
+
+
+def test_a_model_that_fails_when_it_is_measured_fails_the_photo(photos, tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("no measure")
+
+    monkeypatch.setattr(AnySize, "fits", fail)
+    monkeypatch.setattr(AnySize, "_fits", fail)
+    pairs, _ = plan([photos / "0.png"], tmp_path / "out")
+    (outcome,) = restore_files(Invert(), pairs)
+    assert "Invert failed on 9×8 pixels (no measure)" in outcome.error
 
 
 def test_a_budget_too_small_fails_the_photo_in_one_line(photos, tmp_path):

@@ -32,15 +32,17 @@ def test_what_is_no_size(text):
 def test_live_bytes_are_those_alive_at_once():
     x = torch.ones(1000)  # not counted: it was there before
     with LiveBytes() as counted:
-        a = x + 1  # 4000
-        b = a.view(10, 100) * 2  # 8000; a view is no memory of its own
-        del a  # 4000
-        c = b + 1  # 8000
-        c.mul_(2)
-        del b, c
-        d = torch.cat((x, x, x))  # 12000
-    assert counted.peak == 12000
-    assert d.shape == (3000,)
+        a, b = x + 1, x * 2  # 8000
+        c = a.view(10, 100)  # a view is no memory of its own
+        c.mul_(2)  # nor is what is changed in place
+    assert counted.peak == 8000
+    with LiveBytes() as counted:
+        large = [torch.cat([x] * 5) for _ in range(2)]  # 40000
+        del large
+        kept = [x + i for i in range(3)]  # 12000, one more tensor than was forgotten
+    assert counted.peak == 40000
+    assert len(kept) == 3
+    del b
 
 
 def test_what_is_used_grows_with_what_is_made():
@@ -51,5 +53,5 @@ def test_what_is_used_grows_with_what_is_made():
 
 
 def test_the_default_budget_is_what_is_used_and_most_of_what_is_free():
-    assert 0 < free(CPU)
+    assert free(CPU) > 0
     assert used(CPU) < default_budget(CPU) < used(CPU) + free(CPU) + (64 << 20)

@@ -8,8 +8,7 @@ import unfold
 from unfold.core import Restoration, Restorer
 from unfold.models.cascade import Cascade
 from unfold.registry import list_components
-from unfold.restoration import AnySize
-from unfold.restoration import tiling
+from unfold.restoration import AnySize, tiling
 from unfold.restoration.reach import Reach
 
 # Options that make slow models quick; a model without any is tried as it is.
@@ -17,10 +16,11 @@ _NETWORK = {"kind": "resunet", "widths": [8, 16, 16, 16], "residual": True}
 TINY = {
     "jude": {"K": 1, "prior": _NETWORK, "estimator_widths": (8, 8, 8, 8, 8), "denoiser_width": 8},
     "era": {"K": 1, "prior": _NETWORK, "estimator_widths": (8, 8, 8, 8, 8)},
-    "jude-small": {"K": 1},
-    "era-small": {"K": 1},
+    "jude-small": {"K": 1, "prior": _NETWORK},
+    "era-small": {"K": 1, "prior": _NETWORK},
     "deconv-small": {"K": 2, "noise": 0.1},  # at less it rings further than this photo is wide
-    "jude-classic": {"K": 8},
+    "jude-classic": {"K": 4},
+    "tv-deblur": {"K": 8},
     "devudp-dt": {"widths": (8, 8, 8), "blocks": 1},
 }
 MOTION = torch.zeros(1, 1, 9, 9)

@@ -9,16 +9,20 @@ from collections.abc import Sequence
 from unfold.registry.catalogue import ComponentError
 
 from . import (
+    app,
+    bench,
     convert,
     demo,
     evaluate,
     explain,
+    ledger,
     listing,
     plugins,
     restore,
     schema,
     synthesize,
     table,
+    trace,
     train,
 )
 from ._common import CommandError
@@ -36,7 +40,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     modules = (
         demo,
         restore,
+        ledger,
+        trace,
+        app,
         evaluate,
+        bench,
         train,
         listing,
         explain,

@@ -40,10 +40,11 @@ def build_model(name: str, assignments: list[str]) -> Restorer:
     return model_spec(name, assignments).build()
 
 
-def model_spec(name: str, assignments: list[str]) -> Spec:
+def model_spec(name: str, assignments: list[str], *, pretrained: bool = False) -> Spec:
     """A model's validated config: by name, by a config's path, or ``"first -> second"``.
 
-    The options of a cascade's models begin with their number: ``2.K=3``.
+    The options of a cascade's models begin with their number: ``2.K=3``. ``pretrained`` puts in
+    the weights that come with the library, where there are some.
 
     Raises:
         CommandError: an option that is no assignment or does not fit; every fault is told.
@@ -51,6 +52,7 @@ def model_spec(name: str, assignments: list[str]) -> Spec:
     from pydantic import ValidationError
 
     from unfold.models.cascade import config_of
+    from unfold.models.pretrained import with_weights
     from unfold.registry.spec import resolve
 
     config = config_of(name)
@@ -67,7 +69,7 @@ def model_spec(name: str, assignments: list[str]) -> Spec:
                 "the one that is meant, e.g. 1.K=3"
             )
     try:
-        return resolve("models", config)
+        return resolve("models", with_weights(config) if pretrained else config)
     except ValidationError as error:
         faults = [f"{'.'.join(map(str, e['loc']))}: {_plain(e['msg'])}" for e in error.errors()]
         raise CommandError(f"{name}: " + "; ".join(faults)) from error
@@ -111,7 +113,7 @@ def _plain(message: str) -> str:
 
 def ready_model(name: str, assignments: list[str]) -> Restorer:
     """A model that can restore photos as it is installed."""
-    return ready(name, build_model(name, assignments))
+    return ready(name, model_spec(name, assignments, pretrained=True).build())
 
 
 def ready(name: str, model: Restorer) -> Restorer:

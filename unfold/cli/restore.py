@@ -64,10 +64,26 @@ def add(commands) -> None:
         "--verify", action="store_true", help="restore around seams of tiles anew, and compare"
     )
     parser.add_argument(
+        "--fast", action="store_true",
+        help="convolutions in bfloat16, where the device is quick in it; the result differs by "
+        "less than one step of 8 bits, nearly everywhere",
+    )  # fmt: skip
+    parser.add_argument(
         "--shard", type=shard, metavar="I/N",
         help="restore the share I of N, which photos fall into by their content; each share has a "
         "ledger of its own, see `unfold ledger merge`",
     )  # fmt: skip
+    parser.add_argument(
+        "--engine", choices=["local", "ray"], default="local",
+        help="ray: on all workers of a Ray cluster, or of this machine (needs the extra ray, and "
+        "a shared file system) (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--workers",
+        type=positive_int,
+        metavar="N",
+        help="of Ray (default: one for each CPU or GPU)",
+    )
     parser.add_argument(
         "--again", action="store_true", help="restore also what the output folder's ledger knows"
     )
@@ -97,21 +113,27 @@ def run(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from unfold.imaging import ImageError
+    from unfold.models.fast import fast
     from unfold.restoration import is_file, plan, read_kernel, restore_files
+    from unfold.restoration.on_ray import restore_on_ray
 
     spec = model_spec(arguments.model, arguments.options, pretrained=True)
     model = ready(arguments.model, spec.build())
     device = find_device(arguments.device)
+    if arguments.shard and arguments.engine == "ray":
+        raise CommandError("--shard is for processes that know nothing of each other; Ray's share")
     try:
         kernel = read_kernel(arguments.kernel) if arguments.kernel else None
         pairs, unplanned = plan(arguments.photos, arguments.output)
         ledger = None
         if not is_file(arguments.output):
             ledger = _ledger(arguments, spec, model, kernel)
-        elif arguments.shard:
-            raise ImageError(f"{arguments.output}: one photo has no shards; name a folder")
+        elif arguments.shard or arguments.engine == "ray":
+            raise ImageError(f"{arguments.output}: one photo cannot be shared; name a folder")
     except ImageError as error:
         raise CommandError(str(error)) from error
+    if arguments.fast and arguments.engine == "local":
+        model = fast(model.to(device))
     first = arguments.shard is None or arguments.shard.index == 1
     unplanned = unplanned if first else []
     counts = {"restored": 0, "done before": 0, "another shard's": 0, "failed": 0}
@@ -122,18 +144,18 @@ def run(arguments: argparse.Namespace) -> int:
             stack.callback(ledger.close)
             for outcome in unplanned:
                 ledger.fail(outcome.source, _place(outcome), outcome.error or "")
-        restored = restore_files(
-            model,
-            pairs,
-            kernel=kernel,
-            device=device,
-            max_pixels=arguments.max_pixels,
-            memory=arguments.memory,
-            verify=arguments.verify,
-            ledger=ledger,
-            again=arguments.again,
-            shard=arguments.shard,
-        )
+        options = {
+            "kernel": kernel, "device": str(device), "max_pixels": arguments.max_pixels,
+            "memory": arguments.memory, "verify": arguments.verify, "again": arguments.again,
+            "ledger": ledger,
+        }  # fmt: skip
+        if arguments.engine == "ray":
+            config = spec.model_dump(mode="json")
+            restored = restore_on_ray(
+                config, pairs, workers=arguments.workers, quick=arguments.fast, **options
+            )
+        else:
+            restored = restore_files(model, pairs, shard=arguments.shard, **options)
         for outcome in chain(unplanned, restored):
             bar.update()
             counts["failed" if outcome.error else outcome.state] += 1
@@ -166,6 +188,7 @@ def _ledger(
             "model": spec.model_dump(mode="json"),
             "weights_sha256": tensors_digest(model),
             "kernel_sha256": blur,
+            "fast": arguments.fast,
             "unfold": importlib.metadata.version(HOME),
         },
     )

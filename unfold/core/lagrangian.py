@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import lru_cache, reduce
 from operator import add
 
 import torch
@@ -244,15 +244,23 @@ def _check_term(kind: str, part: object, wanted: type, weight: object, least: fl
 
 
 def _check_shapes(residual: Residual, state: State) -> None:
-    shapes = {name: state[name].shape for name in residual.blocks}
+    shapes = tuple(state[name].shape for name in residual.blocks)
+    if not _combine(shapes):
+        blocks = zip(residual.blocks, shapes, strict=True)
+        listing = ", ".join(f"{name} {tuple(shape)}" for name, shape in blocks)
+        raise ValueError(
+            f"{type(residual).__name__} cannot combine {listing}: blocks are (batch, "
+            "channels, height, width) of one size; batch and channels may be 1"
+        )
+
+
+@lru_cache  # (asked at every update of every stage)
+def _combine(shapes: tuple[torch.Size, ...]) -> bool:
     for i in range(4):
-        sizes = {shape[i] if len(shape) == 4 else 0 for shape in shapes.values()}
+        sizes = {shape[i] if len(shape) == 4 else 0 for shape in shapes}
         if 0 in sizes or len(sizes - {1}) > 1 or (i > 1 and len(sizes) > 1):
-            listing = ", ".join(f"{name} {tuple(shape)}" for name, shape in shapes.items())
-            raise ValueError(
-                f"{type(residual).__name__} cannot combine {listing}: blocks are (batch, "
-                "channels, height, width) of one size; batch and channels may be 1"
-            )
+            return False
+    return True
 
 
 def _check(lagrangian: Lagrangian) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from enum import Enum
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -74,7 +75,7 @@ class Pixel(LinearMap):
         if codomain is None:
             codomain = domain
             if isinstance(diagonal, Tensor):
-                codomain = torch.broadcast_shapes(domain, diagonal.shape)
+                codomain = broadcast_shapes(domain, diagonal.shape)
         self.codomain = codomain
 
     def mv(self, x: Tensor) -> Tensor:
@@ -163,6 +164,12 @@ class MatrixFree(LinearMap):
 
     def adjoint(self, y: Tensor) -> Tensor:
         return self._adjoint(y)
+
+
+@lru_cache  # a run asks for the same few, and torch takes longer than to add two small images
+def broadcast_shapes(*shapes: tuple[int, ...]) -> torch.Size:
+    """What the shapes broadcast to."""
+    return torch.broadcast_shapes(*shapes)
 
 
 def spectrum(x: Tensor) -> Tensor:

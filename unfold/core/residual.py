@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from .normal import add_scaled
-from .operators import Fourier, LinearMap, MatrixFree, Pixel, Structure, spectrum
+from .operators import Fourier, LinearMap, MatrixFree, Pixel, Structure, broadcast_shapes, spectrum
 from .state import State
 
 
@@ -116,7 +116,7 @@ class Equal(Residual):
     def operator(self, block: str, state: State) -> LinearMap:
         x, y = state[self.left].shape, state[self.right].shape
         sign = 1.0 if block == self.left else -1.0
-        return Pixel(sign, state[block].shape, torch.broadcast_shapes(x, y))
+        return Pixel(sign, state[block].shape, broadcast_shapes(x, y))
 
     def offset(self, block: str, state: State) -> Tensor:
         return -state[self.right] if block == self.left else state[self.left]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from torch import Tensor, nn
@@ -18,20 +18,34 @@ class Restoration:
     Attributes:
         image: ``(B, 3, H, W)`` in [0, 1], the size of the input.
         parts: named intermediates of the model (its docstring lists them).
+        ledger: the one that the model was given and has filled: ``restoration.ledger.plot()``.
     """
 
     image: Tensor
     parts: Mapping[str, Tensor] = field(default_factory=dict)
+    ledger: Ledger | None = None
 
 
 class Restorer(nn.Module):
     """A model from bad photos to good ones.
 
+    A photo too large for the memory is restored in tiles, which must agree. What a model takes
+    from the whole photo it measures in `survey`, or declares in ``means``; ``forward`` then takes
+    it back as ``guide=``, a mapping from names to tensors. A model that looks only around each
+    pixel needs none of this, and one that cannot do without the whole photo says ``whole``.
+
     Attributes:
         learned: whether it is worthless before it is trained.
+        needs_kernel: whether it raises a ValueError where no kernel is given.
+        whole: whether it cannot be run on a part of the photo.
+        means: parts whose mean over rows and columns ``forward`` takes in its guide, by the same
+            name; where it is given none it takes that of the part itself.
     """
 
     learned: bool = True
+    needs_kernel: bool = False
+    whole: bool = False
+    means: tuple[str, ...] = ()
 
     @abstractmethod
     def forward(
@@ -44,6 +58,24 @@ class Restorer(nn.Module):
             kernel: the blur's kernel, ``(1 or B, 1, h, w)``, sum 1, where it is known.
             ledger: filled stage by stage, where given.
         """
+
+    def survey(self, image: Tensor, *, kernel: Tensor | None = None) -> Mapping[str, Tensor]:
+        """What the model measures of a whole photo before it restores it, in little memory.
+
+        Arguments as for ``forward``. Restoring a part of the photo with this as ``guide`` gives
+        what restoring the whole gives there, up to what happens at the part's borders.
+        """
+        return {}
+
+    def extended(
+        self, image: Tensor, *, kernel: Tensor | None = None
+    ) -> tuple[Tensor, tuple[int, int]]:
+        """The photo with what the model puts around it; the row and column where it begins."""
+        return image, (0, 0)
+
+    def successive(self) -> Sequence[Restorer]:
+        """The models that it runs one after the other, each on what the one before it made."""
+        return (self,)
 
     @abstractmethod
     def explain(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 from .base import Dataset, Pair
 from .folder import list_folder, pair_folders
@@ -17,6 +18,8 @@ class Paired(Dataset):
     Args:
         input: folder of the inputs, below the root.
         target: folder of the targets, below the root.
+        kernel: folder of the blurs' kernels, ``<kernel>/<photo>.npy``, one for each photo; empty:
+            they are not known.
     """
 
     title = "a paired folder"
@@ -29,13 +32,24 @@ class Paired(Dataset):
         *,
         input: str = "input",
         target: str = "target",
+        kernel: str = "",
         strict: bool = True,
     ) -> None:
-        self.places = input, target
+        self.places, self.kernels = (input, target), kernel
         super().__init__(root, split, strict=strict)
 
     def find(self, faults: list[str]) -> tuple[Pair, ...]:
-        return pair_folders(self.root, *self.places, faults)
+        pairs = pair_folders(self.root, *self.places, faults)
+        if not self.kernels:
+            return pairs
+        files = {pair.name: self.root / self.kernels / f"{pair.name}.npy" for pair in pairs}
+        faults += [
+            f"{self.kernels}/{name}.npy: there is no such kernel"
+            for name, file in files.items()
+            if not file.is_file()
+        ]
+        found = [replace(pair, kernel=files[pair.name]) for pair in pairs]
+        return tuple(pair for pair in found if pair.kernel is not None and pair.kernel.is_file())
 
 
 class Unpaired(Dataset):

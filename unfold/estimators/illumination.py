@@ -30,12 +30,17 @@ class IlluminationEnhancer(nn.Module):
     Args:
         channels: of the illumination, 1 or 3.
         widths: channels at each level, finest first.
+        pooled: whether the coarsest level is told the mean of its features over the whole photo.
+            Without it a dark thing in a bright photo looks like a dark photo.
 
     Source: JUDE, illumination enhancement (encoder-decoder with pointwise convolutions and
-    skips). That it predicts a gain and not the light itself is ours: light stays positive.
+    skips). That it predicts a gain and not the light itself is ours: light stays positive. So is
+    ``pooled``.
     """
 
-    def __init__(self, channels: int = 3, *, widths: tuple[int, ...] = (32, 64, 128)) -> None:
+    def __init__(
+        self, channels: int = 3, *, widths: tuple[int, ...] = (32, 64, 128), pooled: bool = False
+    ) -> None:
         super().__init__()
         pairs = list(itertools.pairwise(widths))
         self.head = _pointwise(channels, widths[0])
@@ -47,6 +52,7 @@ class IlluminationEnhancer(nn.Module):
             )
             for fine, coarse in pairs
         )
+        self.from_mean = nn.Conv2d(widths[-1], widths[-1], 1) if pooled else None
         self.up = nn.ModuleList(_pointwise(coarse, fine) for fine, coarse in reversed(pairs))
         self.tail = nn.Conv2d(widths[0], channels, 1)
         nn.init.zeros_(self.tail.weight)
@@ -54,16 +60,29 @@ class IlluminationEnhancer(nn.Module):
         nn.init.zeros_(self.tail.bias)
 
     def forward(self, light: Tensor) -> Tensor:
+        return self.enhance(light)[0]
+
+    def enhance(self, light: Tensor, mean: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The enhanced light, and the features of the coarsest level.
+
+        Args:
+            light: ``(B, channels, H, W)``.
+            mean: of those features over the whole photo, ``(B, C, 1, 1)``, where ``light`` is but
+                a part of it; only looked at where the enhancer is ``pooled``.
+        """
         skips = [self.head(light)]
         for down in self.down:
             skips.append(down(skips[-1]))
-        x = skips.pop()
+        x = features = skips.pop()
+        if self.from_mean is not None:
+            mean = x.mean((-2, -1), keepdim=True) if mean is None else mean
+            x = torch.relu(x + self.from_mean(mean))
         for up in self.up:
             skip = skips.pop()
             x = interpolate(up(x), size=skip.shape[-2:], mode="bilinear", align_corners=False)
             x = x + skip
         gain = 4 * torch.tanh(self.tail(x).to(light.dtype) / 4)
-        return light * gain.exp()
+        return light * gain.exp(), features
 
 
 def _pointwise(inputs: int, outputs: int) -> nn.Module:

@@ -11,6 +11,10 @@ from torch.nn.functional import interpolate
 
 from unfold.priors.blocks import conv3
 
+# What `survey` looks at at once, and what it sees around that: rows and columns, multiples of what
+# the features are coarser by.
+_WINDOW, _AROUND = 512, 64
+
 
 class KernelEstimator(nn.Module):
     """Blur kernels by global pooling, and a map of logits for each by a decoder.
@@ -58,18 +62,44 @@ class KernelEstimator(nn.Module):
         self._start_near_a_point()
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        skips = [self.head(image)]
-        for down in self.down:
-            skips.append(down(skips[-1]))
+        skips = self._features(image)
         x = skips.pop()
-        logits = self.to_kernels(x.mean((-2, -1))).float()
-        kernels = rearrange(logits, "b (m k) -> b m k", m=self.kernels).softmax(-1)
-        kernels = rearrange(kernels, "b m (h w) -> b m h w", h=self.size).to(image.dtype)
+        kernels = self._kernels(x.mean((-2, -1))).to(image.dtype)
         for up in self.up:
             skip = skips.pop()
             x = interpolate(up(x), size=skip.shape[-2:], mode="bilinear", align_corners=False)
             x = torch.relu(x + skip)
         return kernels, self.to_logits(x).to(image.dtype)
+
+    def survey(self, image: Tensor) -> Tensor:
+        """The kernels that ``forward`` estimates, in little memory: the mean of the features is
+        gathered over windows, each with as much around it as a feature sees."""
+        height, width = image.shape[-2:]
+        coarse = 2 ** len(self.down)
+        total = image.new_zeros(len(image), self.to_kernels.in_features)
+        rows, columns = -(-height // coarse), -(-width // coarse)
+        for y in range(0, height, _WINDOW):
+            for x in range(0, width, _WINDOW):
+                top, left = max(0, y - _AROUND), max(0, x - _AROUND)
+                part = image[..., top : y + _WINDOW + _AROUND, left : x + _WINDOW + _AROUND]
+                first, start = (y - top) // coarse, (x - left) // coarse
+                size = _WINDOW // coarse
+                features = self._features(part)[-1]
+                inner = features[..., first : first + size, start : start + size]
+                total += inner.sum((-2, -1)).to(total.dtype)
+        return self._kernels(total / (rows * columns)).to(image.dtype)
+
+    def _features(self, image: Tensor) -> list[Tensor]:
+        """At each level, finest first."""
+        features = [self.head(image)]
+        for down in self.down:
+            features.append(down(features[-1]))
+        return features
+
+    def _kernels(self, pooled: Tensor) -> Tensor:
+        logits = self.to_kernels(pooled.to(self.to_kernels.weight.dtype)).float()
+        kernels = rearrange(logits, "b (m k) -> b m k", m=self.kernels).softmax(-1)
+        return rearrange(kernels, "b m (h w) -> b m h w", h=self.size)
 
     def _start_near_a_point(self) -> None:
         nn.init.normal_(self.to_kernels.weight, std=1e-2)

@@ -11,8 +11,9 @@ from unfold.imaging.boundary import Frame, pad_periodic
 
 from .checks import check_image, check_kernel
 
-# Networks halve the size up to three times: sizes are multiples of this, so that none pads again.
-_MULTIPLE = 8
+# Networks halve the size up to four times: sizes are multiples of this, so that none pads again and
+# what lies at a pixel is told the same in a part of the photo.
+_MULTIPLE = 16
 
 
 def unroll(
@@ -79,6 +80,12 @@ def prepare(image: Tensor, kernel: Tensor | None, size: int) -> tuple[Tensor, Fr
         check_kernel(kernel, len(image))
         height, width = kernel.shape[-2:]
     return pad_periodic(image, (height // 2, width // 2), multiple=_MULTIPLE)
+
+
+def extended(image: Tensor, kernel: Tensor | None, size: int) -> tuple[Tensor, tuple[int, int]]:
+    """What `prepare` makes, as `Restorer.extended` wants it."""
+    x, frame = prepare(image, kernel, size)
+    return x, (frame.top, frame.left)
 
 
 def count(module: nn.Module) -> int:

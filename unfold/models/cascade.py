@@ -55,7 +55,10 @@ class Cascade(Restorer):
             restored = model(image, kernel=kernel, ledger=ledger)
             parts |= {f"{number}.{name}": part for name, part in restored.parts.items()}
             image, kernel = restored.image, None
-        return Restoration(image, parts)
+        return Restoration(image, parts, ledger)
+
+    def successive(self) -> list[Restorer]:
+        return [last for model in self.models for last in model.successive()]  # type: ignore[operator]
 
     def explain(self) -> str:
         count = len(self.models)

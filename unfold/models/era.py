@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated
 
 import torch
@@ -28,7 +28,7 @@ from unfold.priors import SoftThreshold
 from unfold.registry.spec import PriorLike, factory
 from unfold.terms import Convolution, FilterFlow, SparseError
 
-from .assembly import describe, prepare, unroll
+from .assembly import describe, extended, prepare, unroll
 
 # The blocks in the poster's cycle U, Z, X, E, P, but begun at E: the image is the last X, which the
 # last E thus reaches.
@@ -109,17 +109,33 @@ class ErA(Restorer):
         self.stages = unroll(declare, ORDER, WEIGHTS, K=K, tied=tied, cg=_CG)
 
     def forward(
-        self, image: Tensor, *, kernel: Tensor | None = None, ledger: Ledger | None = None
+        self,
+        image: Tensor,
+        *,
+        kernel: Tensor | None = None,
+        ledger: Ledger | None = None,
+        guide: Mapping[str, Tensor] | None = None,
     ) -> Restoration:
         x, frame = prepare(image, kernel, self.estimator.size)
         estimated, logits = self.estimator(x)
+        estimated = guide["kernel"] if guide else estimated
         used = estimated if kernel is None else kernel.to(x).expand(-1, estimated.shape[1], -1, -1)
         state = self.stages(self.start(x, used, logits.softmax(1)), ledger)
         names = ("X", "Z", "U", "E", "P", *(["W"] if estimated.shape[1] > 1 else []))
         parts = {name: frame.crop(state[name]) for name in names}
         if "W" in parts:
             parts["weights"] = parts.pop("W")
-        return Restoration(parts["X"].clamp(0, 1), {"kernel": used, **parts})
+        return Restoration(parts["X"].clamp(0, 1), {"kernel": used, **parts}, ledger)
+
+    def survey(self, image: Tensor, *, kernel: Tensor | None = None) -> Mapping[str, Tensor]:
+        if kernel is not None:
+            return {}
+        return {"kernel": self.estimator.survey(self.extended(image)[0])}
+
+    def extended(
+        self, image: Tensor, *, kernel: Tensor | None = None
+    ) -> tuple[Tensor, tuple[int, int]]:
+        return extended(image, kernel, self.estimator.size)
 
     def start(self, y: Tensor, kernel: Tensor, weights: Tensor) -> State:
         """Where the optimisation starts: at the photo, blurred again as U, with no error."""

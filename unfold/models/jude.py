@@ -26,7 +26,8 @@ from unfold.estimators.illumination import retinex_split
 from unfold.registry.spec import PriorLike, factory
 from unfold.terms import Convolution, Retinex
 
-from .assembly import describe, prepare, unroll
+from .assembly import describe, extended, prepare, unroll
+from .exposure import exposure_gain
 
 PAPER_ORDER = ("P", "R", "Q", "L", "Z", "I", "G", "O", "D")
 # The image is made of the last R and L. In the paper's order these see the Z of the stage before,
@@ -96,12 +97,17 @@ class JUDE(Restorer):
         order: of the updates. ``"paper"`` is P, R, Q, L, Z, I; its last two I and last Z never
             reach the image. ``"data-first"`` is I, Z, P, R, Q, L, where all do.
         enhancer_widths: of the illumination enhancer.
+        enhancer_pooled: whether it sees the whole photo (see `IlluminationEnhancer`).
+        exposed: whether a dark photo is brought to full exposure first, by its brightest part (see
+            `exposure_gain`); what is learned is then what that gain leaves. All parts but the
+            kernel are of that exposure.
         denoiser_width: of the reflectance denoiser.
         estimator_widths: of the kernel estimator.
 
     Parts: ``kernel`` (B,1,h,w), ``trust`` (B,1,H,W): the estimator's weight map, see `Impute`;
     ``I``, ``Z`` (sharp, dark), ``R``, ``L``, and ``enhanced`` (the enhanced illumination) and
-    ``denoised`` (the denoised reflectance), whose product is the image.
+    ``denoised`` (the denoised reflectance), whose product is the image. Where the enhancer is
+    pooled also ``scene`` (B,C,h,w): its features at the coarsest level.
 
     Source: the JUDE paper and supplement, with the misprints mended.
     """
@@ -117,6 +123,8 @@ class JUDE(Restorer):
         illumination_channels: Literal[1, 3] = 3,
         order: Literal["data-first", "paper"] = "data-first",
         enhancer_widths: tuple[int, ...] = (32, 64, 128),
+        enhancer_pooled: bool = False,
+        exposed: bool = False,
         denoiser_width: Annotated[int, Field(ge=1)] = 64,
         estimator_widths: tuple[int, ...] = (16, 32, 64, 128, 256),
     ) -> None:
@@ -135,22 +143,49 @@ class JUDE(Restorer):
         # Sigmoid of 4: trust everything, nearly, until trained otherwise.
         nn.init.constant_(self.estimator.to_logits.bias, 4.0)  # type: ignore[arg-type]
         self.stages = unroll(declare, self.order, WEIGHTS, K=K, tied=tied, before={"I": Impute()})
-        self.enhancer = IlluminationEnhancer(light, widths=enhancer_widths)
+        self.enhancer = IlluminationEnhancer(light, widths=enhancer_widths, pooled=enhancer_pooled)
         self.denoiser = ReflectanceDenoiser(width=denoiser_width) if denoiser else nn.Identity()
+        self.exposed = exposed
+        self.means = ("scene",) if enhancer_pooled else ()
 
     def forward(
-        self, image: Tensor, *, kernel: Tensor | None = None, ledger: Ledger | None = None
+        self,
+        image: Tensor,
+        *,
+        kernel: Tensor | None = None,
+        ledger: Ledger | None = None,
+        guide: Mapping[str, Tensor] | None = None,
     ) -> Restoration:
+        guide = guide or {}
         x, frame = prepare(image, kernel, self.estimator.size)
+        if self.exposed:
+            x = x * (guide["exposure"] if "exposure" in guide else exposure_gain(image))
         estimated, logits = self.estimator(x)
+        if "kernel" in guide:
+            estimated = guide["kernel"]
         used = estimated if kernel is None else kernel.to(x)
         state = self.stages(self.start(x, used, logits.sigmoid()), ledger)
-        enhanced, denoised = self.enhancer(state["L"]), self.denoiser(state["R"])
+        enhanced, scene = self.enhancer.enhance(state["L"], guide.get("scene"))
+        denoised = self.denoiser(state["R"])
         parts = {name: state[name] for name in ("I", "Z", "R", "L")}
         parts |= {"trust": state["T"], "enhanced": enhanced, "denoised": denoised}
         parts = {name: frame.crop(part) for name, part in parts.items()}
         restored = (parts["enhanced"] * parts["denoised"]).clamp(0, 1)
-        return Restoration(restored, {"kernel": used, **parts})
+        if self.means:
+            parts["scene"] = frame.coarser(x.shape[-2] // scene.shape[-2]).crop(scene)
+        return Restoration(restored, {"kernel": used, **parts}, ledger)
+
+    def survey(self, image: Tensor, *, kernel: Tensor | None = None) -> Mapping[str, Tensor]:
+        gain = {"exposure": exposure_gain(image)} if self.exposed else {}
+        if kernel is not None:
+            return gain
+        exposed = self.extended(image)[0] * gain.get("exposure", 1)
+        return {"kernel": self.estimator.survey(exposed), **gain}
+
+    def extended(
+        self, image: Tensor, *, kernel: Tensor | None = None
+    ) -> tuple[Tensor, tuple[int, int]]:
+        return extended(image, kernel, self.estimator.size)
 
     def start(self, x: Tensor, kernel: Tensor, trust: Tensor) -> State:
         """Where the optimisation starts: at the photo and its Retinex split."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Annotated
 
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.nn.functional import conv2d
 
 from unfold.core import (
     Ledger,
@@ -23,7 +23,7 @@ from unfold.core import (
 from unfold.estimators.illumination import retinex_split
 from unfold.priors import TotalVariation
 
-from .assembly import describe, prepare
+from .assembly import describe, extended, prepare
 from .jude import ORDER, jude_lagrangian
 
 # Total variation per unit of noise. The first was tuned on deblurring (see tests), the second on
@@ -34,6 +34,7 @@ _LEAST_NOISE = 1e-3
 # bounds; above the second the photo is taken to be well exposed.
 _WHITE, _UNDEREXPOSED, _WELL_EXPOSED = 0.95, 0.4, 0.7
 _LARGEST_GAIN = 12.0
+_ENOUGH_PIXELS = 2_000_000
 
 
 class JUDEClassic(Restorer):
@@ -74,37 +75,56 @@ class JUDEClassic(Restorer):
         self.stages = Unrolled(Stage(lower(lagrangian, ORDER), _Weights()), repeat=K)
 
     def forward(
-        self, image: Tensor, *, kernel: Tensor | None = None, ledger: Ledger | None = None
+        self,
+        image: Tensor,
+        *,
+        kernel: Tensor | None = None,
+        ledger: Ledger | None = None,
+        guide: Mapping[str, Tensor] | None = None,
     ) -> Restoration:
         x, frame = prepare(image, kernel, 1)
         used = image.new_ones(1, 1, 1, 1) if kernel is None else kernel.to(x)
-        exposure = _exposure(image) if self.brightness else image.new_ones(1, 1, 1, 1)
-        noise = estimate_noise(image) * exposure
-        x = x * exposure
+        guide = guide or self.survey(image)
+        noise = guide["noise"]
+        x = x * guide["exposure"]
         reflectance, light = retinex_split(x)
         blocks = dict.fromkeys("XIZ", x) | dict.fromkeys("PR", reflectance)
         state = State({**blocks, "Q": light, "L": light, "H": used, "noise": noise})
         state = self.stages(state, ledger)
         parts = {name: frame.crop(state[name]) for name in ("I", "Z", "L")}
-        parts |= self._recompose(parts["Z"], parts["L"], noise)
+        parts |= self._recompose(parts["Z"], parts["L"], noise, guide["power"])
         restored = (parts["enhanced"] * parts["denoised"]).clamp(0, 1)
-        return Restoration(restored, {"kernel": used, "noise": noise, **parts})
+        return Restoration(restored, {"kernel": used, "noise": noise, **parts}, ledger)
 
-    def _recompose(self, sharp: Tensor, light: Tensor, noise: Tensor) -> dict[str, Tensor]:
+    def survey(self, image: Tensor, *, kernel: Tensor | None = None) -> Mapping[str, Tensor]:
+        one = image.new_ones(1, 1, 1, 1)
+        exposure = _exposure(image) if self.brightness else one
+        power = self._power(_thinned(image) * exposure) if self.brightness else one
+        return {"noise": estimate_noise(image) * exposure, "exposure": exposure, "power": power}
+
+    def extended(
+        self, image: Tensor, *, kernel: Tensor | None = None
+    ) -> tuple[Tensor, tuple[int, int]]:
+        return extended(image, kernel, 1)
+
+    def _recompose(
+        self, sharp: Tensor, light: Tensor, noise: Tensor, power: Tensor
+    ) -> dict[str, Tensor]:
         light = light.clamp_min(1e-2)
         reflectance = sharp / light  # not P: what P ⊙ Q leaves out of Z would be lost
         # Noise of the image, divided by the light, is that of the reflectance; its variation is
         # weighed against a squared error of that scale.
         denoised = self._denoise(reflectance, _DENOISE * (noise - _LEAST_NOISE) / light)
-        enhanced = self._brighten(light)
+        enhanced = light if self.brightness is None else light.clamp(0, 1).pow(power)
         return {"R": reflectance, "L": light, "enhanced": enhanced, "denoised": denoised}
 
-    def _brighten(self, light: Tensor) -> Tensor:
-        if self.brightness is None:
-            return light
+    def _power(self, image: Tensor) -> Tensor:
+        """Of the curve that brings the light's (geometric) mean to the brightness aimed for. The
+        light is the first guess at it: its mean is hardly another once it is optimised."""
+        assert self.brightness is not None
+        _, light = retinex_split(image)
         mean = light.clamp(0, 1).log().mean((1, 2, 3), keepdim=True)
-        power = math.log(self.brightness) / mean.clamp_max(-1e-3)
-        return light.clamp(0, 1).pow(power.clamp(0.4, 1))
+        return (math.log(self.brightness) / mean.clamp_max(-1e-3)).clamp(0.4, 1)
 
     def explain(self) -> str:
         return describe(self, (), ORDER, "image = L^γ ⊙ prox_TV(Z / L)")
@@ -125,22 +145,32 @@ def estimate_noise(image: Tensor) -> Tensor:
 
     The median of ``|N ⊗ x|``, N the difference of two Laplacians, which is blind to slopes and
     (being a median) to edges. Source: Immerkær, "Fast noise variance estimation", CVIU 1996, with
-    a median in place of its mean.
+    a median in place of its mean. Of a large photo only every n-th row is looked at.
     """
     if min(image.shape[-2:]) < 3:
         return image.new_full((len(image), 1, 1, 1), _LEAST_NOISE)
-    second = image.new_tensor([1.0, -2.0, 1.0])
-    mask = (second[:, None] * second).expand(image.shape[1], 1, 3, 3)
-    response = conv2d(image, mask, groups=image.shape[1])
+    # (By differences: a convolution of so few channels would copy a large photo several times.)
+    n, end = _every(image), image.shape[-2]
+    above, at, below = (image[..., i : end - 2 + i : n, :] for i in range(3))
+    response = (above - 2 * at + below).diff(n=2, dim=-1)
     sigma = response.abs().flatten(1).median(1).values / (6 * 0.6745)
     return sigma.clamp_min(_LEAST_NOISE).view(-1, 1, 1, 1)
 
 
 def _exposure(image: Tensor) -> Tensor:
     """The gain that brings an underexposed image to full exposure, ``(B, 1, 1, 1)``; else 1."""
-    brightest = image.amax(1).flatten(1)
+    brightest = _thinned(image).amax(1).flatten(1)
     rank = max(1, int(0.995 * brightest.shape[1]))
     white = brightest.kthvalue(rank, dim=1).values.view(-1, 1, 1, 1)
     t = ((_WELL_EXPOSED - white) / (_WELL_EXPOSED - _UNDEREXPOSED)).clamp(0, 1)
     gain = (_WHITE / white.clamp_min(1e-6)).clamp(1, _LARGEST_GAIN)
     return gain ** (t * t * (3 - 2 * t))
+
+
+def _thinned(image: Tensor) -> Tensor:
+    """Every n-th row of a large photo: what is measured of it is known well enough from them."""
+    return image[..., :: _every(image), :]
+
+
+def _every(image: Tensor) -> int:
+    return -(-image.shape[-2] * image.shape[-1] // _ENOUGH_PIXELS)

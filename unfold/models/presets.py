@@ -17,20 +17,27 @@ _SMALL_ESTIMATOR = (16, 32, 64, 96)
 
 def jude_small(
     *,
-    K: Annotated[int, Field(ge=1)] = 3,
+    K: Annotated[int, Field(ge=1)] = 2,
     prior: PriorLike = _SMALL_PRIOR,
     tied: bool = False,
     denoiser: bool = True,
     kernel_size: Annotated[int, Field(ge=3)] = 21,
 ) -> JUDE:
-    """JUDE with 3 stages, priors of widths 16-32-64 in residual form, and 21×21 kernels."""
+    """JUDE with 2 stages, priors of widths 16-32-64 in residual form, and 21×21 kernels.
+
+    It brings a dark photo to full exposure first, and its illumination enhancer has two levels
+    more than JUDE's and sees the whole photo: what is dark because of the exposure, and what is
+    dark itself, is not to be told from a few pixels.
+    """
     return JUDE(
         K=K,
         prior=prior,
         tied=tied,
         denoiser=denoiser,
         kernel_size=kernel_size,
-        enhancer_widths=(16, 32, 64),
+        enhancer_widths=(16, 32, 64, 64, 64),
+        enhancer_pooled=True,
+        exposed=True,
         denoiser_width=32,
         estimator_widths=_SMALL_ESTIMATOR,
     )

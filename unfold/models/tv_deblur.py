@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import Field
@@ -24,7 +25,7 @@ from unfold.core import (
 from unfold.priors import TotalVariation
 from unfold.terms import Convolution
 
-from .assembly import describe, prepare
+from .assembly import describe, extended, prepare
 from .jude_classic import estimate_noise
 
 ORDER = ("I", "Z", "D")
@@ -71,15 +72,28 @@ class TVDeblur(Restorer):
         self.stages = Unrolled(Stage(lower(lagrangian, ORDER), _Weights(strength)), repeat=K)
 
     def forward(
-        self, image: Tensor, *, kernel: Tensor | None = None, ledger: Ledger | None = None
+        self,
+        image: Tensor,
+        *,
+        kernel: Tensor | None = None,
+        ledger: Ledger | None = None,
+        guide: Mapping[str, Tensor] | None = None,
     ) -> Restoration:
         x, frame = prepare(image, kernel, 1)
         used = image.new_ones(1, 1, 1, 1) if kernel is None else kernel.to(x)
-        noise = estimate_noise(image)
+        noise = (guide or self.survey(image))["noise"]
         state = State({**dict.fromkeys("XIZ", x), "H": used, "noise": noise})
         state = self.stages(state, ledger)
         parts = {"kernel": used, "I": frame.crop(state["I"]), "noise": noise}
-        return Restoration(frame.crop(state["Z"]).clamp(0, 1), parts)
+        return Restoration(frame.crop(state["Z"]).clamp(0, 1), parts, ledger)
+
+    def survey(self, image: Tensor, *, kernel: Tensor | None = None) -> Mapping[str, Tensor]:
+        return {"noise": estimate_noise(image)}
+
+    def extended(
+        self, image: Tensor, *, kernel: Tensor | None = None
+    ) -> tuple[Tensor, tuple[int, int]]:
+        return extended(image, kernel, 1)
 
     def explain(self) -> str:
         return describe(self, (), ORDER, "image = Z; without a kernel H is a point: only denoised")

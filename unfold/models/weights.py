@@ -57,8 +57,14 @@ def save_model(
     replace_file(folder / FACTS, (json.dumps(facts, indent=2) + "\n").encode(), durable=True)
 
 
-def load_model(folder: str | os.PathLike[str]) -> Restorer:
+def load_model(
+    folder: str | os.PathLike[str], options: Mapping[str, Any] | None = None
+) -> Restorer:
     """The model in a folder that `save_model` wrote, ready to restore. Nothing is unpickled.
+
+    Args:
+        folder: where the files are.
+        options: of the model, other than those it was trained with.
 
     Raises:
         ComponentError: one line: no such files, damaged ones, a plugin that is missing or too
@@ -76,22 +82,24 @@ def load_model(folder: str | os.PathLike[str]) -> Restorer:
             f"{folder / TENSORS} is not the file that {FACTS} describes: copy both again"
         )
     try:
-        model = resolve("models", facts["model"]).build()
+        model = resolve("models", {**facts["model"], **(options or {})}).build()
         model.load_state_dict(load_file(folder / TENSORS))
     except (ValidationError, SafetensorError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise ComponentError(f"{folder}: its model cannot be built ({reason})") from error
+        blame = f"; leave out {', '.join(options)}, or train it so" if options else ""
+        raise ComponentError(f"{folder}: its model cannot be built ({reason}){blame}") from error
     model.learned = False  # no longer worthless
     return model.eval()
 
 
-def trained(*, folder: Path) -> Restorer:
+def trained(*, folder: Path, options: dict[str, Any] = {}) -> Restorer:  # noqa: B006
     """A model with the weights that `unfold train` left in a folder.
 
     Args:
         folder: where model.safetensors and model.json are.
+        options: of the model, other than those it was trained with: those that its weights fit.
     """
-    return load_model(folder)
+    return load_model(folder, options)
 
 
 def is_model_folder(path: str | os.PathLike[str]) -> bool:

@@ -39,15 +39,38 @@ class TotalVariation(Prior):
         # (A step of zero asks for nothing: any rate will do there, infinity excepted.)
         curvature = 4 * (step + _largest_neighbour(step))
         rate = 1 / curvature.clamp_min(torch.finfo(v.dtype).tiny ** 0.5)
+        if torch.is_grad_enabled() or torch.compiler.is_compiling():
+            return self._prox(v, step, rate)
+        return self._prox_in_place(v, step, rate)
+
+    def _prox(self, v: Tensor, step: Tensor, rate: Tensor) -> Tensor:
         p = q = v.new_zeros(2, *v.shape)
         t = 1.0
         for _ in range(self.iterations):
             before = p
             p = q + gradient(v - step * gradient_adjoint(q)).mul_(rate)
             p = p * (p[0].square() + p[1].square()).clamp_min_(1).rsqrt_()
-            t, old = (1 + (1 + 4 * t * t) ** 0.5) / 2, t
+            t, old = _next(t), t
             q = torch.lerp(before, p, 1 + (old - 1) / t)
         return v - step * gradient_adjoint(p)
+
+    def _prox_in_place(self, v: Tensor, step: Tensor, rate: Tensor) -> Tensor:
+        """The same, which no gradient passes, in buffers that all iterations share: half the time
+        or less, as that goes into memory."""
+        before, p, q = v.new_zeros(3, 2, *v.shape)
+        x, scale = torch.empty_like(v), torch.empty_like(v)
+        t = 1.0
+        for _ in range(self.iterations):
+            _descend(v, step, q, out=x)
+            torch.sub(x[..., 1:, :], x[..., :-1, :], out=p[0, ..., :-1, :])
+            torch.sub(x[..., :, 1:], x[..., :, :-1], out=p[1, ..., :, :-1])
+            torch.addcmul(q, p, rate.expand_as(p), out=p)  # last row and column: zero, and stay so
+            torch.mul(p[0], p[0], out=scale)
+            p.mul_(scale.addcmul_(p[1], p[1]).clamp_min_(1).rsqrt_())
+            t, old = _next(t), t
+            torch.lerp(before, p, 1 + (old - 1) / t, out=q)
+            before, p = p, before
+        return _descend(v, step, before, out=x)
 
     def value(self, x: Tensor) -> Tensor:
         return torch.linalg.vector_norm(gradient(x), dim=0).sum((1, 2, 3))
@@ -67,6 +90,19 @@ def gradient_adjoint(p: Tensor) -> Tensor:
     adjoint[..., 1:, :] += p[0, ..., :-1, :]
     adjoint[..., :, 1:] += p[1, ..., :, :-1]
     return adjoint
+
+
+def _descend(v: Tensor, step: Tensor, p: Tensor, *, out: Tensor) -> Tensor:
+    """``v − step ⊙ ∇ᵀp``, into ``out``."""
+    torch.add(p[0], p[1], out=out)
+    out[..., 1:, :] -= p[0, ..., :-1, :]
+    out[..., :, 1:] -= p[1, ..., :, :-1]
+    return torch.addcmul(v, step.expand_as(v), out, out=out)
+
+
+def _next(t: float) -> float:
+    """The accelerating sequence of FGP."""
+    return (1 + (1 + 4 * t * t) ** 0.5) / 2
 
 
 def _largest_neighbour(step: Tensor) -> Tensor:

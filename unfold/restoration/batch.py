@@ -76,7 +76,7 @@ def restore_files(
                 done.set_result(taken)
             else:
                 beside = _IO * (taken.photo.image[0].numel() + (_pixels(after[0]) if after else 0))
-                roomy = restorer.fits(taken.photo.image, beside=beside)
+                roomy = _fits(restorer, taken.photo.image, beside)
                 if roomy and after:
                     reading = reader.submit(take, *after)
                 elif not roomy and writing:
@@ -138,6 +138,13 @@ def _take(
         if ledger:
             ledger.fail(source, target, str(error))
         return Outcome(path, target, str(error))
+
+
+def _fits(restorer: AnySize, image: Tensor, beside: int) -> bool:
+    try:
+        return restorer.fits(image, beside=beside)
+    except (RuntimeError, ValueError, MemoryError):  # a model that fails will say so on the photo
+        return False
 
 
 def _restore(restorer: AnySize, taken: _Taken, verify: bool) -> _Taken:

@@ -78,6 +78,7 @@ class FileLedger:
     def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
         self.path = path
         self._adding = threading.Lock()
+        self.settings = settings
         text = json.dumps(settings, sort_keys=True)
         self.run = hashlib.sha256(text.encode()).hexdigest()[:16]
         try:
@@ -96,7 +97,7 @@ class FileLedger:
         try:
             self._entries: dict[str, _Entry] = {}
             self._recover(self._read())
-            self._add({"status": "run", "run": self.run, "settings": dict(settings)})
+            self.add({"status": "run", "run": self.run, "settings": dict(settings)})
         except BaseException:
             self._file.close()
             raise
@@ -135,18 +136,18 @@ class FileLedger:
             "output_sha256": hashlib.sha256(data).hexdigest(),
             "output_size": len(data),
         }
-        self._add({"status": "writing", **record})
+        self.add({"status": "writing", **record})
         place = destination(target)
         beside = _beside(place)
         beside.unlink(missing_ok=True)  # of a run that was killed
         replace_file(place, data, temporary=beside)
-        self._add({"status": "done", **record})
+        self.add({"status": "done", **record})
 
     def fail(self, source: Source | Path, target: Path, error: str) -> None:
         """Write down why a photo was not restored. The next run tries it again, as it does where
         there is no room left even for this line."""
         with contextlib.suppress(OSError):
-            self._add({"status": "failed", **self._of(source, target), "error": error})
+            self.add({"status": "failed", **self._of(source, target), "error": error})
 
     def _of(self, source: Source | Path, target: Path) -> dict[str, Any]:
         known = source if isinstance(source, Source) else Source(source, "", 0, 0)
@@ -168,10 +169,15 @@ class FileLedger:
             return target.stat().st_size == entry.output_size
         return False
 
-    def _add(self, record: dict[str, Any]) -> None:
+    def add(self, record: Mapping[str, Any]) -> None:
+        """Add a line; also one of another ledger in the same folder.
+
+        Raises:
+            OSError: there is no room for it.
+        """
         now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")
         # (ASCII: a name may hold bytes that are no characters.)
-        line = (json.dumps({**record, "time": now}) + "\n").encode()
+        line = (json.dumps({"time": now, **record}) + "\n").encode()
         with self._adding:
             end = self._file.seek(0, os.SEEK_END)
             if (self._file.write(line) or 0) < len(line):  # the disk is full
@@ -209,7 +215,7 @@ class FileLedger:
             _beside(target.resolve()).unlink(missing_ok=True)
             with contextlib.suppress(OSError):
                 if hashlib.sha256(target.read_bytes()).hexdigest() == record["output_sha256"]:
-                    self._add({**record, "status": "done"})
+                    self.add({**record, "status": "done"})
 
 
 def read_ledger(path: Path) -> dict[str, dict[str, Any]]:

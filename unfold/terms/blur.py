@@ -14,6 +14,7 @@ from unfold.core.operators import (
     MatrixFree,
     Pixel,
     Structure,
+    broadcast_shapes,
     image,
     power_spectrum,
     spectrum,
@@ -83,7 +84,7 @@ class Convolution(Residual):
     def _fourier(self, state: State) -> Fourier:
         domain = state[self.block].shape
         otf, power = transfer(state, self.kernel, domain)
-        blurred = torch.broadcast_shapes((*otf.shape[:2], 1, 1), domain)
+        blurred = broadcast_shapes((*otf.shape[:2], 1, 1), domain)
         _check_observed(self, state[self.observed].shape, blurred)
         return Fourier(otf, domain, power)
 
@@ -143,7 +144,7 @@ class FilterFlow(Residual):
                 f"(batch or 1, {otf.shape[1]}, {domain[-2]}, {domain[-1]}): one map for each of "
                 f"the kernels {self.kernels!r}"
             )
-        batch = torch.broadcast_shapes(otf.shape[:1], weights.shape[:1], domain[:1])
+        batch = broadcast_shapes(otf.shape[:1], weights.shape[:1], domain[:1])
         _check_observed(self, state[self.observed].shape, batch + domain[1:])
         t, w = (rearrange(x, "b m h w -> b m 1 h w") for x in (otf, weights))
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from unfold.core.operators import LinearMap, Pixel, Structure
+from unfold.core.operators import LinearMap, Pixel, Structure, broadcast_shapes
 from unfold.core.residual import Residual
 from unfold.core.state import State
 
@@ -62,7 +62,7 @@ class Retinex(Residual):
         return "1" if block == self.block else f"{self._factor(block)}²"
 
     def _codomain(self, state: State) -> torch.Size:
-        return torch.broadcast_shapes(*(state[name].shape for name in self.blocks))
+        return broadcast_shapes(*(state[name].shape for name in self.blocks))
 
     def _factor(self, block: str) -> str:
         return self.illumination if block == self.reflectance else self.reflectance

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 
-from unfold.core.operators import LinearMap, Pixel, Structure
+from unfold.core.operators import LinearMap, Pixel, Structure, broadcast_shapes
 from unfold.core.residual import Residual
 from unfold.core.state import State
 
@@ -32,7 +31,7 @@ class SparseError(Residual):
         return state[self.block] + state[self.error] - state[self.observed]
 
     def operator(self, block: str, state: State) -> LinearMap:
-        codomain = torch.broadcast_shapes(*(state[name].shape for name in self.blocks))
+        codomain = broadcast_shapes(*(state[name].shape for name in self.blocks))
         return Pixel(-1.0 if block == self.observed else 1.0, state[block].shape, codomain)
 
     def offset(self, block: str, state: State) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -50,7 +50,7 @@ class Supervised(Player):
         return {name: weight * loss(outcome) for name, weight, loss in self._losses}
 
 
-def known(batch: Batch) -> dict[str, Tensor]:
+def known(batch: Mapping[str, Any]) -> dict[str, Tensor]:
     """What a model is told beside the photo: the blur's kernel, where the data have it."""
     return {"kernel": batch["kernel"]} if "kernel" in batch else {}
 

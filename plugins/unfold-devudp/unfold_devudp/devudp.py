@@ -49,6 +49,7 @@ class DEvUDP(Restorer):
     ) -> None:
         super().__init__()
         self.normalisation = normalisation
+        self.whole = normalisation == "instance"  # by the whole photo's mean and variance
         self.generator = Generator(widths, blocks, normalisation, shortcut)
 
     def forward(

@@ -76,6 +76,7 @@ class LEDNet(Restorer):
                 f"LEDNet(widths={widths}): they must be positive, and multiples of 4 but for the "
                 "first"
             )
+        self.whole = ppm  # the pooling is of the whole photo, at three levels
         self.low, self.high = range
         finest, *_, coarsest = widths
         fuse = FilterFusion if fusion == "filter" else Concatenation

@@ -1,0 +1,56 @@
+"""All cases: ours, and one for everything that is installed."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+from .case import Case
+from .imaging import imaging_cases
+from .networks import fast_cases, metric_cases, model_cases, prior_cases
+from .peers import peer_cases
+from .size import Size
+from .stages import stage_cases
+from .startup import startup_cases
+from .terms import term_cases
+
+SMALL, LARGE = Size(256, 256), Size(720, 1280)
+
+GROUPS: Mapping[str, Sequence[Callable[[Size], Iterator[Case]]]] = {
+    "terms": (term_cases, peer_cases),
+    "priors": (prior_cases,),
+    "stages": (stage_cases,),
+    "models": (model_cases, fast_cases),
+    "metrics": (metric_cases,),
+    "imaging": (imaging_cases,),
+    "startup": (startup_cases,),
+}
+# What is stated for a large photo, too, and is quick there.
+_ALSO_LARGE = ("convolution", "convolution, DeepInverse")
+
+
+def cases(
+    groups: Iterable[str] = (), sizes: Sequence[Size] = (), only: str = "*"
+) -> Iterator[Case]:
+    """The cases of some groups at some sizes.
+
+    Args:
+        groups: of `GROUPS`; none: all.
+        sizes: of the pictures; none: 256×256, and 720×1280 for the stationary deconvolution.
+        only: a pattern (``deepinv-*``) that names must match.
+    """
+    for group in groups or GROUPS:
+        for make in GROUPS[group]:
+            for case in _sized(make, sizes):
+                if fnmatch.fnmatchcase(case.name, only):
+                    yield case
+
+
+def _sized(make: Callable[[Size], Iterator[Case]], sizes: Sequence[Size]) -> Iterator[Case]:
+    if make is startup_cases:
+        yield from make(SMALL)
+        return
+    for size in sizes or (SMALL,):
+        yield from make(size)
+    if not sizes and make in GROUPS["terms"]:
+        yield from (case for case in make(LARGE) if case.name in _ALSO_LARGE)

@@ -1,0 +1,81 @@
+"""Priors, models and metrics: what a call costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from unfold.core import Prior, Restoration, Restorer
+from unfold.metrics import Metric
+from unfold.models.jude import JUDE
+
+from .case import Case, Pair
+from .registered import build, registered
+from .sample import kernels, photo
+from .size import Size
+from .yardstick import yardstick
+
+CHANNELS = 3
+_STEP = 0.01
+_KERNEL = 21
+
+
+def prior_cases(size: Size) -> Iterator[Case]:
+    """One proximal step of each installed prior, for three channels and the step 0.01."""
+    return registered("priors", size, prior_pair, lambda c: build(c, CHANNELS))
+
+
+def model_cases(size: Size) -> Iterator[Case]:
+    """One photo and a 21×21 kernel through each installed model, with random weights where it is
+    learned. (A model that estimates its kernel does so all the same.)"""
+    return registered("models", size, model_pair)
+
+
+def fast_cases(size: Size) -> Iterator[Case]:
+    """JUDE in its fast mode."""
+    yield Case("models", "jude, fast mode", size, partial(_fast_pair, size))
+
+
+def metric_cases(size: Size) -> Iterator[Case]:
+    """One pair of photos compared by each installed metric."""
+    return registered("metrics", size, metric_pair)
+
+
+def prior_pair(prior: Prior, size: Size, device: torch.device) -> Pair:
+    """One proximal step of a prior, and its yardstick."""
+    prior, v = prior.to(device).eval(), photo(size, device)
+    step = torch.full((1, 1, 1, 1), _STEP, device=device)
+    return yardstick(partial(prior, v, step), prior, v)
+
+
+def model_pair(model: Restorer, size: Size, device: torch.device) -> Pair:
+    """One photo through a model, and its yardstick."""
+    run, image = restoring(model, size, device)
+    return yardstick(run, model, image)
+
+
+def restoring(
+    model: Restorer, size: Size, device: torch.device
+) -> tuple[Callable[[], Restoration], Tensor]:
+    """A call of a model, moved to the device, and the photo that it restores."""
+    model, image = model.to(device).eval(), photo(size, device)
+    return partial(model, image, kernel=kernels(1, _KERNEL, device)), image
+
+
+def _fast_pair(size: Size, device: torch.device) -> Pair:
+    from unfold.models.fast import fast
+
+    model = JUDE()
+    exact, _ = restoring(model, size, device)
+    quick, _ = restoring(fast(model), size, device)
+    return Pair(quick, exact, "eager float32")
+
+
+def metric_pair(metric: Metric, size: Size, device: torch.device) -> Pair:
+    """One pair of photos compared, and the metric's yardstick."""
+    metric, image = metric.to(device), photo(size, device)
+    reference = photo(size, device, seed=1) if metric.needs_reference else None
+    return yardstick(partial(metric, image, reference), metric, image)

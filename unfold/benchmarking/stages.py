@@ -1,0 +1,98 @@
+"""Stages: what declaring costs against writing by hand, and what recomputing costs and saves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from unfold.core import Prior, Regularizer, Stage, State, Unrolled, lower
+from unfold.models.jude import PAPER_ORDER, WEIGHTS, jude_lagrangian
+from unfold.priors import ResUNet, SoftThreshold
+
+from .case import Case, Pair
+from .sample import kernels, photo
+from .size import Size
+
+ROUNDS = 5
+_WIDTHS = (16, 32, 64)
+
+
+def stage_cases(size: Size) -> Iterator[Case]:
+    """JUDE's five stages: with a network as prior, and with next to none, where the overhead
+    shows; and their gradient with the stages recomputed."""
+    priors = {"resunet": partial(ResUNet, widths=_WIDTHS), "soft-threshold": SoftThreshold}
+    for name, make in priors.items():
+        prepare = partial(_declared, make, size)
+        yield Case("stages", f"{ROUNDS} stages, {name}", size, prepare)
+    yield Case(
+        "stages", f"gradient of {ROUNDS} stages, recomputed", size, partial(gradient, size, ROUNDS)
+    )
+
+
+def _declared(make, size: Size, device: torch.device) -> Pair:
+    priors = [make().to(device).eval() for _ in range(3)]
+    net, state = tied(priors), start(size, device)
+    by = partial(by_hand, state["X"], state["H"], priors, WEIGHTS, ROUNDS)
+    return Pair(partial(net, state), by, "the same arithmetic by hand")
+
+
+def gradient(size: Size, rounds: int, device: torch.device) -> Pair:
+    """The gradient of untied stages, recomputed and not."""
+    net = Unrolled([_stage([ResUNet(widths=_WIDTHS) for _ in "PQZ"]) for _ in range(rounds)])
+    net, state = net.to(device), start(size, device)
+    learned = tuple(net.parameters())
+
+    def run(recompute: bool) -> None:
+        net.recompute = recompute
+        with torch.inference_mode(False), torch.enable_grad():
+            torch.autograd.grad(net(state)["I"].square().mean(), learned)
+
+    return Pair(partial(run, True), partial(run, False), "without recomputing")
+
+
+def tied(priors: list[Prior], rounds: int = ROUNDS) -> Unrolled:
+    """JUDE's stages in the paper's order, with these priors on P, Q and Z."""
+    return Unrolled(_stage(priors), repeat=rounds)
+
+
+def _stage(priors: list[Prior]) -> Stage:
+    regularizers = [Regularizer(block, p) for block, p in zip("PQZ", priors, strict=True)]
+    return Stage(lower(jude_lagrangian(*regularizers), PAPER_ORDER), WEIGHTS)
+
+
+def start(size: Size, device: torch.device) -> State:
+    """Every block at the photo."""
+    return State({**dict.fromkeys("XIZPRQL", photo(size, device)), "H": kernels(1, 31, device)})
+
+
+def by_hand(
+    x: Tensor, kernel: Tensor, prox: list[Prior], weights: dict[str, float], rounds: int
+) -> Tensor:
+    """JUDE's stages as one would write them once the updates are known; the last I."""
+    w1, w2, w3, w4, w5 = weights.values()
+    z = p = r = q = l = i = x  # noqa: E741
+    g = o = d = torch.zeros_like(x)
+    h, size = kernel.shape[-1], x.shape[-2:]
+    placed = x.new_zeros(1, 1, *size)
+    placed[..., :h, :h] = kernel
+    otf = torch.fft.rfft2(placed.roll((-(h // 2), -(h // 2)), (-2, -1)))
+    power = otf.real.square() + otf.imag.square()
+    data = otf.conj() * torch.fft.rfft2(x)
+    for _ in range(rounds):
+        divisor = w2 * q.square() + w3
+        p = prox[0]((w2 * z * q + w3 * r + g) / divisor, 1 / divisor)
+        r = p - g / w3
+        divisor = w2 * p.square() + w4
+        q = prox[1]((w2 * z * p + w4 * l + o) / divisor, 1 / divisor)
+        l = q - o / w4  # noqa: E741
+        flat = w2 + w5
+        z = prox[2]((w2 * p * q + w5 * i + d) / flat, x.new_full((1, 1, 1, 1), 1 / flat))
+        top = w1 * data + torch.fft.rfft2(w5 * z - d)
+        i = torch.fft.irfft2(top / (w1 * power + w5), s=size)
+        g = g + w3 * (r - p)
+        o = o + w4 * (l - q)
+        d = d + w5 * (i - z)
+    return i

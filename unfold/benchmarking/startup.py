@@ -1,0 +1,70 @@
+"""Startup: what it costs to begin, as processes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import torch
+
+from .case import Case, Pair
+
+IMPORT = "import unfold, torch"
+LIST = """
+import sys
+from unfold.cli import main
+main(["list"])
+assert "torch" not in sys.modules, "listing imported torch"
+"""
+# (Not the rusage that waiting for it gives: that counts the process which started it, too.)
+_TELL_MEMORY = """
+import re
+try:
+    with open("/proc/self/status") as file:
+        print(*re.findall(r"VmHWM:\\s*(\\d+) kB", file.read()))
+except OSError:
+    print()
+"""
+
+
+def startup_cases(size: object = None) -> Iterator[Case]:
+    """``import unfold`` (and torch, which it leaves for later) against ``import torch``; ``unfold
+    list``, which must not import torch, against starting Python."""
+    pairs = {
+        "import unfold": (IMPORT, "import torch", "import torch"),
+        "unfold list": (LIST, "pass", "starting Python"),
+    }
+    for name, (code, baseline, against) in pairs.items():
+        prepare = partial(_pair, python(code), python(baseline), against)
+        yield Case("startup", name, None, prepare, host=True)
+
+
+def _pair(
+    run: Callable[[], int | None],
+    baseline: Callable[[], int | None],
+    against: str,
+    device: torch.device,
+) -> Pair:
+    return Pair(run, baseline, against, process=True)
+
+
+def python(code: str) -> Callable[[], int | None]:
+    """Runs code in a new Python; returns the most memory that it held, in bytes, where the system
+    tells it (Linux).
+
+    Raises:
+        RuntimeError: the code failed; the message is its last line.
+    """
+    command = [sys.executable, "-c", code + _TELL_MEMORY]
+
+    def run() -> int | None:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace")
+        if done.returncode:
+            lines = done.stderr.splitlines() or ["it said nothing"]
+            raise RuntimeError(f"a Python process failed: {lines[-1]}")
+        told = done.stdout.splitlines()[-1]
+        return 1024 * int(told) if told else None
+
+    return run

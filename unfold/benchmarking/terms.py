@@ -1,0 +1,126 @@
+"""Terms: what the update of a block costs."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from unfold.core import (
+    CG,
+    Constraint,
+    Equal,
+    Lagrangian,
+    Quadratic,
+    Residual,
+    State,
+    Structure,
+    lower,
+)
+from unfold.registry.catalogue import Component
+
+from .case import Case, Pair, SkippedError
+from .registered import find_spec, registered
+from .sample import kernels, photo, shares
+from .size import Size
+from .yardstick import TRANSFORMS, transforms
+
+TOLERANCE = 1e-4  # of the relative residual, where the solve is iterative
+_PENALTY = 0.01
+_CG = CG(maximum=500, tolerance=TOLERANCE)
+_HARDNESS = [Structure.SCALAR, Structure.PIXEL, Structure.FOURIER, Structure.MIXED]
+
+
+def term_cases(size: Size) -> Iterator[Case]:
+    """For each installed term ``r`` the update of its hardest block ``x``, in::
+
+        min 1/2 ‖r‖² + ⟨D, x − z⟩ + 0.005 ‖x − z‖²
+
+    An entry whose name begins with ``kernel`` is a 31×31 kernel (``kernels``: eight of 21×21),
+    ``weights`` are eight maps that sum to one; every other entry is a picture, and ``observed`` is
+    made of the rest. A term that wants something else fails, and says so.
+
+    The bound depends on how the block is solved: one division; two real FFTs and a division; or,
+    where conjugate gradients are needed, the same system by plain ones from zero, against a warm,
+    preconditioned start.
+    """
+    return registered("terms", size, solve_pair, make_term)
+
+
+def make_term(component: Component) -> Residual:
+    """A term whose entries are called what its constructor calls them."""
+    spec = find_spec(component)
+    fields = {n: f for n, f in spec.model_fields.items() if f.is_required()}
+    other = [name for name, field in fields.items() if field.annotation is not str]
+    if other:
+        raise SkippedError(f"its options have no default: {', '.join(other)}")
+    parameters = inspect.signature(spec.component).parameters.values()
+    blocks = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+    return spec(kind=component.qualified, **{name: name for name in fields}).build(*blocks)
+
+
+def solve_pair(term: Residual, size: Size, device: torch.device) -> Pair:
+    """The update of the hardest block against its bound."""
+    problem = pose(term, size, device)
+    (step,) = lower(problem.lagrangian, (problem.block,), _CG)
+    with torch.inference_mode():
+        solved = step(problem.state, {})
+    # Between two stages the split moves a little; what only the kernel decides is remembered.
+    noise = 0.01 * torch.randn(solved["split"].shape, generator=torch.Generator().manual_seed(3))
+    warm = solved.replace("split", solved["split"] + noise.to(device))
+
+    def run() -> State:
+        return step(warm, {})
+
+    structure = problem.lagrangian.blocks[problem.block]
+    if structure is Structure.MIXED:
+        words = f"plain CG from zero to {TOLERANCE:g}"
+        return Pair(run, lambda: plain_cg(problem, warm), words)
+    if structure is Structure.FOURIER:
+        return Pair(run, transforms(solved["split"]), TRANSFORMS)
+    divisor = torch.rand_like(solved["split"]) + 0.1
+    return Pair(run, lambda: solved["split"] / divisor, "one division")
+
+
+def plain_cg(problem: Problem, state: State) -> Tensor:
+    """The same equations without preconditioner and warm start."""
+    zero = torch.zeros_like(state[problem.block])
+    cold = state.replace(problem.block, zero)
+    normal = problem.lagrangian.normal(problem.block, cold, {})
+    return _CG.solve(normal.apply, -normal.gradient(zero), zero, lambda r: r)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One block to solve for."""
+
+    lagrangian: Lagrangian
+    block: str
+    state: State
+
+
+def pose(term: Residual, size: Size, device: torch.device) -> Problem:
+    """A term in a Lagrangian, and a state for it (see `term_cases`)."""
+    block = max(term.blocks, key=lambda name: _HARDNESS.index(term.blocks[name]))
+    entries = {name: _entry(name, size, device) for name in (*term.blocks, *term.reads)}
+    with torch.inference_mode():
+        if "observed" in entries:
+            none = torch.zeros_like(entries["observed"])
+            entries["observed"] = term({**entries, "observed": none})
+        entries["split"] = entries[block]
+        entries["dual"] = torch.zeros_like(entries[block])
+    lagrangian = Lagrangian(
+        Quadratic(term, 1.0), Constraint(Equal(block, "split"), penalty=_PENALTY, dual="dual")
+    )
+    return Problem(lagrangian, block, State(entries))
+
+
+def _entry(name: str, size: Size, device: torch.device) -> Tensor:
+    if name.startswith("kernel"):
+        return kernels(8, 21, device) if name.endswith("s") else kernels(1, 31, device)
+    if name == "weights":
+        return shares(8, size, device)
+    return photo(size, device)

@@ -1,0 +1,97 @@
+"""Two calls timed in turns, so that what else the machine does falls on both alike."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from .case import Pair
+
+_SAMPLE = 2e-3  # seconds that one sample lasts at least: far above the clock's grain
+_SLOW = 0.05  # seconds: a call that takes as long is a sample, however much the guess is off
+_SECONDS = 2.0  # for a case, unless rounds are asked for
+_ROUNDS = 20
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds of a call and of its bound: the least of the rounds, which other processes disturbed
+    least."""
+
+    seconds: float
+    bound: float
+    rounds: int
+
+    @property
+    def ratio(self) -> float:
+        """One by the other."""
+        return self.seconds / self.bound
+
+
+def compare(
+    pair: Pair,
+    device: torch.device,
+    rounds: int | None = None,
+    known: tuple[float, float] = (0.0, 0.0),
+) -> Times:
+    """Time a pair whose calls have run before (the first call of anything is slower).
+
+    Args:
+        pair: what to time.
+        device: waited for before a clock is read.
+        rounds: of one sample each; None: as many as fit two seconds, from 1 to 20.
+        known: about how long each call takes; one that is known to be slow is not tried out.
+    """
+    with torch.inference_mode():
+        ours = _Clock(pair.run, device, known[0])
+        theirs = _Clock(pair.baseline, device, known[1])
+        samples: list[tuple[float, float]] = []
+        begin = time.perf_counter()
+        while len(samples) < (rounds or _ROUNDS):
+            if len(samples) % 2:  # whoever is second finds warm caches: they take turns at it too
+                a, b = ours.sample(), theirs.sample()
+            else:
+                b, a = theirs.sample(), ours.sample()
+            samples.append((a, b))
+            if rounds is None and time.perf_counter() - begin > _SECONDS:
+                break
+    return summarise(samples, pair.share)
+
+
+def summarise(samples: Sequence[tuple[float, float]], share: float) -> Times:
+    """Rounds of seconds, ours and the baseline's, in short."""
+    least = min(a for a, _ in samples), min(b for _, b in samples)
+    return Times(least[0], share * least[1], len(samples))
+
+
+class _Clock:
+    """Samples of one call, repeated until a sample is long enough to time."""
+
+    def __init__(self, run: Callable[[], Any], device: torch.device, known: float) -> None:
+        self._run, self._device = run, device
+        self._repeat = 1
+        while known < _SLOW and self._repeat < 10**6:
+            took = self.sample() * self._repeat
+            if took >= _SAMPLE:
+                break
+            self._repeat *= max(2, math.ceil(_SAMPLE / max(took, 1e-6)))
+
+    def sample(self) -> float:
+        """Seconds of a call."""
+        synchronise(self._device)
+        begin = time.perf_counter()
+        for _ in range(self._repeat):
+            self._run()
+        synchronise(self._device)
+        return (time.perf_counter() - begin) / self._repeat
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait for what was given to a GPU."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -1,0 +1,74 @@
+"""``unfold app``: the models in a browser."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from ._common import DEFAULT_MODEL, CommandError, find_device, model_spec, positive_int, ready
+
+
+def add(commands) -> None:
+    parser = commands.add_parser(
+        "app",
+        help="try the models in a browser",
+        description="Serve a page on which photos are uploaded, restored and looked into. Who "
+        "reaches it can run every installed model with any options, which may name files of this "
+        "machine: listen on localhost only (the default), or where all are trusted.",
+    )
+    parser.add_argument(
+        "--model", action="append", default=[], metavar="NAME", dest="models",
+        help="a config, a trained folder or a cascade to offer besides what is installed "
+        "(repeatable; the first is chosen at first)",
+    )  # fmt: skip
+    parser.add_argument("--host", default="127.0.0.1", help="(default: %(default)s)")
+    parser.add_argument(
+        "--port", type=int, default=7860, help="0 is any that is free (default: %(default)s)"
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
+    parser.add_argument(
+        "--max-upload", type=positive_int, default=50, metavar="MB",
+        help="refuse larger files (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--max-pixels", type=positive_int, default=30_000_000, metavar="N",
+        help="refuse photos of more pixels than this (default: %(default)s)",
+    )  # fmt: skip
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from unfold.app import AppError, serve
+    from unfold.registry import list_components
+
+    for name in arguments.models:
+        model_spec(name, [])  # a wrong one is told now
+    installed = [name for name in list_components("models") if name != "trained"]
+    models = dict.fromkeys([*arguments.models, DEFAULT_MODEL, *installed])
+    try:
+        serve(
+            make_model,
+            list(models),
+            host=arguments.host,
+            port=arguments.port,
+            device=find_device(arguments.device),
+            max_upload=arguments.max_upload,
+            max_pixels=arguments.max_pixels,
+        )
+    except AppError as error:
+        raise CommandError(str(error)) from error
+    return 0
+
+
+def make_model(name: str, options: Mapping[str, Any], untrained: bool):
+    """A model for the page, with its bundled weights where there are some."""
+    from unfold.registry import ComponentError
+
+    assignments = [f"{key}={json.dumps(value)}" for key, value in options.items()]
+    try:
+        model = model_spec(name, assignments, pretrained=True).build()
+        return model if untrained else ready(name, model)
+    except CommandError as error:
+        raise ComponentError(str(error)) from error

@@ -1,0 +1,135 @@
+"""``unfold bench``: what everything that is installed costs."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ._common import CommandError, find_device, positive_int
+from .evaluate import say
+
+if TYPE_CHECKING:
+    from unfold.benchmarking import Case, Row, Size
+
+_GROUPS = ("terms", "priors", "stages", "models", "metrics", "imaging", "startup")
+
+
+def add(commands) -> None:
+    parser = commands.add_parser(
+        "bench",
+        help="measure what installed components cost",
+        description="Time every installed term, prior, model and metric, plugins included, each in "
+        "turns with a bound or baseline, and print a table to paste. What fails is a line with its "
+        "reason and the others go on; the exit status is 1 if something did. A default run takes "
+        "some minutes on two cores.",
+    )
+    parser.add_argument("--group", action="append", choices=_GROUPS, help="these only (repeatable)")
+    parser.add_argument(
+        "--only", default="*", metavar="PATTERN", help="names that match only, e.g. 'acme-*'"
+    )
+    parser.add_argument(
+        "--swap", metavar="OPTION=NAME",
+        help="instead of the groups: each model that has the option, with this component in it; "
+        "prior=* tries all priors in turn (at 128x128, unless --size says otherwise)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--size", action="append", default=[], metavar="SIZE",
+        help="of the pictures: 256, 720x1280, 720p (repeatable; default: 256, and 720p for the "
+        "stationary deconvolution)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--rounds", type=positive_int, metavar="N",
+        help="of each row (default: as many as fit two seconds, at most 20)",
+    )  # fmt: skip
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (default: auto)")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="write all that is known, row by row"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from unfold.benchmarking import measure
+    from unfold.benchmarking.report import machine, text
+    from unfold.registry.catalogue import scan
+
+    device = find_device(arguments.device)
+    _check_target(arguments.json)
+    chosen = [case for case in _cases(arguments) if device.type == "cpu" or not case.host]
+    if not chosen:
+        raise CommandError(f"nothing to measure is called {arguments.only!r}; see unfold list")
+    for damage in scan().damaged:
+        print(f"unfold: {damage.distribution} cannot be read: {damage.error}", file=sys.stderr)
+    facts = machine(device)
+    rows: list[Row] = []
+    saved = True
+    try:
+        with tqdm(chosen, file=sys.stderr, disable=None, leave=False) as bar:
+            for case in bar:
+                bar.set_description(str(case))
+                rows.append(measure(case, device, arguments.rounds))
+                # Row by row: whoever is killed keeps what was measured.
+                saved = saved and _save(arguments.json, rows, facts, len(chosen))
+    except KeyboardInterrupt:
+        print("unfold: stopped; what was measured follows", file=sys.stderr)
+    complete = len(rows) == len(chosen)
+    say(text(rows, facts) + "\n")
+    if not complete:
+        return 130
+    return 1 if not saved or any(row.status == "failed" for row in rows) else 0
+
+
+def _save(path: Path | None, rows: list[Row], facts: dict[str, Any], chosen: int) -> bool:
+    """Write the rows so far; whether that could be done, and if not, say so."""
+    from unfold.benchmarking.report import write_json
+
+    if path is None:
+        return True
+    try:
+        write_json(path, rows, facts, complete=len(rows) == chosen)
+    except OSError as error:
+        print(f"unfold: --json {path}: cannot be written ({error.strerror})", file=sys.stderr)
+        return False
+    return True
+
+
+def _cases(arguments: argparse.Namespace) -> list[Case]:
+    from unfold.benchmarking import Size, cases
+
+    try:
+        sizes = [Size.parse(size) for size in arguments.size]
+    except ValueError as error:
+        raise CommandError(f"--size: {error}") from error
+    if not arguments.swap:
+        return list(cases(arguments.group or (), sizes, arguments.only))
+    if arguments.group:
+        raise CommandError("--swap measures models with other parts: leave out --group")
+    return list(_swapped(arguments.swap, sizes or [Size(128, 128)], arguments.only))
+
+
+def _swapped(text: str, sizes: list[Size], only: str) -> list[Case]:
+    from fnmatch import fnmatchcase
+
+    from unfold.benchmarking import SwapError, swap_cases
+
+    try:
+        found = [case for size in sizes for case in swap_cases(text, size)]
+    except SwapError as error:
+        raise CommandError(str(error)) from error
+    return [case for case in found if fnmatchcase(case.name, only)]
+
+
+def _check_target(path: Path | None) -> None:
+    """Refuse a file's path before minutes are spent on what it is to hold."""
+    if path is None:
+        return
+    folder = path.absolute().parent
+    if not folder.is_dir() or path.is_dir() or not os.access(folder, os.W_OK):
+        raise CommandError(
+            f"--json {path}: cannot be written there; give a file in a folder that exists"
+        )

@@ -1,0 +1,154 @@
+"""A folder restored by the workers of a Ray cluster."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from unfold.imaging import ImageError
+from unfold.models.fast import fast
+
+from .batch import restore_files
+from .file_ledger import FileLedger, read_ledger
+from .files import Outcome
+from .memory import default_budget
+
+_LARGEST = 16  # photos of a chunk
+_ROUNDS = 8  # chunks that each worker has, at least, where there are photos enough
+_CHUNKS = "unfold-ledger-chunk-*.jsonl"
+
+
+def restore_on_ray(
+    config: Mapping[str, Any],
+    pairs: Sequence[tuple[Path, Path]],
+    *,
+    ledger: FileLedger,
+    workers: int | None = None,
+    quick: bool = False,
+    again: bool = False,
+    **options: Any,
+) -> Iterator[Outcome]:
+    """`restore_files` on every worker, over chunks of the photos.
+
+    Ray Data hands out the chunks, and hands out again those of a worker that died; each has a
+    ledger of its own, so what was done of it stays done. The paths must be the same on all
+    machines (a shared file system).
+
+    Args:
+        config: of the model, as JSON holds it.
+        pairs: from and to.
+        ledger: of the whole run, in the output folder; chunks end up in it.
+        workers: processes; by default one for each CPU of the cluster (GPU, on CUDA).
+        quick: whether the model is in its fast mode.
+        again: restore also what is done.
+        options: those of `restore_files`.
+
+    Raises:
+        ImageError: Ray is not installed, or its workers fail for good.
+    """
+    # Started by `uv run`, Ray would send the folder that we are in to its workers, and have each
+    # make an environment for itself.
+    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+    try:
+        import ray  # pyright: ignore[reportMissingImports]
+        import ray.data  # pyright: ignore[reportMissingImports]
+    except ImportError as error:
+        raise ImageError(
+            "the engine ray needs Ray Data: pip install 'unfold-imaging[ray]'"
+        ) from error
+    folder = ledger.path.parent
+    for path in folder.glob(_CHUNKS):  # of a run whose head was killed
+        _take_over(ledger, path)
+    left = []
+    for source, target in pairs:
+        if not again and ledger.unchanged(source, target):
+            yield Outcome(source, target, state="done before")
+        else:
+            left.append((source.absolute(), target.absolute()))
+    if not left:
+        return
+    if not ray.is_initialized():
+        ray.init(log_to_driver=False)
+    device = torch.device(options.get("device", "cpu"))
+    on_gpu = device.type == "cuda"
+    resource = "GPU" if on_gpu else "CPU"
+    workers = workers or max(1, int(ray.cluster_resources().get(resource, 1)))
+    if options.get("memory") is None and not on_gpu:  # the workers of a machine share its memory
+        options["memory"] = default_budget(device) // workers
+    chunks = _chunks(left, workers, folder, ledger.run)
+    rows = ray.data.from_items(chunks, override_num_blocks=len(chunks)).map(
+        _Restore,
+        fn_constructor_kwargs={"config": dict(config), "settings": ledger.settings,
+                               "quick": quick, "options": options},
+        concurrency=min(workers, len(chunks)),
+        **{"num_gpus": 1} if on_gpu else {"num_cpus": 1},
+    )  # fmt: skip
+    try:
+        for row in rows.iter_rows():
+            yield from _take_over(ledger, Path(row["ledger"]))
+    except ray.exceptions.RayError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise ImageError(f"Ray's workers failed ({reason[:300]}); run it again to go on") from error
+
+
+class _Restore:
+    """A worker: builds the model once, restores chunk after chunk."""
+
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        settings: Mapping[str, Any],
+        quick: bool,
+        options: Mapping[str, Any],
+    ) -> None:
+        from unfold.registry.spec import resolve
+
+        model = resolve("models", dict(config)).build().to(options.get("device", "cpu"))
+        self.model = fast(model) if quick else model
+        self.settings, self.options = settings, options
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        pairs = [(Path(s), Path(t)) for s, t in zip(row["sources"], row["targets"], strict=True)]
+        ledger = FileLedger(Path(row["ledger"]), self.settings)
+        try:
+            for _ in restore_files(self.model, pairs, ledger=ledger, **self.options):
+                pass
+        finally:
+            ledger.close()
+        return {"ledger": row["ledger"]}
+
+
+def _chunks(
+    pairs: Sequence[tuple[Path, Path]], workers: int, folder: Path, run: str
+) -> list[dict[str, Any]]:
+    size = min(_LARGEST, max(1, math.ceil(len(pairs) / (workers * _ROUNDS))))
+    chunks = []
+    for first in range(0, len(pairs), size):
+        part = pairs[first : first + size]
+        digest = hashlib.sha256(b"\0".join(os.fsencode(target) for _, target in part)).hexdigest()
+        chunks.append(
+            {
+                "sources": [os.fspath(source) for source, _ in part],
+                "targets": [os.fspath(target) for _, target in part],
+                "ledger": os.fspath(folder.absolute() / f"unfold-ledger-chunk-{digest[:16]}.jsonl"),
+            }
+        )
+    return chunks
+
+
+def _take_over(ledger: FileLedger, path: Path) -> list[Outcome]:
+    """Put a chunk's records into the whole run's ledger; what became of its photos."""
+    outcomes = []
+    for record in read_ledger(path).values():
+        ledger.add(record)
+        if record["status"] != "writing":
+            source, target = Path(record["source"]), ledger.path.parent / record["target"]
+            outcomes.append(Outcome(source, target, record.get("error")))
+    path.unlink()
+    return outcomes
