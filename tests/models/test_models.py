@@ -173,13 +173,14 @@ def test_eras_weights_sum_to_one_in_every_pixel(models):
 @pytest.mark.parametrize(
     ("kernel", "size", "padded", "corner"),
     [
-        (torch.ones(1, 1, 17, 1) / 17, 1, (32, 16), (8, 0)),
-        (torch.ones(1, 1, 1, 17) / 17, 1, (16, 32), (0, 8)),
-        (None, 17, (32, 32), (8, 8)),
+        (torch.ones(1, 1, 17, 1) / 17, 1, (64, 32), (16, 0)),
+        (torch.ones(1, 1, 1, 17) / 17, 1, (32, 64), (0, 16)),
+        (None, 17, (64, 64), (16, 16)),
     ],
 )
 def test_the_margin_is_as_high_and_wide_as_the_kernel_reaches(kernel, size, padded, corner):
-    x, frame = prepare(torch.rand(1, 3, 16, 16), kernel, size)
+    # (It begins at a multiple of 16, so that networks treat a part of the photo alike.)
+    x, frame = prepare(torch.rand(1, 3, 32, 32), kernel, size)
     assert x.shape == (1, 3, *padded)
     assert (frame.top, frame.left) == corner
 

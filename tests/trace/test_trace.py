@@ -44,7 +44,7 @@ def test_every_model_can_be_traced(name, image, kernel, tmp_path):
     assert all((tmp_path / link).is_file() for link in re.findall(r'href="([^"]+)"', page))
     for block in found.blocks():
         assert f"<h3>{block} " in page
-    assert ("Curves" in page) == bool(found.ledger.entries)
+    assert ("Curves" in page) == bool(found.ledger.states) == bool(found.ledger.entries)
     assert (read(tmp_path / "output.png").image - found.restoration.image[0]).abs().max() < 0.003
 
 
@@ -131,6 +131,14 @@ def test_the_command(image, tmp_path, capsys):
     assert not (tmp_path / "x").exists()
     assert main([*arguments, "--out", str(tmp_path / "x"), "--max-pixels", "100"]) == 2
     assert not (tmp_path / "x").exists()
+
+
+def test_models_in_a_row_show_their_parts(image, kernel, tmp_path):
+    model = unfold.create_model("cascade", models=["tv-deblur", "jude-classic"])
+    found = trace(model, image, kernel=kernel)
+    page = write_page(found, tmp_path, title="both").read_text()
+    assert "No stages" in page
+    assert "<h3>1.image " in page
 
 
 def test_one_photo(image):

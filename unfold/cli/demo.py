@@ -7,8 +7,6 @@ from pathlib import Path
 
 from ._common import DEFAULT_MODEL, CommandError, add_options, find_device, ready_model
 
-_EXPOSURE, _NOISE = 0.25, 0.01
-
 
 def add(commands) -> None:
     parser = commands.add_parser(
@@ -37,20 +35,17 @@ def run(arguments: argparse.Namespace) -> int:
         ) from error
     import torch
 
-    from unfold.degradation import blur, motion_kernel
+    from unfold.app.samples import EXPOSURE, dark_and_shaken
     from unfold.imaging import ImageError, Photo, write
 
     model, device = ready_model(arguments.model, arguments.options), find_device(arguments.device)
     sharp = torch.from_numpy(astronaut()).float().permute(2, 0, 1)[None] / 255
     generator = torch.Generator().manual_seed(3)
-    kernel = motion_kernel(21, generator=generator)
-    bad = blur(_EXPOSURE * sharp, kernel)
-    bad = bad + _NOISE * torch.randn(bad.shape, generator=generator)
-    bad = (bad.clamp(0, 1) * 255).round() / 255
+    bad, kernel = dark_and_shaken(sharp, generator)
     with torch.inference_mode():
         restored = model.to(device).eval()(bad.to(device), kernel=kernel.to(device)).image.cpu()
 
-    rows = {"input": bad, "input, brightened": (bad / _EXPOSURE).clamp(0, 1), "restored": restored}
+    rows = {"input": bad, "input, brightened": (bad / EXPOSURE).clamp(0, 1), "restored": restored}
     print(f"{'':<18} {'PSNR [dB]':>9} {'SSIM':>6}")
     for name, image in rows.items():
         psnr = peak_signal_noise_ratio(sharp.numpy(), image.numpy(), data_range=1)

@@ -80,8 +80,9 @@ class Unrolled(nn.Module):
 
         Args:
             state: every block, observation and kernel; duals that are missing start at zero.
-            ledger: filled, stage by stage, where given. This costs about as much again as the
-                steps themselves, and is meant for looking, not for training.
+            ledger: filled, stage by stage, where given. This costs as much again as the steps
+                themselves, several times as much where priors are cheap, and is meant for looking,
+                not for training.
         """
         now: State = self.stages[0].lagrangian.start(state)  # type: ignore[union-attr]
         for _ in range(self.repeat):

@@ -71,7 +71,7 @@ def write_page(trace: Trace, folder: str | os.PathLike[str], *, title: str) -> P
         body += ["<h2>Curves</h2>", _curves(trace, folder)]
         body += ["<h2>Ledger</h2>", f"<pre>{escape(str(trace.ledger))}</pre>"]
     else:
-        body.append("<p>This model is not unrolled: there are no stages to look at.</p>")
+        body.append("<p>No stages: this model is not unrolled, or is several in a row.</p>")
     body += ["<h2>What it does</h2>", f"<pre>{escape(trace.explanation)}</pre>"]
     page = (
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(title)}</title>"

@@ -1,0 +1,150 @@
+"""What the page is made of, without a browser."""
+
+import json
+
+import pytest
+import torch
+from skimage.data import coffee
+
+import unfold
+from unfold.app.look import look
+from unfold.app.options import chosen, drawn, widget, written
+from unfold.app.samples import dark_and_shaken, sample, samples
+from unfold.app.visit import Visits
+from unfold.cli import main
+from unfold.cli.app import make_model
+from unfold.core import Ledger
+from unfold.registry import ComponentError, list_components
+from unfold.registry.spec import resolve, spec_type
+
+MODELS = [n for n in list_components("models") if n not in ("trained", "cascade")]
+
+
+@pytest.fixture(scope="module")
+def image():
+    return torch.tensor(coffee()[100:148, 200:256]).permute(2, 0, 1)[None].float() / 255
+
+
+@pytest.fixture
+def kernel():
+    return torch.tensor([[0.25, 0.5, 0.25]])[None, None]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_looking_changes_nothing(name, image, kernel):
+    torch.manual_seed(0)
+    model = unfold.create_model(name).eval()
+    restored, trace = look(model, image, kernel=kernel)
+    ledger = Ledger(keep=True)
+    with torch.inference_mode():
+        assert torch.equal(restored, model(image, kernel=kernel).image[0])
+        model(image, kernel=kernel, ledger=ledger)
+        _, (top, left) = model.extended(image, kernel=kernel)
+    # Small photos are shown as they are: each state is that of the full ledger, cut to the photo.
+    assert len(trace.ledger.states) == len(ledger.states)
+    for small, whole in zip(trace.ledger.states, ledger.states, strict=True):
+        for block in trace.blocks():
+            inner = whole[block][..., top : top + 48, left : left + 56]
+            assert torch.equal(small[block], inner)
+    assert bool(trace.blocks()) == bool(ledger.states)
+
+
+def test_what_is_shown_of_a_large_photo_is_small():
+    model = unfold.create_model("tv-deblur", K=2).eval()
+    image = torch.rand(1, 3, 500, 900)
+    restored, trace = look(model, image, kernel=torch.full((1, 1, 3, 3), 1 / 9))
+    assert restored.shape == (3, 500, 900)
+    sizes = {picture.shape for shown in trace.blocks().values() for picture in shown.pictures}
+    assert sizes == {(3, 233, 420)}
+    mean = trace.restoration.image.mean((-2, -1)) - restored.mean((-2, -1))
+    assert mean.abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("name", list_components("models"))
+def test_options_left_alone_are_the_models_own(name):
+    pytest.importorskip("gradio", reason="the extra app is not installed")
+    fields = drawn(spec_type("models", name))
+    values = [widget(option, field).value for option, field in fields.items()]
+    assert chosen(fields, values) == {}
+    assert not {"weights", "folder"} & set(fields)  # files of the machine that serves
+
+
+def test_options_that_were_changed_are_validated_by_the_spec():
+    fields = drawn(spec_type("models", "jude"))
+    drawn_as = {"K": 2, "tied": True, "order": "paper", "prior": "ircnn"}
+    drawn_as["estimator_widths"] = "[4, 8]"
+    options = chosen(fields, [drawn_as.get(name) for name in fields])
+    assert options == {**drawn_as, "estimator_widths": [4, 8]}
+    spec = resolve("models", {"kind": "jude", **options})
+    assert (spec.K, spec.order, spec.estimator_widths) == (2, "paper", (4, 8))
+    assert json.loads(written(fields["estimator_widths"])) == [16, 32, 64, 128, 256]
+
+
+def test_untrained_models_are_refused_unless_asked_for():
+    with pytest.raises(ComponentError, match="era is a learned model and no trained weights"):
+        make_model("era", {"K": 1}, False)
+    assert make_model("era", {"K": 1}, True).learned
+    with pytest.raises(ComponentError, match="jude-classic: K: .*greater"):
+        make_model("jude-classic", {"K": 0}, False)
+
+
+def test_visitors_have_folders_of_their_own(tmp_path):
+    visits = Visits(tmp_path)
+    one, two = visits.of("1"), visits.of("2")
+    assert visits.of("1") is one
+    for visit in (one, two):
+        visit.restored = visit.begin("a.png")
+        visit.restored.write_bytes(visit.folder.name.encode())
+    assert visits.restored(one.folder.name, "a.png") == one.restored
+    assert visits.restored(one.folder.name, "../a.png") is None
+    assert visits.restored("..", "a.png") is None
+    visits.end("1")
+    assert not one.folder.exists()
+    assert visits.restored(one.folder.name, "a.png") is None
+    assert two.restored.read_bytes() == two.folder.name.encode()
+    two.begin("b.png")
+    assert list(two.folder.iterdir()) == []
+
+
+def test_visits_without_end_do_not_fill_the_disk(tmp_path):
+    visits = Visits(tmp_path)
+    first = visits.of("first")
+    for number in range(70):
+        visits.of(str(number))
+    assert len(list(tmp_path.iterdir())) == 64
+    assert not first.folder.exists()
+
+
+def test_samples_are_dark_and_shaken_by_the_kernel_that_comes_with_them():
+    assert set(samples()) == {"astronaut", "chelsea", "coffee", "rocket"}
+    bad, kernel = sample("coffee")
+    sharp = torch.tensor(coffee()).permute(2, 0, 1)[None].float() / 255
+    assert bad.shape == (3, 400, 600)
+    assert kernel.sum().item() == pytest.approx(1)
+    # Away from the border, and up to noise, by the sum that blur is.
+    window = sharp[..., 180:221, 280:321].double()
+    expected = 0.25 * torch.nn.functional.conv2d(
+        window.transpose(0, 1), kernel.double().flip(-1, -2)
+    )
+    difference = bad[:, 190:211, 290:311] - expected[:, 0]
+    assert 0.008 < difference.std() < 0.012
+    again, _ = dark_and_shaken(sharp, torch.Generator().manual_seed(samples()["coffee"]))
+    assert torch.equal(again[0], bad)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--model", "no-such-model"], "no-such-model"),
+        (["--device", "tpu9"], "device 'tpu9' cannot be used"),
+        (["--host", "203.0.113.7"], "cannot listen on 203.0.113.7, port 7860"),
+        (["--port", "70000"], "cannot listen on 127.0.0.1, port 70000"),
+    ],
+)
+def test_a_wrong_command_is_one_line(arguments, message, capsys):
+    if arguments[0] in ("--host", "--port"):
+        pytest.importorskip("gradio", reason="the extra app is not installed")
+    assert main(["app", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1

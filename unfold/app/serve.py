@@ -1,0 +1,147 @@
+"""The server of the page: this machine's, without telemetry, leaving nothing behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from .restoring import MakeModel, Restoring
+from .view import STYLE
+from .visit import Visits
+
+# The browser asks no other machine for anything, whatever a page of Gradio's would like.
+_POLICY = (
+    b"default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; frame-ancestors 'none'; "
+    b"form-action 'none'; base-uri 'self'"
+)
+
+
+class AppError(Exception):
+    """The app cannot be started; one line says why."""
+
+
+def serve(
+    make_model: MakeModel,
+    models: Sequence[str],
+    *,
+    host: str,
+    port: int,
+    device: torch.device,
+    max_upload: int,
+    max_pixels: int,
+) -> None:
+    """Serve the page until the process is told to stop.
+
+    Args:
+        make_model: a model from its name, options, and whether it may be an untrained one.
+        models: that can be chosen; the first is, at first.
+        host: address to listen on.
+        port: 0 is any that is free.
+        device: to compute on.
+        max_upload: MB of one file.
+        max_pixels: of one photo.
+
+    Raises:
+        AppError: Gradio is not installed; nothing can listen on host and port.
+    """
+    with tempfile.TemporaryDirectory(prefix="unfold-app-", ignore_cleanup_errors=True) as folder:
+        # Read by Gradio as it is imported.
+        os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": folder + "/uploads"}
+        os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+        try:
+            import uvicorn
+
+            from .page import build
+        except ImportError as error:
+            raise AppError(
+                f"the page is made with Gradio ({error}): pip install 'unfold-imaging[app]'"
+            ) from error
+        listening = _listen(host, port)
+        visits = Visits(Path(folder))
+        page = build(
+            Restoring(make_model, visits, device, max_pixels), models, max_upload=max_upload
+        )
+        server = uvicorn.Server(
+            uvicorn.Config(
+                _application(page, visits, max_upload),
+                log_level="warning",
+                timeout_graceful_shutdown=1,
+            )
+        )
+        for name in ("SIGTERM", "SIGHUP"):  # by default they would leave the folder behind
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), lambda number, _: sys.exit(128 + number))
+        at = listening.getsockname()[1]
+        print(f"unfold: open http://{_in_url(host)}:{at} in a browser (Ctrl-C ends it)", flush=True)
+        server.run(sockets=[listening])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise AppError(
+            f"cannot listen on {host}, port {port} ({reason}); choose others by --host and --port"
+        ) from error
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _application(page, visits: Visits, max_upload: int):
+    import gradio as gr
+    from fastapi import FastAPI, HTTPException
+    from fastapi.responses import FileResponse
+    from gradio.themes import Default
+
+    application = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+
+    @application.get("/restored/{folder}/{name}")
+    def restored(folder: str, name: str) -> FileResponse:
+        path = visits.restored(folder, name)
+        if path is None:
+            raise HTTPException(404, "this photo is gone: restore it again")
+        return FileResponse(path, filename=name, headers={"Cache-Control": "no-store"})
+
+    gr.mount_gradio_app(
+        application,
+        page,
+        path="",
+        theme=Default(
+            primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["monospace"]
+        ),
+        css=STYLE,
+        footer_links=[],
+        run_history=False,
+        ssr_mode=False,
+        enable_monitoring=False,
+        max_file_size=max_upload * 1024**2,
+    )
+    application.add_middleware(_Closed)
+    return application
+
+
+class _Closed:
+    """Every answer forbids the browser to ask elsewhere."""
+
+    def __init__(self, app) -> None:
+        self.app = app
+
+    async def __call__(self, scope, receive, send) -> None:
+        async def sending(message) -> None:
+            if message["type"] == "http.response.start":
+                policy = (b"content-security-policy", _POLICY), (b"referrer-policy", b"no-referrer")
+                message = {**message, "headers": [*message["headers"], *policy]}
+            await send(message)
+
+        await self.app(scope, receive, sending)
