@@ -23,7 +23,7 @@ class Good(Dataset):
     def find(self, faults):
         return Paired.find(self, faults)  # type: ignore[arg-type]
 
-    places = "input", "target"
+    places, kernels = ("input", "target"), ""
 
 
 def changed(change):

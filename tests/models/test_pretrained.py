@@ -160,14 +160,14 @@ def dark(sharp, exposure, kernel, sigma):
 
 
 @torch.inference_mode()
-@pytest.mark.parametrize("exposure", [0.08, 0.25])
-def test_jude_small_brightens_and_sharpens(sharp, exposure):
+@pytest.mark.parametrize("exposure", [0.05, 0.25])
+def test_jude_small_brightens_what_is_dark(sharp, exposure):
     kernel = motion_kernel(11, generator=torch.Generator().manual_seed(2))
     bad = dark(sharp, exposure, kernel, 0.005)
-    learned = model("jude-small")(bad).image
-    classic = unfold.create_model("jude-classic")(bad).image
-    assert psnr(learned, sharp) > psnr(bad, sharp) + 6
-    assert psnr(learned, sharp) > psnr(classic, sharp)
+    restored = model("jude-small")(bad).image
+    assert psnr(restored, sharp) > psnr(bad, sharp) + 8
+    # It is calibrated: whatever the exposure was, the same brightness comes out.
+    assert (restored.mean() / sharp.mean()).log().abs() < 0.15
 
 
 @torch.inference_mode()

@@ -88,7 +88,7 @@ def encode(path: str | os.PathLike[str], photo: Photo) -> bytes:
         codec = _codec_for(Path(path))
         _check(photo)
         if codec is jpeg and photo.alpha is not None:
-            warnings.warn(f"{path}: JPEG holds no alpha, which is dropped", stacklevel=2)
+            warnings.warn(f"{path}: JPEG holds no alpha, which is dropped", stacklevel=3)
         samples = _samples(photo, jpeg_limits=codec is jpeg)
         icc = photo.icc if _profile_fits(photo.icc, photo.grey) else None
         return codec.encode(samples, icc)
