@@ -88,7 +88,7 @@ def test_reblur_has_the_models_borders():
     model = unfold.create_model("era-small", K=1, kernel_size=5)
     photo = torch.rand(1, 3, 24, 27)
     blurred = reblur(photo, torch.full((1, 1, 5, 5), 1 / 25))
-    x, frame = pad_periodic(photo, (2, 2), multiple=8)
+    x, frame = pad_periodic(photo, (2, 2), multiple=16)
     kernel = torch.full((1, 3, 5, 5), 1 / 25)
     state = model.start(x, kernel, torch.full((1, 3, *x.shape[-2:]), 1 / 3))
     torch.testing.assert_close(frame.crop(state["U"]), blurred)
@@ -100,10 +100,12 @@ def test_stage_wise_compares_each_stages_block_where_the_picture_lies():
     with captured(model) as stages, torch.no_grad():
         restoration = model(photo)
     assert len(stages) == 3
-    _, frame = pad_periodic(photo, (2, 2), multiple=8)
+    _, frame = pad_periodic(photo, (2, 2), multiple=16)
     errors = [(frame.crop(s["X"]) - target).abs().mean().item() for s in stages]
     loss = StageWise(block="X", decay=0.5)
-    got = loss(Outcome(restoration, {"target": target}, tuple(stages))).item()
+    origin = model.extended(photo)[1]
+    assert origin == (frame.top, frame.left)
+    got = loss(Outcome(restoration, {"target": target}, tuple(stages), origin)).item()
     assert got == pytest.approx(np.average(errors, weights=[0.25, 0.5, 1]), rel=1e-5)
 
 

@@ -79,7 +79,7 @@ def test_without_a_kernel_it_takes_off_noise_and_no_more(name):
 
 def test_it_minimises_what_it_says():
     """Without a blur the minimum is one proximal step of total variation."""
-    image = photo("coffee")[..., :24, :32]  # sizes that are fast already: nothing is padded
+    image = photo("coffee")[..., :32, :48]  # sizes that are fast already: nothing is padded
     noisy = image.double() + 0.03 * torch.randn(image.shape, dtype=torch.float64)
     model = TVDeblur(K=200, strength=1.5)
     prior = model.stages.stages[0].lagrangian.priors["Z"]
@@ -88,7 +88,7 @@ def test_it_minimises_what_it_says():
         restoration = model(noisy)
         step = 1.5 * restoration.parts["noise"]
         want = TotalVariation(iterations=1500).prox(noisy, step)
-    torch.testing.assert_close(restoration.image, want.clamp(0, 1), rtol=0, atol=1e-3)
+    torch.testing.assert_close(restoration.image, want.clamp(0, 1), rtol=0, atol=2e-3)
     assert (want - noisy).abs().mean() > 0.01
 
 

@@ -299,7 +299,7 @@ def test_a_photo_to_measure_on_that_vanishes_loses_no_measurement(unbroken, tmp_
 
     torch.set_num_threads(1)
     with pytest.raises(
-        TrainingError, match=r"step 21: .*\.png.* goes on from step-00000016"
+        TrainingError, match=r"step 20: .*\.png.* goes on from step-00000016"
     ) as told:
         train(parse_recipe(long(source)), tmp_path, begin=begin)
     assert "\n" not in str(told.value)

@@ -25,11 +25,13 @@ class Outcome:
         restoration: the images ``(B, 3, H, W)`` and the model's parts.
         batch: ``"input"``, ``"target"`` and any other picture, ``(B, 3, H, W)`` in [0, 1].
         stages: the state after each stage, first to last; empty unless a loss asks for them.
+        origin: the row and column of the states where the picture begins.
     """
 
     restoration: Restoration
     batch: Mapping[str, Any]
     stages: tuple[State, ...] = ()
+    origin: tuple[int, int] = (0, 0)
 
     def picture(self, name: str) -> Tensor:
         """A picture of the batch.

@@ -6,13 +6,10 @@ import torch
 from torch import Tensor
 
 from unfold.core import State
-from unfold.imaging.boundary import pad_periodic
+from unfold.imaging.boundary import MULTIPLE, pad_periodic
 from unfold.terms.blur import Convolution
 
 from .base import Loss, LossError, Outcome
-
-# As the models pad, so that borders agree.
-_MULTIPLE = 8
 
 
 class Reblur(Loss):
@@ -50,7 +47,7 @@ def reblur(sharp: Tensor, kernels: Tensor, weights: Tensor | None = None) -> Ten
     if weights is None and kernels.shape[1] > 1:
         raise LossError(f"reblur: {kernels.shape[1]} kernels need maps, the part 'weights'")
     height, width = kernels.shape[-2:]
-    x, frame = pad_periodic(sharp, (height // 2, width // 2), multiple=_MULTIPLE)
+    x, frame = pad_periodic(sharp, (height // 2, width // 2), multiple=MULTIPLE)
     zero = torch.zeros_like(x)
     blurred = [
         frame.crop(_CONVOLUTION(State({"I": x, "X": zero, "H": kernels[:, m : m + 1]})))

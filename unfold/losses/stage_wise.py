@@ -45,13 +45,8 @@ class StageWise(Loss):
                 f"stage-wise: no block {self.block!r}; there are {', '.join(stages[0])}"
             )
         shares = [self.decay ** (len(stages) - 1 - k) for k in range(len(stages))]
-        errors = [(centre(state[self.block], target) - target).abs().mean() for state in stages]
+        (top, left), (height, width) = outcome.origin, target.shape[-2:]
+        made = [s[self.block][..., top : top + height, left : left + width] for s in stages]
+        errors = [(picture - target).abs().mean() for picture in made]
         weighted = [share * error for share, error in zip(shares, errors, strict=True)]
         return torch.stack(weighted).sum() / sum(shares)
-
-
-def centre(padded: Tensor, like: Tensor) -> Tensor:
-    """The part of a padded picture where the picture lies."""
-    (height, width), (h, w) = padded.shape[-2:], like.shape[-2:]
-    top, left = (height - h) // 2, (width - w) // 2
-    return padded[..., top : top + h, left : left + w]

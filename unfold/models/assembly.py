@@ -7,13 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from torch import Tensor, nn
 
 from unfold.core import CG, Lagrangian, LearnedWeights, Restorer, Stage, Step, Unrolled, lower
-from unfold.imaging.boundary import Frame, pad_periodic
+from unfold.imaging.boundary import MULTIPLE, Frame, pad_periodic
 
 from .checks import check_image, check_kernel
-
-# Networks halve the size up to four times: sizes are multiples of this, so that none pads again and
-# what lies at a pixel is told the same in a part of the photo.
-_MULTIPLE = 16
 
 
 def unroll(
@@ -79,7 +75,7 @@ def prepare(image: Tensor, kernel: Tensor | None, size: int) -> tuple[Tensor, Fr
     if kernel is not None:
         check_kernel(kernel, len(image))
         height, width = kernel.shape[-2:]
-    return pad_periodic(image, (height // 2, width // 2), multiple=_MULTIPLE)
+    return pad_periodic(image, (height // 2, width // 2), multiple=MULTIPLE)
 
 
 def extended(image: Tensor, kernel: Tensor | None, size: int) -> tuple[Tensor, tuple[int, int]]:

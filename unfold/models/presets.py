@@ -22,6 +22,7 @@ def jude_small(
     tied: bool = False,
     denoiser: bool = True,
     kernel_size: Annotated[int, Field(ge=3)] = 21,
+    exposed: bool = True,
 ) -> JUDE:
     """JUDE with 2 stages, priors of widths 16-32-64 in residual form, and 21×21 kernels.
 
@@ -37,7 +38,7 @@ def jude_small(
         kernel_size=kernel_size,
         enhancer_widths=(16, 32, 64, 64, 64),
         enhancer_pooled=True,
-        exposed=True,
+        exposed=exposed,
         denoiser_width=32,
         estimator_widths=_SMALL_ESTIMATOR,
     )

@@ -46,7 +46,10 @@ class Supervised(Player):
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         with captured(self.model if self._look else nn.Identity()) as stages:
             restoration = self.model(batch["input"], **known(batch))
-        outcome = Outcome(restoration, batch, tuple(stages))
+        origin = (0, 0)
+        if self._look:
+            origin = self.model.extended(batch["input"], **known(batch))[1]
+        outcome = Outcome(restoration, batch, tuple(stages), origin)
         return {name: weight * loss(outcome) for name, weight, loss in self._losses}
 
 
