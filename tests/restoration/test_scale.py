@@ -51,6 +51,11 @@ def records(output, name="unfold-ledger.jsonl"):
     return [json.loads(line) for line in (output / name).read_text().splitlines()]
 
 
+def lines(output):
+    ledger = output / "unfold-ledger.jsonl"
+    return ledger.read_bytes().count(b"\n") if ledger.exists() else 0
+
+
 def done(output, name="unfold-ledger.jsonl"):
     return [r["target"] for r in records(output, name) if r["status"] == "done"]
 
@@ -82,7 +87,10 @@ def test_killed_at_random_moments(unbroken, tmp_path):
     killed = 0
     for _ in range(KILLS):
         process = apart(lambda: restore(source, output))
-        time.sleep(chance.uniform(0.05, 0.6))
+        goal = lines(output) + chance.randrange(1, 8)
+        while process.is_alive() and lines(output) < goal:
+            time.sleep(0.0005)
+        time.sleep(chance.random() * 0.01)
         process.kill()
         process.join()
         killed += process.exitcode == -9
