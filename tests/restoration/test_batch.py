@@ -4,22 +4,11 @@ import threading
 
 import pytest
 import torch
+from restoration.test_files import Invert
 
-from unfold.core import Restoration, Restorer
+from unfold.core import Restoration
 from unfold.imaging import Photo, read, write
 from unfold.restoration import AnySize, batch, plan, restore_files
-
-
-class Invert(Restorer):
-    learned = False
-
-    def forward(self, image, *, kernel=None, ledger=None):
-        if image.shape[-1] == 13:
-            raise RuntimeError("thirteen")
-        return Restoration(1 - image)
-
-    def explain(self):
-        return "1 − image"
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from unfold.imaging.embed import data_url
 
 from .markdown import one_line
 from .protocol import Protocol, find_protocol
-from .report import Report, ReportError, Row
+from .report import Report, ReportError, Row, check_place
 from .runner import FAILURES, Restored, restore_pair
 
 _ZOOM = 96  # pixels of the part that is shown enlarged
@@ -88,11 +88,9 @@ def check_page(path: str | os.PathLike[str]) -> Path:
         ReportError: it does not end in .html, or its folder is not there or not to be written to.
     """
     path = Path(path)
-    folder = path.absolute().parent
     if path.suffix != ".html":
         raise ReportError(f"{path}: a page ends in .html")
-    if not folder.is_dir() or path.is_dir() or not os.access(folder, os.W_OK):
-        raise ReportError(f"{path}: cannot be written there; give a file in a folder that exists")
+    check_place(path)
     return path
 
 

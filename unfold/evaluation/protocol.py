@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -13,6 +12,8 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
 from unfold.metrics.luma import luma
+
+from .errors import no_such
 
 
 @dataclass(frozen=True)
@@ -165,6 +166,4 @@ def find_protocol(name: str) -> Protocol:
 
     if name in PROTOCOLS:
         return PROTOCOLS[name]
-    close = difflib.get_close_matches(name, PROTOCOLS, n=1)
-    hint = f"did you mean {close[0]}? " if close else ""
-    raise ProtocolError(f"no protocol named {name!r}; {hint}there are {', '.join(PROTOCOLS)}")
+    raise ProtocolError(no_such("protocol", name, PROTOCOLS))

@@ -203,10 +203,19 @@ def check_target(path: str | os.PathLike[str]) -> Path:
     path = Path(path)
     if path.suffix not in SUFFIXES:
         raise ReportError(f"{path}: a report ends in {', '.join(SUFFIXES)}")
+    check_place(path)
+    return path
+
+
+def check_place(path: Path) -> None:
+    """Refuse a path that no file can be written to.
+
+    Raises:
+        ReportError: there is no such folder, or it may not be written to.
+    """
     folder = path.absolute().parent
     if not folder.is_dir() or path.is_dir() or not os.access(folder, os.W_OK):
         raise ReportError(f"{path}: cannot be written there; give a file in a folder that exists")
-    return path
 
 
 def _finite(value: Any) -> Any:

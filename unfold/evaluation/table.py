@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ from pydantic import ValidationError
 from unfold.registry.catalogue import ComponentError
 from unfold.registry.spec import resolve
 
+from .errors import no_such
 from .found import Found
 from .markdown import markdown_table
 from .protocol import find_protocol
@@ -65,9 +65,7 @@ def find_table(name: str) -> PaperTable:
 
     if name in TABLES:
         return TABLES[name]
-    close = difflib.get_close_matches(name, TABLES, n=1)
-    hint = f"did you mean {close[0]}? " if close else ""
-    raise TableError(f"no table named {name!r}; {hint}there are {', '.join(TABLES)}")
+    raise TableError(no_such("table", name, TABLES))
 
 
 def render(table: PaperTable, reports: Sequence[Found]) -> str:

@@ -78,10 +78,23 @@ def prepare(image: Tensor, kernel: Tensor | None, size: int) -> tuple[Tensor, Fr
     return pad_periodic(image, (height // 2, width // 2), multiple=MULTIPLE)
 
 
-def extended(image: Tensor, kernel: Tensor | None, size: int) -> tuple[Tensor, tuple[int, int]]:
-    """What `prepare` makes, as `Restorer.extended` wants it."""
-    x, frame = prepare(image, kernel, size)
-    return x, (frame.top, frame.left)
+class Extending(Restorer):
+    """A restorer of photos that `prepare` makes periodic."""
+
+    @property
+    def kernel_size(self) -> int:
+        """Side of the kernel where none is given."""
+        return 1
+
+    def prepare(self, image: Tensor, kernel: Tensor | None) -> tuple[Tensor, Frame]:
+        """The photo made periodic, and where it lies in that."""
+        return prepare(image, kernel, self.kernel_size)
+
+    def extended(
+        self, image: Tensor, *, kernel: Tensor | None = None
+    ) -> tuple[Tensor, tuple[int, int]]:
+        x, frame = self.prepare(image, kernel)
+        return x, (frame.top, frame.left)
 
 
 def count(module: nn.Module) -> int:

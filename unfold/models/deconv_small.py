@@ -18,7 +18,6 @@ from unfold.core import (
     Quadratic,
     Regularizer,
     Restoration,
-    Restorer,
     Stage,
     State,
     Unrolled,
@@ -27,7 +26,7 @@ from unfold.core import (
 from unfold.registry.spec import PriorLike, factory
 from unfold.terms import Convolution
 
-from .assembly import describe, extended, prepare
+from .assembly import Extending, describe
 from .jude_classic import estimate_noise
 
 ORDER = ("I", "Z")
@@ -37,7 +36,7 @@ ORDER = ("I", "Z")
 _FIRST_DEVIATION, _BALANCE = 0.19, 0.23
 
 
-class DeconvSmall(Restorer):
+class DeconvSmall(Extending):
     """Non-blind deconvolution by K rounds of half-quadratic splitting with learned priors.
 
     Each round does one step for each block of::
@@ -101,7 +100,7 @@ class DeconvSmall(Restorer):
                 "deconv-small needs the blur's kernel: give kernel=..., or --kernel FILE; "
                 "jude-small restores without one"
             )
-        x, frame = prepare(image, kernel, 1)
+        x, frame = self.prepare(image, kernel)
         noise = (guide or self.survey(image))["noise"]
         used = kernel.to(x)
         state = self.stages(State({**dict.fromkeys("XIZ", x), "H": used, "noise": noise}), ledger)
@@ -112,11 +111,6 @@ class DeconvSmall(Restorer):
         if self.noise is not None:
             return {"noise": torch.full_like(image[:, :1, :1, :1], self.noise)}
         return {"noise": estimate_noise(image)}
-
-    def extended(
-        self, image: Tensor, *, kernel: Tensor | None = None
-    ) -> tuple[Tensor, tuple[int, int]]:
-        return extended(image, kernel, 1)
 
     def explain(self) -> str:
         return describe(self, (), ORDER, "image = Z; w and z/w are learned powers of the noise")

@@ -20,7 +20,6 @@ from unfold.core import (
     Regularizer,
     Residual,
     Restoration,
-    Restorer,
     State,
 )
 from unfold.estimators import KernelEstimator
@@ -28,7 +27,7 @@ from unfold.priors import SoftThreshold
 from unfold.registry.spec import PriorLike, factory
 from unfold.terms import Convolution, FilterFlow, SparseError
 
-from .assembly import describe, extended, prepare, unroll
+from .assembly import Extending, describe, unroll
 
 # The blocks in the poster's cycle U, Z, X, E, P, but begun at E: the image is the last X, which the
 # last E thus reaches.
@@ -63,7 +62,7 @@ def era_lagrangian(blur: Residual, *regularizers: Regularizer) -> Lagrangian:
     )
 
 
-class ErA(Restorer):
+class ErA(Extending):
     """ErA: K unrolled stages after an estimate of the defocus kernels and where they act.
 
     Defocus varies over the picture, so the blur is a filter flow ``B x = Σ_m W_m ⊙ (k_m ⊗ x)``
@@ -116,7 +115,7 @@ class ErA(Restorer):
         ledger: Ledger | None = None,
         guide: Mapping[str, Tensor] | None = None,
     ) -> Restoration:
-        x, frame = prepare(image, kernel, self.estimator.size)
+        x, frame = self.prepare(image, kernel)
         estimated, logits = self.estimator(x)
         estimated = guide["kernel"] if guide else estimated
         used = estimated if kernel is None else kernel.to(x).expand(-1, estimated.shape[1], -1, -1)
@@ -132,10 +131,9 @@ class ErA(Restorer):
             return {}
         return {"kernel": self.estimator.survey(self.extended(image)[0])}
 
-    def extended(
-        self, image: Tensor, *, kernel: Tensor | None = None
-    ) -> tuple[Tensor, tuple[int, int]]:
-        return extended(image, kernel, self.estimator.size)
+    @property
+    def kernel_size(self) -> int:
+        return self.estimator.size
 
     def start(self, y: Tensor, kernel: Tensor, weights: Tensor) -> State:
         """Where the optimisation starts: at the photo, blurred again as U, with no error."""

@@ -17,7 +17,6 @@ from unfold.core import (
     Quadratic,
     Regularizer,
     Restoration,
-    Restorer,
     State,
 )
 from unfold.core.lagrangian import Weights
@@ -26,7 +25,7 @@ from unfold.estimators.illumination import retinex_split
 from unfold.registry.spec import PriorLike, factory
 from unfold.terms import Convolution, Retinex
 
-from .assembly import describe, extended, prepare, unroll
+from .assembly import Extending, describe, unroll
 from .exposure import exposure_gain
 
 PAPER_ORDER = ("P", "R", "Q", "L", "Z", "I", "G", "O", "D")
@@ -80,7 +79,7 @@ class Impute:
         return "Impute('X')"
 
 
-class JUDE(Restorer):
+class JUDE(Extending):
     """JUDE: K unrolled stages between a kernel estimate and an illumination enhancer.
 
     The paper's default: K = 5 untied stages, a learned prior each on P, Q and Z, 31×31 kernels,
@@ -157,7 +156,7 @@ class JUDE(Restorer):
         guide: Mapping[str, Tensor] | None = None,
     ) -> Restoration:
         guide = guide or {}
-        x, frame = prepare(image, kernel, self.estimator.size)
+        x, frame = self.prepare(image, kernel)
         if self.exposed:
             x = x * (guide["exposure"] if "exposure" in guide else exposure_gain(image))
         estimated, logits = self.estimator(x)
@@ -182,10 +181,9 @@ class JUDE(Restorer):
         exposed = self.extended(image)[0] * gain.get("exposure", 1)
         return {"kernel": self.estimator.survey(exposed), **gain}
 
-    def extended(
-        self, image: Tensor, *, kernel: Tensor | None = None
-    ) -> tuple[Tensor, tuple[int, int]]:
-        return extended(image, kernel, self.estimator.size)
+    @property
+    def kernel_size(self) -> int:
+        return self.estimator.size
 
     def start(self, x: Tensor, kernel: Tensor, trust: Tensor) -> State:
         """Where the optimisation starts: at the photo and its Retinex split."""

@@ -14,7 +14,6 @@ from unfold.core import (
     Ledger,
     Regularizer,
     Restoration,
-    Restorer,
     Stage,
     State,
     Unrolled,
@@ -23,7 +22,7 @@ from unfold.core import (
 from unfold.estimators.illumination import retinex_split
 from unfold.priors import TotalVariation
 
-from .assembly import describe, extended, prepare
+from .assembly import Extending, describe
 from .jude import ORDER, jude_lagrangian
 
 # Total variation per unit of noise. The first was tuned on deblurring (see tests), the second on
@@ -37,7 +36,7 @@ _LARGEST_GAIN = 12.0
 _ENOUGH_PIXELS = 2_000_000
 
 
-class JUDEClassic(Restorer):
+class JUDEClassic(Extending):
     """JUDE with total variation in place of networks: deblurs with a given kernel, brightens.
 
     The photo is scaled to full exposure, JUDE's Lagrangian is minimised with total variation on
@@ -82,7 +81,7 @@ class JUDEClassic(Restorer):
         ledger: Ledger | None = None,
         guide: Mapping[str, Tensor] | None = None,
     ) -> Restoration:
-        x, frame = prepare(image, kernel, 1)
+        x, frame = self.prepare(image, kernel)
         used = image.new_ones(1, 1, 1, 1) if kernel is None else kernel.to(x)
         guide = guide or self.survey(image)
         noise = guide["noise"]
@@ -101,11 +100,6 @@ class JUDEClassic(Restorer):
         exposure = _exposure(image) if self.brightness else one
         power = self._power(_thinned(image) * exposure) if self.brightness else one
         return {"noise": estimate_noise(image) * exposure, "exposure": exposure, "power": power}
-
-    def extended(
-        self, image: Tensor, *, kernel: Tensor | None = None
-    ) -> tuple[Tensor, tuple[int, int]]:
-        return extended(image, kernel, 1)
 
     def _recompose(
         self, sharp: Tensor, light: Tensor, noise: Tensor, power: Tensor

@@ -16,7 +16,6 @@ from unfold.core import (
     Quadratic,
     Regularizer,
     Restoration,
-    Restorer,
     Stage,
     State,
     Unrolled,
@@ -25,13 +24,13 @@ from unfold.core import (
 from unfold.priors import TotalVariation
 from unfold.terms import Convolution
 
-from .assembly import describe, extended, prepare
+from .assembly import Extending, describe
 from .jude_classic import estimate_noise
 
 ORDER = ("I", "Z", "D")
 
 
-class TVDeblur(Restorer):
+class TVDeblur(Extending):
     """Non-blind deconvolution with total variation: nothing learned, exposure left alone.
 
     It solves::
@@ -79,7 +78,7 @@ class TVDeblur(Restorer):
         ledger: Ledger | None = None,
         guide: Mapping[str, Tensor] | None = None,
     ) -> Restoration:
-        x, frame = prepare(image, kernel, 1)
+        x, frame = self.prepare(image, kernel)
         used = image.new_ones(1, 1, 1, 1) if kernel is None else kernel.to(x)
         noise = (guide or self.survey(image))["noise"]
         state = State({**dict.fromkeys("XIZ", x), "H": used, "noise": noise})
@@ -89,11 +88,6 @@ class TVDeblur(Restorer):
 
     def survey(self, image: Tensor, *, kernel: Tensor | None = None) -> Mapping[str, Tensor]:
         return {"noise": estimate_noise(image)}
-
-    def extended(
-        self, image: Tensor, *, kernel: Tensor | None = None
-    ) -> tuple[Tensor, tuple[int, int]]:
-        return extended(image, kernel, 1)
 
     def explain(self) -> str:
         return describe(self, (), ORDER, "image = Z; without a kernel H is a point: only denoised")
