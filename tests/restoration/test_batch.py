@@ -43,10 +43,10 @@ def test_the_next_is_read_and_the_last_written_meanwhile(photos, tmp_path, monke
 
     take = batch._take
 
-    def reading(path, *rest, **options):
-        if path.name == "1.png":
+    def reading(pair, **options):
+        if pair[0].name == "1.png":
             read_.set()
-        return take(path, *rest, **options)
+        return take(pair, **options)
 
     def writing(path, photo):
         write(path, photo)
@@ -130,3 +130,72 @@ def test_a_budget_too_small_fails_the_photo_in_one_line(photos, tmp_path):
     assert all("Invert failed on" in error and "of 1 MiB: allow" in error for error in errors)
     assert not any("\n" in error for error in errors)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def alike(tmp_path):
+    """Ten photos of two sizes in turns, a bad file, and one of a third size."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for i in range(10):
+        write(folder / f"{i}.png", Photo(torch.rand(3, 8, 10 + i % 2), grey=i == 4))
+    (folder / "a.png").write_bytes(b"no photo")
+    write(folder / "b.png", Photo(torch.rand(3, 4, 5)))
+    return folder
+
+
+class Counts(Invert):
+    """Keeps how many photos it was given at once."""
+
+    def __init__(self):
+        super().__init__()
+        self.given = []
+
+    def forward(self, image, **_):
+        if (image.shape[-1] == 11 and len(image) > 1) or image.amax() > 2:
+            raise RuntimeError("too many")
+        self.given.append(len(image))
+        return Restoration(1 - image)
+
+
+def test_photos_of_one_size_are_restored_at_once(alike, tmp_path):
+    alone, together = tmp_path / "alone", tmp_path / "together"
+    model = Counts()
+    outcomes = list(restore_files(model, plan([alike], together)[0], batch=3))
+    assert {o.source.name for o in outcomes} == {p.name for p in alike.iterdir()}
+    assert [o.source.name for o in outcomes if o.error] == ["a.png"]
+    # Of 10 pixels 3 and 2; of 11 each alone, as the model does not take several; of 5 one.
+    assert model.given == [3, 2, 1, 1, 1, 1, 1, 1]
+    list(restore_files(Counts(), plan([alike], alone)[0]))
+    for path in alone.iterdir():
+        assert path.read_bytes() == (together / path.name).read_bytes()
+
+
+def test_a_photo_that_fails_in_a_batch_fails_alone(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for i in range(3):
+        write(folder / f"{i}.png", Photo(torch.rand(3, 8, 10)))
+
+    class Fails(Counts):
+        def forward(self, image, **options):
+            if (image[:, :, 0, 0] == bad).all(1).any():
+                raise RuntimeError("this one")
+            return super().forward(image, **options)
+
+    bad = read(folder / "1.png").image[:, 0, 0]
+    outcomes = list(restore_files(Fails(), plan([folder], tmp_path / "out")[0], batch=3))
+    assert [bool(o.error) for o in outcomes] == [False, True, False]
+    assert "this one" in outcomes[1].error
+
+
+def test_a_batch_that_the_memory_does_not_hold_is_divided(alike, tmp_path, monkeypatch):
+    monkeypatch.setattr(AnySize, "fits", lambda *_, batch=1, **__: batch == 1)
+    model = Counts()
+    list(restore_files(model, plan([alike], tmp_path / "out")[0], batch=3))
+    assert model.given == 11 * [1]
+
+
+def test_no_batch_of_none():
+    with pytest.raises(ValueError, match="batch must be at least 1, got 0"):
+        list(restore_files(Invert(), [], batch=0))

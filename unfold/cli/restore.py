@@ -61,6 +61,11 @@ def add(commands) -> None:
         "does not fit is restored in tiles that agree (default: what is free)",
     )  # fmt: skip
     parser.add_argument(
+        "--batch", type=positive_int, default=1, metavar="N",
+        help="restore up to N photos of the same size at once, which keeps a GPU busy; results "
+        "differ by rounding (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
         "--verify", action="store_true", help="restore around seams of tiles anew, and compare"
     )
     parser.add_argument(
@@ -147,7 +152,7 @@ def run(arguments: argparse.Namespace) -> int:
         options = {
             "kernel": kernel, "device": str(device), "max_pixels": arguments.max_pixels,
             "memory": arguments.memory, "verify": arguments.verify, "again": arguments.again,
-            "ledger": ledger,
+            "ledger": ledger, "batch": arguments.batch,
         }  # fmt: skip
         if arguments.engine == "ray":
             config = spec.model_dump(mode="json")

@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 import hashlib
 import itertools
+import math
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -27,6 +29,11 @@ from .tiling import AnySize, Restored
 
 # Bytes that reading or writing takes for each pixel: two copies in float32, samples, the file.
 _IO = 32
+# Photos of the same size are looked for in the next so many batches.
+_WINDOW = 32
+
+_Item = TypeVar("_Item")
+_Made = TypeVar("_Made")
 
 
 def restore_files(
@@ -41,12 +48,18 @@ def restore_files(
     ledger: FileLedger | None = None,
     again: bool = False,
     shard: Shard | None = None,
+    batch: int = 1,
 ) -> Iterator[Outcome]:
     """Restore photo after photo; one that fails does not stop the others.
 
     Grey stays grey; alpha and profile are kept. While a photo is restored the next is read and
     the one before it written, where the memory holds all of them. Outcomes come in order, each
     when its file is written.
+
+    A GPU is not kept busy by one small photo. With a ``batch`` above 1, photos of the same size
+    are brought together (the order changes for that, but not beyond the next few dozen batches)
+    and restored at once where the memory holds them all. Rounding then differs, by about 1e-6 of
+    white.
 
     Args:
         model: what restores; it is moved to ``device`` and put in eval mode.
@@ -59,55 +72,79 @@ def restore_files(
         ledger: where each photo is put on record; what it knows to be done is not done again.
         again: restore that too.
         shard: restore this share of the photos alone.
+        batch: most photos that are restored at once.
+
+    Raises:
+        ValueError: ``batch`` is below 1.
     """
+    if batch < 1:
+        raise ValueError(f"batch must be at least 1, got {batch}")
     device = torch.device(device)
     model = model.to(device).eval()
     restorer = AnySize(model, kernel=kernel, device=device, memory=memory, verify=verify)
     take = functools.partial(_take, max_pixels=max_pixels, ledger=ledger, again=again, shard=shard)
-    reading: Future[_Taken | Outcome] | None = None
-    writing: Future[Outcome] | None = None
+    give = functools.partial(_give, ledger=ledger)
+    reading: Future[list[_Taken | Outcome]] | None = None
+    writing: Future[list[Outcome]] | None = None
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
-        for (source, target), after in itertools.zip_longest(pairs, pairs[1:]):
-            current, reading = reading or reader.submit(take, source, target), None
-            taken, current = current.result(), None  # (or it would keep the photo)
-            if isinstance(taken, Outcome):
-                reading = reader.submit(take, *after) if after else None
-                done = Future()
-                done.set_result(taken)
-            else:
-                beside = _IO * (taken.photo.image[0].numel() + (_pixels(after[0]) if after else 0))
-                roomy = _fits(restorer, taken.photo.image, beside)
-                if roomy and after:
-                    reading = reader.submit(take, *after)
-                elif not roomy and writing:
-                    writing.exception()  # wait
-                made = _restore(restorer, taken, verify)
-                del taken
-                done = writer.submit(_give, made, target, ledger)
-                del made  # (all that is held here stays in memory while it is written)
-                if not roomy:
-                    done.exception()
+        for group, after in itertools.pairwise([*_groups(pairs, batch), ()]):
+            current, reading = reading or reader.submit(_each, take, group), None
+            taken, current = current.result(), None  # (or it would keep the photos)
+            roomy = _roomy(restorer, taken, after)
+            if roomy and after:
+                reading = reader.submit(_each, take, after)
+            elif not roomy and writing:
+                writing.exception()  # wait
+            made = _restore(restorer, taken, verify)
+            del taken
+            done = writer.submit(_each, give, made)
+            del made  # (all that is held here stays in memory while it is written)
+            if not roomy:
+                done.exception()
             if writing:
-                yield writing.result()
+                yield from writing.result()
             writing = done
         if writing:
-            yield writing.result()
+            yield from writing.result()
 
 
 @dataclass(frozen=True)
 class _Taken:
-    """A photo, and the file that it was read from; or what became of it, once it is restored."""
+    """A photo, the file that it was read from, and where it goes; what became of it, later."""
 
     source: Source
+    target: Path
     photo: Photo
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
     error: str | None = None
 
 
+def _groups(
+    pairs: Sequence[tuple[Path, Path]], batch: int
+) -> Iterator[Sequence[tuple[Path, Path]]]:
+    """Pairs to be restored at once: up to ``batch``, of photos whose headers tell one size."""
+    if batch == 1:
+        yield from ([pair] for pair in pairs)
+        return
+    for window in _chunks(pairs, _WINDOW * batch):
+        alike: dict[tuple[int, int] | None, list[tuple[Path, Path]]] = {}
+        for pair in window:
+            alike.setdefault(_size(pair[0]), []).append(pair)
+        for group in alike.values():
+            yield from _chunks(group, batch)
+
+
+def _chunks(items: Sequence[_Item], size: int) -> Iterator[Sequence[_Item]]:
+    return (items[first : first + size] for first in range(0, len(items), size))
+
+
+def _each(function: Callable[[_Item], _Made], items: Sequence[_Item]) -> list[_Made]:
+    return [function(item) for item in items]
+
+
 def _take(
-    path: Path,
-    target: Path,
+    pair: tuple[Path, Path],
     *,
     max_pixels: int,
     ledger: FileLedger | None,
@@ -115,6 +152,7 @@ def _take(
     shard: Shard | None,
 ) -> _Taken | Outcome:
     """Read a photo, if it is to be restored."""
+    path, target = pair
     source: Source | Path = path
     known = None if again else ledger
     if known and known.unchanged(path, target):
@@ -133,21 +171,61 @@ def _take(
             return Outcome(path, target, state="another shard's")
         if known and known.holds(source, target):
             return Outcome(path, target, state="done before")
-        return _Taken(source, decode(path, data, max_pixels=max_pixels))
+        return _Taken(source, target, decode(path, data, max_pixels=max_pixels))
     except ImageError as error:
         if ledger:
             ledger.fail(source, target, str(error))
         return Outcome(path, target, str(error))
 
 
-def _fits(restorer: AnySize, image: Tensor, beside: int) -> bool:
+def _roomy(
+    restorer: AnySize, taken: Sequence[_Taken | Outcome], after: Sequence[tuple[Path, Path]]
+) -> bool:
+    """Whether the memory holds these photos while they are restored, and the next ones."""
+    photos = [item.photo.image for item in taken if isinstance(item, _Taken)]
+    if not photos:
+        return True
+    beside = sum(image[0].numel() for image in photos)
+    beside += sum(math.prod(_size(source) or (0,)) for source, _ in after)
+    largest = max(photos, key=torch.numel)
+    return _fits(restorer, largest, beside=_IO * beside, batch=len(photos))
+
+
+def _fits(restorer: AnySize, image: Tensor, *, beside: int = 0, batch: int = 1) -> bool:
     try:
-        return restorer.fits(image, beside=beside)
+        return restorer.fits(image, beside=beside, batch=batch)
     except (RuntimeError, ValueError, MemoryError):  # a model that fails will say so on the photo
         return False
 
 
-def _restore(restorer: AnySize, taken: _Taken, verify: bool) -> _Taken:
+def _restore(
+    restorer: AnySize, taken: Sequence[_Taken | Outcome], verify: bool
+) -> list[_Taken | Outcome]:
+    photos = [item for item in taken if isinstance(item, _Taken)]
+    made = _restore_together(restorer, photos, verify)
+    found = iter(made or [_restore_one(restorer, photo, verify) for photo in photos])
+    return [next(found) if isinstance(item, _Taken) else item for item in taken]
+
+
+def _restore_together(
+    restorer: AnySize, photos: Sequence[_Taken], verify: bool
+) -> list[_Taken] | None:
+    """None where they must be restored each alone: one of them may be what the model fails on."""
+    images = [photo.photo.image for photo in photos]
+    if len({image.shape for image in images}) != 1 or len(images) == 1:
+        return None
+    if not _fits(restorer, images[0], batch=len(images)):
+        return None
+    begin = time.perf_counter()
+    try:
+        restored = restorer.together(images)
+    except (RuntimeError, ValueError, MemoryError):
+        return None
+    seconds = (time.perf_counter() - begin) / len(images)
+    return [_made(*one, seconds, verify) for one in zip(photos, restored, strict=True)]
+
+
+def _restore_one(restorer: AnySize, taken: _Taken, verify: bool) -> _Taken:
     image, path = taken.photo.image, taken.source.path
     begin = time.perf_counter()
     try:
@@ -159,19 +237,25 @@ def _restore(restorer: AnySize, taken: _Taken, verify: bool) -> _Taken:
             f"{image.shape[-2]} pixels ({reason[:300]})"
         )
         return replace(taken, error=str(failed))
+    return _made(taken, restored, time.perf_counter() - begin, verify)
+
+
+def _made(taken: _Taken, restored: Restored, seconds: float, verify: bool) -> _Taken:
     return replace(
         taken,
         photo=replace(taken.photo, image=restored.image),
-        seconds=time.perf_counter() - begin,
-        notes=_notes(path, restored, verify),
+        seconds=seconds,
+        notes=_notes(taken.source.path, restored, verify),
     )
 
 
-def _give(made: _Taken, target: Path, ledger: FileLedger | None) -> Outcome:
+def _give(made: _Taken | Outcome, *, ledger: FileLedger | None) -> Outcome:
     """Write what was made; on record, where there is a ledger."""
-    path, error = made.source.path, made.error
+    if isinstance(made, Outcome):
+        return made
+    path, target, error = made.source.path, made.target, made.error
     if error is None:
-        error = _write(made, target, ledger)
+        error = _write(made, ledger)
     if error is None:
         return Outcome(path, target, notes=made.notes)
     if ledger:
@@ -179,8 +263,9 @@ def _give(made: _Taken, target: Path, ledger: FileLedger | None) -> Outcome:
     return Outcome(path, target, error)
 
 
-def _write(made: _Taken, target: Path, ledger: FileLedger | None) -> str | None:
+def _write(made: _Taken, ledger: FileLedger | None) -> str | None:
     """Why the photo could not be written; None if it is."""
+    target = made.target
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -212,10 +297,9 @@ def _notes(source: Path, restored: Restored, verify: bool) -> tuple[str, ...]:
     return tuple(str(ImageError(note)) for note in notes)  # (which keeps them on one line)
 
 
-def _pixels(path: Path) -> int:
-    """What its header says; 0 for a file that will not be read anyway."""
+def _size(path: Path) -> tuple[int, int] | None:
+    """What its header says; None of a file that will not be read anyway."""
     try:
-        width, height = size_of(path)
+        return size_of(path)
     except HeaderError:
-        return 0
-    return width * height
+        return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -105,21 +105,36 @@ class AnySize:
             kernel = None  # it describes the photo as it came in
         return Restored(x[0], tuple(tilings))
 
+    @torch.inference_mode()
+    def together(self, images: Sequence[Tensor]) -> list[Restored]:
+        """Restore photos of one size at once and whole; see `fits`.
+
+        Args:
+            images: each ``(3, H, W)`` in [0, 1], on the CPU.
+        """
+        x, kernel = torch.stack([*images]).to(self.device), self.kernel
+        for model in self.model.successive():
+            x, kernel = model(x, kernel=kernel).image, None
+        return [Restored(image) for image in x.float().cpu()]
+
     def room(self) -> int:
         """Bytes of the budget that are not used."""
         return self.budget - used(self.device)
 
-    def fits(self, image: Tensor, *, beside: int = 0) -> bool:
-        """Whether a photo ``(3, H, W)`` is restored whole, and leaves ``beside`` bytes besides."""
+    def fits(self, image: Tensor, *, beside: int = 0, batch: int = 1) -> bool:
+        """Whether ``batch`` photos ``(3, H, W)`` of this size are restored whole and at once, and
+        leave ``beside`` bytes besides."""
         models = self.model.successive()
         kernels = [self.kernel, *[None] * (len(models) - 1)]
         return all(
-            self._fits(model, image[None], kernel, beside)
+            self._fits(model, image[None], kernel, beside, batch)
             for model, kernel in zip(models, kernels, strict=True)
         )
 
-    def _fits(self, model: Restorer, x: Tensor, kernel: Tensor | None, beside: int = 0) -> bool:
-        pixels, room = x.shape[-2] * x.shape[-1], self.room() - beside
+    def _fits(
+        self, model: Restorer, x: Tensor, kernel: Tensor | None, beside: int = 0, batch: int = 1
+    ) -> bool:
+        pixels, room = batch * x.shape[-2] * x.shape[-1], self.room() - beside
         return pixels * _PLENTY <= room or self._rate(model, x, kernel) * pixels <= room
 
     @torch.inference_mode()
