@@ -245,7 +245,9 @@ def _check_term(kind: str, part: object, wanted: type, weight: object, least: fl
 
 def _check_shapes(residual: Residual, state: State) -> None:
     shapes = tuple(state[name].shape for name in residual.blocks)
-    if not _combine(shapes):
+    # (A compiler warns of caches.)
+    combine = _combine.__wrapped__ if torch.compiler.is_compiling() else _combine
+    if not combine(shapes):
         blocks = zip(residual.blocks, shapes, strict=True)
         listing = ", ".join(f"{name} {tuple(shape)}" for name, shape in blocks)
         raise ValueError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import cast
 
@@ -9,15 +10,25 @@ import torch
 from torch import Tensor
 
 from .cg import CG
-from .operators import Fourier, LinearMap, MatrixFree, Pixel, Structure, image, spectrum
+from .operators import (
+    Fourier,
+    LinearMap,
+    MatrixFree,
+    Pixel,
+    Structure,
+    filtered,
+    image,
+    spectrum,
+)
 
 
 class Normal:
     """``A x = b`` for the minimiser of ``Σ w/2 ‖J x + c‖² + ⟨Γ, J x + c⟩``.
 
     ``A = Σ w JᵀJ`` and ``b = −Σ Jᵀ(w c + Γ)``. Both are kept apart by the basis in which they are
-    diagonal: ``pixel`` and ``power`` (a real spectrum) for ``A``, ``rhs`` and ``rhs_spectrum`` for
-    ``b``. Maps with neither basis are kept as they are, in ``free``.
+    diagonal: ``pixel`` and ``power`` (a real spectrum) for ``A``, ``rhs`` and ``spectra`` (to be
+    added up, each with its weight) for ``b``. Maps with neither basis are kept as they are, in
+    ``free``.
     """
 
     def __init__(self, block: Tensor) -> None:
@@ -29,7 +40,7 @@ class Normal:
         self.power: Tensor | None = None
         self.free: list[tuple[float | Tensor, MatrixFree]] = []
         self.rhs: Tensor | None = None
-        self.rhs_spectrum: Tensor | None = None
+        self.spectra: list[tuple[float | Tensor, Tensor]] = []
 
     def add(self, weight: float | Tensor, operator: LinearMap) -> None:
         """Add ``w JᵀJ`` to ``A``."""
@@ -57,7 +68,7 @@ class Normal:
     def push(self, weight: float | Tensor, pulled: Tensor) -> None:
         """Add ``w Jᵀ y`` to ``b``; a complex tensor is taken for the spectrum of ``Jᵀ y``."""
         if pulled.is_complex():
-            self.rhs_spectrum = add_scaled(self.rhs_spectrum, weight, pulled)
+            self.spectra.append((weight, pulled))
         else:
             self.rhs = add_scaled(self.rhs, weight, pulled)
 
@@ -87,7 +98,7 @@ class Normal:
         """``A x``."""
         y = self.pixel * x
         if self.power is not None:
-            y = y + image(self.power * spectrum(x), self.shape)
+            y = y + image(filtered(spectrum(x), self.power), self.shape)
         for weight, operator in self.free:
             y = y + weight * operator.gram(x)
         return y
@@ -98,19 +109,28 @@ class Normal:
 
     def _pixel_rhs(self) -> Tensor:
         rhs = self.rhs
-        if self.rhs_spectrum is not None:
-            rhs = add_scaled(rhs, 1.0, image(self.rhs_spectrum, self.shape))
+        total: Tensor | None = None
+        for weight, x in self.spectra:
+            total = add_scaled(total, weight, x)
+        if total is not None:
+            rhs = add_scaled(rhs, 1.0, image(total, self.shape))
         assert rhs is not None
         return rhs
 
     def _filtered_rhs(self, response: Tensor) -> Tensor:
-        if self.rhs is None:
-            assert self.rhs_spectrum is not None
-            return self.rhs_spectrum * response
-        total = spectrum(self.rhs)  # ours alone: may be changed in place
-        if self.rhs_spectrum is not None:
-            total.add_(self.rhs_spectrum)
-        return total * response if torch.is_grad_enabled() else total.mul_(response)
+        total = None if self.rhs is None else spectrum(self.rhs)
+        if torch.compiler.is_compiling():
+            return _filtered_sum(total, self.spectra, response)
+        ours = total is not None  # and may be changed in place
+        for weight, x in self.spectra:
+            if ours:
+                total.add_(times(weight, x))
+            else:
+                total = add_scaled(total, weight, x)
+        assert total is not None
+        if ours and not torch.is_grad_enabled():
+            return total.mul_(response)
+        return filtered(total, response)
 
     def _preconditioner(self):
         """``M⁻¹`` of the stationary part of ``A``; of its diagonal, if no part is stationary."""
@@ -149,7 +169,19 @@ class Normal:
 
 
 def _filter(x: Tensor, response: Tensor, shape: torch.Size) -> Tensor:
-    return image(spectrum(x) * response, shape)
+    return image(filtered(spectrum(x), response), shape)
+
+
+def _filtered_sum(
+    total: Tensor | None, spectra: Sequence[tuple[float | Tensor, Tensor]], response: Tensor
+) -> Tensor:
+    """``response · (total + Σ w x)`` in real arithmetic, which compilers fuse to one loop."""
+    real = None if total is None else torch.view_as_real(total)
+    for weight, x in spectra:
+        weight = weight[..., None] if isinstance(weight, Tensor) else weight
+        real = add_scaled(real, weight, torch.view_as_real(x))
+    assert real is not None
+    return torch.view_as_complex(real * response[..., None])
 
 
 def times(weight: float | Tensor, x: float | Tensor) -> float | Tensor:

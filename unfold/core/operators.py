@@ -166,10 +166,15 @@ class MatrixFree(LinearMap):
         return self._adjoint(y)
 
 
-@lru_cache  # a run asks for the same few, and torch takes longer than to add two small images
 def broadcast_shapes(*shapes: tuple[int, ...]) -> torch.Size:
     """What the shapes broadcast to."""
-    return torch.broadcast_shapes(*shapes)
+    if torch.compiler.is_compiling():  # (which warns of caches)
+        return torch.broadcast_shapes(*shapes)
+    return _broadcast_shapes(*shapes)
+
+
+# A run asks for the same few, and torch takes longer than to add two small images.
+_broadcast_shapes = lru_cache(torch.broadcast_shapes)
 
 
 def spectrum(x: Tensor) -> Tensor:
@@ -182,6 +187,15 @@ def spectrum(x: Tensor) -> Tensor:
 def image(spectrum: Tensor, shape: torch.Size) -> Tensor:
     """The real image of a half spectrum; ``shape`` tells an odd width from an even one."""
     return torch.fft.irfft2(spectrum, s=shape[-2:])
+
+
+def filtered(spectrum: Tensor, response: Tensor) -> Tensor:
+    """A spectrum times a real response."""
+    if torch.compiler.is_compiling():
+        # Compilers fuse real arithmetic alone. (Not so in general: torch's own loops over a
+        # broadcast last axis are ten times slower than its complex ones.)
+        return torch.view_as_complex(torch.view_as_real(spectrum) * response[..., None])
+    return spectrum * response
 
 
 def power_spectrum(otf: Tensor) -> Tensor:

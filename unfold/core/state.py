@@ -88,5 +88,7 @@ class State(Mapping[str, Tensor]):
 
 
 def _version(tensor: Tensor) -> int:
-    """Counts changes in place; tensors made in inference mode are not counted."""
-    return -1 if tensor.is_inference() else tensor._version
+    """Counts changes in place; not of tensors made in inference mode, nor of those in a graph that
+    is compiled, where nothing changes in place."""
+    uncounted = torch.compiler.is_compiling() or tensor.is_inference()
+    return -1 if uncounted else tensor._version
