@@ -70,8 +70,9 @@ def add(commands) -> None:
     )
     parser.add_argument(
         "--fast", action="store_true",
-        help="convolutions in bfloat16, where the device is quick in it; the result differs by "
-        "less than one step of 8 bits, nearly everywhere",
+        help="convolutions in bfloat16, where the device is quick in it, and on a GPU compiled "
+        "stages (the first photo takes longer); the result differs by less than one step of 8 "
+        "bits, nearly everywhere",
     )  # fmt: skip
     parser.add_argument(
         "--shard", type=shard, metavar="I/N",
