@@ -21,10 +21,9 @@ class CommandError(Exception):
 
 def positive_int(text: str) -> int:
     """An argument that counts something."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} must be at least 1")
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1, got {text!r}")
+    return int(text)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -51,6 +50,7 @@ def model_spec(name: str, assignments: list[str], *, pretrained: bool = False) -
     """
     from pydantic import ValidationError
 
+    from unfold._faults import faults
     from unfold.models.cascade import config_of
     from unfold.models.pretrained import with_weights
     from unfold.registry.spec import resolve
@@ -71,8 +71,7 @@ def model_spec(name: str, assignments: list[str], *, pretrained: bool = False) -
     try:
         return resolve("models", with_weights(config) if pretrained else config)
     except ValidationError as error:
-        faults = [f"{'.'.join(map(str, e['loc']))}: {_plain(e['msg'])}" for e in error.errors()]
-        raise CommandError(f"{name}: " + "; ".join(faults)) from error
+        raise CommandError(f"{name}: " + "; ".join(faults(error))) from error
 
 
 def parse_options(assignments: list[str], options: dict[str, Any]) -> dict[str, Any]:
@@ -105,10 +104,6 @@ def _assign(options: dict[str, Any], keys: list[str], value: Any) -> None:
         options[last]["kind"] = value
     else:
         options[last] = value
-
-
-def _plain(message: str) -> str:
-    return message.removeprefix("Value error, ")
 
 
 def ready_model(name: str, assignments: list[str]) -> Restorer:

@@ -10,7 +10,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ._common import CommandError, add_options, find_device, model_spec, parse_options, ready
+from ._common import (
+    CommandError,
+    add_options,
+    find_device,
+    model_spec,
+    parse_options,
+    positive_int,
+    ready,
+)
 
 if TYPE_CHECKING:
     from unfold.core import Restorer
@@ -58,7 +66,7 @@ def add(commands) -> None:
         help="the file that a metric needs, e.g. lpips=alexnet-owt-7be5be79.pth (repeatable)",
     )  # fmt: skip
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (default: auto)")
-    parser.add_argument("--limit", type=_positive, metavar="N", help="the first N photos only")
+    parser.add_argument("--limit", type=positive_int, metavar="N", help="the first N photos only")
     parser.add_argument(
         "--save-images",
         type=Path,
@@ -181,6 +189,7 @@ def _dataset(arguments: argparse.Namespace) -> Dataset:
     """The data set; its bad files are no reason to refuse the good ones."""
     from pydantic import ValidationError
 
+    from unfold._faults import faults
     from unfold.data import DataError
     from unfold.registry.spec import resolve, spec_type
 
@@ -190,8 +199,7 @@ def _dataset(arguments: argparse.Namespace) -> Dataset:
     try:
         spec = resolve("datasets", config)
     except ValidationError as error:
-        faults = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
-        raise CommandError(f"{arguments.dataset}: " + "; ".join(faults)) from error
+        raise CommandError(f"{arguments.dataset}: " + "; ".join(faults(error))) from error
     try:
         return spec.build(arguments.data, arguments.split)
     except DataError as error:
@@ -222,9 +230,3 @@ def _weights(assignments: list[str]) -> dict[str, str]:
         if not (name and equals and file):
             raise CommandError(f"--weights {name}{equals}{file}: must be METRIC=FILE")
     return {name: file for name, _, file in pairs}
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of photos from 1, got {text!r}")
-    return int(text)

@@ -121,16 +121,14 @@ class Normal:
         total = None if self.rhs is None else spectrum(self.rhs)
         if torch.compiler.is_compiling():
             return _filtered_sum(total, self.spectra, response)
-        ours = total is not None  # and may be changed in place
-        for weight, x in self.spectra:
-            if ours:
-                total.add_(times(weight, x))
-            else:
+        if total is None:
+            for weight, x in self.spectra:
                 total = add_scaled(total, weight, x)
-        assert total is not None
-        if ours and not torch.is_grad_enabled():
-            return total.mul_(response)
-        return filtered(total, response)
+            assert total is not None
+            return filtered(total, response)
+        for weight, x in self.spectra:  # (the total is ours alone: it may be changed in place)
+            total.add_(times(weight, x))
+        return filtered(total, response) if torch.is_grad_enabled() else total.mul_(response)
 
     def _preconditioner(self):
         """``M⁻¹`` of the stationary part of ``A``; of its diagonal, if no part is stationary."""

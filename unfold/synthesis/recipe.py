@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import string
-import sys
 from collections.abc import Mapping
-from importlib.resources import files
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from unfold._faults import faults
+from unfold._shelf import Shelf
 from unfold.degradation.light import Transfer
 from unfold.registry.spec import DegradationSpec
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib  # pyright: ignore[reportMissingImports]
 
 SHARP = "sharp"
 RESERVED = ("manifest.jsonl", "contact_sheet.png")
@@ -102,9 +96,12 @@ class Recipe(BaseModel):
         return self
 
 
+_SHELF = Shelf("unfold.synthesis", RecipeError)
+
+
 def recipes() -> list[str]:
     """The names of the recipes that come with the library."""
-    return sorted(p.name.removesuffix(".toml") for p in _folder().iterdir() if _is_toml(p.name))
+    return _SHELF.names()
 
 
 def recipe_text(name: str) -> str:
@@ -113,11 +110,7 @@ def recipe_text(name: str) -> str:
     Raises:
         RecipeError: there is none of that name.
     """
-    if name not in recipes():
-        close = difflib.get_close_matches(name, recipes(), 1)
-        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(recipes())}"
-        raise RecipeError(f"no recipe {name!r}; {hint} (a file of your own ends in .toml)")
-    return _folder().joinpath(f"{name}.toml").read_text(encoding="utf-8")
+    return _SHELF.text(name)
 
 
 def read_recipe(name: str | os.PathLike[str]) -> Recipe:
@@ -126,14 +119,11 @@ def read_recipe(name: str | os.PathLike[str]) -> Recipe:
     Raises:
         RecipeError: it cannot be read, or every fault of it, each with its place.
     """
+    values = _SHELF.read(name)
     try:
-        text = Path(name).read_text("utf-8") if _is_toml(str(name)) else recipe_text(str(name))
-        return parse_recipe(tomllib.loads(text))
+        return parse_recipe(values)
     except RecipeError as error:
-        raise RecipeError(f"{name}: {error}" if _is_toml(str(name)) else str(error)) from error
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise RecipeError(f"{name}: cannot be read as a recipe ({reason})") from error
+        raise RecipeError(f"{name}: {error}") from error
 
 
 def parse_recipe(values: Mapping[str, Any]) -> Recipe:
@@ -145,23 +135,7 @@ def parse_recipe(values: Mapping[str, Any]) -> Recipe:
     try:
         return Recipe.model_validate(dict(values))
     except ValidationError as error:
-        faults = [
-            ": ".join(filter(None, (".".join(map(str, e["loc"])), _plain(e["msg"]))))
-            for e in error.errors()
-        ]
-        raise RecipeError("; ".join(faults)) from error
-
-
-def _folder():
-    return files("unfold.synthesis") / "recipes"
-
-
-def _is_toml(name: str) -> bool:
-    return name.endswith(".toml")
-
-
-def _plain(message: str) -> str:
-    return message.removeprefix("Value error, ")
+        raise RecipeError("; ".join(faults(error))) from error
 
 
 def _unknown(name: str, known: set[str]) -> str:

@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import copy
-import difflib
 import os
-import sys
 from collections.abc import Mapping
-from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from unfold._faults import faults
+from unfold._shelf import Shelf
+
 from .error import TrainingError
 from .recipe import Recipe
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib  # pyright: ignore[reportMissingImports]
+_SHELF = Shelf("unfold.training", TrainingError)
 
 
 def recipes() -> list[str]:
     """The names of the recipes that come with the library."""
-    found = (p.name for p in _folder().iterdir())
-    return sorted(name.removesuffix(".toml") for name in found if name.endswith(".toml"))
+    return _SHELF.names()
 
 
 def recipe_text(name: str) -> str:
@@ -34,11 +29,7 @@ def recipe_text(name: str) -> str:
     Raises:
         TrainingError: there is none of that name.
     """
-    if name not in recipes():
-        close = difflib.get_close_matches(name, recipes(), 1)
-        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(recipes())}"
-        raise TrainingError(f"no recipe {name!r}; {hint} (a file of your own ends in .toml)")
-    return _folder().joinpath(f"{name}.toml").read_text(encoding="utf-8")
+    return _SHELF.text(name)
 
 
 def read_recipe(name: str | os.PathLike[str], changes: Mapping[str, Any] | None = None) -> Recipe:
@@ -51,14 +42,7 @@ def read_recipe(name: str | os.PathLike[str], changes: Mapping[str, Any] | None 
     Raises:
         TrainingError: it cannot be read; or every fault of it, a line each, with its path.
     """
-    try:
-        own = str(name).endswith(".toml")
-        values = tomllib.loads(Path(name).read_text("utf-8") if own else recipe_text(str(name)))
-    except TrainingError:
-        raise
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise TrainingError(f"{name}: cannot be read as a recipe ({reason})") from error
+    values = _SHELF.read(name)
     for path, value in (changes or {}).items():
         _change(values, path, value)
     return parse_recipe(values, str(name))
@@ -73,10 +57,7 @@ def parse_recipe(values: Mapping[str, Any], name: str = "recipe") -> Recipe:
     try:
         return Recipe.model_validate(copy.deepcopy(dict(values)))
     except ValidationError as error:
-        lines = [
-            ": ".join(filter(None, (_path(e["loc"]), e["msg"].removeprefix("Value error, "))))
-            for e in error.errors()
-        ]
+        lines = faults(error, _path)
         count = f"{len(lines)} fault{'s' * (len(lines) > 1)}"
         raise TrainingError("\n  ".join((f"{name}: {count}", *lines))) from error
 
@@ -102,7 +83,3 @@ def _path(place: tuple[int | str, ...]) -> str:
     return ".".join(
         str(k) for i, k in enumerate(place) if not (k in kinds and i and place[i - 1] == "data")
     )
-
-
-def _folder():
-    return files("unfold.training") / "recipes"
