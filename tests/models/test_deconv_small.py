@@ -99,3 +99,15 @@ def test_untrained_it_deconvolves():
     restored = unfold.create_model("deconv-small").eval()(blurred, kernel=kernel).image
     errors = [(image - sharp).square().mean() for image in (blurred, restored)]
     assert errors[1] < 0.5 * errors[0]
+
+
+def test_a_kernel_may_lie_in_a_wider_array_of_zeros():
+    """What surrounds the kernel is no blur, and does not change what the network sees."""
+    torch.manual_seed(0)
+    model = unfold.create_model("deconv-small", pretrained=True).eval()
+    photo, kernel = torch.rand(1, 3, 40, 36), torch.rand(1, 1, 5, 7)
+    kernel /= kernel.sum()
+    wider = torch.nn.functional.pad(kernel, (17, 17, 18, 18))
+    with torch.inference_mode():
+        narrow, wide = (model(photo, kernel=k).image for k in (kernel, wider))
+    torch.testing.assert_close(narrow, wide, atol=1e-4, rtol=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -62,24 +63,34 @@ def describe(model: Restorer, parts: Sequence[str], order: Sequence[str], output
     return "\n".join(lines)
 
 
-def prepare(image: Tensor, kernel: Tensor | None, size: int) -> tuple[Tensor, Frame]:
+def prepare(
+    image: Tensor, kernel: Tensor | None, size: int, least: int = 0
+) -> tuple[Tensor, Frame]:
     """Check the input; make the photo periodic, with a margin as wide as the kernel reaches.
 
     Args:
         image: the photo.
         kernel: where it is known.
         size: side of the kernel where it is not.
+        least: least margin, in pixels.
     """
     check_image(image)
     height = width = size
     if kernel is not None:
         check_kernel(kernel, len(image))
         height, width = kernel.shape[-2:]
-    return pad_periodic(image, (height // 2, width // 2), multiple=MULTIPLE)
+    margin = max(least, height // 2), max(least, width // 2)
+    return pad_periodic(image, margin, multiple=MULTIPLE)
 
 
 class Extending(Restorer):
-    """A restorer of photos that `prepare` makes periodic."""
+    """A restorer of photos that `prepare` makes periodic.
+
+    Attributes:
+        least_margin: around the photo, in pixels, however small the kernel is.
+    """
+
+    least_margin: ClassVar[int] = 0
 
     @property
     def kernel_size(self) -> int:
@@ -88,7 +99,7 @@ class Extending(Restorer):
 
     def prepare(self, image: Tensor, kernel: Tensor | None) -> tuple[Tensor, Frame]:
         """The photo made periodic, and where it lies in that."""
-        return prepare(image, kernel, self.kernel_size)
+        return prepare(image, kernel, self.kernel_size, self.least_margin)
 
     def extended(
         self, image: Tensor, *, kernel: Tensor | None = None
