@@ -32,6 +32,18 @@ def test_demo_restores_a_real_photo_and_shows_it(tmp_path, capsys):
     assert picture.shape == (3, 512, 3 * 512)
 
 
+@pytest.mark.parametrize(("kernel", "model"), [(False, "jude-small"), (True, "jude-classic")])
+def test_the_default_model_depends_on_what_is_known(photo, tmp_path, kernel, model):
+    np.save(tmp_path / "k.npy", np.ones((3, 5)))
+    told = ["--kernel", str(tmp_path / "k.npy")] if kernel else []
+    out = [tmp_path / "default", tmp_path / "named"]
+    assert main(["restore", str(photo), "--output", str(out[0]), "--device", "cpu", *told]) == 0
+    named = ["restore", str(photo), "--output", str(out[1]), "--model", model, "--device", "cpu"]
+    assert main([*named, *told]) == 0
+    default, by_name = (next(folder.glob("coffee.*")).read_bytes() for folder in out)
+    assert default == by_name
+
+
 def test_restore(photo, tmp_path, capsys):
     np.save(tmp_path / "k.npy", np.ones((3, 5)))
     out = tmp_path / "out"

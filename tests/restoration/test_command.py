@@ -9,6 +9,8 @@ from unfold.cli import main
 from unfold.imaging import Photo, read, write
 from unfold.restoration import AnySize
 
+MODEL = ["--model", "jude-classic", "--set", "K=2"]
+
 
 @pytest.fixture
 def photo(tmp_path):
@@ -21,7 +23,7 @@ def photo(tmp_path):
 
 
 def test_tiles_and_their_seams(photo, tmp_path, capsys, monkeypatch):
-    arguments = ["restore", str(photo), "--verify", "--set", "K=2", "-o"]
+    arguments = ["restore", str(photo), *MODEL, "--verify", "-o"]
     assert main([*arguments, str(tmp_path / "whole.png")]) == 0
     assert "coffee.png: restored whole, without seams" in capsys.readouterr().err
     monkeypatch.setattr(AnySize, "_fits", lambda *_: False)
@@ -42,6 +44,6 @@ def test_a_budget_that_is_none(photo, capsys):
 
 def test_a_budget_below_what_is_used_is_told(photo, tmp_path, capsys):
     out = tmp_path / "o.png"
-    assert main(["restore", str(photo), "-o", str(out), "--memory", "9MiB", "--set", "K=2"]) == 1
+    assert main(["restore", str(photo), *MODEL, "-o", str(out), "--memory", "9MiB"]) == 1
     assert "coffee.png: JUDEClassic failed on 256×192 pixels" in capsys.readouterr().err
     assert not out.exists()

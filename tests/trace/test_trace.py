@@ -123,7 +123,7 @@ def test_the_command(image, tmp_path, capsys):
     arguments = ["trace", str(tmp_path / "a b.png"), "--set", "K=2", "--device", "cpu"]
     assert main([*arguments, "--out", str(tmp_path / "page")]) == 0
     assert "index.html: open it in a browser" in capsys.readouterr().out
-    assert "a b.png by jude-classic" in (tmp_path / "page" / "index.html").read_text()
+    assert "a b.png by jude-small" in (tmp_path / "page" / "index.html").read_text()
     assert main([*arguments, "--out", str(tmp_path / "a b.png")]) == 2
     assert "a b.png: cannot be written" in capsys.readouterr().err
     assert main(["trace", str(tmp_path / "none.png"), "--out", str(tmp_path / "x")]) == 2

@@ -13,10 +13,20 @@ if TYPE_CHECKING:
     from unfold.registry.spec import Spec
 
 DEFAULT_MODEL = "jude-classic"
+_BEST_WITHOUT_KERNEL = "jude-small"
 
 
 class CommandError(Exception):
     """A command cannot do what it was asked to; one line says why."""
+
+
+def default_model(kernel: object) -> str:
+    """What photos are restored by where no model is named.
+
+    Told no kernel, jude-small is the better one on dark photos, shaken ones and those out of focus
+    (its card has the numbers); it was never trained with kernels that are given.
+    """
+    return _BEST_WITHOUT_KERNEL if kernel is None else DEFAULT_MODEL
 
 
 def positive_int(text: str) -> int:

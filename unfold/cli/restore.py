@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ._common import (
-    DEFAULT_MODEL,
     CommandError,
     add_options,
+    default_model,
     find_device,
     model_spec,
     positive_int,
@@ -40,8 +40,9 @@ def add(commands) -> None:
         help="a file for one photo, else a folder (made if need be; folders given are mirrored)",
     )  # fmt: skip
     parser.add_argument(
-        "--model", default=DEFAULT_MODEL, metavar="NAME",
-        help="one of `unfold list models`, or a config (.json, .toml) (default: %(default)s)",
+        "--model", metavar="NAME",
+        help="one of `unfold list models`, or a config (.json, .toml) (default: jude-small, which "
+        "estimates the blur; with --kernel jude-classic)",
     )  # fmt: skip
     parser.add_argument(
         "--kernel", type=Path, metavar="FILE",
@@ -123,8 +124,9 @@ def run(arguments: argparse.Namespace) -> int:
     from unfold.restoration import is_file, plan, read_kernel, restore_files
     from unfold.restoration.on_ray import restore_on_ray
 
-    spec = model_spec(arguments.model, arguments.options, pretrained=True)
-    model = ready(arguments.model, spec.build())
+    name = arguments.model or default_model(arguments.kernel)
+    spec = model_spec(name, arguments.options, pretrained=True)
+    model = ready(name, spec.build())
     device = find_device(arguments.device)
     if arguments.shard and arguments.engine == "ray":
         raise CommandError("--shard is for processes that know nothing of each other; Ray's share")

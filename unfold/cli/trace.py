@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 
 from ._common import (
-    DEFAULT_MODEL,
     CommandError,
     add_options,
+    default_model,
     find_device,
     positive_int,
     ready_model,
@@ -27,7 +27,7 @@ def add(commands) -> None:
     parser.add_argument(
         "-o", "--out", required=True, type=Path, metavar="DIR", help="made if need be"
     )
-    parser.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME")
+    parser.add_argument("--model", metavar="NAME", help="as for `unfold restore`")
     parser.add_argument("--kernel", type=Path, metavar="FILE", help="as for `unfold restore`")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
     parser.add_argument(
@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from ._common import model_spec
 
-    name, out = arguments.model, arguments.out
+    name, out = arguments.model or default_model(arguments.kernel), arguments.out
     if arguments.untrained:
         model = model_spec(name, arguments.options, pretrained=True).build()
     else:

@@ -21,12 +21,12 @@ from unfold.core import (
 )
 from unfold.core.lagrangian import Weights
 from unfold.estimators import IlluminationEnhancer, KernelEstimator, ReflectanceDenoiser
+from unfold.estimators.exposure import ExposureEstimator, expose
 from unfold.estimators.illumination import retinex_split
 from unfold.registry.spec import PriorLike, factory
 from unfold.terms import Convolution, Retinex
 
 from .assembly import Extending, describe, unroll
-from .exposure import exposure_gain
 
 PAPER_ORDER = ("P", "R", "Q", "L", "Z", "I", "G", "O", "D")
 # The image is made of the last R and L. In the paper's order these see the Z of the stage before,
@@ -97,9 +97,9 @@ class JUDE(Extending):
             reach the image. ``"data-first"`` is I, Z, P, R, Q, L, where all do.
         enhancer_widths: of the illumination enhancer.
         enhancer_pooled: whether it sees the whole photo (see `IlluminationEnhancer`).
-        exposed: whether a dark photo is brought to full exposure first, by its brightest part (see
-            `exposure_gain`); what is learned is then what that gain leaves. All parts but the
-            kernel are of that exposure.
+        exposed: whether a dark photo is brought to full exposure first, as far as its histogram
+            tells (see `ExposureEstimator`); what is learned is then what that leaves. All parts
+            but the kernel are of that exposure.
         denoiser_width: of the reflectance denoiser.
         estimator_widths: of the kernel estimator.
 
@@ -144,7 +144,7 @@ class JUDE(Extending):
         self.stages = unroll(declare, self.order, WEIGHTS, K=K, tied=tied, before={"I": Impute()})
         self.enhancer = IlluminationEnhancer(light, widths=enhancer_widths, pooled=enhancer_pooled)
         self.denoiser = ReflectanceDenoiser(width=denoiser_width) if denoiser else nn.Identity()
-        self.exposed = exposed
+        self.exposure = ExposureEstimator() if exposed else None
         self.means = ("scene",) if enhancer_pooled else ()
 
     def forward(
@@ -157,8 +157,10 @@ class JUDE(Extending):
     ) -> Restoration:
         guide = guide or {}
         x, frame = self.prepare(image, kernel)
-        if self.exposed:
-            x = x * (guide["exposure"] if "exposure" in guide else exposure_gain(image))
+        if self.exposure is not None:
+            known = "gain" in guide
+            gain, curve = (guide["gain"], guide["curve"]) if known else self.exposure(image)
+            x = expose(x, gain, curve)
         estimated, logits = self.estimator(x)
         if "kernel" in guide:
             estimated = guide["kernel"]
@@ -175,11 +177,13 @@ class JUDE(Extending):
         return Restoration(restored, {"kernel": used, **parts}, ledger)
 
     def survey(self, image: Tensor, *, kernel: Tensor | None = None) -> Mapping[str, Tensor]:
-        gain = {"exposure": exposure_gain(image)} if self.exposed else {}
+        light: dict[str, Tensor] = {}
+        if self.exposure is not None:
+            light["gain"], light["curve"] = self.exposure(image)
         if kernel is not None:
-            return gain
-        exposed = self.extended(image)[0] * gain.get("exposure", 1)
-        return {"kernel": self.estimator.survey(exposed), **gain}
+            return light
+        x, _ = self.extended(image)
+        return {"kernel": self.estimator.survey(expose(x, **light) if light else x), **light}
 
     @property
     def kernel_size(self) -> int:

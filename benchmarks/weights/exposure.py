@@ -1,0 +1,149 @@
+"""Trains the exposure estimator of jude-small; some minutes of one core.
+
+    python exposure.py DATA OUT.safetensors
+
+DATA is laid out as the recipes have it (photos/bsds500/train, ...). Whole photos, made small, are
+made dark by chance; for each the best gain is searched by brute force, and a network of three
+layers learns its logarithm from the photo's quantiles, which parts of photos make more diverse.
+"""
+
+import argparse
+import math
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from unfold.estimators.exposure import LARGEST_GAIN, divide_gain, expose, features, spread, within
+from unfold.imaging import find_photos, read
+from unfold.imaging.shrink import shrink
+from unfold.synthesis import Pipeline, parse_recipe
+
+SIDE, DRAWS, WIDTH, STEPS, BATCH = 128, 36, 48, 10_000, 256
+SHAKE = {"kind": "camera-shake", "extent": [0, 5]}
+NOISE = {"kind": "gaussian-noise", "sigma": [0.0, 0.02]}
+DARK = {"kind": "low-light", "exposure": [0.015, 0.4]}
+# What happens to a photo, and how often.
+KINDS = {
+    8: [DARK, SHAKE, NOISE],
+    4: [DARK | {"gamma": [0.8, 1.3]}, SHAKE, NOISE],
+    3: [DARK | {"lights": 97}, {"kind": "clipping-reverse"}, SHAKE, NOISE],
+    1: [SHAKE, NOISE],
+    5: [{"kind": "gaussian-noise", "sigma": [0.0, 0.002]}],
+}
+DARKEST, GOOD = 0.2, 4  # a photo whose mean is lower is not taken for a good one
+BLUR = 0.1  # of the inputs, in standard deviations
+REAL = 15  # times that each real pair counts
+GAINS = torch.linspace(0, math.log(LARGEST_GAIN), 80).exp()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("out", type=Path)
+    given = parser.parse_args()
+    torch.manual_seed(0)
+    network = fit(*samples(given.data))
+    layers = [layer for layer in network if isinstance(layer, nn.Linear)]
+    tensors = {f"weight_{n}": layer.weight.detach() for n, layer in enumerate(layers)}
+    tensors |= {f"bias_{n}": layer.bias.detach() for n, layer in enumerate(layers)}
+    save_file(tensors, given.out)
+
+
+def samples(data: Path) -> tuple[torch.Tensor, torch.Tensor]:
+    """What is told of each photo, ``(N, 24)``, and the logarithm of its best gain, ``(N,)``."""
+    generator = torch.Generator().manual_seed(0)
+    pipelines = [Pipeline(recipe(steps)) for steps in KINDS.values()]
+    often = torch.tensor([float(n) for n in KINDS])
+    seen, wanted = [], []
+    for path in find_photos([data / "photos/bsds500/train", data / "photos/debian_photos"]):
+        photo = small(path)
+        for _ in range(DRAWS):
+            sharp = part(photo, generator)
+            pipeline = pipelines[int(torch.multinomial(often, 1, generator=generator))]
+            if sharp.mean() < DARKEST and pipeline is pipelines[GOOD]:
+                continue
+            dark = pipeline.make({"sharp": sharp}, pipeline.draw(generator))["dark"]
+            values = spread(dark)
+            seen.append(values)
+            wanted.append(best_gain(dark, sharp, values))
+    real, best = [], []
+    for folder in ("sice_pairs", "lol_train18"):
+        for path in find_photos([data / "lowlight" / folder / "low"]):
+            dark, bright = small(path), small(data / "lowlight" / folder / "high" / path.name)
+            real.append(spread(dark))
+            best.append(best_gain(dark, bright, real[-1]))
+    return torch.cat(seen + REAL * real), torch.stack(wanted + REAL * best).log()
+
+
+def recipe(steps):
+    """A recipe of synthesis with these degradations."""
+    made = [{"degradation": step} for step in steps]
+    made.append({"degradation": "clip", "saves": "dark"})
+    return parse_recipe({"steps": made, "files": {}, "input": "dark"})
+
+
+def part(photo, generator):
+    """A part of a photo by chance, of 0.4 to 1 of its sides; three times in ten the whole."""
+    if torch.rand((), generator=generator) < 0.3:
+        return photo
+    sides = photo.shape[-2:]
+    within = 0.4 + 0.6 * torch.rand(2, generator=generator)
+    size = [int(side * share) for side, share in zip(sides, within, strict=True)]
+    top, left = (
+        int(torch.randint(side - n + 1, (), generator=generator))
+        for side, n in zip(sides, size, strict=True)
+    )
+    return photo[..., top : top + size[0], left : left + size[1]]
+
+
+def small(path: Path) -> torch.Tensor:
+    image = read(path).image
+    scale = SIDE / min(image.shape[-2:])
+    size = tuple(round(scale * side) for side in image.shape[-2:])
+    return shrink(image, size)[None] if scale < 1 else image[None]
+
+
+def best_gain(dark, sharp, values):
+    """The one, of 80, that brings the dark photo nearest to the sharp one."""
+    dark, sharp = (x[..., ::2, ::2] for x in (dark, sharp))
+    errors = [
+        (expose(dark, *divide_gain(g.view(1), values)).clamp(0, 1) - sharp).square().mean()
+        for g in GAINS
+    ]
+    return GAINS[int(torch.stack(errors).argmin())]
+
+
+def fit(values, wanted):
+    """A network fitted by AdamW to the least mean absolute error, on standardised inputs."""
+    inputs, room, dark = features(values)
+    mean, deviation = inputs.mean(0), inputs.std(0).clamp_min(1e-3)
+    network = nn.Sequential(
+        nn.Linear(inputs.shape[1], WIDTH), nn.SiLU(),
+        nn.Linear(WIDTH, WIDTH), nn.SiLU(),
+        nn.Linear(WIDTH, 1),
+    )  # fmt: skip
+    nn.init.zeros_(network[-1].weight)
+    optimiser = torch.optim.AdamW(network.parameters(), 3e-3, weight_decay=1e-2)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, STEPS)
+    for step in range(STEPS):
+        some = torch.randint(len(inputs), (BATCH,))
+        seen = (inputs[some] - mean) / deviation
+        found = network(seen + BLUR * torch.randn_like(seen))[:, 0]
+        loss = (within(found, room[some], dark[some]) - wanted[some]).abs().mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+        if step % 1000 == 999:
+            print(step + 1, f"{loss.item():.4f}")
+    first = network[0]
+    with torch.no_grad():  # the standardisation becomes part of the first layer
+        first.weight /= deviation
+        first.bias -= first.weight @ mean
+    return network
+
+
+if __name__ == "__main__":
+    main()

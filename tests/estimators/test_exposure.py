@@ -1,0 +1,181 @@
+"""Exposure told from a photo's histogram, and what jude-small does with it."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.nn.functional import avg_pool2d
+
+import unfold
+from unfold.degradation import LowLight
+from unfold.degradation.light import decode, encode
+from unfold.estimators import IlluminationEnhancer
+from unfold.estimators.exposure import (
+    LARGEST_GAIN,
+    ExposureEstimator,
+    divide_gain,
+    expose,
+    spread,
+)
+
+
+@pytest.fixture(scope="module")
+def photo():
+    return picture("coffee")
+
+
+def picture(name):
+    data = pytest.importorskip("skimage.data")
+    image = getattr(data, name)()
+    return torch.from_numpy(image).float().permute(2, 0, 1)[None] / 255
+
+
+def darkened(image, exposure):
+    degradation = LowLight(exposure=(exposure, exposure))
+    drawn = degradation.sample(1, torch.Generator().manual_seed(0))
+    return encode(degradation.apply(decode(image, "srgb"), drawn), "srgb").clamp(0, 1)
+
+
+def test_the_spread_is_numpys(photo):
+    image = avg_pool2d(photo, 4)[..., :75, :101]  # of 7,575 pixels
+    found = spread(image)[0]
+    q = [0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.995, 0.999]
+    for values, part in ((image.amax(1), found[:12]), (image.mean(1), found[12:])):
+        want = [*np.quantile(values.numpy(), q, method="nearest"), values.mean().item()]
+        np.testing.assert_allclose(part.numpy(), np.maximum(want, 1e-3), rtol=1e-5)
+
+
+@given(st.floats(1, 24), st.floats(1, 24), st.floats(0, 1))
+def test_the_curve_is_a_gain_in_the_darks_and_keeps_white(gain, curve, value):
+    g, c = torch.tensor([gain, curve]).double().view(2, 1, 1, 1, 1)
+    x = torch.tensor([0.0, 1 / gain, 0.9 * value, value]).double().view(1, 1, 2, 2)
+    x.requires_grad_()
+    y = expose(x, g, c)
+    (slope,) = torch.autograd.grad(y.sum(), x)
+    torch.testing.assert_close(y.flatten()[:2], torch.tensor([0.0, 1.0]).double())
+    assert slope.flatten()[0].item() == pytest.approx(gain * curve)
+    assert y.flatten()[3] >= y.flatten()[2]
+
+
+@given(st.floats(1, 24), st.floats(1e-3, 1))
+def test_a_gain_takes_no_more_than_the_brightest_allow(gain, white):
+    image = torch.full((1, 3, 20, 20), 0.5 * white)
+    image[..., 0, :4] = white  # one in a hundred
+    linear, curve = divide_gain(torch.tensor([gain]), spread(image))
+    assert linear.item() * curve.item() == pytest.approx(gain, rel=1e-5)
+    assert linear.item() == pytest.approx(min(gain, 1 / white), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["coffee", "astronaut", "chelsea"])
+@pytest.mark.parametrize("exposure", [0.03, 0.1, 0.3])
+def test_dark_photos_are_brought_near_to_what_they_were(name, exposure):
+    """No gain and curve, of all that are tried, bring a dark photo much nearer."""
+    photo = avg_pool2d(picture(name), 2)
+    dark = darkened(photo, exposure)
+    gain, curve = ExposureEstimator()(dark)
+    errors = [
+        (expose(dark, *divide_gain(torch.tensor([g]), spread(dark))) - photo).square().mean()
+        for g in np.geomspace(1, LARGEST_GAIN, 60)
+    ]
+    left = (expose(dark, gain, curve) - photo).square().mean()
+    assert left < 0.4 * (dark - photo).square().mean()
+    assert left.sqrt() < min(errors).sqrt() + 0.07
+
+
+@pytest.mark.parametrize("name", ["coffee", "astronaut", "chelsea"])
+def test_good_photos_stay(name):
+    gain, curve = ExposureEstimator()(picture(name))
+    assert 1 <= gain * curve < 1.05
+
+
+def test_lamps_in_the_dark_are_kept_and_the_dark_is_lifted(photo):
+    night = darkened(photo, 0.05)
+    night[..., 100:130, 100:200] = 1
+    gain, curve = ExposureEstimator()(night)
+    assert gain == 1
+    assert curve > 1.5
+    assert expose(night, gain, curve).amax() <= 1
+
+
+def test_photos_of_a_batch_are_told_apart_in_any_precision(photo):
+    estimator = ExposureEstimator()
+    batch = torch.cat([photo, darkened(photo, 0.1)])
+    found = torch.cat(estimator(batch), 1)
+    alone = torch.cat([torch.cat(estimator(one[None]), 1) for one in batch])
+    torch.testing.assert_close(found, alone)
+    double = torch.cat(estimator(batch.double()), 1)
+    assert double.dtype == torch.float64
+    torch.testing.assert_close(found.double(), double, rtol=1e-4, atol=0)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(torch.cat(estimator(batch), 1), found)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (3, 2)])
+@pytest.mark.parametrize("value", [0.0, 0.2, 1.0])
+def test_whatever_it_is_given_it_stays_within_its_bounds(size, value):
+    gain, curve = ExposureEstimator()(torch.full((2, 3, *size), value))
+    assert gain.shape == curve.shape == (2, 1, 1, 1)
+    assert ((gain >= 1) & (curve >= 1) & (gain * curve <= LARGEST_GAIN * 1.001)).all()
+
+
+def test_a_large_photo_is_looked_at_here_and_there(photo):
+    dark = darkened(photo, 0.1)
+    large = dark.repeat(1, 1, 3, 4)  # 2.9 million pixels
+    estimator = ExposureEstimator()
+    found, want = (torch.cat(estimator(x)) for x in (large, dark))
+    torch.testing.assert_close(found, want, rtol=0.03, atol=0)
+
+
+def test_it_is_not_trained_and_is_saved(photo):
+    estimator = ExposureEstimator()
+    assert not [*estimator.parameters()]
+    assert len(estimator.state_dict()) == 6
+    gain, _ = estimator(darkened(photo, 0.1).requires_grad_())
+    assert not gain.requires_grad
+
+
+@torch.inference_mode()
+def test_untrained_jude_small_exposes_and_no_more(photo):
+    model = unfold.create_model("jude-small").eval()
+    small = avg_pool2d(photo, 4)
+    dark = darkened(small, 0.1)
+
+    def error(image, want):
+        return (model(image).image - want).square().mean().sqrt()
+
+    # An identity, but for the kernel that is nearly a point.
+    assert error(small, small) < 0.03
+    assert error(dark, expose(dark, *ExposureEstimator()(dark)).clamp(0, 1)) < 0.04
+
+
+@torch.inference_mode()
+def test_a_part_is_exposed_as_the_whole(photo):
+    model = unfold.create_model("jude-small").eval()
+    small = avg_pool2d(photo, 4)
+    dark = darkened(small, 0.1)
+    whole = torch.cat([dark, small], -1)
+    guide = model.survey(whole)
+    gain, curve = ExposureEstimator()(whole)
+    assert (guide["gain"], guide["curve"]) == (gain, curve)
+    # (Untrained, I is the exposed photo, nearly.)
+    found = model(dark, guide=guide).parts["I"]
+    assert (found - expose(dark, gain, curve)).abs().mean() < 0.02
+    alone = model(dark).parts["I"]
+    assert (alone - expose(dark, *ExposureEstimator()(dark))).abs().mean() < 0.03
+    assert (alone - found).abs().mean() > 0.1
+    kernel = torch.ones(1, 1, 1, 1)
+    assert set(model.survey(whole, kernel=kernel)) == {"gain", "curve"}
+
+
+def test_a_pooled_enhancer_sees_the_whole_photo():
+    """What is far away changes the gain here, and without pooling it does not."""
+    torch.manual_seed(0)
+    light = torch.rand(1, 3, 64, 64)
+    other = light.clone()
+    other[..., 56:] = 0
+    for pooled in (True, False):
+        enhancer = IlluminationEnhancer(widths=(4, 8), pooled=pooled)
+        torch.nn.init.normal_(enhancer.tail.weight)
+        same = torch.equal(enhancer(light)[..., :8], enhancer(other)[..., :8])
+        assert same is not pooled
