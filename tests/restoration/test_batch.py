@@ -199,3 +199,17 @@ def test_a_batch_that_the_memory_does_not_hold_is_divided(alike, tmp_path, monke
 def test_no_batch_of_none():
     with pytest.raises(ValueError, match="batch must be at least 1, got 0"):
         list(restore_files(Invert(), [], batch=0))
+
+
+def test_headers_are_read_as_it_goes(alike, tmp_path, monkeypatch):
+    """Not those of a whole archive before the first photo is restored."""
+    monkeypatch.setattr(batch, "_WINDOW", 1)
+    looked = []
+    size = batch._size
+    monkeypatch.setattr(batch, "_size", lambda path: (looked.append(path.name), size(path))[1])
+    pairs, _ = plan([alike], tmp_path / "out")
+    outcomes = restore_files(Counts(), pairs, batch=2)
+    next(outcomes)
+    assert len(set(looked)) < len(pairs)
+    assert {o.source.name for o in outcomes} < {path.name for path in alike.iterdir()}
+    assert len(set(looked)) == len(pairs)

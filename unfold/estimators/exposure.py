@@ -91,7 +91,7 @@ def features(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     and how dark the photo is once it has that, 0 to 1."""
     white = values[:, _WHITE, None]
     relative = (values / white).log().clamp_min(_FAINTEST)
-    room = (1 / white[:, 0]).clamp_min(1).log()
+    room = _room(values).log()
     t = ((_BRIGHT - values[:, -1] * room.exp()) / (_BRIGHT - _DARK)).clamp(0, 1)
     return torch.cat([relative, white.log(), white], 1), room, t * t * (3 - 2 * t)
 
@@ -103,6 +103,10 @@ def within(found: Tensor, room: Tensor, dark: Tensor) -> Tensor:
 
 def divide_gain(gain: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
     """A gain ``(B,)`` as what the brightest half percent allows, and the rest of it."""
-    room = (1 / values[:, _WHITE]).clamp_min(1)
-    linear = torch.minimum(gain, room)
+    linear = torch.minimum(gain, _room(values))
     return linear.view(-1, 1, 1, 1), (gain / linear).view(-1, 1, 1, 1)
+
+
+def _room(values: Tensor) -> Tensor:
+    """The gain that brings the brightest half percent to white, ``(B,)``; at least 1."""
+    return (1 / values[:, _WHITE]).clamp_min(1)

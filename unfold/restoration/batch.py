@@ -87,7 +87,7 @@ def restore_files(
     reading: Future[list[_Taken | Outcome]] | None = None
     writing: Future[list[Outcome]] | None = None
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
-        for group, after in itertools.pairwise([*_groups(pairs, batch), ()]):
+        for group, after in itertools.pairwise(itertools.chain(_groups(pairs, batch), [()])):
             current, reading = reading or reader.submit(_each, take, group), None
             taken, current = current.result(), None  # (or it would keep the photos)
             roomy = _roomy(restorer, taken, after)
