@@ -7,7 +7,19 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from unfold.core import CG, Lagrangian, LearnedWeights, Restorer, Stage, Step, Unrolled, lower
+from unfold.core import (
+    CG,
+    Lagrangian,
+    LearnedWeights,
+    Ledger,
+    Restoration,
+    Restorer,
+    Stage,
+    State,
+    Step,
+    Unrolled,
+    lower,
+)
 from unfold.imaging.boundary import MULTIPLE, Frame, pad_periodic
 
 from .checks import check_image, check_kernel
@@ -106,6 +118,32 @@ class Extending(Restorer):
     ) -> tuple[Tensor, tuple[int, int]]:
         x, frame = self.prepare(image, kernel)
         return x, (frame.top, frame.left)
+
+
+class Deconvolving(Extending):
+    """`Extending`, for stages over I, the deconvolved photo, and Z, the image; a photo without a
+    kernel is taken for sharp.
+
+    ``stages`` go from a state of X, I, Z (the photo), H and the ``noise`` that `survey` tells.
+    """
+
+    stages: Unrolled
+
+    def forward(
+        self,
+        image: Tensor,
+        *,
+        kernel: Tensor | None = None,
+        ledger: Ledger | None = None,
+        guide: Mapping[str, Tensor] | None = None,
+    ) -> Restoration:
+        x, frame = self.prepare(image, kernel)
+        used = image.new_ones(1, 1, 1, 1) if kernel is None else kernel.to(x)
+        noise = (guide or self.survey(image))["noise"]
+        state = State({**dict.fromkeys("XIZ", x), "H": used, "noise": noise})
+        state = self.stages(state, ledger)
+        parts = {"kernel": used, "I": frame.crop(state["I"]), "noise": noise}
+        return Restoration(frame.crop(state["Z"]).clamp(0, 1), parts, ledger)
 
 
 def count(module: nn.Module) -> int:

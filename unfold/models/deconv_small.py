@@ -26,7 +26,7 @@ from unfold.core import (
 from unfold.registry.spec import PriorLike, factory
 from unfold.terms import Convolution
 
-from .assembly import Extending, describe
+from .assembly import Deconvolving, describe
 from .jude_classic import estimate_noise
 
 ORDER = ("I", "Z")
@@ -36,7 +36,7 @@ ORDER = ("I", "Z")
 _FIRST_DEVIATION, _BALANCE = 0.19, 0.23
 
 
-class DeconvSmall(Extending):
+class DeconvSmall(Deconvolving):
     """Non-blind deconvolution by K rounds of half-quadratic splitting with learned priors.
 
     Each round does one step for each block of::
@@ -104,12 +104,7 @@ class DeconvSmall(Extending):
                 "deconv-small needs the blur's kernel: give kernel=..., or --kernel FILE; "
                 "jude-small restores without one"
             )
-        x, frame = self.prepare(image, kernel)
-        noise = (guide or self.survey(image))["noise"]
-        used = kernel.to(x)
-        state = self.stages(State({**dict.fromkeys("XIZ", x), "H": used, "noise": noise}), ledger)
-        parts = {"kernel": used, "I": frame.crop(state["I"]), "noise": noise}
-        return Restoration(frame.crop(state["Z"]).clamp(0, 1), parts, ledger)
+        return super().forward(image, kernel=kernel, ledger=ledger, guide=guide)
 
     def survey(self, image: Tensor, *, kernel: Tensor | None = None) -> Mapping[str, Tensor]:
         if self.noise is not None:

@@ -12,10 +12,8 @@ from unfold.core import (
     Constraint,
     Equal,
     Lagrangian,
-    Ledger,
     Quadratic,
     Regularizer,
-    Restoration,
     Stage,
     State,
     Unrolled,
@@ -24,13 +22,13 @@ from unfold.core import (
 from unfold.priors import TotalVariation
 from unfold.terms import Convolution
 
-from .assembly import Extending, describe
+from .assembly import Deconvolving, describe
 from .jude_classic import estimate_noise
 
 ORDER = ("I", "Z", "D")
 
 
-class TVDeblur(Extending):
+class TVDeblur(Deconvolving):
     """Non-blind deconvolution with total variation: nothing learned, exposure left alone.
 
     It solves::
@@ -69,22 +67,6 @@ class TVDeblur(Extending):
             Regularizer("Z", TotalVariation(iterations=5), "z"),
         )
         self.stages = Unrolled(Stage(lower(lagrangian, ORDER), _Weights(strength)), repeat=K)
-
-    def forward(
-        self,
-        image: Tensor,
-        *,
-        kernel: Tensor | None = None,
-        ledger: Ledger | None = None,
-        guide: Mapping[str, Tensor] | None = None,
-    ) -> Restoration:
-        x, frame = self.prepare(image, kernel)
-        used = image.new_ones(1, 1, 1, 1) if kernel is None else kernel.to(x)
-        noise = (guide or self.survey(image))["noise"]
-        state = State({**dict.fromkeys("XIZ", x), "H": used, "noise": noise})
-        state = self.stages(state, ledger)
-        parts = {"kernel": used, "I": frame.crop(state["I"]), "noise": noise}
-        return Restoration(frame.crop(state["Z"]).clamp(0, 1), parts, ledger)
 
     def survey(self, image: Tensor, *, kernel: Tensor | None = None) -> Mapping[str, Tensor]:
         return {"noise": estimate_noise(image)}
