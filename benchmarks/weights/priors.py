@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from unfold.models.deconv_small import DeconvSmall
 
 import unfold
 from unfold.imaging import find_photos, read
-from unfold.models.deconv_small import DeconvSmall
 from unfold.registry import scan
 
 ROUNDS = 8  # of half-quadratic splitting, as in DPIR

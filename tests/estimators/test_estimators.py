@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unfold.estimators import IlluminationEnhancer, KernelEstimator, ReflectanceDenoiser
+from unfold.estimators import DilatedDenoiser, IlluminationNet, KernelNet
 from unfold.estimators.illumination import retinex_split
 
 sizes = st.tuples(st.integers(1, 40), st.integers(1, 40))
@@ -12,7 +12,7 @@ sizes = st.tuples(st.integers(1, 40), st.integers(1, 40))
 @given(size=sizes, kernels=st.integers(1, 3), side=st.integers(3, 9))
 @settings(max_examples=15, deadline=None)
 def test_kernels_sum_to_one_and_maps_have_the_images_size(size, kernels, side):
-    estimator = KernelEstimator(size=side, kernels=kernels, widths=(4, 8, 8))
+    estimator = KernelNet(size=side, kernels=kernels, widths=(4, 8, 8))
     found, logits = estimator(torch.rand(2, 3, *size))
     assert found.shape == (2, kernels, side, side)
     assert logits.shape == (2, kernels, *size)
@@ -22,7 +22,7 @@ def test_kernels_sum_to_one_and_maps_have_the_images_size(size, kernels, side):
 
 @pytest.mark.parametrize("side", [15, 16, 31])
 def test_an_untrained_kernel_is_nearly_a_point_at_the_centre(side):
-    kernel = KernelEstimator(size=side)(torch.rand(1, 3, 64, 64))[0][0, 0]
+    kernel = KernelNet(size=side)(torch.rand(1, 3, 64, 64))[0][0, 0]
     assert kernel.argmax().item() == (side // 2) * side + side // 2
     # a Gaussian of one pixel: three quarters of it within two pixels
     middle = kernel[side // 2 - 2 : side // 2 + 3, side // 2 - 2 : side // 2 + 3]
@@ -31,7 +31,7 @@ def test_an_untrained_kernel_is_nearly_a_point_at_the_centre(side):
 
 def test_an_estimator_can_learn_a_kernel():
     torch.manual_seed(0)
-    estimator = KernelEstimator(size=7, widths=(8, 16))
+    estimator = KernelNet(size=7, widths=(8, 16))
     image, want = torch.rand(1, 3, 24, 24), torch.zeros(1, 1, 7, 7)
     want[..., 3, 1:6] = 0.2
     optimiser = torch.optim.Adam(estimator.parameters(), 1e-2)
@@ -46,7 +46,7 @@ def test_an_estimator_can_learn_a_kernel():
 @given(size=sizes, channels=st.sampled_from([1, 3]))
 @settings(max_examples=15, deadline=None)
 def test_the_enhancer_starts_at_no_change_and_keeps_light_positive(size, channels):
-    enhancer = IlluminationEnhancer(channels, widths=(4, 8, 8))
+    enhancer = IlluminationNet(channels, widths=(4, 8, 8))
     light = torch.rand(2, channels, *size) + 0.01
     assert torch.equal(enhancer(light), light)
     torch.nn.init.normal_(enhancer.tail.weight, std=100)
@@ -56,7 +56,7 @@ def test_the_enhancer_starts_at_no_change_and_keeps_light_positive(size, channel
 
 
 def test_the_denoiser_starts_at_no_change_and_can_change():
-    denoiser = ReflectanceDenoiser(width=8)
+    denoiser = DilatedDenoiser(width=8)
     x = torch.rand(1, 3, 9, 8)
     assert torch.equal(denoiser(x), x)
     torch.nn.init.ones_(denoiser.net[-1].bias)
@@ -78,4 +78,4 @@ def test_retinex_split_multiplies_to_the_image(size):
 
 def test_refuses():
     with pytest.raises(ValueError, match="size >= 3"):
-        KernelEstimator(size=2)
+        KernelNet(size=2)

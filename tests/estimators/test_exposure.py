@@ -10,10 +10,10 @@ from torch.nn.functional import avg_pool2d
 import unfold
 from unfold.degradation import LowLight
 from unfold.degradation.light import decode, encode
-from unfold.estimators import IlluminationEnhancer
+from unfold.estimators import IlluminationNet
 from unfold.estimators.exposure import (
     LARGEST_GAIN,
-    ExposureEstimator,
+    HistogramExposure,
     divide_gain,
     expose,
     spread,
@@ -73,7 +73,7 @@ def test_dark_photos_are_brought_near_to_what_they_were(name, exposure):
     """No gain and curve, of all that are tried, bring a dark photo much nearer."""
     photo = avg_pool2d(picture(name), 2)
     dark = darkened(photo, exposure)
-    gain, curve = ExposureEstimator()(dark)
+    gain, curve = HistogramExposure()(dark)
     errors = [
         (expose(dark, *divide_gain(torch.tensor([g]), spread(dark))) - photo).square().mean()
         for g in np.geomspace(1, LARGEST_GAIN, 60)
@@ -85,21 +85,21 @@ def test_dark_photos_are_brought_near_to_what_they_were(name, exposure):
 
 @pytest.mark.parametrize("name", ["coffee", "astronaut", "chelsea"])
 def test_good_photos_stay(name):
-    gain, curve = ExposureEstimator()(picture(name))
+    gain, curve = HistogramExposure()(picture(name))
     assert 1 <= gain * curve < 1.05
 
 
 def test_lamps_in_the_dark_are_kept_and_the_dark_is_lifted(photo):
     night = darkened(photo, 0.05)
     night[..., 100:130, 100:200] = 1
-    gain, curve = ExposureEstimator()(night)
+    gain, curve = HistogramExposure()(night)
     assert gain == 1
     assert curve > 1.5
     assert expose(night, gain, curve).amax() <= 1
 
 
 def test_photos_of_a_batch_are_told_apart_in_any_precision(photo):
-    estimator = ExposureEstimator()
+    estimator = HistogramExposure()
     batch = torch.cat([photo, darkened(photo, 0.1)])
     found = torch.cat(estimator(batch), 1)
     alone = torch.cat([torch.cat(estimator(one[None]), 1) for one in batch])
@@ -114,7 +114,7 @@ def test_photos_of_a_batch_are_told_apart_in_any_precision(photo):
 @pytest.mark.parametrize("size", [(1, 1), (1, 7), (3, 2)])
 @pytest.mark.parametrize("value", [0.0, 0.2, 1.0])
 def test_whatever_it_is_given_it_stays_within_its_bounds(size, value):
-    gain, curve = ExposureEstimator()(torch.full((2, 3, *size), value))
+    gain, curve = HistogramExposure()(torch.full((2, 3, *size), value))
     assert gain.shape == curve.shape == (2, 1, 1, 1)
     assert ((gain >= 1) & (curve >= 1) & (gain * curve <= LARGEST_GAIN * 1.001)).all()
 
@@ -122,13 +122,13 @@ def test_whatever_it_is_given_it_stays_within_its_bounds(size, value):
 def test_a_large_photo_is_looked_at_here_and_there(photo):
     dark = darkened(photo, 0.1)
     large = dark.repeat(1, 1, 3, 4)  # 2.9 million pixels
-    estimator = ExposureEstimator()
+    estimator = HistogramExposure()
     found, want = (torch.cat(estimator(x)) for x in (large, dark))
     torch.testing.assert_close(found, want, rtol=0.03, atol=0)
 
 
 def test_it_is_not_trained_and_is_saved(photo):
-    estimator = ExposureEstimator()
+    estimator = HistogramExposure()
     assert not [*estimator.parameters()]
     assert len(estimator.state_dict()) == 6
     gain, _ = estimator(darkened(photo, 0.1).requires_grad_())
@@ -146,7 +146,7 @@ def test_untrained_jude_small_exposes_and_no_more(photo):
 
     # An identity, but for the kernel that is nearly a point.
     assert error(small, small) < 0.03
-    assert error(dark, expose(dark, *ExposureEstimator()(dark)).clamp(0, 1)) < 0.04
+    assert error(dark, expose(dark, *HistogramExposure()(dark)).clamp(0, 1)) < 0.04
 
 
 @torch.inference_mode()
@@ -156,13 +156,13 @@ def test_a_part_is_exposed_as_the_whole(photo):
     dark = darkened(small, 0.1)
     whole = torch.cat([dark, small], -1)
     guide = model.survey(whole)
-    gain, curve = ExposureEstimator()(whole)
+    gain, curve = HistogramExposure()(whole)
     assert (guide["gain"], guide["curve"]) == (gain, curve)
     # (Untrained, I is the exposed photo, nearly.)
     found = model(dark, guide=guide).parts["I"]
     assert (found - expose(dark, gain, curve)).abs().mean() < 0.02
     alone = model(dark).parts["I"]
-    assert (alone - expose(dark, *ExposureEstimator()(dark))).abs().mean() < 0.03
+    assert (alone - expose(dark, *HistogramExposure()(dark))).abs().mean() < 0.03
     assert (alone - found).abs().mean() > 0.1
     kernel = torch.ones(1, 1, 1, 1)
     assert set(model.survey(whole, kernel=kernel)) == {"gain", "curve"}
@@ -175,7 +175,7 @@ def test_a_pooled_enhancer_sees_the_whole_photo():
     other = light.clone()
     other[..., 56:] = 0
     for pooled in (True, False):
-        enhancer = IlluminationEnhancer(widths=(4, 8), pooled=pooled)
+        enhancer = IlluminationNet(widths=(4, 8), pooled=pooled)
         torch.nn.init.normal_(enhancer.tail.weight)
         same = torch.equal(enhancer(light)[..., :8], enhancer(other)[..., :8])
         assert same is not pooled

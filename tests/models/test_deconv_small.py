@@ -4,11 +4,11 @@ import math
 
 import pytest
 import torch
+from unfold.models.deconv_small import NoisePenalties
 
 import unfold
 from unfold.core import State
 from unfold.degradation import blur, motion_kernel
-from unfold.models.deconv_small import NoisePenalties
 from unfold.models.jude_classic import estimate_noise
 
 TINY = {"K": 3, "prior": {"kind": "resunet", "widths": [4, 8]}}

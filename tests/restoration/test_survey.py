@@ -5,7 +5,7 @@ import torch
 from torch.nn.functional import conv2d
 
 import unfold
-from unfold.estimators import KernelEstimator, kernel
+from unfold.estimators import KernelNet, kernel
 from unfold.models import jude_classic
 from unfold.models.jude_classic import estimate_noise
 
@@ -13,7 +13,7 @@ from unfold.models.jude_classic import estimate_noise
 @pytest.mark.parametrize("size", [(160, 208), (144, 96), (100, 131)])
 def test_kernels_gathered_over_windows_are_those_of_the_whole(size, monkeypatch):
     monkeypatch.setattr(kernel, "_WINDOW", 64)
-    estimator = KernelEstimator(size=7, kernels=2, widths=(4, 6, 8, 8, 8)).double()
+    estimator = KernelNet(size=7, kernels=2, widths=(4, 6, 8, 8, 8)).double()
     torch.nn.init.normal_(estimator.to_kernels.weight)
     image = torch.rand(2, 3, *size, dtype=torch.float64)
     with torch.no_grad():

@@ -76,6 +76,9 @@ def _solver(lagrangian: Lagrangian, block: str, structure: Structure) -> str:
     if regularizer is None:
         return _SOLVER[structure]
     prior = type(regularizer.prior).__name__
+    if structure is Structure.PIXEL and not regularizer.prior.accepts_map:
+        step = f"{_number(regularizer.weight)}/c"
+        return f"majorized, c = max d: prox of {prior} at {block} − (d⊙{block} − b)/c, step {step}"
     if structure in (Structure.SCALAR, Structure.PIXEL):
         return f"prox of {prior} at b/d, step {_number(regularizer.weight)}/d"
     return f"refused: {prior} needs a diagonal; split the block"

@@ -82,6 +82,21 @@ class Normal:
         inverse = self._reciprocal(self.pixel)
         return self._pixel_rhs() * inverse, inverse
 
+    def majorized(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """``x − (d ⊙ x − b) / c`` and ``1 / c``, c the largest entry of the diagonal of each image.
+
+        ``c/2 ‖y − (x − (d ⊙ x − b)/c)‖²`` lies above the quadratic of these equations and touches
+        it at x: whatever lowers it (with a prior added to both) lowers the other. So an operator
+        that takes one step for each image can stand in where the diagonal varies.
+        """
+        diagonal = self.pixel
+        if not isinstance(diagonal, Tensor) or diagonal.ndim == 0:
+            inverse = self._reciprocal(diagonal)
+            return self._pixel_rhs() * inverse, torch.as_tensor(inverse).to(x).view(1, 1, 1, 1)
+        bound = diagonal.amax((1, 2, 3), keepdim=True)
+        inverse = cast(Tensor, self._reciprocal(bound))
+        return x - (diagonal * x - self._pixel_rhs()) * inverse, inverse
+
     def solve(self, start: Tensor, cg: CG) -> Tensor:
         """``A⁻¹ b`` by the cheapest exact method; ``start`` and ``cg`` serve the mixed case."""
         if self.structure in (Structure.SCALAR, Structure.PIXEL):

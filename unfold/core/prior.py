@@ -16,14 +16,16 @@ class Prior(nn.Module):
     Attributes:
         accepts_map: whether ``step`` may vary from pixel to pixel. True for priors that act
             pixel by pixel, for those that solve the weighted problem, and for learned ones, which
-            take the map as their conditioning. Where it is False, a block whose normal matrix is
-            pixel-diagonal is refused this prior.
+            take the map as their conditioning. Where it is False, the update of a block whose
+            normal matrix is pixel-diagonal majorizes (see `unfold.core.Minimise`).
         differentiable: whether gradients pass through ``prox``. Where they do not, it raises a
             RuntimeError if one is asked for, rather than cut the graph silently.
+        requires_training: whether its output is meaningless until it is trained.
     """
 
     accepts_map: bool = True
     differentiable: bool = True
+    requires_training: bool = False
 
     @abstractmethod
     def prox(self, v: Tensor, step: Tensor) -> Tensor:
@@ -35,6 +37,18 @@ class Prior(nn.Module):
                 ``(B, 1 or C, H, W)``. For an image with Gaussian noise around ``v`` it is the
                 noise variance, in the square of the image's unit.
         """
+
+    def step_for(self, variance: Tensor) -> Tensor:
+        """The ``step`` that removes white noise of a given variance from a photo in [0, 1].
+
+        A denoiser is told the variance itself, which is the default. A function ``g`` that was
+        not scaled to be the negative logarithm of a density of photos needs another step: total
+        variation, say, half the standard deviation. Models that take any prior ask for it here.
+
+        Args:
+            variance: positive, ``(1 or B, 1, 1, 1)``.
+        """
+        return variance
 
     def value(self, x: Tensor) -> Tensor | None:
         """``g(x)`` for each image, ``(B,)``; None where ``g`` is not known (a learned prior)."""

@@ -24,13 +24,25 @@ class Step(Protocol):
     def __call__(self, state: Mapping[str, Tensor], weights: Weights) -> State: ...
 
 
+def majorizes(lagrangian: Lagrangian, block: str) -> bool:
+    """Whether the update of a block majorizes its quadratic (see `Minimise`)."""
+    if block not in lagrangian.regularizers:
+        return False
+    prior: Prior = lagrangian.priors[block]  # type: ignore[assignment]
+    return lagrangian.blocks[block] is Structure.PIXEL and not prior.accepts_map
+
+
 class Minimise:
     """``x ← argmin_x L`` over one block, the others held.
 
     Update, for normal equations ``A x = b`` and a prior ``w·g`` (see `unfold.core.normal`)::
 
-        x = A⁻¹ b                       without a prior
-        x = prox_g(b / d, w / d)        with one, A = diag(d)
+        x = A⁻¹ b                                   without a prior
+        x = prox_g(b / d, w / d)                    with one, A = diag(d)
+        x = prox_g(x − (d ⊙ x − b) / c, w / c)      c = max d, where d varies from pixel to
+                                                    pixel and the prior takes one step an image
+
+    The last majorizes: it lowers the Lagrangian, or leaves it, and minimizes it when repeated.
 
     Raises:
         ValueError: the block is unknown; or has a prior and a normal matrix that is not diagonal
@@ -45,12 +57,19 @@ class Minimise:
         self.regularizer: Regularizer | None = lagrangian.regularizers.get(block)
         _check_solvable(block, lagrangian, self.regularizer)
 
+    @property
+    def _majorizes(self) -> bool:
+        return majorizes(self.lagrangian, self.block)
+
     def __call__(self, state: Mapping[str, Tensor], weights: Weights) -> State:
         state = State(state)
         normal = self.lagrangian.normal(self.block, state, weights)
         if self.regularizer is None:
             return self._replace(state, normal.solve(state[self.block], self.cg))
-        v, inverse = normal.quotient()
+        if self._majorizes:
+            v, inverse = normal.majorized(state[self.block])
+        else:
+            v, inverse = normal.quotient()
         step = times(weight_of(self.regularizer, weights, v.dtype), inverse)
         if not isinstance(step, Tensor):
             step = v.new_full((1, 1, 1, 1), step)
@@ -135,15 +154,9 @@ def _check_solvable(block: str, lagrangian: Lagrangian, regularizer: Regularizer
             )
     if regularizer is None:
         return
-    prior: Prior = regularizer.prior
-    remedy = f'split it: add a block z with Constraint(Equal("z", "{block}"), ...), prior on z'
     if structure not in (Structure.SCALAR, Structure.PIXEL):
         raise ValueError(
             f"the block {block!r} has a prior and a {structure.value} normal matrix, which no "
-            f"proximal operator inverts: {remedy}"
-        )
-    if structure is Structure.PIXEL and not prior.accepts_map:
-        raise ValueError(
-            f"the block {block!r} has a pixel-diagonal normal matrix, but its prior "
-            f"{type(prior).__name__} takes one step for the whole image: {remedy}"
+            f'proximal operator inverts: split it: add a block z with Constraint(Equal("z", '
+            f'"{block}"), ...), prior on z'
         )

@@ -1,7 +1,28 @@
-"""Networks around the optimisation: kernels, illumination, reflectance."""
+"""Parts around the optimization: kernels, noise, exposure, illumination, reflectance, and the
+hyper-parameters of its stages."""
 
-from .illumination import IlluminationEnhancer
-from .kernel import KernelEstimator
-from .reflectance import ReflectanceDenoiser
+from .brightest import BrightestExposure
+from .exposure import HistogramExposure
+from .hyper_parameters import LearnedConstants, NoisePowers, PredictedFromKernel
+from .illumination import IlluminationNet
+from .kernel import KernelNet
+from .noise import LaplacianNoise, estimate_noise
+from .point import PointKernel
+from .power_curve import PowerCurve
+from .reflectance import DilatedDenoiser
+from .roles import (
+    Estimator,
+    ExposureEstimator,
+    HyperParameters,
+    IlluminationEnhancer,
+    KernelEstimator,
+    NoiseEstimator,
+    ReflectanceDenoiser,
+)
 
-__all__ = ["IlluminationEnhancer", "KernelEstimator", "ReflectanceDenoiser"]
+__all__ = [
+    "BrightestExposure", "DilatedDenoiser", "Estimator", "ExposureEstimator", "HistogramExposure",
+    "HyperParameters", "IlluminationEnhancer", "IlluminationNet", "KernelEstimator", "KernelNet",
+    "LaplacianNoise", "LearnedConstants", "NoiseEstimator", "NoisePowers", "PointKernel",
+    "PowerCurve", "PredictedFromKernel", "ReflectanceDenoiser", "estimate_noise",
+]  # fmt: skip

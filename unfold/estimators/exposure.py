@@ -6,7 +6,9 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
+
+from .roles import ExposureEstimator
 
 _WEIGHTS = Path(__file__).with_suffix(".safetensors")
 _QUANTILES = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.995, 0.999)
@@ -20,7 +22,7 @@ LARGEST_GAIN = 24.0
 _ENOUGH_PIXELS = 250_000
 
 
-class ExposureEstimator(nn.Module):
+class HistogramExposure(ExposureEstimator):
     """The gain and the curve that bring a dark photo to full exposure; 1 and 1 for a good one.
 
     What is brighter than white once a gain is applied would be lost. So a network of three small

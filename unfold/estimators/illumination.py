@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-_DARKEST = 1e-2
+from .roles import IlluminationEnhancer
+
+DARKEST = 1e-2
 
 
 def retinex_split(image: Tensor) -> tuple[Tensor, Tensor]:
@@ -17,11 +19,11 @@ def retinex_split(image: Tensor) -> tuple[Tensor, Tensor]:
     ``L`` is the largest channel, ``(B, 1, H, W)``, at least 0.01, so that ``R = image / L`` lies in
     [0, 1] for an image in [0, 1]. Source: the initial map of LIME (Guo et al., TIP 2017).
     """
-    light = image.amax(1, keepdim=True).clamp_min(_DARKEST)
+    light = image.amax(1, keepdim=True).clamp_min(DARKEST)
     return image / light, light
 
 
-class IlluminationEnhancer(nn.Module):
+class IlluminationNet(IlluminationEnhancer):
     """``L -> L ⊙ exp(gain)``: an encoder-decoder predicts the logarithm of a gain map.
 
     Pointwise convolutions mix channels, strided depthwise ones look around, skips are added. The
@@ -38,10 +40,13 @@ class IlluminationEnhancer(nn.Module):
     ``pooled``.
     """
 
+    requires_training = True
+
     def __init__(
         self, channels: int = 3, *, widths: tuple[int, ...] = (32, 64, 128), pooled: bool = False
     ) -> None:
         super().__init__()
+        self.pooled = pooled
         pairs = list(itertools.pairwise(widths))
         self.head = _pointwise(channels, widths[0])
         self.down = nn.ModuleList(
@@ -59,24 +64,21 @@ class IlluminationEnhancer(nn.Module):
         assert self.tail.bias is not None
         nn.init.zeros_(self.tail.bias)
 
-    def forward(self, light: Tensor) -> Tensor:
-        return self.enhance(light)[0]
-
-    def enhance(self, light: Tensor, mean: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, light: Tensor, scene: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The enhanced light, and the features of the coarsest level.
 
         Args:
             light: ``(B, channels, H, W)``.
-            mean: of those features over the whole photo, ``(B, C, 1, 1)``, where ``light`` is but
-                a part of it; only looked at where the enhancer is ``pooled``.
+            scene: mean of those features over the whole photo, ``(B, C, 1, 1)``, where ``light``
+                is but a part of it; only looked at where the enhancer is ``pooled``.
         """
         skips = [self.head(light)]
         for down in self.down:
             skips.append(down(skips[-1]))
         x = features = skips.pop()
         if self.from_mean is not None:
-            mean = x.mean((-2, -1), keepdim=True) if mean is None else mean
-            x = torch.relu(x + self.from_mean(mean))
+            scene = x.mean((-2, -1), keepdim=True) if scene is None else scene
+            x = torch.relu(x + self.from_mean(scene))
         for up in self.up:
             skip = skips.pop()
             x = interpolate(up(x), size=skip.shape[-2:], mode="bilinear", align_corners=False)

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import itertools
+from typing import Annotated
 
 import torch
 from einops import rearrange
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from unfold.priors.blocks import conv3
 
-# What `survey` looks at at once, and what it sees around that: rows and columns, multiples of what
+from .roles import KernelEstimator
+
+# What `measure` looks at at once, and what it sees around that: rows and columns, multiples of what
 # the features are coarser by.
 _WINDOW, _AROUND = 512, 64
 
 
-class KernelEstimator(nn.Module):
+class KernelNet(KernelEstimator):
     """Blur kernels by global pooling, and a map of logits for each by a decoder.
 
     Shared features go down by strided convolutions; their global average gives the kernels
@@ -26,52 +30,62 @@ class KernelEstimator(nn.Module):
     the worst place to start from.
 
     Args:
-        size: side of the kernels, in pixels.
-        kernels: how many, ``M``.
+        num_kernels: how many kernels, ``M``.
+        num_maps: how many maps, ``N``; 0: no decoder is built.
+        size: rows and columns of the kernels, in pixels.
         widths: channels at each level; the first is at full size.
 
-    Returns (from ``forward``): kernels ``(B, M, size, size)`` and logits ``(B, M, H, W)``.
+    Returns (from ``forward``): kernels ``(B, M, size, size)`` and logits ``(B, N, H, W)``, or None.
 
     Source: JUDE, kernel estimation. The released code has one map under a softmax, which is 1
     everywhere; here no map is normalised against itself.
     """
 
+    requires_training = True
+
     def __init__(
         self,
+        num_kernels: int = 1,
+        num_maps: int = 1,
         *,
-        size: int = 31,
-        kernels: int = 1,
+        size: Annotated[int, Field(ge=3, le=255)] = 31,
         widths: tuple[int, ...] = (16, 32, 64, 128, 256),
     ) -> None:
         super().__init__()
-        if size < 3 or kernels < 1 or len(widths) < 2:
+        if size < 3 or num_kernels < 1 or num_maps < 0 or len(widths) < 2:
             raise ValueError(
-                f"KernelEstimator(size={size}, kernels={kernels}, widths={widths}): needs size "
-                ">= 3, at least one kernel and two widths"
+                f"KernelNet({num_kernels}, {num_maps}, size={size}, widths={widths}): needs size "
+                ">= 3, at least one kernel, no negative number of maps, and at least two widths"
             )
-        self.size, self.kernels = size, kernels
+        self.kernel_size, self.num_kernels = size, num_kernels
         pairs = list(itertools.pairwise(widths))
         self.head = nn.Sequential(conv3(3, widths[0]), nn.ReLU())
         self.down = nn.ModuleList(
             nn.Sequential(nn.Conv2d(fine, coarse, 3, stride=2, padding=1), nn.ReLU())
             for fine, coarse in pairs
         )
-        self.to_kernels = nn.Linear(widths[-1], kernels * size * size)
+        self.to_kernels = nn.Linear(widths[-1], num_kernels * size * size)
+        if not num_maps:
+            self.up = self.to_logits = None
+            self._start_near_a_point()
+            return
         self.up = nn.ModuleList(nn.Conv2d(coarse, fine, 1) for fine, coarse in reversed(pairs))
-        self.to_logits = conv3(widths[0], kernels)
+        self.to_logits = conv3(widths[0], num_maps)
         self._start_near_a_point()
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor | None]:
         skips = self._features(image)
         x = skips.pop()
         kernels = self._kernels(x.mean((-2, -1))).to(image.dtype)
+        if self.up is None or self.to_logits is None:
+            return kernels, None
         for up in self.up:
             skip = skips.pop()
             x = interpolate(up(x), size=skip.shape[-2:], mode="bilinear", align_corners=False)
             x = torch.relu(x + skip)
         return kernels, self.to_logits(x).to(image.dtype)
 
-    def survey(self, image: Tensor) -> Tensor:
+    def measure(self, image: Tensor) -> Tensor:
         """The kernels that ``forward`` estimates, in little memory: the mean of the features is
         gathered over windows, each with as much around it as a feature sees."""
         height, width = image.shape[-2:]
@@ -98,14 +112,14 @@ class KernelEstimator(nn.Module):
 
     def _kernels(self, pooled: Tensor) -> Tensor:
         logits = self.to_kernels(pooled.to(self.to_kernels.weight.dtype)).float()
-        kernels = rearrange(logits, "b (m k) -> b m k", m=self.kernels).softmax(-1)
-        return rearrange(kernels, "b m (h w) -> b m h w", h=self.size)
+        kernels = rearrange(logits, "b (m k) -> b m k", m=self.num_kernels).softmax(-1)
+        return rearrange(kernels, "b m (h w) -> b m h w", h=self.kernel_size)
 
     def _start_near_a_point(self) -> None:
         nn.init.normal_(self.to_kernels.weight, std=1e-2)
-        axis = torch.arange(self.size) - self.size // 2
+        axis = torch.arange(self.kernel_size) - self.kernel_size // 2
         distance = axis[:, None].square() + axis[None].square()
         with torch.no_grad():
             self.to_kernels.bias.copy_(
-                (-0.5 * distance).clamp_min(-10).flatten().repeat(self.kernels)
+                (-0.5 * distance).clamp_min(-10).flatten().repeat(self.num_kernels)
             )

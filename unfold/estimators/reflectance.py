@@ -6,11 +6,13 @@ from torch import Tensor, nn
 
 from unfold.priors.ircnn import DilatedNet
 
+from .roles import ReflectanceDenoiser
 
-class ReflectanceDenoiser(nn.Module):
+
+class DilatedDenoiser(ReflectanceDenoiser):
     """``R -> R − net(R)``: a dilated network predicts the noise.
 
-    Its last layer starts at zero: untrained, it changes nothing.
+    It is told no noise level. Its last layer starts at zero: untrained, it changes nothing.
 
     Args:
         channels: of the reflectance.
@@ -18,6 +20,8 @@ class ReflectanceDenoiser(nn.Module):
 
     Source: JUDE, reflectance denoising, after IRCNN (Zhang et al., CVPR 2017).
     """
+
+    requires_training = True
 
     def __init__(self, channels: int = 3, *, width: int = 64) -> None:
         super().__init__()
@@ -28,5 +32,5 @@ class ReflectanceDenoiser(nn.Module):
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
 
-    def forward(self, reflectance: Tensor) -> Tensor:
+    def forward(self, reflectance: Tensor, deviation: Tensor) -> Tensor:
         return reflectance - self.net(reflectance).to(reflectance.dtype)

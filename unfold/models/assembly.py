@@ -3,80 +3,87 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from unfold.core import (
-    CG,
-    Lagrangian,
-    LearnedWeights,
-    Ledger,
-    Restoration,
-    Restorer,
-    Stage,
-    State,
-    Step,
-    Unrolled,
-    lower,
-)
+from unfold.core import CG, Lagrangian, Restorer, Stage, Step, Unrolled, lower
 from unfold.imaging.boundary import MULTIPLE, Frame, pad_periodic
 
 from .checks import check_image, check_kernel
+from .parts import StageWeights
+
+Weigh = Callable[[Lagrangian], Callable[[Mapping[str, Tensor], Mapping[str, Tensor]], Any]]
 
 
 def unroll(
-    lagrangian: Callable[[int], Lagrangian],
+    declare: Callable[[int], Lagrangian],
     order: Sequence[str],
-    weights: Mapping[str, float],
+    weigh: Weigh,
+    names: tuple[str, ...],
     *,
     K: int,
     tied: bool,
     cg: CG | None = None,
     before: Mapping[str, Step] | None = None,
 ) -> Unrolled:
-    """K stages of a declaration, each with priors and weights of its own unless tied.
+    """K stages of a declaration, each with priors of its own unless tied.
 
     Args:
-        lagrangian: declares that of stage 0, 1, ..., with new priors at each call.
+        declare: declares the Lagrangian of stage 0, 1, ..., with new priors at each call.
         order: of the updates.
-        weights: name -> first value of a learned weight.
+        weigh: of a Lagrangian: what makes its weights of hyper-parameters (see `StageWeights`).
+        names: of the hyper-parameters of a stage.
         K: stages.
-        tied: one stage, K times.
-        cg: for blocks with a mixed normal matrix.
+        tied: all stages share the priors of the first. (Their weights may differ all the same.)
+        cg: for blocks whose normal matrix is diagonal in no basis.
         before: block -> a hand-written step to insert before its update.
     """
+    first = declare(0)
 
     def stage(index: int) -> Stage:
+        lagrangian = first if tied or index == 0 else declare(index)
         steps: list[Step] = []
-        for name, step in zip(order, lower(lagrangian(index), order, cg), strict=True):
-            steps += [before[name], step] if before and name in before else [step]
-        return Stage(steps, LearnedWeights(weights))
+        for step in lower(lagrangian, order_of(lagrangian, order), cg):
+            block = getattr(step, "block", None)
+            steps += [before[block], step] if before and block in before else [step]
+        return Stage(steps, StageWeights(index, names, weigh(lagrangian)))
 
-    return Unrolled(stage(0), repeat=K) if tied else Unrolled([stage(k) for k in range(K)])
+    return Unrolled([stage(k) for k in range(K)])
+
+
+def order_of(lagrangian: Lagrangian, order: Sequence[str]) -> list[str]:
+    """The part of an order that a declaration has: switched off terms leave blocks out."""
+    known = {*lagrangian.blocks, *lagrangian.duals}
+    return [name for name in order if name in known]
 
 
 def describe(model: Restorer, parts: Sequence[str], order: Sequence[str], output: str) -> str:
     """What an unrolled model does: its size, its Lagrangian, its steps, its output."""
     stages: Unrolled = model.stages  # type: ignore[assignment]
     stage: Stage = stages.stages[0]  # type: ignore[assignment]
-    many = f"one, {stages.repeat} times" if stages.repeat > 1 else f"{len(stages.stages)}, untied"
     sizes = [f"{name} {count(getattr(model, name)):,}" for name in parts]
+    shared = len(stages.stages) > 1 and _same_priors(stages)
     lines = [
         f"{type(model).__name__}: {count(model):,} parameters"
         + (f" ({', '.join(sizes)})" * bool(sizes)),
-        f"stages: {many}",
+        f"stages: {len(stages.stages)}, {'tied: one set of priors' if shared else 'untied'}",
         f"steps of a stage: {', '.join(map(repr, stage.steps))}",
         "",
-        stage.lagrangian.explain(tuple(order)),
+        stage.lagrangian.explain(order_of(stage.lagrangian, order)),
         "",
         output,
     ]
     return "\n".join(lines)
 
 
+def _same_priors(stages: Unrolled) -> bool:
+    first, *others = [stage.lagrangian for stage in stages.stages]
+    return all(other is first for other in others)
+
+
 def prepare(
-    image: Tensor, kernel: Tensor | None, size: int, least: int = 0
+    image: Tensor, kernel: Tensor | None, size: int, least: int = 0, *, many: int = 1
 ) -> tuple[Tensor, Frame]:
     """Check the input; make the photo periodic, with a margin as wide as the kernel reaches.
 
@@ -85,11 +92,12 @@ def prepare(
         kernel: where it is known.
         size: side of the kernel where it is not.
         least: least margin, in pixels.
+        many: kernels that may be given.
     """
     check_image(image)
     height = width = size
     if kernel is not None:
-        check_kernel(kernel, len(image))
+        check_kernel(kernel, len(image), many)
         height, width = kernel.shape[-2:]
     margin = max(least, height // 2), max(least, width // 2)
     return pad_periodic(image, margin, multiple=MULTIPLE)
@@ -120,32 +128,11 @@ class Extending(Restorer):
         return x, (frame.top, frame.left)
 
 
-class Deconvolving(Extending):
-    """`Extending`, for stages over I, the deconvolved photo, and Z, the image; a photo without a
-    kernel is taken for sharp.
-
-    ``stages`` go from a state of X, I, Z (the photo), H and the ``noise`` that `survey` tells.
-    """
-
-    stages: Unrolled
-
-    def forward(
-        self,
-        image: Tensor,
-        *,
-        kernel: Tensor | None = None,
-        ledger: Ledger | None = None,
-        guide: Mapping[str, Tensor] | None = None,
-    ) -> Restoration:
-        x, frame = self.prepare(image, kernel)
-        used = image.new_ones(1, 1, 1, 1) if kernel is None else kernel.to(x)
-        noise = (guide or self.survey(image))["noise"]
-        state = State({**dict.fromkeys("XIZ", x), "H": used, "noise": noise})
-        state = self.stages(state, ledger)
-        parts = {"kernel": used, "I": frame.crop(state["I"]), "noise": noise}
-        return Restoration(frame.crop(state["Z"]).clamp(0, 1), parts, ledger)
+def requires_training(module: nn.Module) -> bool:
+    """Whether any part of a model does."""
+    return any(getattr(part, "requires_training", False) for part in module.modules())
 
 
-def count(module: nn.Module) -> int:
+def count(module: nn.Module | None) -> int:
     """Parameters."""
-    return sum(p.numel() for p in module.parameters())
+    return 0 if module is None else sum(p.numel() for p in module.parameters())

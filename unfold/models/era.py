@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -22,42 +24,57 @@ from unfold.core import (
     Restoration,
     State,
 )
-from unfold.estimators import KernelEstimator
+from unfold.core.clip import clip
+from unfold.estimators import HyperParameters, KernelEstimator, NoiseEstimator
 from unfold.priors import SoftThreshold
 from unfold.registry.spec import PriorLike, factory
-from unfold.terms import Convolution, FilterFlow, SparseError
+from unfold.terms import SparseError
 
-from .assembly import Extending, describe, unroll
+from .assembly import Extending, describe, requires_training, unroll
+from .parts import BlurLike, EstimatorLike, has_slot, make_blur, make_part, with_hyper_parameters
+from .schedule import annealed, balanced, places, told
 
-# The blocks in the poster's cycle U, Z, X, E, P, but begun at E: the image is the last X, which the
-# last E thus reaches.
+PAPER_ORDER = ("U", "Z", "X", "E", "P", "G", "O", "D")
+# The blocks in the poster's cycle, but begun at E: the image is the last X, which the last E thus
+# reaches.
 ORDER = ("E", "P", "U", "Z", "X", "G", "O", "D")
-WEIGHTS = {"w1": 1.0, "w2": 0.1, "w3": 0.1, "ws": 0.01}
+NAMES = ("log_z", "log_p", "log_s", "log_w1", "log_w2", "log_w3")
+_FIRST_DEVIATION = 0.1
+# E is another value than 0 where ``|Y − U|`` exceeds ``_THRESHOLD · (1 + w3)``, 0.25 at first: more
+# than noise and an inexact kernel leave, less than a saturated spot or a dead pixel.
+_THRESHOLD, _ERROR_PENALTY = 0.05, 4.0
 # One stage moves X a little from where the last left it: a few warm-started steps suffice, and a
 # fixed number never waits for the device.
 _CG = CG(maximum=4, tolerance=None)
 
 
-def era_lagrangian(blur: Residual, *regularizers: Regularizer) -> Lagrangian:
+def era_lagrangian(
+    blur: Residual, *regularizers: Regularizer, error: bool = True, split: bool = True
+) -> Lagrangian:
     """ErA's Lagrangian (poster, with its misprints mended)::
 
-        min ½‖U + E − Y‖² + φ(Z) + ws‖E‖₁ + f(P)
+        min w0/2 ‖U + E − Y‖² + φ(Z) + ws‖E‖₁ + f(P)
         subject to U = B X (dual G), X = Z (O), E = P (D)
 
     Y the defocused input, B the blur, X the sharp image, U the blurred one, E an error in a few
     places; Z and P auxiliaries. The poster's Γ, Ω, Δ are G, O, D; its λ1, λ2, λ3, λs are w1, w2,
-    w3, ws (it uses λ3 for both of the last).
+    w3, ws (it uses λ3 for both of the last); its w0 is 1.
 
     Args:
-        blur: ``B X − U``: a `Convolution` or a `FilterFlow`.
+        blur: ``B X − U``: a `Convolution`, a `FilterFlow`, or another blur.
         regularizers: on Z and P.
+        error: whether there is an error E at all (the poster's ablation).
+        split: whether it has a second prior f, on P (its other ablation).
     """
+    fit = SparseError("U", error="E", observed="Y") if error else Equal("U", "Y")
+    sparse = (Regularizer("E", SoftThreshold(), "ws"),) if error else ()
+    copy = (Constraint(Equal("E", "P"), penalty="w3", dual="D"),) if error and split else ()
     return Lagrangian(
-        Quadratic(SparseError("U", error="E", observed="Y"), 1.0),
+        Quadratic(fit, "w0"),
         Constraint(blur, penalty="w1", dual="G"),
         Constraint(Equal("X", "Z"), penalty="w2", dual="O"),
-        Constraint(Equal("E", "P"), penalty="w3", dual="D"),
-        Regularizer("E", SoftThreshold(), "ws"),
+        *copy,
+        *sparse,
         *regularizers,
     )
 
@@ -66,20 +83,34 @@ class ErA(Extending):
     """ErA: K unrolled stages after an estimate of the defocus kernels and where they act.
 
     Defocus varies over the picture, so the blur is a filter flow ``B x = Σ_m W_m ⊙ (k_m ⊗ x)``
-    with estimated kernels and weight maps (a softmax over m), and X is solved by a few warm
-    conjugate-gradient steps. With one kernel the blur is stationary and X is one division by FFT.
+    with estimated kernels and weight maps, and X is solved by a few warm conjugate-gradient steps
+    (its gradient is zero to the accuracy of that solve; with CG to convergence to 1e-10). With
+    ``blur="convolution"`` it is stationary and X is one division by FFT.
+
+    E and its duals start at zero and U at Y. Each prior is told a noise variance between that of
+    the photo and 0.25², the ℓ1 norm a threshold in these bounds: E is sparse by construction.
 
     Args:
         K: stages.
         prior: of Z and P: an installed prior by name or spec, or a function of the number of
             channels that builds one.
-        tied: whether all stages share their parameters.
-        kernel_size: side of the estimated kernels, in pixels.
-        kernels: how many, M.
-        estimator_widths: of the kernel estimator.
+        tied: whether all stages share their priors.
+        blur: the constraint's: an installed term by name or spec.
+        num_kernels: M, how many kernels are estimated. Of several the maps are a softmax; a
+            single one has a map W in [0, 1] of where it acts, and beside it the photo is sharp:
+            ``B x = W ⊙ (k ⊗ x) + (1 − W) ⊙ x`` (the poster's one global kernel with its weight
+            map).
+        error: whether there is a sparse error E (the poster's ablation: False).
+        error_prior: whether it has a learned prior f on P = E (the poster's ablation: False).
+        order: of the updates. ``"paper"`` is U, Z, X, E, P; its last E never reaches the image.
+        kernel_estimator: of the kernels and the logits of their maps.
+        noise: the standard deviation of the photo's noise, or what estimates it.
+        hyper_parameters: what predicts the noise levels and penalties of every stage.
+        strength: of the priors against the data: w0 is its reciprocal.
 
-    Parts: ``kernel`` (B,M,h,w); ``weights`` (B,M,H,W), where M > 1; ``X``, ``Z`` (sharp), ``U``
-    (blurred), ``E`` (the error), ``P``. The image is X.
+    Parts: ``kernel`` (B,M,h,w); ``weights`` (B,M,H,W), where the blur has maps; ``X``, ``Z``
+    (sharp), ``U`` (blurred), ``E`` (the error) and ``P``, where they are; ``noise`` (B,1,1,1). The
+    image is X. (A single kernel with a map comes as two, the second a point.)
 
     Source: the ErA poster, with the misprints mended.
     """
@@ -87,25 +118,48 @@ class ErA(Extending):
     def __init__(
         self,
         *,
-        K: Annotated[int, Field(ge=1)] = 5,
+        K: Annotated[int, Field(ge=1, le=1000)] = 5,
         prior: PriorLike = {"kind": "resunet", "residual": True},  # noqa: B006
         tied: bool = False,
-        kernel_size: Annotated[int, Field(ge=3)] = 31,
-        kernels: Annotated[int, Field(ge=1)] = 3,
-        estimator_widths: tuple[int, ...] = (16, 32, 64, 128, 256),
+        blur: BlurLike = "filter-flow",
+        num_kernels: Annotated[int, Field(ge=1, le=64)] = 3,
+        error: bool = True,
+        error_prior: bool = True,
+        order: Literal["error-first", "paper"] = "error-first",
+        kernel_estimator: EstimatorLike = "kernel",
+        noise: Annotated[float, Field(gt=0, lt=0.25)] | EstimatorLike = "noise",
+        hyper_parameters: EstimatorLike = "noise-powers",
+        strength: Annotated[float, Field(gt=0)] = 1.0,
     ) -> None:
         super().__init__()
         make: Callable[[int], Prior] = factory("priors", prior)
+        self.maps = has_slot(blur, "weights") or has_slot(blur, "maps")
+        if num_kernels > 1 and not self.maps:
+            raise ValueError(
+                f"num_kernels={num_kernels}: several kernels need a blur with maps, such as "
+                "filter-flow; choose one kernel, or another blur"
+            )
+        self.num_kernels = num_kernels
+        self._errors = ("EP" if error_prior else "E") if error else ""
+        self.order = ORDER if order == "error-first" else PAPER_ORDER
+        term = make_blur(blur, "ErA", "X", "U", "HW" if self.maps else "H")
+        # E of a stage is told of P of the stage before; what never reaches the image has no network.
+        reaches = K - 1 if order == "error-first" else K - 2
 
         def declare(stage: int) -> Lagrangian:
-            priors = [Regularizer("Z", make(3))]
-            # Nothing comes after the last P: a network of its own there could not learn.
-            if tied or stage < K - 1:
-                priors.append(Regularizer("P", make(3)))
-            return era_lagrangian(_blur(kernels), *priors)
+            priors = [Regularizer("Z", make(3), "z")]
+            if error and error_prior and (tied or stage < reaches):
+                priors.append(Regularizer("P", make(3), "p"))
+            return era_lagrangian(term, *priors, error=error, split=error_prior)
 
-        self.estimator = KernelEstimator(size=kernel_size, kernels=kernels, widths=estimator_widths)
-        self.stages = unroll(declare, ORDER, WEIGHTS, K=K, tied=tied, cg=_CG)
+        maps = num_kernels if self.maps else 0
+        self.estimator = make_part(KernelEstimator, kernel_estimator, num_kernels, maps)
+        self.stages = unroll(
+            declare, self.order, partial(_weigh, strength=strength), NAMES, K=K, tied=tied, cg=_CG
+        )
+        self.hyper = make_part(HyperParameters, hyper_parameters, initial_hyper_parameters(K))
+        self.noise = noise if isinstance(noise, float) else make_part(NoiseEstimator, noise)
+        self.requires_training = requires_training(self)
 
     def forward(
         self,
@@ -116,37 +170,85 @@ class ErA(Extending):
         guide: Mapping[str, Tensor] | None = None,
     ) -> Restoration:
         x, frame = self.prepare(image, kernel)
+        guide = self._global(image) if guide is None else guide
         estimated, logits = self.estimator(x)
-        estimated = guide["kernel"] if guide else estimated
-        used = estimated if kernel is None else kernel.to(x).expand(-1, estimated.shape[1], -1, -1)
-        state = self.stages(self.start(x, used, logits.softmax(1)), ledger)
-        names = ("X", "Z", "U", "E", "P", *(["W"] if estimated.shape[1] > 1 else []))
-        parts = {name: frame.crop(state[name]) for name in names}
-        if "W" in parts:
-            parts["weights"] = parts.pop("W")
-        return Restoration(parts["X"].clamp(0, 1), {"kernel": used, **parts}, ledger)
+        estimated = guide.get("kernel", estimated) if kernel is None else kernel.to(x)
+        state = self.stages(self.start(x, estimated, logits, guide["noise"]), ledger)
+        parts = {name: frame.crop(state[name]) for name in "XZUEP" if name in state}
+        if self.maps:
+            parts["weights"] = frame.crop(state["W"])
+        told = {"kernel": state["H"], "noise": guide["noise"]}
+        return Restoration(clip(parts["X"]), {**told, **parts}, ledger)
 
     def survey(self, image: Tensor, *, kernel: Tensor | None = None) -> Mapping[str, Tensor]:
-        if kernel is not None:
-            return {}
-        return {"kernel": self.estimator.survey(self.extended(image)[0])}
+        found = self._global(image)
+        if kernel is None:
+            found["kernel"] = self.estimator.measure(self.extended(image)[0])
+        return found
+
+    def _global(self, image: Tensor) -> dict[str, Tensor]:
+        if isinstance(self.noise, float):
+            return {"noise": torch.full_like(image[:, :1, :1, :1], self.noise)}
+        return {"noise": self.noise(image)}
 
     @property
     def kernel_size(self) -> int:
-        return self.estimator.size
+        return self.estimator.kernel_size
 
-    def start(self, y: Tensor, kernel: Tensor, weights: Tensor) -> State:
-        """Where the optimisation starts: at the photo, blurred again as U, with no error."""
+    def start(self, y: Tensor, kernel: Tensor, logits: Tensor | None, noise: Tensor) -> State:
+        """Where the optimization starts: at the photo, with no error."""
         none = torch.zeros_like(y)
-        blocks = dict.fromkeys("YXZ", y) | dict.fromkeys("EPU", none)
-        state = State({**blocks, "H": kernel, "W": weights})
-        return state.replace("U", _blur(kernel.shape[1])(state))  # B X − U, at U = 0
+        given = {**dict.fromkeys("YXZU", y), **dict.fromkeys(self._errors, none), "noise": noise}
+        if self.maps:
+            kernel, given["W"] = _with_maps(kernel, logits, self.num_kernels, y)
+        return State(with_hyper_parameters(self.hyper, {**given, "H": kernel}))
 
     def explain(self) -> str:
-        return describe(self, ("estimator", "stages"), ORDER, "image = X")
+        return describe(self, ("estimator", "stages", "hyper"), self.order, "image = X")
 
 
-def _blur(kernels: int) -> Residual:
-    if kernels == 1:
-        return Convolution("X", kernel="H", observed="U")
-    return FilterFlow("X", kernels="H", weights="W", observed="U")
+def initial_hyper_parameters(K: int) -> Tensor:
+    """``(2, K, 6)``: the levels told fall to that of the noise, penalties are balanced."""
+    rows = []
+    for place in places(K):
+        level = annealed(_FIRST_DEVIATION, place)
+        constants = [(math.log(value), 0.0) for value in (_THRESHOLD, 1.0, _ERROR_PENALTY)]
+        rows.append([level, level, constants[0], constants[1], balanced(level), constants[2]])
+    return torch.tensor(rows).permute(2, 0, 1).contiguous()
+
+
+def _weigh(lagrangian: Lagrangian, strength: float):
+    step_for = {name: prior.step_for for name, prior in lagrangian.priors.items()}
+    return partial(_weights, step_for=step_for, strength=strength)
+
+
+def _weights(
+    values: Mapping[str, Tensor],
+    state: Mapping[str, Tensor],
+    step_for: Mapping[str, Callable[[Tensor], Tensor]],
+    strength: float,
+) -> dict[str, Tensor | float]:
+    noise = state["noise"]
+    w0, w1, w2, w3 = 1 / strength, *(values[f"log_w{i}"].exp() for i in (1, 2, 3))
+    made = {"w0": w0, "w1": w1, "w2": w2, "w3": w3}
+    made["z"] = told(values["log_z"], noise, step_for["Z"]) * w2
+    if "E" in step_for:
+        split = w3 if "P" in state else 0.0
+        made["ws"] = told(values["log_s"], noise, step_for["E"]) * (w0 + split)
+    if "P" in step_for:
+        made["p"] = told(values["log_p"], noise, step_for["P"]) * w3
+    return made
+
+
+def _with_maps(
+    kernel: Tensor, logits: Tensor | None, num_kernels: int, y: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Kernels and the maps of where they act; a single kernel is joined by a point."""
+    if logits is None:
+        raise ValueError("the kernel estimator gives no maps: choose a blur without maps")
+    if num_kernels > 1:
+        return kernel.expand(-1, num_kernels, -1, -1), logits.softmax(1)
+    share = logits.sigmoid()
+    point = torch.zeros_like(kernel)
+    point[..., kernel.shape[-2] // 2, kernel.shape[-1] // 2] = 1
+    return torch.cat((kernel, point), 1), torch.cat((share, 1 - share), 1)

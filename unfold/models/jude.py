@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Annotated, Literal
 
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from unfold.core import (
+    CG,
     Constraint,
     Equal,
     Lagrangian,
@@ -16,42 +20,60 @@ from unfold.core import (
     Prior,
     Quadratic,
     Regularizer,
+    Residual,
     Restoration,
     State,
 )
+from unfold.core.clip import clip
 from unfold.core.lagrangian import Weights
-from unfold.estimators import IlluminationEnhancer, KernelEstimator, ReflectanceDenoiser
-from unfold.estimators.exposure import ExposureEstimator, expose
-from unfold.estimators.illumination import retinex_split
+from unfold.estimators import (
+    ExposureEstimator,
+    HyperParameters,
+    IlluminationEnhancer,
+    KernelEstimator,
+    NoiseEstimator,
+    ReflectanceDenoiser,
+)
+from unfold.estimators.exposure import expose
+from unfold.estimators.illumination import DARKEST, retinex_split
+from unfold.estimators.noise import thinned
+from unfold.priors import Box
 from unfold.registry.spec import PriorLike, factory
 from unfold.terms import Convolution, Retinex
 
-from .assembly import Extending, describe, unroll
+from .assembly import Extending, describe, requires_training, unroll
+from .parts import BlurLike, EstimatorLike, has_slot, make_blur, make_part, with_hyper_parameters
+from .schedule import LARGEST, annealed, balanced, places, product_weights, told
 
 PAPER_ORDER = ("P", "R", "Q", "L", "Z", "I", "G", "O", "D")
 # The image is made of the last R and L. In the paper's order these see the Z of the stage before,
 # and that the I of the stage before it: the last two deconvolutions and the last prior on Z are
 # computed for nothing. Updated in this order, every update of every stage reaches the image.
 ORDER = ("I", "Z", "P", "R", "Q", "L", "G", "O", "D")
-WEIGHTS = {"w1": 1.0, "w2": 0.5, "w3": 0.1, "w4": 0.1, "w5": 0.1}
+NAMES = ("log_z", "log_p", "log_q", "log_w2", "log_w3", "log_w4", "log_w5")
+_FIRST_DEVIATION, _LIGHT_DEVIATION = 0.1, 0.1
+_RATIO = 0.1  # of the penalties on P and Q to the weight of their product, at least
+_FIT = 0.03  # weight of the product, for each unit of the penalty of I = Z
+_CG = CG(maximum=4, tolerance=None)  # (a fixed number never waits for the device)
 
 
-def jude_lagrangian(*regularizers: Regularizer) -> Lagrangian:
-    """JUDE's Lagrangian (paper eq. 5, with its misprints mended)::
+def jude_lagrangian(*regularizers: Regularizer, blur: Residual | None = None) -> Lagrangian:
+    """JUDE's Lagrangian (paper eq. 4, with its misprints mended)::
 
         min w1/2 ‖H⊗I − X‖² + w2/2 ‖Z − P⊙Q‖² + g_Z(Z) + g_P(P) + g_Q(Q)
         subject to R = P (dual G), L = Q (O), I = Z (D)
 
     X the blurred, dark input, H its kernel, I the sharp, dark image, R reflectance, L
     illumination; P, Q, Z their auxiliaries. The paper's Γ, Ω, Δ are G, O, D; its λ1...λ5 are
-    w1...w5. R and L occur in their own constraints only: from zero duals R ≡ P and L ≡ Q, and
-    only D is alive. The paper's structure is kept all the same.
+    w1...w5. In the paper R and L occur in their own constraints only: from zero duals R ≡ P and
+    L ≡ Q, and only D is alive. `JUDE` gives them work: R >= 0 and 0 < L <= 1.
 
     Args:
-        regularizers: on P, Q and Z.
+        regularizers: on any of the blocks.
+        blur: the first residual, where it is not the convolution.
     """
     return Lagrangian(
-        Quadratic(Convolution("I", kernel="H", observed="X"), "w1"),
+        Quadratic(blur or Convolution("I", kernel="H", observed="X"), "w1"),
         Quadratic(Retinex("Z", reflectance="P", illumination="Q"), "w2"),
         Constraint(Equal("R", "P"), penalty="w3", dual="G"),
         Constraint(Equal("L", "Q"), penalty="w4", dual="O"),
@@ -64,11 +86,12 @@ class Impute:
     """``X ← T ⊙ Y + (1 − T) ⊙ (H ⊗ I)``: where the blur model is not trusted, believe the estimate.
 
     Y is the photo, T in [0, 1] the trust in each pixel (saturated lights, say, are no
-    convolution). Minimising the next data term majorises ``w1/2 ‖√T ⊙ (H⊗I − Y)‖²``: the
+    convolution). Minimizing the next data term majorizes ``w1/2 ‖√T ⊙ (H⊗I − Y)‖²``: the
     weighted fit descends, and I keeps its exact division by FFT.
     """
 
-    _blur = Convolution("I", kernel="H", observed="X")
+    def __init__(self, blur: Residual | None = None) -> None:
+        self._blur = blur or Convolution("I", kernel="H", observed="X")
 
     def __call__(self, state: Mapping[str, Tensor], weights: Weights) -> State:
         state = State(state)
@@ -85,28 +108,44 @@ class JUDE(Extending):
     The paper's default: K = 5 untied stages, a learned prior each on P, Q and Z, 31×31 kernels,
     35.4 million parameters. It starts at I = Z = X and a Retinex split of X, duals at zero.
 
+    What passes between the parts: X is the photo at full exposure where there is an exposure
+    estimator. Each prior is told a variance between that of the noise of X and 0.25² (see
+    `unfold.models.schedule`): on P it is the larger the darker Q is, as dividing by a low light
+    amplifies noise. R is at least 0 and L in [0.01, 1], by projections in the splits R = P and
+    L = Q. The image is ``enhancer(L) ⊙ denoiser(R)``.
+
     Args:
         K: stages.
         prior: of P, Q and Z: an installed prior by name or spec, or a function of the number of
             channels that builds one. The paper's ablation is ``prior="ircnn"``.
-        tied: whether all stages share their parameters.
-        denoiser: whether the reflectance is denoised at the end (the paper's ablation: False).
-        kernel_size: side of the estimated kernel, in pixels.
+        light_prior: of Q, where it is another one.
+        tied: whether all stages share their priors.
+        blur: the data term's: an installed term by name or spec. ``"masked-convolution"`` takes
+            the trust map as its mask, ``"filter-flow"`` several kernels with maps.
+        num_kernels: kernels that are estimated; several need a blur that has maps.
+        trust: whether a map of trust in the blur model is estimated; the convolution uses it by
+            `Impute`.
+        kernel_estimator, enhancer, denoiser: of the kernel, the illumination, the reflectance;
+            None leaves the light or the reflectance as it is (the latter a paper's ablation).
+        exposure: brings a dark photo to full exposure first; None: it stays as it is.
+        noise: the standard deviation of the photo's noise, or what estimates it.
+        hyper_parameters: what predicts the noise levels and penalties of every stage. The paper's
+            module of section 3.3 is ``"predicted-from-kernel"``.
         illumination_channels: 1, or 3 for coloured light.
         order: of the updates. ``"paper"`` is P, R, Q, L, Z, I; its last two I and last Z never
             reach the image. ``"data-first"`` is I, Z, P, R, Q, L, where all do.
-        enhancer_widths: of the illumination enhancer.
-        enhancer_pooled: whether it sees the whole photo (see `IlluminationEnhancer`).
-        exposed: whether a dark photo is brought to full exposure first, as far as its histogram
-            tells (see `ExposureEstimator`); what is learned is then what that leaves. All parts
-            but the kernel are of that exposure.
-        denoiser_width: of the reflectance denoiser.
-        estimator_widths: of the kernel estimator.
+        reflectance: what is denoised at the end: ``"R"``, or ``"Z/L"``, which loses nothing that
+            P ⊙ Q leaves out of Z. With the latter the part R is that quotient.
+        start: ``"photo"``, or the paper's ``"zero"``, from where X enters through I alone and the
+            product PQ leaves its saddle by the bound on L only.
+        strength: of the priors against the data: w1 is its reciprocal.
 
-    Parts: ``kernel`` (B,1,h,w), ``trust`` (B,1,H,W): the estimator's weight map, see `Impute`;
-    ``I``, ``Z`` (sharp, dark), ``R``, ``L``, and ``enhanced`` (the enhanced illumination) and
-    ``denoised`` (the denoised reflectance), whose product is the image. Where the enhancer is
-    pooled also ``scene`` (B,C,h,w): its features at the coarsest level.
+    Parts: ``kernel`` (B,M,h,w); ``trust`` (B,1,H,W), where it is estimated; ``weights``
+    (B,M,H,W), the maps of several kernels; ``I``, ``Z`` (sharp), ``R``, ``L``, and ``enhanced``
+    (the enhanced illumination) and ``denoised`` (the denoised reflectance), whose product is the
+    image; ``noise`` (B,1,1,1), the standard deviation in X; ``gain`` and ``curve`` (B,1,1,1),
+    where there is an exposure estimator. Where the enhancer is pooled also ``scene`` (B,C,h,w):
+    its features at the coarsest level.
 
     Source: the JUDE paper and supplement, with the misprints mended.
     """
@@ -114,38 +153,74 @@ class JUDE(Extending):
     def __init__(
         self,
         *,
-        K: Annotated[int, Field(ge=1)] = 5,
+        K: Annotated[int, Field(ge=1, le=1000)] = 5,
         prior: PriorLike = "resunet",
+        light_prior: PriorLike | None = None,
         tied: bool = False,
-        denoiser: bool = True,
-        kernel_size: Annotated[int, Field(ge=3)] = 31,
+        blur: BlurLike = "convolution",
+        num_kernels: Annotated[int, Field(ge=1, le=64)] = 1,
+        trust: bool = True,
+        kernel_estimator: EstimatorLike = "kernel",
+        enhancer: EstimatorLike | None = "illumination",
+        denoiser: EstimatorLike | None = "reflectance",
+        exposure: EstimatorLike | None = None,
+        noise: Annotated[float, Field(gt=0, lt=0.25)] | EstimatorLike = "noise",
+        hyper_parameters: EstimatorLike = "noise-powers",
         illumination_channels: Literal[1, 3] = 3,
         order: Literal["data-first", "paper"] = "data-first",
-        enhancer_widths: tuple[int, ...] = (32, 64, 128),
-        enhancer_pooled: bool = False,
-        exposed: bool = False,
-        denoiser_width: Annotated[int, Field(ge=1)] = 64,
-        estimator_widths: tuple[int, ...] = (16, 32, 64, 128, 256),
+        reflectance: Literal["R", "Z/L"] = "R",
+        start: Literal["photo", "zero"] = "photo",
+        strength: Annotated[float, Field(gt=0)] = 1.0,
     ) -> None:
         super().__init__()
-        make: Callable[[int], Prior] = factory("priors", prior)
         light = self.illumination_channels = illumination_channels
-
         self.order = ORDER if order == "data-first" else PAPER_ORDER
+        self.strength, self.zero, self.quotient = strength, start == "zero", reflectance == "Z/L"
+        self.maps = has_slot(blur, "weights") or has_slot(blur, "maps")
+        self.trusts = trust
+        if (self.maps and trust) or (num_kernels > 1 and not self.maps):
+            raise ValueError(
+                "several kernels need a blur with maps, such as filter-flow, and its maps take "
+                f"the place of the trust map: got num_kernels={num_kernels}, trust={trust}; set "
+                "trust=False, or choose one kernel"
+            )
+        self.estimator = make_part(
+            KernelEstimator, kernel_estimator, num_kernels, num_kernels if self.maps else int(trust)
+        )
+        if trust and (logits := getattr(self.estimator, "to_logits", None)) is not None:
+            # Sigmoid of 4: trust everything, nearly, until trained otherwise.
+            nn.init.constant_(logits.bias, 4.0)
+        term = make_blur(blur, "JUDE", "I", "X", "HW" if self.maps else "HT" if trust else "H")
+        make: Callable[[int], Prior] = factory("priors", prior)
+        make_light = make if light_prior is None else factory("priors", light_prior)
 
         def declare(stage: int) -> Lagrangian:
             return jude_lagrangian(
-                Regularizer("P", make(3)), Regularizer("Q", make(light)), Regularizer("Z", make(3))
+                Regularizer("P", make(3), "p"),
+                Regularizer("Q", make_light(light), "q"),
+                Regularizer("Z", make(3), "z"),
+                Regularizer("R", Box(low=0.0, high=math.inf), "r"),
+                Regularizer("L", Box(low=DARKEST, high=1.0), "l"),
+                blur=term,
             )
 
-        self.estimator = KernelEstimator(size=kernel_size, widths=estimator_widths)
-        # Sigmoid of 4: trust everything, nearly, until trained otherwise.
-        nn.init.constant_(self.estimator.to_logits.bias, 4.0)  # type: ignore[arg-type]
-        self.stages = unroll(declare, self.order, WEIGHTS, K=K, tied=tied, before={"I": Impute()})
-        self.enhancer = IlluminationEnhancer(light, widths=enhancer_widths, pooled=enhancer_pooled)
-        self.denoiser = ReflectanceDenoiser(width=denoiser_width) if denoiser else nn.Identity()
-        self.exposure = ExposureEstimator() if exposed else None
-        self.means = ("scene",) if enhancer_pooled else ()
+        imputes = trust and not has_slot(blur, "mask")
+        self.stages = unroll(
+            declare, self.order, self._weigh, NAMES,
+            K=K, tied=tied, cg=_CG, before={"I": Impute(term)} if imputes else None,
+        )  # fmt: skip
+        self.hyper = make_part(HyperParameters, hyper_parameters, initial_hyper_parameters(K))
+        self.enhancer = enhancer and make_part(IlluminationEnhancer, enhancer, light)
+        self.denoiser = denoiser and make_part(ReflectanceDenoiser, denoiser, 3)
+        self.exposure = exposure and make_part(ExposureEstimator, exposure)
+        self.noise = noise if isinstance(noise, float) else make_part(NoiseEstimator, noise)
+        self.means = ("scene",) if self.enhancer and self.enhancer.pooled else ()
+        self.requires_training = requires_training(self)
+
+    def _weigh(self, lagrangian: Lagrangian):
+        step_for = {name: lagrangian.priors[name].step_for for name in "ZPQ"}
+        channels = 3 if self.illumination_channels == 1 else 1
+        return partial(_weights, step_for=step_for, channels=channels, strength=self.strength)
 
     def forward(
         self,
@@ -155,49 +230,111 @@ class JUDE(Extending):
         ledger: Ledger | None = None,
         guide: Mapping[str, Tensor] | None = None,
     ) -> Restoration:
-        guide = guide or {}
         x, frame = self.prepare(image, kernel)
-        if self.exposure is not None:
-            known = "gain" in guide
-            gain, curve = (guide["gain"], guide["curve"]) if known else self.exposure(image)
-            x = expose(x, gain, curve)
+        guide = self._global(image) if guide is None else guide
+        x = self._exposed(x, guide)
         estimated, logits = self.estimator(x)
-        if "kernel" in guide:
-            estimated = guide["kernel"]
-        used = estimated if kernel is None else kernel.to(x)
-        state = self.stages(self.start(x, used, logits.sigmoid()), ledger)
-        enhanced, scene = self.enhancer.enhance(state["L"], guide.get("scene"))
-        denoised = self.denoiser(state["R"])
+        estimated = guide.get("kernel", estimated) if kernel is None else kernel.to(x)
+        state = self.stages(self.start(x, estimated, logits, guide["noise"]), ledger)
+        if self.quotient:
+            state = state.replace("R", state["Z"].clamp_min(0) / state["L"])
+        enhanced, denoised, features = state["L"], state["R"], None
+        if self.enhancer is not None:
+            enhanced, features = self.enhancer(enhanced, guide.get("scene"))
+        if self.denoiser is not None:
+            light = state["L"].mean(1, keepdim=True)
+            denoised = self.denoiser(denoised, (state["noise"] / light).expand_as(light))
         parts = {name: state[name] for name in ("I", "Z", "R", "L")}
-        parts |= {"trust": state["T"], "enhanced": enhanced, "denoised": denoised}
+        parts |= {"trust": state["T"]} if self.trusts else {}
+        parts |= {"weights": state["W"]} if self.maps else {}
+        parts |= {"enhanced": enhanced, "denoised": denoised}
         parts = {name: frame.crop(part) for name, part in parts.items()}
-        restored = (parts["enhanced"] * parts["denoised"]).clamp(0, 1)
-        if self.means:
-            parts["scene"] = frame.coarser(x.shape[-2] // scene.shape[-2]).crop(scene)
-        return Restoration(restored, {"kernel": used, **parts}, ledger)
+        restored = clip(parts["enhanced"] * parts["denoised"])
+        if self.means and features is not None:
+            parts["scene"] = frame.coarser(x.shape[-2] // features.shape[-2]).crop(features)
+        told = {name: guide[name] for name in ("noise", "gain", "curve") if name in guide}
+        return Restoration(restored, {"kernel": state["H"], **parts, **told}, ledger)
 
     def survey(self, image: Tensor, *, kernel: Tensor | None = None) -> Mapping[str, Tensor]:
-        light: dict[str, Tensor] = {}
+        found = self._global(image)
+        if kernel is None:
+            x, _ = self.extended(image)
+            found["kernel"] = self.estimator.measure(self._exposed(x, found))
+        return found
+
+    def _global(self, image: Tensor) -> dict[str, Tensor]:
+        """What is measured of the whole photo, but for its kernel."""
+        found: dict[str, Tensor] = {}
+        if isinstance(self.noise, float):
+            found["noise"] = torch.full_like(image[:, :1, :1, :1], self.noise)
+        else:
+            found["noise"] = self.noise(image)
+        rows = thinned(image)
         if self.exposure is not None:
-            light["gain"], light["curve"] = self.exposure(image)
-        if kernel is not None:
-            return light
-        x, _ = self.extended(image)
-        return {"kernel": self.estimator.survey(expose(x, **light) if light else x), **light}
+            gain, curve = found["gain"], found["curve"] = self.exposure(image)
+            # Noise grows by the slope of the exposure, here at the photo's mean.
+            mean = gain * rows.mean((1, 2, 3), keepdim=True).clamp(0, 1)
+            slope = gain * curve / (1 + (curve - 1) * mean).square()
+            found["noise"] = found["noise"] * slope
+            rows = expose(rows, gain, curve)
+        scene = self.enhancer and self.enhancer.measure(rows)
+        return found if scene is None else {**found, "scene": scene}
+
+    @staticmethod
+    def _exposed(x: Tensor, guide: Mapping[str, Tensor]) -> Tensor:
+        return expose(x, guide["gain"], guide["curve"]) if "gain" in guide else x
 
     @property
     def kernel_size(self) -> int:
-        return self.estimator.size
+        return self.estimator.kernel_size
 
-    def start(self, x: Tensor, kernel: Tensor, trust: Tensor) -> State:
-        """Where the optimisation starts: at the photo and its Retinex split."""
+    def start(self, x: Tensor, kernel: Tensor, logits: Tensor | None, noise: Tensor) -> State:
+        """Where the optimization starts: at the photo and its Retinex split, or at zero."""
         reflectance, light = retinex_split(x)
         light = light.expand(-1, self.illumination_channels, -1, -1)
-        blocks = dict.fromkeys("XYIZ", x) | dict.fromkeys("PR", reflectance)
-        return State({**blocks, "Q": light, "L": light, "H": kernel, "T": trust})
+        blocks = dict.fromkeys("IZ", x) | dict.fromkeys("PR", reflectance)
+        blocks |= {"Q": light, "L": light}
+        if self.zero:
+            blocks = {name: torch.zeros_like(value) for name, value in blocks.items()}
+        given = {"X": x, "Y": x, "H": kernel, "noise": noise, **blocks}
+        if self.maps and logits is not None:
+            given["W"] = logits.softmax(1)
+        elif self.trusts:
+            given["T"] = torch.ones_like(x[:, :1]) if logits is None else logits.sigmoid()
+        return State(with_hyper_parameters(self.hyper, given))
 
     def explain(self) -> str:
-        parts = ("estimator", "stages", "enhancer", "denoiser")
-        output = "image = enhancer(L) ⊙ denoiser(R)"
-        trust = "Impute: X ← T⊙Y + (1 − T)⊙(H⊗I), Y the photo, T the trust in the blur model"
-        return describe(self, parts, self.order, f"{trust}\n{output}")
+        parts = ("estimator", "stages", "hyper", "enhancer", "denoiser")
+        output = f"image = enhancer(L) ⊙ denoiser({'Z/L' if self.quotient else 'R'})"
+        trust = "Impute: X ← T⊙Y + (1 − T)⊙(H⊗I), Y the photo, T the trust in the blur model\n"
+        return describe(self, parts, self.order, trust * self.trusts + output)
+
+
+def initial_hyper_parameters(K: int) -> Tensor:
+    """``(2, K, 7)``: the levels told fall to that of the noise, penalties are balanced."""
+    rows = []
+    for place in places(K):
+        level = annealed(_FIRST_DEVIATION, place)
+        light, ratio = (2 * math.log(_LIGHT_DEVIATION), 0.0), (math.log(_RATIO), 0.0)
+        penalty = balanced(level)
+        fit = penalty[0] + math.log(_FIT), penalty[1]
+        rows.append([level, level, light, fit, ratio, ratio, penalty])
+    return torch.tensor(rows).permute(2, 0, 1).contiguous()
+
+
+def _weights(
+    values: Mapping[str, Tensor],
+    state: Mapping[str, Tensor],
+    step_for: Mapping[str, Callable[[Tensor], Tensor]],
+    channels: int,
+    strength: float,
+) -> dict[str, Tensor | float]:
+    noise = state["noise"]
+    w2, w5 = values["log_w2"].exp(), values["log_w5"].exp()
+    z = told(values["log_z"], noise, step_for["Z"]) * (w2 + w5)
+    p, q = (told(values[f"log_{b.lower()}"], noise, step_for[b], LARGEST / 2) for b in "PQ")
+    p, w3 = product_weights(p, w2, values["log_w3"].exp())
+    q, w4 = product_weights(q, w2, values["log_w4"].exp(), channels)
+    least = noise.square().clamp_max(LARGEST)  # (projections are told something, and ignore it)
+    return {"w1": 1 / strength, "w2": w2, "w3": w3, "w4": w4, "w5": w5,
+            "z": z, "p": p, "q": q, "r": least * w3, "l": least * w4}  # fmt: skip

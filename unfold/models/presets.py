@@ -1,4 +1,4 @@
-"""Small presets of the learned models: what trains on a CPU."""
+"""Small presets of the learned models: what trains on a CPU; and plug-and-play."""
 
 from __future__ import annotations
 
@@ -8,23 +8,38 @@ from pydantic import Field
 
 from unfold.registry.spec import PriorLike
 
+from .deconvolution import Deconvolution
 from .era import ErA
 from .jude import JUDE
+from .parts import BlurLike, EstimatorLike
 
-_SMALL_PRIOR = {"kind": "resunet", "widths": (16, 32, 64), "residual": True}
-_SMALL_ESTIMATOR = (16, 32, 64, 96)
+Rounds = Annotated[int, Field(ge=1, le=1000)]
+Strength = Annotated[float, Field(gt=0)]
+Noise = Annotated[float, Field(gt=0, lt=0.25)] | EstimatorLike
+
+_SMALL_PRIOR = {"kind": "resunet", "widths": (32, 64), "residual": True, "unshuffle": 2}
+_LIGHT_PRIOR = {"kind": "resunet", "widths": (16, 32), "residual": True, "unshuffle": 4}
+_SMALL_KERNEL = {"kind": "kernel", "size": 21, "widths": (16, 32, 64, 96)}
+_SMALL_ENHANCER = {"kind": "illumination", "widths": (16, 32, 64, 64, 64), "pooled": True}
 
 
 def jude_small(
     *,
-    K: Annotated[int, Field(ge=1)] = 2,
+    K: Rounds = 2,
     prior: PriorLike = _SMALL_PRIOR,
+    light_prior: PriorLike | None = _LIGHT_PRIOR,
     tied: bool = False,
-    denoiser: bool = True,
-    kernel_size: Annotated[int, Field(ge=3)] = 21,
-    exposed: bool = True,
+    blur: BlurLike = "convolution",
+    trust: bool = True,
+    kernel_estimator: EstimatorLike = _SMALL_KERNEL,
+    enhancer: EstimatorLike | None = _SMALL_ENHANCER,
+    denoiser: EstimatorLike | None = {"kind": "prior-denoiser", "prior": _SMALL_PRIOR},  # noqa: B006
+    exposure: EstimatorLike | None = "exposure-histogram",
+    noise: Noise = "noise",
+    hyper_parameters: EstimatorLike = "noise-powers",
+    strength: Strength = 1.0,
 ) -> JUDE:
-    """JUDE with 2 stages, priors of widths 16-32-64 in residual form, and 21×21 kernels.
+    """JUDE with 2 stages, small priors on unshuffled pixels, and 21×21 kernels.
 
     It brings a dark photo to full exposure first, and its illumination enhancer has two levels
     more than JUDE's and sees the whole photo: what is dark because of the exposure, and what is
@@ -33,31 +48,85 @@ def jude_small(
     return JUDE(
         K=K,
         prior=prior,
+        light_prior=light_prior,
         tied=tied,
+        blur=blur,
+        trust=trust,
+        kernel_estimator=kernel_estimator,
+        enhancer=enhancer,
         denoiser=denoiser,
-        kernel_size=kernel_size,
-        enhancer_widths=(16, 32, 64, 64, 64),
-        enhancer_pooled=True,
-        exposed=exposed,
-        denoiser_width=32,
-        estimator_widths=_SMALL_ESTIMATOR,
+        exposure=exposure,
+        noise=noise,
+        hyper_parameters=hyper_parameters,
+        strength=strength,
     )
 
 
 def era_small(
     *,
-    K: Annotated[int, Field(ge=1)] = 3,
+    K: Rounds = 3,
     prior: PriorLike = _SMALL_PRIOR,
     tied: bool = False,
-    kernels: Annotated[int, Field(ge=1)] = 3,
-    kernel_size: Annotated[int, Field(ge=3)] = 21,
+    num_kernels: Annotated[int, Field(ge=1, le=64)] = 3,
+    kernel_estimator: EstimatorLike = _SMALL_KERNEL,
+    noise: Noise = "noise",
+    hyper_parameters: EstimatorLike = "noise-powers",
+    strength: Strength = 1.0,
 ) -> ErA:
-    """ErA with 3 stages, priors of widths 16-32-64 and three 21×21 kernels."""
+    """ErA with 3 stages, small priors on unshuffled pixels, and three 21×21 kernels."""
     return ErA(
         K=K,
         prior=prior,
         tied=tied,
-        kernels=kernels,
-        kernel_size=kernel_size,
-        estimator_widths=_SMALL_ESTIMATOR,
+        num_kernels=num_kernels,
+        kernel_estimator=kernel_estimator,
+        noise=noise,
+        hyper_parameters=hyper_parameters,
+        strength=strength,
+    )
+
+
+def deconv_small(
+    *,
+    K: Annotated[int, Field(ge=2, le=1000)] = 5,
+    prior: PriorLike = {"kind": "resunet", "widths": (16, 32, 64), "residual": True},  # noqa: B006
+    tied: bool = False,
+    blur: BlurLike = "convolution",
+    hyper_parameters: EstimatorLike = "noise-powers",
+    noise: Noise = "noise",
+    strength: Strength = 1.0,
+) -> Deconvolution:
+    """Deconvolution with a known kernel by 5 rounds, each with a small learned prior of its own,
+    told a learned power of the noise."""
+    return Deconvolution(
+        K=K,
+        prior=prior,
+        tied=tied,
+        blur=blur,
+        hyper_parameters=hyper_parameters,
+        noise=noise,
+        strength=strength,
+    )
+
+
+def plug_and_play(
+    *,
+    K: Annotated[int, Field(ge=2, le=1000)] = 8,
+    prior: PriorLike = "denoiser",
+    blur: BlurLike = "convolution",
+    noise: Noise = "noise",
+    strength: Strength = 1.0,
+) -> Deconvolution:
+    """Deconvolution with a known kernel and any prior; nothing around the prior is learned.
+
+    The prior is told a noise level that falls from 49/255 to that of the photo (DPIR).
+    """
+    return Deconvolution(
+        K=K,
+        prior=prior,
+        tied=True,
+        blur=blur,
+        hyper_parameters={"kind": "noise-powers", "learned": False},
+        noise=noise,
+        strength=strength,
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad
+from torch.nn.functional import pad, pixel_shuffle, pixel_unshuffle
 
 
 def conv3(inputs: int, outputs: int, *, bias: bool = True, dilation: int = 1) -> nn.Conv2d:
@@ -55,24 +55,37 @@ class UNet(nn.Module):
         outputs: channels out.
         widths: channels at each level, finest first.
         blocks: residual blocks at each level, on either side.
+        unshuffle: side of the squares of pixels that become channels before the first level, and
+            pixels again after the last: the whole network then runs on so many fewer rows and
+            columns, which costs less memory traffic at equal arithmetic. 1 leaves them alone.
 
-    Source: Zhang et al., "Plug-and-play image restoration with deep denoiser prior", TPAMI 2021.
+    Sources: Zhang et al., "Plug-and-play image restoration with deep denoiser prior", TPAMI 2021;
+    the unshuffled input is that of their FFDNet, TIP 2018.
     """
 
-    def __init__(self, inputs: int, outputs: int, widths: tuple[int, ...], blocks: int) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        widths: tuple[int, ...],
+        blocks: int,
+        *,
+        unshuffle: int = 1,
+    ) -> None:
         super().__init__()
-        if not widths or min(widths) < 1 or blocks < 1:
+        if not widths or min(widths) < 1 or blocks < 1 or unshuffle < 1:
             raise ValueError(
-                f"UNet(widths={widths}, blocks={blocks}): needs at least one width, all positive, "
-                "and at least one block"
+                f"UNet(widths={widths}, blocks={blocks}, unshuffle={unshuffle}): needs at least "
+                "one width, all positive, at least one block, and unshuffle >= 1"
             )
 
         def level(width: int) -> list[nn.Module]:
             return [ResidualBlock(width, bias=False) for _ in range(blocks)]
 
         pairs = list(itertools.pairwise(widths))
-        self.factor = 2 ** len(pairs)
-        self.head = conv3(inputs, widths[0], bias=False)
+        self.unshuffle = unshuffle
+        self.factor = unshuffle * 2 ** len(pairs)
+        self.head = conv3(inputs * unshuffle**2, widths[0], bias=False)
         self.down = nn.ModuleList(
             nn.Sequential(*level(fine), nn.Conv2d(fine, coarse, 2, stride=2, bias=False))
             for fine, coarse in pairs
@@ -82,20 +95,21 @@ class UNet(nn.Module):
             nn.Sequential(nn.ConvTranspose2d(coarse, fine, 2, stride=2, bias=False), *level(fine))
             for fine, coarse in reversed(pairs)
         )
-        self.tail = conv3(widths[0], outputs, bias=False)
+        self.tail = conv3(widths[0], outputs * unshuffle**2, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[-2:]
         missing = (0, -width % self.factor, 0, -height % self.factor)
         if any(missing):
             x = pad(x, missing, mode="replicate")
-        skips = [self.head(x)]
+        skips = [self.head(pixel_unshuffle(x, self.unshuffle))]
         for down in self.down:
             skips.append(down(skips[-1]))
         x = self.body(skips[-1])
         for up in self.up:
             x = up(x + skips.pop())
-        return self.tail(x + skips.pop())[..., :height, :width]
+        x = pixel_shuffle(self.tail(x + skips.pop()), self.unshuffle)
+        return x[..., :height, :width]
 
 
 def with_noise_map(v: Tensor, step: Tensor) -> Tensor:

@@ -34,6 +34,8 @@ class IRCNN(Prior):
     the ablation in JUDE's table of priors.
     """
 
+    requires_training = True
+
     def __init__(self, channels: int = 3, *, width: int = 64) -> None:
         super().__init__()
         self.net = DilatedNet(channels, width)

@@ -22,9 +22,12 @@ class ResUNet(Prior):
         conditioned: whether the square root of ``step`` is given to the network as a map.
         residual: residual form (ErA's). Its last layer starts at zero, so that an untrained
             prior is the identity.
+        unshuffle: side of the squares of pixels that become channels first (see `UNet`).
 
     Sources: JUDE's "ResUNet" and ErA's; the layout is DRUNet's (Zhang et al., TPAMI 2021).
     """
+
+    requires_training = True
 
     def __init__(
         self,
@@ -34,10 +37,11 @@ class ResUNet(Prior):
         blocks: int = 1,
         conditioned: bool = True,
         residual: bool = False,
+        unshuffle: int = 1,
     ) -> None:
         super().__init__()
         self.conditioned, self.residual = conditioned, residual
-        self.net = UNet(channels + conditioned, channels, widths, blocks)
+        self.net = UNet(channels + conditioned, channels, widths, blocks, unshuffle=unshuffle)
         if residual:
             nn.init.zeros_(self.net.tail.weight)
 

@@ -72,6 +72,10 @@ class TotalVariation(Prior):
             before, p = p, before
         return _descend(v, step, before, out=x)
 
+    def step_for(self, variance: Tensor) -> Tensor:
+        # The weight that denoises and deblurs photos best is about half the standard deviation.
+        return 0.6 * variance.sqrt()
+
     def value(self, x: Tensor) -> Tensor:
         return torch.linalg.vector_norm(gradient(x), dim=0).sum((1, 2, 3))
 

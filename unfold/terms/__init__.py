@@ -1,7 +1,8 @@
 """Data terms: residuals that tie blocks to what was observed."""
 
 from .blur import Convolution, FilterFlow
+from .masked import MaskedConvolution
 from .retinex import Retinex
 from .sparse_error import SparseError
 
-__all__ = ["Convolution", "FilterFlow", "Retinex", "SparseError"]
+__all__ = ["Convolution", "FilterFlow", "MaskedConvolution", "Retinex", "SparseError"]

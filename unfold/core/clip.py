@@ -1,0 +1,31 @@
+"""Clipping that does not stop a training."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def clip(x: Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:
+    """``x`` clipped to ``[low, high]``, with the gradient of ``x`` itself.
+
+    The gradient of a plain clamp is zero outside the range: a network whose output lies there
+    could never leave again.
+    """
+    if x.requires_grad and torch.is_grad_enabled():
+        return _Clip.apply(x, low, high)  # type: ignore[return-value]
+    return x.clamp(low, high)
+
+
+class _Clip(torch.autograd.Function):
+    @staticmethod
+    def forward(x: Tensor, low: float, high: float) -> Tensor:  # type: ignore[override]
+        return x.clamp(low, high)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output) -> None:  # type: ignore[override]
+        pass
+
+    @staticmethod
+    def backward(ctx, grad: Tensor):  # type: ignore[override]
+        return grad, None, None

@@ -1,0 +1,31 @@
+"""Exposure told from the brightest part of a photo."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .noise import thinned
+from .roles import ExposureEstimator
+
+# What the brightest half percent of a photo is brought to if it lies below the second number; from
+# the third on the photo is taken to be well exposed.
+_WHITE, _UNDEREXPOSED, _WELL_EXPOSED = 0.95, 0.4, 0.7
+_LARGEST_GAIN = 12.0
+
+
+class BrightestExposure(ExposureEstimator):
+    """A gain that brings the brightest half percent to 0.95; no curve. Nothing is learned.
+
+    A photo whose brightest half percent reaches 0.7 is taken to be well exposed: its gain is 1.
+    The gain is at most 12.
+    """
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        brightest = thinned(image).amax(1).flatten(1)
+        rank = max(1, int(0.995 * brightest.shape[1]))
+        white = brightest.kthvalue(rank, dim=1).values.view(-1, 1, 1, 1)
+        t = ((_WELL_EXPOSED - white) / (_WELL_EXPOSED - _UNDEREXPOSED)).clamp(0, 1)
+        gain = (_WHITE / white.clamp_min(1e-6)).clamp(1, _LARGEST_GAIN)
+        gain = gain ** (t * t * (3 - 2 * t))
+        return gain, torch.ones_like(gain)

@@ -1,0 +1,95 @@
+"""Hyper-parameters of the stages: constants, powers of the noise, or predicted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from unfold.core.operators import power_spectrum
+from unfold.terms.blur import transfer_function
+
+from .roles import HyperParameters
+
+_TYPICAL_NOISE = 0.01
+_GRID = 64  # rows and columns that kernels are transformed on
+
+
+class LearnedConstants(HyperParameters):
+    """The same numbers for every photo, learned: those for noise of 0.01 at first."""
+
+    def __init__(self, initial: Tensor) -> None:
+        super().__init__()
+        self.values = nn.Parameter(initial[0] + initial[1] * math.log(_TYPICAL_NOISE))
+
+    def forward(self, state: Mapping[str, Tensor]) -> Tensor:
+        return self.values[None]
+
+
+class NoisePowers(HyperParameters):
+    """Each number is affine in ``log σ``: what is made of it by ``exp`` is a power of the noise.
+
+    So one network serves all noise levels, as in USRNet (Zhang et al., CVPR 2020), where two
+    small networks see σ.
+
+    Args:
+        learned: whether both coefficients are learned. Where they are not, the numbers are those
+            of the model's plug-and-play schedule.
+    """
+
+    def __init__(self, initial: Tensor, *, learned: bool = True) -> None:
+        super().__init__()
+        self.register_parameter("affine", nn.Parameter(initial) if learned else None)
+        if not learned:
+            self.register_buffer("_fixed", initial, persistent=False)
+
+    def forward(self, state: Mapping[str, Tensor]) -> Tensor:
+        constant, slope = self._fixed if self.affine is None else self.affine
+        return constant + slope * state["noise"].log().flatten(1)[..., None]
+
+
+class PredictedFromKernel(HyperParameters):
+    """Every number of every stage from the kernel's transfer function, by a small network.
+
+    A convolutional network looks at ``log |F H|²`` of the kernel on a grid of 64×64, whatever the
+    photo's size, and adds its output to affine functions of ``log σ`` (see `NoisePowers`). Its
+    last layer starts at zero. Of several kernels the mean power is looked at.
+
+    Args:
+        width: of its hidden layers.
+
+    Source: JUDE, section 3.3 (the paper's module ends in a softplus; here the model's ``exp``
+    makes the numbers positive).
+    """
+
+    def __init__(
+        self, initial: Tensor, *, width: Annotated[int, Field(ge=1, le=1024)] = 16
+    ) -> None:
+        super().__init__()
+        self.affine = nn.Parameter(initial)
+        widths = (1, width, width, width)
+        layers: list[nn.Module] = []
+        for inputs, outputs in zip(widths, widths[1:], strict=False):
+            layers += [nn.Conv2d(inputs, outputs, 3, stride=2, padding=1), nn.ReLU()]
+        self.features = nn.Sequential(*layers)
+        self.head = nn.Linear(width, initial[0].numel())
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, state: Mapping[str, Tensor]) -> Tensor:
+        constant, slope = self.affine
+        affine = constant + slope * state["noise"].log().flatten(1)[..., None]
+        found = self.head(self.features(_log_power(state["H"])).mean((-2, -1)))
+        return affine + found.view(-1, *constant.shape).to(affine.dtype)
+
+
+def _log_power(kernel: Tensor) -> Tensor:
+    """``log |F H|²`` on a fixed grid, low frequencies first, ``(B, 1, 64, 33)``."""
+    side = max(_GRID, *kernel.shape[-2:])
+    power = power_spectrum(transfer_function(kernel, (side, side))).mean(1, keepdim=True)
+    power = torch.nn.functional.adaptive_avg_pool2d(power, (_GRID, _GRID // 2 + 1))
+    return (power + 1e-4).log()

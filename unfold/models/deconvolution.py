@@ -1,0 +1,150 @@
+"""Deconvolution with a known kernel: rounds of half-quadratic splitting, a prior told the noise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from unfold.core import (
+    Equal,
+    Lagrangian,
+    Ledger,
+    Prior,
+    Quadratic,
+    Regularizer,
+    Restoration,
+    State,
+)
+from unfold.core.clip import clip
+from unfold.estimators import HyperParameters, NoiseEstimator
+from unfold.registry.spec import PriorLike, factory
+
+from .assembly import Extending, describe, requires_training, unroll
+from .parts import BlurLike, EstimatorLike, make_blur, make_part, with_hyper_parameters
+from .schedule import annealed, balanced, places, told
+
+ORDER = ("I", "Z")
+NAMES = ("log_step", "log_w")
+
+
+class Deconvolution(Extending):
+    """Non-blind deconvolution by K rounds of half-quadratic splitting.
+
+    Each round does one step for each block of::
+
+        min x/2 ‖H⊗I − X‖² + w/2 ‖I − Z‖² + z g(Z)
+
+    X the photo, H its kernel. I is solved exactly by FFT, Z by the prior, which is told the step
+    z/w: a noise variance that falls from round to round to that of the photo, and lies between
+    that and 0.25². ``log z/w`` and ``log w`` are the hyper-parameters of a round; they start as
+    the plug-and-play schedule ``w = 0.23 σ²/s²``, s² the variance told. Borders are those of a
+    photo, not of a period: it is extended by the kernel's reach and cropped after. The image is
+    the last Z.
+
+    Args:
+        K: rounds.
+        prior: of Z: an installed prior by name or spec, or a function of the number of channels
+            that builds one.
+        tied: whether all rounds share one prior.
+        blur: the data term's: an installed term by name or spec.
+        hyper_parameters: what predicts z/w and w of every round.
+        first_deviation: standard deviation that the prior is told in the first round, unless the
+            photo's noise is stronger; by default DPIR's, about 49/255.
+        noise: the standard deviation of the photo's noise, white being 1, or what estimates it.
+        strength: of the prior against the data: x is its reciprocal.
+        needs_kernel: whether a photo without a kernel is refused; else it is taken for sharp, and
+            noise alone is removed.
+
+    Parts: ``kernel`` (1 or B,1,h,w); ``I`` (B,3,H,W), the photo after the last deconvolution;
+    ``noise`` (B,1,1,1), as given or estimated.
+
+    Raises:
+        ValueError: no kernel is given (from ``forward``).
+
+    Source: Zhang et al., "Plug-and-play image restoration with deep denoiser prior", TPAMI 2021,
+    section 4.2; unrolled and trained as a whole, their USRNet (CVPR 2020).
+    """
+
+    # That of the training of deconv-small, where kernels are 39 wide. What lies beyond a photo's
+    # border is made up, and its priors know how far away that is: with less they leave ringing
+    # along the border (0.4 dB of whole photos).
+    least_margin = 20
+
+    def __init__(
+        self,
+        *,
+        K: Annotated[int, Field(ge=2)] = 8,
+        prior: PriorLike = "denoiser",
+        tied: bool = True,
+        blur: BlurLike = "convolution",
+        hyper_parameters: EstimatorLike = {"kind": "noise-powers", "learned": False},  # noqa: B006
+        first_deviation: Annotated[float, Field(gt=0, le=0.25)] = 0.19,
+        noise: Annotated[float, Field(gt=0, lt=0.25)] | EstimatorLike = "noise",
+        strength: Annotated[float, Field(gt=0)] = 1.0,
+        needs_kernel: bool = True,
+    ) -> None:
+        super().__init__()
+        self.needs_kernel = needs_kernel
+        make: Callable[[int], Prior] = factory("priors", prior)
+        term = make_blur(blur, "a deconvolution", "I", "X", "H")
+
+        def declare(k: int) -> Lagrangian:
+            return Lagrangian(
+                Quadratic(term, "x"), Quadratic(Equal("I", "Z"), "w"),
+                Regularizer("Z", make(3), "z"),
+            )  # fmt: skip
+
+        def weigh(lagrangian: Lagrangian):
+            return partial(_weights, step_for=lagrangian.priors["Z"].step_for, strength=strength)
+
+        self.stages = unroll(declare, ORDER, weigh, NAMES, K=K, tied=tied)
+        steps = [annealed(first_deviation, place) for place in places(K)]
+        initial = torch.tensor([[step, balanced(step)] for step in steps]).permute(2, 0, 1)
+        self.hyper = make_part(HyperParameters, hyper_parameters, initial.contiguous())
+        self.noise = noise if isinstance(noise, float) else make_part(NoiseEstimator, noise)
+        self.requires_training = requires_training(self.stages)
+
+    def forward(
+        self,
+        image: Tensor,
+        *,
+        kernel: Tensor | None = None,
+        ledger: Ledger | None = None,
+        guide: Mapping[str, Tensor] | None = None,
+    ) -> Restoration:
+        if kernel is None and self.needs_kernel:
+            raise ValueError(
+                "a deconvolution needs the blur's kernel: give kernel=..., or --kernel FILE; "
+                "jude-small restores without one"
+            )
+        x, frame = self.prepare(image, kernel)
+        used = x.new_ones(1, 1, 1, 1) if kernel is None else kernel.to(x)
+        noise = (guide or self.survey(image))["noise"]
+        start = {**dict.fromkeys("XIZ", x), "H": used, "noise": noise}
+        state = self.stages(State(with_hyper_parameters(self.hyper, start)), ledger)
+        parts = {"kernel": state["H"], "I": frame.crop(state["I"]), "noise": noise}
+        return Restoration(clip(frame.crop(state["Z"])), parts, ledger)
+
+    def survey(self, image: Tensor, *, kernel: Tensor | None = None) -> Mapping[str, Tensor]:
+        if isinstance(self.noise, float):
+            return {"noise": torch.full_like(image[:, :1, :1, :1], self.noise)}
+        return {"noise": self.noise(image)}
+
+    def explain(self) -> str:
+        output = "image = Z; z/w, the variance told to the prior, falls to that of the noise"
+        return describe(self, ("stages", "hyper"), ORDER, output)
+
+
+def _weights(
+    values: Mapping[str, Tensor],
+    state: Mapping[str, Tensor],
+    step_for: Callable[[Tensor], Tensor],
+    strength: float,
+) -> dict[str, Tensor | float]:
+    w, step = values["log_w"].exp(), told(values["log_step"], state["noise"], step_for)
+    return {"x": 1 / strength, "w": w, "z": w * step}

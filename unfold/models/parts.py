@@ -1,0 +1,148 @@
+"""Parts of a model that are chosen by name: data terms and estimators, checked against their role."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BeforeValidator, SerializeAsAny, WithJsonSchema
+from torch import Tensor, nn
+
+from unfold.core import Residual
+from unfold.estimators.roles import Estimator, HyperParameters
+from unfold.registry.catalogue import ComponentError
+from unfold.registry.spec import Spec, factory, resolve, spec_type
+
+Role = TypeVar("Role", bound=Estimator)
+
+# The state's names for what a blur reads, by the names that a term's constructor gives them.
+SLOTS = {"kernel": "H", "kernels": "H", "weights": "W", "mask": "T", "observed": "X"}
+
+
+def _estimator(value: Any) -> Any:
+    return value if isinstance(value, Estimator) else resolve("estimators", value)
+
+
+# The type of an option that may hold any installed estimator.
+EstimatorLike = Annotated[
+    SerializeAsAny[Any], BeforeValidator(_estimator), WithJsonSchema({"group": "estimators"})
+]
+
+
+def make_part(role: type[Role], value: Any, *inputs: Any) -> Role:
+    """The part that an option names, built with as many of the inputs as it takes.
+
+    Args:
+        role: what it must be.
+        value: a spec, a function that builds the part, or the part itself.
+
+    Raises:
+        ComponentError: it has another role; the message says what the role offers.
+    """
+    part = value if isinstance(value, nn.Module) else factory("estimators", value)(*inputs)
+    if not isinstance(part, role):
+        name = value.kind if isinstance(value, Spec) else type(part).__name__
+        raise ComponentError(
+            f"{name!r} cannot serve as {role.role}: {type(part).__name__} is no "
+            f"unfold.estimators.{role.__name__}, which offers {role.offers}"
+        )
+    return part
+
+
+def resolve_blur(value: Any) -> Any:
+    """A term by name or options; the names of its entries are filled in."""
+    if isinstance(value, str):
+        value = {"kind": value}
+    if not isinstance(value, Mapping):  # a spec, or a function
+        return resolve("terms", value)
+    kind = value.get("kind")
+    fields = spec_type("terms", kind).model_fields if isinstance(kind, str) else {}
+    return resolve("terms", {**{s: n for s, n in SLOTS.items() if s in fields}, **value})
+
+
+# The type of an option that may hold any installed term that describes a blur.
+BlurLike = Annotated[
+    SerializeAsAny[Any], BeforeValidator(resolve_blur), WithJsonSchema({"group": "terms"})
+]
+
+
+def make_blur(value: Any, model: str, block: str, observed: str, entries: str) -> Residual:
+    """The blur ``B block − observed`` that an option names.
+
+    Args:
+        value: a spec of a term, or a function called as ``value(block, kernel="H", ...)`` with
+            those of the names in `SLOTS` that it takes.
+        model: who asks.
+        block, observed: names of the sharp and the blurred picture in the state.
+        entries: one letter each, what else the state has of H, W and T.
+
+    Raises:
+        ComponentError: the term has no such block, or reads what the model does not have.
+    """
+    value, names = resolve_blur(value), {**SLOTS, "observed": observed}
+    if isinstance(value, Spec):
+        own = {s: n for s, n in names.items() if s in type(value).model_fields}
+        term = value.model_copy(update=own).build(block)
+        kind = value.kind
+    else:
+        taken = _keywords(value)
+        term = value(block, **{s: n for s, n in names.items() if s in taken})
+        kind = type(term).__name__
+    lacking = [name for name in term.reads if name not in entries] if _is_term(term) else []
+    if not _is_term(term) or block not in term.blocks or observed not in term.blocks or lacking:
+        reads = f"; it reads {', '.join(lacking)}" if lacking else ""
+        raise ComponentError(
+            f"{kind!r} cannot serve as the blur of {model}: it must be affine in the sharp "
+            f"picture {block!r} and the blurred {observed!r}, and read no other entry than "
+            f"{', '.join(entries)}{reads}"
+        )
+    return term
+
+
+def _is_term(term: Any) -> bool:
+    return isinstance(term, Residual)
+
+
+def _keywords(function: Callable[..., Any]) -> set[str]:
+    import inspect
+
+    return set(inspect.signature(function).parameters)
+
+
+def has_slot(value: Any, slot: str) -> bool:
+    """Whether the blur that an option names takes an entry of that kind (see `SLOTS`)."""
+    value = resolve_blur(value)
+    if isinstance(value, Spec):
+        return slot in type(value).model_fields
+    return slot in _keywords(value)
+
+
+class StageWeights(nn.Module):
+    """The weights of one stage, made of the hyper-parameters that its model wrote in the state.
+
+    Args:
+        index: of the stage.
+        names: of the hyper-parameters.
+        weigh: what makes the weights of them: ``(values by name, state) -> weights``.
+    """
+
+    def __init__(
+        self,
+        index: int,
+        names: tuple[str, ...],
+        weigh: Callable[[Mapping[str, Tensor], Mapping[str, Tensor]], Mapping[str, Any]],
+    ) -> None:
+        super().__init__()
+        self.index, self.names, self._weigh = index, names, weigh
+
+    def forward(self, state: Mapping[str, Tensor]) -> dict[str, Any]:
+        values = state[HYPER][:, self.index].split(1, 1)  # each (1 or B, 1, 1, 1)
+        return dict(self._weigh(dict(zip(self.names, values, strict=True)), state))
+
+
+HYPER = "hyper-parameters"
+
+
+def with_hyper_parameters(hyper: HyperParameters, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The state, and in it the hyper-parameters ``(1 or B, stages, count, 1, 1)``."""
+    return {**state, HYPER: hyper(state)[..., None, None]}

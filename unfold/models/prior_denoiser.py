@@ -1,0 +1,37 @@
+"""A reflectance denoiser that is any prior."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from unfold.core import Prior
+from unfold.estimators.roles import ReflectanceDenoiser
+from unfold.registry.spec import PriorLike, factory
+
+from .schedule import LARGEST
+
+
+class PriorDenoiser(ReflectanceDenoiser):
+    """One step of a prior, told the noise of the reflectance at each pixel.
+
+    ``R -> prox(R, s)``, s the step for the variance ``(σ/L)²`` (see `Prior.step_for`), at most
+    0.25². A prior that takes one step for each image is told the mean variance.
+
+    Args:
+        prior: by name or spec, or a function of the number of channels that builds one.
+    """
+
+    def __init__(self, channels: int = 3, *, prior: PriorLike = "total-variation") -> None:
+        super().__init__()
+        make: Any = factory("priors", prior)
+        self.prior: Prior = make(channels)
+        self.requires_training = self.prior.requires_training
+
+    def forward(self, reflectance: Tensor, deviation: Tensor) -> Tensor:
+        variance = deviation.square().clamp_max(LARGEST)
+        if not self.prior.accepts_map:
+            variance = variance.mean((1, 2, 3), keepdim=True)
+        step = self.prior.step_for(variance).clamp_max(LARGEST)
+        return self.prior(reflectance, step)

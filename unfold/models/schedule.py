@@ -1,0 +1,80 @@
+"""What priors are told: a noise variance between that of the photo and the largest allowed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from unfold.core.clip import clip
+
+LARGEST = 0.25**2
+"""The largest variance that a prior is told, in the square of the image's unit."""
+
+BALANCE = 0.23
+"""``w = BALANCE σ² / s²`` weighs a prior that is told the deviation s against the data (Zhang et
+al., "Plug-and-play image restoration with deep denoiser prior", TPAMI 2021, section 4.2)."""
+
+# The square of a factor in a product, at most: pictures and their factors are at most 1, and
+# overshoots of edges are left room.
+_LARGEST_SQUARE = 2.0
+
+
+def told(
+    logarithm: Tensor,
+    noise: Tensor,
+    step_for: Callable[[Tensor], Tensor],
+    largest: float = LARGEST,
+) -> Tensor:
+    """The step that a prior is told: that of the variance ``exp(logarithm)``, within bounds.
+
+    Args:
+        logarithm: of a variance, ``(1 or B, 1, 1, 1)``.
+        noise: standard deviation of the photo's noise; the step is at least its square.
+        step_for: of the prior that is told (see `Prior.step_for`).
+        largest: the step is at most this.
+    """
+    least = noise.square().clamp_max(largest)
+    most = torch.full_like(least, largest)
+    return clip(step_for(clip(logarithm.exp(), least, most)), least, most)
+
+
+def product_weights(
+    step: Tensor, fit: Tensor, ratio: Tensor, channels: int = 1
+) -> tuple[Tensor, Tensor]:
+    """Weight of a prior on a factor F of a product, and penalty of the split that holds F.
+
+    The normal matrix of F is ``fit · G² + penalty``, G the other factor: where G is bright the
+    prior is told ``step``, where it is dark, and the noise in F is amplified, more, but never more
+    than `LARGEST`.
+
+    Args:
+        step: told where ``G² = 2``, which is more than pictures reach; at most half of `LARGEST`.
+        fit: weight of the product's quadratic term.
+        ratio: ``penalty / fit``, at least.
+        channels: that G² is summed over.
+    """
+    square = _LARGEST_SQUARE * channels
+    least = step * square / (LARGEST - step)
+    penalty = fit * torch.maximum(ratio, least)
+    return step * (square * fit + penalty), penalty
+
+
+def annealed(first: float, place: float) -> tuple[float, float]:
+    """``(a, b)``: the logarithm of a variance, ``a + b log σ``, that falls over the stages.
+
+    From ``first²`` at the first stage, place 0, to σ² at the last, place 1.
+    """
+    return 2 * (1 - place) * math.log(first), 2 * place
+
+
+def balanced(variance: tuple[float, float]) -> tuple[float, float]:
+    """``(a, b)`` of the logarithm of the penalty ``BALANCE σ² / variance``."""
+    return math.log(BALANCE) - variance[0], 2 - variance[1]
+
+
+def places(stages: int) -> list[float]:
+    """Of each stage, from 0 to 1; a single one is the last."""
+    return [k / (stages - 1) for k in range(stages)] if stages > 1 else [1.0]

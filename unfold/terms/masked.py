@@ -1,0 +1,59 @@
+"""Blur where some pixels are not to be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from unfold.core.operators import LinearMap, MatrixFree, Pixel, Structure
+from unfold.core.residual import Residual
+from unfold.core.state import State
+
+from .blur import Convolution
+
+
+class MaskedConvolution(Residual):
+    """``r = T ⊙ (H ⊗ I − X)``: a convolution whose misfit is weighed pixel by pixel.
+
+    Saturated lights, for one, are no convolution of anything: T = 0 leaves them out. The normal
+    matrix in I, ``Hᵀ T² H``, is diagonal in no basis, so that I is solved by conjugate gradients,
+    preconditioned by ``mean(T²) |F H|²``; X is a plain observation.
+
+    Args:
+        block: ``I``, ``(B, C, H, W)``.
+        kernel: ``H``, ``(1 or B, 1 or C, h, w)``; see `Convolution`.
+        mask: ``T``, ``(1 or B, 1, H, W)``, at least 0.
+        observed: ``X``, ``(B, C, H, W)``.
+    """
+
+    def __init__(self, block: str, *, kernel: str, mask: str, observed: str) -> None:
+        super().__init__([(block, Structure.MIXED), (observed, Structure.PIXEL)], [kernel, mask])
+        self.block, self.mask, self.observed = block, mask, observed
+        self.blur = Convolution(block, kernel=kernel, observed=observed)
+
+    def forward(self, state: Mapping[str, Tensor]) -> Tensor:
+        return state[self.mask] * self.blur(state)
+
+    def operator(self, block: str, state: State) -> LinearMap:
+        mask = state[self.mask]
+        if block == self.observed:
+            return Pixel(mask, state[block].shape, sign=-1.0)
+        blur = self.blur.operator(block, state)
+        power = blur.gram_power()  # type: ignore[attr-defined]
+        return MatrixFree(
+            lambda x: mask * blur.mv(x),
+            lambda y: blur.adjoint(mask * y),
+            state[block].shape,
+            mask.square().mean((-2, -1), keepdim=True) * power,
+        )
+
+    def offset(self, block: str, state: State) -> Tensor:
+        return state[self.mask] * self.blur.offset(block, state)
+
+    def formula(self) -> str:
+        return f"{self.mask}⊙({self.blur.formula()})"
+
+    def gram_formula(self, block: str) -> str:
+        kernel = self.blur.kernel
+        return f"{kernel}ᵀ{self.mask}²{kernel}" if block == self.block else f"{self.mask}²"
