@@ -37,7 +37,7 @@ WEIGHTS = {"w1": 1.0, "w2": 0.5, "w3": 0.1, "w4": 0.1, "w5": 0.1}
 
 
 def jude_lagrangian(*regularizers: Regularizer) -> Lagrangian:
-    """JUDE's Lagrangian (paper eq. 5, with its misprints mended)::
+    """JUDE's Lagrangian (paper eq. 4, with its misprints mended)::
 
         min w1/2 ‖H⊗I − X‖² + w2/2 ‖Z − P⊙Q‖² + g_Z(Z) + g_P(P) + g_Q(Q)
         subject to R = P (dual G), L = Q (O), I = Z (D)
@@ -88,7 +88,7 @@ class JUDE(Extending):
     Args:
         K: stages.
         prior: of P, Q and Z: an installed prior by name or spec, or a function of the number of
-            channels that builds one. The paper's ablation is ``prior="ircnn"``.
+            channels that builds one. The paper's ablation is ``prior="ircnn", denoiser=False``.
         tied: whether all stages share their parameters.
         denoiser: whether the reflectance is denoised at the end (the paper's ablation: False).
         kernel_size: side of the estimated kernel, in pixels.
