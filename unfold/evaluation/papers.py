@@ -17,8 +17,8 @@ _DEVUDP, _DEVUDP_DT = {"kind": "devudp"}, {"kind": "devudp-dt"}
 _JUDE_INPUTS = ({"input": "low_blur"}, {"input": "low_blur_noise"})
 _JUDE_INPUT_NOTE = (
     "Which of LOL-Blur's inputs was measured, low_blur or low_blur_noise, is not settled here: "
-    "reports of either are put beside the paper's numbers (`--set-data input=low_blur`; the default "
-    "is low_blur_noise)."
+    "reports of either are put beside the paper's numbers (`--set-data input=low_blur`; "
+    "low_blur_noise is the default)."
 )
 
 _ALL = (

@@ -37,8 +37,8 @@ _ALL = (
         ),
         crop=Crop(640, 1024, "top-left"),
         notes=(
-            "The crop is the top left of each photo, as in the released test code; input and target "
-            "are cropped before the model. (Version 1 cropped the center.)",
+            "The crop is the top left of each photo, as in the released test code; input and "
+            "target are cropped before the model. (Version 1 cropped the center.)",
             "The restored picture is rounded to 8 bits; SSIM is the Gaussian 11×11 on RGB.",
             "Not comparable with lednet.",
         ),

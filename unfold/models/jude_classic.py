@@ -56,7 +56,7 @@ class JUDEClassic(Extending):
     Source: JUDE's equations (see `jude_lagrangian`); the power curve is gamma correction.
     """
 
-    learned = False
+    requires_training = False
 
     def __init__(
         self,

@@ -52,7 +52,7 @@ class TVDeblur(Deconvolving):
     a multiplier.
     """
 
-    learned = False
+    requires_training = False
 
     def __init__(
         self,
