@@ -59,6 +59,9 @@ def test_every_fault_is_told_with_its_place():
         ),
         ({"steps": [{"degradation": "frame-average", "saves": "blur"}]}, "set frames above 1"),
         ({"size": [0, 5]}, "at least 1"),
+        ({"steps": [{**GOOD["steps"][0], "probability": 1.1}]}, "steps.0.probability: "),
+        ({"steps": [{**GOOD["steps"][0], "probability": -0.1}]}, "steps.0.probability: "),
+        ({"steps": [{**GOOD["steps"][0], "probability": float("nan")}]}, "steps.0.probability: "),
         ({"frames": 0}, "frames"),
     ],
 )

@@ -31,12 +31,15 @@ class Step(BaseModel):
         degradation: its name, or a mapping with ``kind`` and options.
         of: the picture it is applied to; by default what the step before it made.
         saves: the name under which what it makes is kept, if it is.
+        probability: of the degradation being applied to a photo; where it is not, the step passes
+            its picture on unchanged. Drawn for each photo, with the degradation's own parameters.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     degradation: DegradationSpec
     of: str | None = None
     saves: str | None = None
+    probability: float = Field(1.0, ge=0, le=1)
 
 
 class Recipe(BaseModel):
