@@ -88,6 +88,15 @@ def test_recipes_that_ship_round_trip(name, tmp_path):
     assert read_recipe(copy) == recipe
 
 
+def test_a_probability_of_one_is_not_written_down():
+    """The manifest of a run that was begun before there were probabilities is still its own."""
+    (step,) = parse_recipe(GOOD).model_dump(mode="json")["steps"]
+    assert set(step) == {"degradation", "of", "saves"}
+    recipe = parse_recipe(GOOD | {"steps": [{**GOOD["steps"][0], "probability": 0.25}]})
+    assert recipe.model_dump(mode="json")["steps"][0]["probability"] == 0.25
+    assert parse_recipe(recipe.model_dump(mode="json")) == recipe
+
+
 def test_files_that_are_no_recipe(tmp_path):
     with pytest.raises(RecipeError, match="did you mean lol-blur"):
         read_recipe("lol-blurr")

@@ -69,6 +69,10 @@ class ErA(Extending):
     with estimated kernels and weight maps (a softmax over m), and X is solved by a few warm
     conjugate-gradient steps. With one kernel the blur is stationary and X is one division by FFT.
 
+    All updates but that of X minimise the Lagrangian over their block exactly. That of X does so
+    with one kernel; with several the gradient in X vanishes (to 1e-10 in float64) only if conjugate
+    gradients run to convergence, and the four steps taken here leave a small residual.
+
     Args:
         K: stages.
         prior: of Z and P: an installed prior by name or spec, or a function of the number of

@@ -8,7 +8,15 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from unfold._faults import faults
 from unfold._shelf import Shelf
@@ -40,6 +48,14 @@ class Step(BaseModel):
     of: str | None = None
     saves: str | None = None
     probability: float = Field(1.0, ge=0, le=1)
+
+    @model_serializer(mode="wrap")
+    def _without_default(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A probability of 1 is left out: runs begun before there was one can be resumed."""
+        values = handler(self)
+        if self.probability == 1:
+            del values["probability"]
+        return values
 
 
 class Recipe(BaseModel):
