@@ -1,7 +1,8 @@
 """Train the darkening curve of `zero-dce-darkening` on good photos, and darken one with it.
 
 Without folders it trains for seconds on three photos that scikit-image carries: a rough curve.
-With folders of a few hundred it is trained for good (600 steps, a few minutes of one CPU core)::
+With folders of a few hundred photos, 600 steps (a few minutes of one CPU core) train the curve that
+`unfold.degradation.zero_dce` reports on, by a network smaller than LEDNet's::
 
     python examples/train_darkening.py darkening.png --photos FOLDER [FOLDER ...] --steps 600
 

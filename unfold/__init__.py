@@ -51,7 +51,7 @@ def create_model(
     from .models.pretrained import pretrained_models, with_weights
 
     model = resolve("models", with_weights(config)).build()
-    if model.learned:
+    if model.requires_training:
         raise ComponentError(
             f"{name}: it is learned, and no weights of it are shipped; there are those of "
             f"{', '.join(pretrained_models())} (or train it: unfold train --list)"

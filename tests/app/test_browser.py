@@ -36,7 +36,7 @@ PATIENCE = 120  # seconds: the machine may be busy
 PLUGINS = {
     "acme_raise": (
         "from unfold.core import Restorer\n"
-        "class Model(Restorer):\n    'It gives up.'\n    learned = False\n"
+        "class Model(Restorer):\n    'It gives up.'\n    requires_training = False\n"
         "    def forward(self, image, *, kernel=None, ledger=None):\n"
         "        raise SystemExit('<b>acme</b> gave up')\n"
         "    def explain(self): return ''\n"

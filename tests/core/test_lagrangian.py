@@ -26,6 +26,7 @@ from unfold.core import (
     State,
     lower,
 )
+from unfold.models.era import era_lagrangian
 from unfold.priors import Box, SoftThreshold, TotalVariation
 from unfold.terms import Convolution, FilterFlow, Retinex, SparseError
 
@@ -69,6 +70,7 @@ def test_jude_every_block_is_stationary_after_its_update(shape, kernel, grey_lig
 @given(shape=sizes, kernel=kernels)
 @settings(max_examples=25, deadline=None)
 def test_era_every_block_is_stationary_after_its_update(shape, kernel):
+    """With one kernel, as here, X is solved by FFT; for several see the next test."""
     lagrangian, weights = era(), ERA_WEIGHTS
     state = random_state([*ERA_ORDER, "Y"], shape, kernel)
     for step in lower(lagrangian, ERA_ORDER):
@@ -82,6 +84,25 @@ def test_era_every_block_is_stationary_after_its_update(shape, kernel):
             e = state["E"]
             assert (smooth + weights["ws"] * e.sign())[e != 0].abs().max() < 1e-10
             assert smooth[e == 0].abs().max() <= weights["ws"] + 1e-10
+
+
+@pytest.mark.parametrize(
+    ("cg", "stationary"),
+    [(CG(maximum=300, tolerance=1e-14), True), (CG(maximum=4, tolerance=None), False)],
+    ids=["converged", "four steps, as in ErA"],
+)
+def test_era_with_several_kernels_is_stationary_in_x_only_if_cg_converges(cg, stationary):
+    flow = FilterFlow("X", kernels="K", weights="W", observed="U")
+    lagrangian = era_lagrangian(flow)
+    state = random_state([*ERA_ORDER, "Y"], (2, 3, 8, 9))
+    kernels = torch.cat([random_kernel(2), random_kernel(2)], 1)
+    maps = torch.rand(2, 2, 8, 9, dtype=torch.float64).softmax(1)
+    state = {**state, "K": kernels, "W": maps}
+    for step in lower(lagrangian, ERA_ORDER, cg):
+        state = step(state, ERA_WEIGHTS)
+        if getattr(step, "block", "E") != "E":
+            size = gradient(lagrangian, step.block, state, ERA_WEIGHTS).abs().max()
+            assert (size < 1e-10) == (stationary or step.block != "X")
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 8, 8), (2, 3, 7, 9)])

@@ -40,7 +40,7 @@ def test_a_missing_one_is_a_fault(folder):
 class Told(Restorer):
     """Keeps the kernels that it is given."""
 
-    learned = False
+    requires_training = False
 
     def __init__(self):
         super().__init__()

@@ -12,7 +12,7 @@ from unfold.data import DataError
 from unfold.data.defocus import CUHK, RTF, RealDOF
 from unfold.data.dpdd import DPDD
 from unfold.data.gopro import GoPro
-from unfold.data.lol_blur import LOLBlur
+from unfold.data.lol_blur import LOLBlur, RealLOLBlur
 from unfold.data.plain import Paired, Unpaired
 from unfold.data.realblur import RealBlurJ
 from unfold.imaging import read
@@ -259,6 +259,35 @@ def test_lol_blur_frames_outside_of_sequences(tmp_path):
         "test: of its photos 1 lie in no sequence's folder",
     )
     assert len(LOLBlur(tmp_path, strict=False)) == 8
+
+
+@pytest.mark.parametrize(("paper", "count"), [("lednet", 400), ("jude", 1354)])
+def test_real_lol_blur_has_the_number_of_photos_that_each_paper_says(tmp_path, paper, count):
+    put(tmp_path / "a" / "0.png")
+    photo = (tmp_path / "a" / "0.png").read_bytes()
+    for i in range(1, count):
+        (tmp_path / "a" / f"{i}.png").write_bytes(photo)
+    assert len(RealLOLBlur(tmp_path, paper=paper)) == count
+    (tmp_path / "a" / "0.png").unlink()
+    (fault,) = refusal(lambda: RealLOLBlur(tmp_path, paper=paper)).faults
+    assert fault.startswith(f"{count - 1} photos, but the set of paper={paper} has {count}: ")
+    assert len(RealLOLBlur(tmp_path)) == count - 1
+    assert len(RealLOLBlur(tmp_path, paper=paper, strict=False)) == count - 1
+
+
+def test_real_lol_blur_of_named_photos(tmp_path):
+    root, names = tmp_path / "photos", tmp_path / "names.txt"
+    LAYOUTS["real-lol-blur"](root)
+    names.write_text("sony/0002_0006.png\n\nj/075_blur_9\n")
+    dataset = spec_type("datasets", "real-lol-blur")(names=names).build(root)
+    assert [pair.name for pair in dataset] == ["j/075_blur_9", "sony/0002_0006"]
+    names.write_text("sony/0002_0006.png\nsony/gone\n")
+    assert refusal(lambda: RealLOLBlur(root, names=names)).faults == (
+        f"{names}: there is no photo sony/gone",
+    )
+    assert len(RealLOLBlur(root, names=names, strict=False)) == 1
+    names.unlink()
+    assert "cannot be read" in refusal(lambda: RealLOLBlur(root, names=names)).faults[0]
 
 
 def test_a_folder_that_may_not_be_searched(tmp_path, monkeypatch):

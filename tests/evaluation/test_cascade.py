@@ -43,8 +43,8 @@ def test_a_ledger_holds_all_of_them():
 
 def test_it_is_learned_if_one_is():
     learned = unfold.create_model("jude-small", K=1)
-    assert not Cascade(Identity(), Identity()).learned
-    assert Cascade(Identity(), learned).learned
+    assert not Cascade(Identity(), Identity()).requires_training
+    assert Cascade(Identity(), learned).requires_training
     count = sum(p.numel() for p in learned.parameters())
     assert sum(p.numel() for p in Cascade(Identity(), learned).parameters()) == count > 0
 

@@ -51,7 +51,7 @@ def test_it_measures_and_what_it_reports_repeats_it(data, tmp_path, capsys):
     )
     assert report["model"] == {
         "name": "identity", "config": {"kind": "identity"}, "inner_config": {"kind": "identity"},
-        "files": {}, "parameters": 0, "learned": False,
+        "files": {}, "parameters": 0, "learned": False, "trained": False,
     }  # fmt: skip
     assert (report["dataset"]["kind"], report["dataset"]["count"]) == ("paired", 3)
     program, *words = shlex.split(report["environment"]["command"])

@@ -14,6 +14,7 @@ from PIL import Image
 from skimage.data import astronaut, chelsea, coffee
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+import unfold
 from unfold.core import Restoration, Restorer
 from unfold.data import Pair
 from unfold.data.plain import Paired
@@ -294,6 +295,25 @@ def test_reports_in_three_formats(pairs, tmp_path):
     markdown = (tmp_path / "report.md").read_text()
     assert f"| {report.rows[0].values['psnr']:.4f} " in markdown
     assert "same\\|er" in markdown
+
+
+@pytest.mark.parametrize(
+    ("name", "pretrained", "want", "words"),
+    [
+        ("identity", False, (False, False), "classical: it has no learned parameters"),
+        ("tv-deblur", False, (False, False), "classical: it has no learned parameters"),
+        ("zero-dce", False, (True, False), "parameters, not trained."),
+        ("zero-dce", True, (True, True), "parameters, trained."),
+        ("zero-dce -> tv-deblur", True, (True, True), "parameters, trained."),
+    ],
+)
+def test_a_report_says_whether_the_model_is_learned_and_trained(
+    pairs, name, pretrained, want, words
+):
+    model = unfold.create_model(name, pretrained=pretrained)
+    report = evaluate(model, pairs[:1], PLAIN)
+    assert (report.model["learned"], report.model["trained"]) == want
+    assert words in report.text()
 
 
 def test_a_report_appears_whole_or_not_at_all(pairs, tmp_path, monkeypatch):

@@ -33,10 +33,13 @@ def test_crops_are_cut_where_they_are_anchored():
 
 
 def test_judes_crop_of_a_lol_blur_frame():
-    frame = torch.arange(1120).float().expand(1, 3, 640, 1120) / 1120
-    seen = find_protocol("jude").before(frame)
-    assert seen.shape == (1, 3, 640, 1024)
-    assert seen[0, 0, 0, 0] == frame[0, 0, 0, 48]
+    """The top left, as in its released test code."""
+    protocol = find_protocol("jude")
+    assert protocol.version == 2  # version 1 cropped the center
+    frame = torch.rand(1, 3, 640, 1120)
+    assert torch.equal(protocol.before(frame), frame[..., :1024])
+    tall = torch.rand(1, 3, 700, 1024)
+    assert torch.equal(protocol.before(tall), tall[..., :640, :])
 
 
 def test_input_bits_drop_the_lower_half_of_a_sample():

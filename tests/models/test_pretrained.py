@@ -66,7 +66,7 @@ def test_files_are_whole_small_and_described(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_the_model_is_ready(name):
     loaded = model(name)
-    assert not loaded.learned
+    assert not loaded.requires_training
     assert not loaded.training
     assert {p.dtype for p in loaded.parameters()} == {torch.float32}
     told = {"kernel": torch.full((1, 1, 3, 3), 1 / 9)} if loaded.needs_kernel else {}
@@ -95,8 +95,8 @@ def test_what_has_no_weights_says_so():
     with pytest.raises(unfold.ComponentError, match="jude-small -> era: "):
         unfold.create_model("jude-small -> era", pretrained=True)
     # Nothing is missing where nothing is learned.
-    assert unfold.create_model("tv-deblur", pretrained=True).learned is False
-    assert unfold.create_model("jude-small").learned is True
+    assert unfold.create_model("tv-deblur", pretrained=True).requires_training is False
+    assert unfold.create_model("jude-small").requires_training is True
 
 
 def test_options_that_change_no_weights_may_be_given():

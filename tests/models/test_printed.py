@@ -52,7 +52,7 @@ def test_the_dual_of_the_printed_equation_runs_away_and_the_derived_one_does_not
 
 
 def test_the_printed_dual_doubles_exactly():
-    """Eq. 10 then 11: Γ ← 2Γ + (1 − λ3) P."""
+    """Eq. 10 then 22: Γ ← 2Γ + (1 − λ3) P."""
     lagrangian = jude_lagrangian()
     state = random_state([*ORDER, "X"], (1, 3, 8, 9))
     (ascend,) = lower(lagrangian, ("G",))

@@ -32,9 +32,9 @@ def change(folder, **facts):
 
 def test_the_same_model_comes_back(saved):
     folder, model = saved
-    assert model.learned
+    assert model.requires_training
     loaded = load_model(folder)
-    assert not loaded.learned
+    assert not loaded.requires_training
     assert not loaded.training
     photo = torch.rand(1, 3, 16, 16)
     assert torch.equal(loaded(photo).image, model.eval()(photo).image)

@@ -12,7 +12,7 @@ from unfold.restoration import plan, read_kernel, restore_files
 class Invert(Restorer):
     """So that what was restored can be told from what was copied."""
 
-    learned = False
+    requires_training = False
 
     def forward(self, image, *, kernel=None, ledger=None):
         if image.shape[-1] == 13:

@@ -72,7 +72,7 @@ def test_tiled_is_whole(name, photo, in_tiles):
     model = trained_a_little(name)
     if model.whole:
         pytest.skip(f"{name} says that it must see the whole photo")
-    kernel = MOTION if model.needs_kernel or not model.learned else None
+    kernel = MOTION if model.needs_kernel or not model.requires_training else None
     want = whole(model, photo, kernel)
     restored = in_tiles(model, photo, 40_000, kernel=kernel)
     (tiled,) = restored.tilings
@@ -85,7 +85,7 @@ def test_tiled_is_whole(name, photo, in_tiles):
 class Toy(Restorer):
     """Of its neighbourhood, of a mean, or of both."""
 
-    learned = False
+    requires_training = False
 
     def __init__(self, reach=0, survey=False, means=False):
         super().__init__()

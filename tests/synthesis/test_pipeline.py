@@ -84,6 +84,64 @@ def test_numbers_written_down_make_the_same_picture():
     torch.testing.assert_close(*made, atol=0, rtol=0)
 
 
+def sometimes(probability):
+    """`RECIPE`, with a blur that is applied with this probability."""
+    steps = RECIPE.model_dump()["steps"]
+    steps[0]["probability"] = probability
+    return Pipeline(parse_recipe(RECIPE.model_dump() | {"steps": steps}))
+
+
+def test_a_step_with_a_probability_is_applied_to_that_share_of_the_photos():
+    (first, *_) = sometimes(0.3).draw(seeded(1), 4000)
+    assert first["applied"].double().mean().item() == pytest.approx(0.3, abs=0.03)
+    for probability, applied in ((0.0, False), (0.999999, True)):
+        drawn = sometimes(probability).draw(seeded(1), 50)
+        assert drawn[0]["applied"].tolist() == [applied] * 50
+    # Recipes without probabilities draw what they always drew.
+    assert "applied" not in Pipeline(RECIPE).draw(seeded(1))[0]
+
+
+def test_a_step_that_is_not_applied_passes_its_picture_on():
+    pipeline, always = sometimes(0.5), Pipeline(RECIPE)
+    scene, drawn = torch.rand(6, 3, 20, 30), pipeline.draw(seeded(1), 6)
+    applied = drawn[0].pop("applied")
+    assert 0 < applied.sum() < 6
+    every = always.make({"sharp": scene}, drawn)
+    drawn[0]["applied"] = applied
+    made = pipeline.make({"sharp": scene}, drawn)
+    torch.testing.assert_close(made["blur"][applied], every["blur"][applied])
+    torch.testing.assert_close(made["blur"][~applied], scene[~applied])
+    for i in range(6):  # alone as in a batch
+        one = [{name: value[i : i + 1] for name, value in step.items()} for step in drawn]
+        alone = pipeline.make({"sharp": scene[i : i + 1]}, one)
+        torch.testing.assert_close(alone["noisy"][0], made["noisy"][i], atol=1e-5, rtol=0)
+
+
+def test_whether_a_step_was_applied_is_written_down():
+    pipeline = sometimes(0.5)
+    scene = {"sharp": torch.rand(1, 3, 16, 16)}
+    outcomes = set()
+    for seed in range(8):
+        drawn = pipeline.draw(seeded(seed))
+        again = from_json(json.loads(json.dumps(to_json(pipeline.kinds, drawn))))
+        made = (pipeline.make(scene, numbers)["noisy"] for numbers in (drawn, again))
+        torch.testing.assert_close(*made, atol=0, rtol=0)
+        outcomes.add(to_json(pipeline.kinds, drawn)[0]["applied"])
+    assert outcomes == {True, False}
+
+
+def test_the_kernel_of_a_blur_that_is_not_applied_is_a_point():
+    pipeline = sometimes(0.5)
+    drawn = pipeline.draw(seeded(1), 6)
+    applied = drawn[0]["applied"]
+    kernel = pipeline.kernel(drawn, 31)
+    assert (kernel[applied].amax((1, 2, 3)) < 0.9).all()
+    torch.testing.assert_close(kernel[~applied, 0, 15, 15], torch.ones(int((~applied).sum())))
+    none = [{"applied": torch.tensor([False]), **{n: v[:1] for n, v in step.items() if
+             n != "applied"}} if "applied" in step else step for step in drawn]  # fmt: skip
+    assert pipeline.kernel(none, 1).item() == 1
+
+
 class Mean(Degradation):
     """Averages frames; records what it was given."""
 
@@ -114,6 +172,19 @@ def test_frames_are_degraded_alike_until_they_are_averaged():
             torch.testing.assert_close(made["blur"], encode(alone, "gamma-2.2"), atol=1e-5, rtol=0)
     assert made["noisy"].shape == (2, 3, 20, 30)
     assert made["clipped"].shape == (2, 3, 20, 30)
+
+
+def test_frames_that_are_not_averaged_become_the_middle_one():
+    steps = RECIPE.model_dump()["steps"]
+    steps[1]["probability"] = 0.5
+    pipeline = Pipeline(parse_recipe(RECIPE.model_dump() | {"steps": steps}))
+    pipeline.degradations[1] = Mean()
+    frames = torch.rand(2, 3, 3, 20, 30)
+    drawn = pipeline.draw(seeded(1), 2)
+    drawn[1]["applied"] = torch.tensor([True, False])
+    made = pipeline.make({"sharp": frames}, drawn)
+    torch.testing.assert_close(made["noisy"][1], made["blur"][1], atol=1e-5, rtol=0)
+    assert (made["noisy"][0] - made["blur"][0]).abs().max() > 0.05
 
 
 def test_keys_do_not_collide():

@@ -59,6 +59,9 @@ def test_every_fault_is_told_with_its_place():
         ),
         ({"steps": [{"degradation": "frame-average", "saves": "blur"}]}, "set frames above 1"),
         ({"size": [0, 5]}, "at least 1"),
+        ({"steps": [{**GOOD["steps"][0], "probability": 1.1}]}, "steps.0.probability: "),
+        ({"steps": [{**GOOD["steps"][0], "probability": -0.1}]}, "steps.0.probability: "),
+        ({"steps": [{**GOOD["steps"][0], "probability": float("nan")}]}, "steps.0.probability: "),
         ({"frames": 0}, "frames"),
     ],
 )
@@ -83,6 +86,15 @@ def test_recipes_that_ship_round_trip(name, tmp_path):
     copy = tmp_path / "mine.toml"
     copy.write_text(recipe_text(name), "utf-8")
     assert read_recipe(copy) == recipe
+
+
+def test_a_probability_of_one_is_not_written_down():
+    """The manifest of a run that was begun before there were probabilities is still its own."""
+    (step,) = parse_recipe(GOOD).model_dump(mode="json")["steps"]
+    assert set(step) == {"degradation", "of", "saves"}
+    recipe = parse_recipe(GOOD | {"steps": [{**GOOD["steps"][0], "probability": 0.25}]})
+    assert recipe.model_dump(mode="json")["steps"][0]["probability"] == 0.25
+    assert parse_recipe(recipe.model_dump(mode="json")) == recipe
 
 
 def test_files_that_are_no_recipe(tmp_path):

@@ -85,6 +85,21 @@ def test_the_manifest_tells_all_that_a_picture_is_made_of(photos, tmp_path):
     assert (made["noisy"][0].clamp(0, 1) - there).abs().max() < 4 / 255
 
 
+def test_a_step_with_a_probability_is_made_again_from_the_manifest(photos, tmp_path):
+    steps = [{**RECIPE["steps"][0], "probability": 0.5}, *RECIPE["steps"][1:]]
+    recipe = parse_recipe({**RECIPE, "steps": steps})
+    for workers in (1, 2):
+        list(Synthesis(photos, tmp_path / str(workers), recipe, 6, seed=3).run(workers))
+    assert contents(tmp_path / "1") == contents(tmp_path / "2")
+    run, lines = read_manifest(tmp_path / "1")
+    assert {line["steps"][0]["applied"] for line in lines.values()} == {True, False}
+    pipeline = Pipeline(parse_recipe(run["recipe"]))
+    for line in lines.values():
+        files = {name: read(tmp_path / "1" / path).image for path, name in line["files"].items()}
+        made = pipeline.make({"sharp": files["sharp"][None]}, from_json(line["steps"]))
+        assert (made["noisy"][0].clamp(0, 1) - files["noisy"]).abs().max() < 4 / 255
+
+
 def test_a_run_goes_on_and_may_be_extended(photos, tmp_path):
     list(synthesis(photos, tmp_path / "whole").run())
     out = tmp_path / "parts"

@@ -110,6 +110,10 @@ def test_lednets_losses_and_schedule_are_the_papers():
     assert found.optimizer.betas == (0.9, 0.99)
 
 
+def test_judes_gradient_is_not_clipped_as_in_the_paper():
+    assert read_recipe("jude", {"data.source": "x"}).clip is None
+
+
 @pytest.mark.parametrize("name", ["devudp", "devudp-dt"])
 def test_devudps_balance_and_schedule_are_the_papers(name):
     found = read_recipe(name, places(name, "x"))
@@ -120,6 +124,7 @@ def test_devudps_balance_and_schedule_are_the_papers(name):
     rates = [phase.rate(int((quarter + 0.5) * phase.steps / 4)) for quarter in range(4)]
     assert rates == pytest.approx([2e-4, 1e-4, 5e-5, 2.5e-5])
     assert phase.steps * phase.batch / 2103 == pytest.approx(200, rel=1e-3)
+    assert found.data.side == 360  # GoPro's photos by half, before crops of 256
     assert found.model == given.backward
 
 

@@ -123,7 +123,7 @@ def ready_model(name: str, assignments: list[str]) -> Restorer:
 
 def ready(name: str, model: Restorer) -> Restorer:
     """The model, if it can restore photos as it is."""
-    if model.learned:
+    if model.requires_training:
         raise CommandError(
             f"{name} is a learned model and no trained weights are installed for it: what it "
             f"made would be noise; use {DEFAULT_MODEL}"

@@ -35,14 +35,15 @@ class Restorer(nn.Module):
     pixel needs none of this, and one that cannot do without the whole photo says ``whole``.
 
     Attributes:
-        learned: whether it is worthless before it is trained.
+        requires_training: True until trained weights are loaded; always False for a classical
+            model, which has no weights to train.
         needs_kernel: whether it raises a ValueError where no kernel is given.
         whole: whether it cannot be run on a part of the photo.
         means: parts whose mean over rows and columns ``forward`` takes in its guide, by the same
             name; where it is given none it takes that of the part itself.
     """
 
-    learned: bool = True
+    requires_training: bool = True
     needs_kernel: bool = False
     whole: bool = False
     means: tuple[str, ...] = ()

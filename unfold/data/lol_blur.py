@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import unicodedata
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from .base import Dataset, Pair
 from .folder import list_folder, match, natural
 
 CLIP = 30  # frames
+REAL_SIZES = {"lednet": 400, "jude": 1354}  # photos of Real-LOL-Blur, as each paper says
 
 
 class LOLBlur(Dataset):
@@ -69,19 +73,66 @@ class LOLBlur(Dataset):
 
 
 class RealLOLBlur(Dataset):
-    """Real-LOL-Blur: 1,354 real night photos with blur, without ground truth.
+    """Real-LOL-Blur: real night photos with blur, without ground truth.
 
-    Layout: all photos in the folder and in those below it. 482 are from RealBlur-J, 872 are of
-    a Sony RX10 IV, says the repository; how its folders are called could not be verified, so
-    nothing depends on it, and no photo is taken for a frame of a sequence.
+    Layout: all photos in the folder and in those below it. LEDNet's paper says 400 photos; JUDE's
+    paper and the README of LEDNet's repository say 1,354 (482 from RealBlur-J, 872 taken with a
+    Sony RX10 IV). The names of the folders could not be verified, so nothing depends on them, and
+    no photo is taken for a frame of a sequence.
 
     Source: Zhou et al., LEDNet, ECCV 2022, and the README of its repository.
+
+    Args:
+        paper: whose set the photos must be: a count other than the 400 of ``"lednet"`` or the
+            1,354 of ``"jude"`` is a fault. ``"any"`` accepts any number of photos.
+        names: a text file with the name of one photo per line, its path below the folder with or
+            without suffix; all other photos are ignored. Which 400 of the 1,354 photos LEDNet
+            measured is not known here: this is how to choose them.
     """
 
     title = "Real-LOL-Blur"
     layout = "photos in folders of any name"
     source = "https://github.com/sczhou/LEDNet"
 
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        split: str = "",
+        *,
+        paper: Literal["any", "lednet", "jude"] = "any",
+        names: Path | None = None,
+        strict: bool = True,
+    ) -> None:
+        self.paper, self.names = paper, names
+        super().__init__(root, split, strict=strict)
+
     def find(self, faults: list[str]) -> tuple[Pair, ...]:
         photos = list_folder(self.root, ".", faults).photos
+        if self.names is not None:
+            photos = _named(photos, self.names, faults)
+        wanted = REAL_SIZES.get(self.paper, len(photos))
+        if len(photos) != wanted:
+            faults.append(
+                f"{len(photos)} photos, but the set of paper={self.paper} has {wanted}: get the "
+                "others, or choose among them with names=FILE"
+            )
         return tuple(Pair(name, file) for name, file in photos.items())
+
+
+def _named(photos: Mapping[str, Path], names: Path, faults: list[str]) -> dict[str, Path]:
+    """The photos that a text file names; names without a photo are faults."""
+    try:
+        lines = names.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        faults.append(f"{names}: cannot be read ({error})")
+        return {}
+    by_file = {str(PurePosixPath(name).with_name(file.name)): name for name, file in photos.items()}
+    chosen = set()
+    for line in filter(None, map(str.strip, lines)):
+        wanted = unicodedata.normalize("NFC", line)
+        name = wanted if wanted in photos else by_file.get(wanted)
+        if name is None:
+            faults.append(f"{names}: there is no photo {line}")
+        else:
+            chosen.add(name)
+    return {name: file for name, file in photos.items() if name in chosen}

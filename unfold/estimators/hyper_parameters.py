@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from typing import Annotated
@@ -73,7 +74,7 @@ class PredictedFromKernel(HyperParameters):
         self.affine = nn.Parameter(initial)
         widths = (1, width, width, width)
         layers: list[nn.Module] = []
-        for inputs, outputs in zip(widths, widths[1:], strict=False):
+        for inputs, outputs in itertools.pairwise(widths):
             layers += [nn.Conv2d(inputs, outputs, 3, stride=2, padding=1), nn.ReLU()]
         self.features = nn.Sequential(*layers)
         self.head = nn.Linear(width, initial[0].numel())

@@ -27,7 +27,7 @@ _ALL = (
     ),
     Protocol(
         name="jude",
-        version=1,
+        version=2,
         source="JUDE's released test code: 1024×640 crops, SSIM after 2× average pooling, "
         "LPIPS-VGG fed [0,1]",
         measures=(
@@ -35,9 +35,10 @@ _ALL = (
             Measure("ssim", pool=2),
             Measure("lpips", {"net": "vgg", "input_range": "[0,1]"}),
         ),
-        crop=Crop(640, 1024),
+        crop=Crop(640, 1024, "top-left"),
         notes=(
-            "The crop is cut from the centre, from the input as from the target, before the model.",
+            "The crop is the top left of each photo, as in the released test code; input and "
+            "target are cropped before the model. (Version 1 cropped the center.)",
             "The restored picture is rounded to 8 bits; SSIM is the Gaussian 11×11 on RGB.",
             "Not comparable with lednet.",
         ),

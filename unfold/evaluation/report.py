@@ -53,7 +53,8 @@ class Report:
 
     Attributes:
         protocol: its facts (`Protocol.facts`), and the metrics added to it or left out.
-        model: name, config where it was built from one, parameters.
+        model: name, config where it was built from one, number of parameters, whether it is a
+            learned network and whether its weights are trained.
         dataset: kind, root, split, how many images.
         metrics: metric -> unit, which direction is better, its options.
         environment: versions, device, date, command.
@@ -164,7 +165,7 @@ class Report:
             )
             rows.append((f"{name} [{unit}]" if unit else name, _digits(mean["mean"]), interval,
                          count))  # fmt: skip
-        lines = [markdown_table(rows), ""]
+        lines = [markdown_table(rows), "", self._model()]
         if summary["timed_images"]:
             lines.append(
                 f"{summary['seconds_per_image']:.4g} s an image, "
@@ -177,6 +178,15 @@ class Report:
         if not self.complete:
             lines.append("Incomplete: it was interrupted.")
         return "\n".join(lines).strip()
+
+    def _model(self) -> str:
+        """Whether the model is learned and trained, in a line."""
+        if not self.model["learned"]:
+            return "The model is classical: it has no learned parameters."
+        state = "trained" if self.model["trained"] else "not trained"
+        return (
+            f"The model is a learned network of {self.model['parameters']:,} parameters, {state}."
+        )
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write a .json, .csv or .md file, whole or not at all.

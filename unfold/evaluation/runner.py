@@ -111,12 +111,7 @@ def evaluate(
         complete = False
     return Report(
         protocol={**protocol.facts(), "also": list(also), "without": list(without)},
-        model={
-            "name": type(model).__name__,
-            "config": None,
-            "parameters": sum(p.numel() for p in model.parameters()),
-            "learned": model.learned,
-        },
+        model={"name": type(model).__name__, "config": None, **_training(model)},
         dataset={
             "kind": registered_name("datasets", type(dataset)),
             "root": str(getattr(dataset, "root", "")),
@@ -132,6 +127,17 @@ def evaluate(
         rows=rows,
         complete=complete,
     )
+
+
+def _training(model: Restorer) -> dict[str, Any]:
+    """Whether a model is a learned network, and if so whether its weights are trained."""
+    parameters = sum(p.numel() for p in model.parameters())
+    learned = parameters > 0
+    return {
+        "parameters": parameters,
+        "learned": learned,
+        "trained": learned and not model.requires_training,
+    }
 
 
 def _instruments(

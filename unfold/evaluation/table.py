@@ -16,14 +16,20 @@ from .found import Found
 from .markdown import markdown_table
 from .protocol import find_protocol
 
+SELECTION = (
+    "Each number is as printed, but not every row and column of the paper is recorded: a dash in a "
+    "column of the paper is a number that is not known here, not one that the paper lacks."
+)
+_DECIMALS = 3  # of a column in which no number of the paper is recorded
+
 # The splits that papers measure on, as the data sets call them; some have but one, without a name.
 _TESTED = ("", "test", "eval15")
 
 
 @dataclass(frozen=True)
 class PaperRow:
-    """A method's numbers as printed, ``""`` where there is none; and the config that is that
-    method here, where there is one."""
+    """A method's numbers as printed, ``""`` where the number is not recorded here; and the config
+    that is that method here, where there is one."""
 
     method: str
     values: tuple[str, ...]
@@ -32,17 +38,27 @@ class PaperRow:
 
 @dataclass(frozen=True)
 class Part:
-    """What a table says of one data set: names of data set, protocol and metrics, and the rows."""
+    """The rows of a table that belong to one data set.
+
+    Attributes:
+        dataset: its registered name.
+        protocol: the name of the protocol that the numbers follow.
+        metrics: names of the columns.
+        rows: the methods.
+        options: combinations of data set options, other than the defaults, with which a report is
+            still put beside the paper's numbers.
+    """
 
     dataset: str
     protocol: str
     metrics: tuple[str, ...]
     rows: tuple[PaperRow, ...]
+    options: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)
 class PaperTable:
-    """A table of a paper, as printed."""
+    """Numbers of a paper's table: each as printed, but not every row and column of the paper."""
 
     name: str
     title: str
@@ -73,10 +89,11 @@ def render(table: PaperTable, reports: Sequence[Found]) -> str:
 
     A report is put beside the paper's numbers if data set, protocol and its version are the same:
     in the row of the method whose config it has, be it in a folder of learned weights, else in a
-    row of its own. One of the same data set under another protocol, or on other photos of it, is
-    named as not comparable, without its numbers.
+    row of its own. Its row names the data set options that it was measured with. A report of the
+    same data set under another protocol, or on other photos of it, is named as not comparable,
+    without its numbers.
     """
-    blocks = [f"# {table.title}", f"Paper: {table.source}."]
+    blocks = [f"# {table.title}", f"Paper: {table.source}. {SELECTION}"]
     for part in table.parts:
         blocks += _render_part(part, [r for r in reports if _on(r, part.dataset)])
     return "\n\n".join((*blocks, *table.notes)) + "\n"
@@ -88,7 +105,7 @@ def _on(found: Found, dataset: str) -> bool:
 
 def _render_part(part: Part, reports: Sequence[Found]) -> Iterator[str]:
     version = find_protocol(part.protocol).version
-    why = {r.path: _obstacle(r.report, part.protocol, version) for r in reports}
+    why = {r.path: _obstacle(r.report, part, version) for r in reports}
     ours = [r for r in reports if not why[r.path]]
     others = [r for r in reports if why[r.path]]
     yield f"## {part.dataset}, protocol {part.protocol} (version {version})"
@@ -102,15 +119,16 @@ def _render_part(part: Part, reports: Sequence[Found]) -> Iterator[str]:
         )
 
 
-def _obstacle(report: Mapping[str, Any], protocol: str, version: int) -> str:
+def _obstacle(report: Mapping[str, Any], part: Part, version: int) -> str:
     """Why a report's numbers must not stand beside the paper's; empty where they may."""
     used, dataset = report["protocol"], report["dataset"]
-    if (used["name"], used["version"]) != (protocol, version):
+    if (used["name"], used["version"]) != (part.protocol, version):
         return f"measured under {used['name']} (version {used['version']})"
     if dataset["split"] not in _TESTED:
         return f"measured on the split {dataset['split']}"
-    if dataset.get("options"):
-        return f"measured with data set options {dataset['options']}"
+    options = dataset.get("options")
+    if options and options not in part.options:
+        return f"measured with data set options {options}"
     return ""
 
 
@@ -125,12 +143,19 @@ def _rows(part: Part, ours: Sequence[Found]) -> Iterator[Sequence[str]]:
         left = [r for r in left if r not in mine]
         for number, report in enumerate(mine or [None]):
             printed = row.values if number == 0 else ("",) * len(row.values)
-            yield [row.method, *_cells(part, printed, report, bool(ours))]
+            name = row.method + _with_options(report)
+            yield [name, *_cells(part, printed, report, bool(ours))]
     for report in left:
         yield [
-            report.report["model"]["name"],
+            report.report["model"]["name"] + _with_options(report),
             *_cells(part, ("",) * len(part.metrics), report, True),
         ]
+
+
+def _with_options(report: Found | None) -> str:
+    """The data set options of a report, as an addition to the name of its row."""
+    options = report.report["dataset"].get("options") if report else None
+    return f" ({', '.join(f'{k}={v}' for k, v in options.items())})" if options else ""
 
 
 def _cells(part: Part, printed: Sequence[str], report: Found | None, beside: bool) -> Iterator[str]:
@@ -138,7 +163,8 @@ def _cells(part: Part, printed: Sequence[str], report: Found | None, beside: boo
         yield printed[i] or "–"
         if beside:
             mean = None if report is None else report.mean(metric)
-            decimals = max(len(row.values[i].partition(".")[2]) for row in part.rows)
+            digits = [len(row.values[i].partition(".")[2]) for row in part.rows if row.values[i]]
+            decimals = max(digits, default=_DECIMALS)
             yield "–" if mean is None else f"{mean:.{decimals}f}"
 
 

@@ -29,7 +29,8 @@ class Cascade(Restorer):
     """Models in a row: each restores what the one before it made.
 
     A blur kernel describes the photo as it comes in, so it goes to the first model alone. A
-    ledger is filled by all of them, one after the other. It is learned if any of them is.
+    ledger is filled by all of them, one after the other. It requires training if any of them
+    does.
 
     Args:
         models: first to last, at least one.
@@ -43,7 +44,7 @@ class Cascade(Restorer):
         if not models:
             raise ValueError("a cascade of no models: give at least one")
         self.models = nn.ModuleList(models)
-        self.learned = any(model.learned for model in models)
+        self.requires_training = any(model.requires_training for model in models)
 
     def forward(
         self, image: Tensor, *, kernel: Tensor | None = None, ledger: Ledger | None = None

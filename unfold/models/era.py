@@ -90,6 +90,10 @@ class ErA(Extending):
     E and its duals start at zero and U at Y. Each prior is told a noise variance between that of
     the photo and 0.25², the ℓ1 norm a threshold in these bounds: E is sparse by construction.
 
+    All updates but that of X minimise the Lagrangian over their block exactly. That of X does so
+    with one kernel; with several the gradient in X vanishes (to 1e-10 in float64) only if conjugate
+    gradients run to convergence, and the four steps taken here leave a small residual.
+
     Args:
         K: stages.
         prior: of Z and P: an installed prior by name or spec, or a function of the number of
@@ -143,7 +147,7 @@ class ErA(Extending):
         self._errors = ("EP" if error_prior else "E") if error else ""
         self.order = ORDER if order == "error-first" else PAPER_ORDER
         term = make_blur(blur, "ErA", "X", "U", "HW" if self.maps else "H")
-        # E of a stage is told of P of the stage before; what never reaches the image has no network.
+        # E takes P from the stage before; a P that never reaches the image has no network.
         reaches = K - 1 if order == "error-first" else K - 2
 
         def declare(stage: int) -> Lagrangian:

@@ -12,7 +12,7 @@ from .checks import check_image
 class Identity(Restorer):
     """Gives the photo back, clipped to [0, 1]: what it scores is what the input scores."""
 
-    learned = False
+    requires_training = False
 
     def forward(
         self, image: Tensor, *, kernel: Tensor | None = None, ledger: Ledger | None = None

@@ -117,7 +117,8 @@ class JUDE(Extending):
     Args:
         K: stages.
         prior: of P, Q and Z: an installed prior by name or spec, or a function of the number of
-            channels that builds one. The paper's ablation is ``prior="ircnn"``.
+            channels that builds one. The paper's ablation is
+            ``prior="ircnn", denoiser=None``.
         light_prior: of Q, where it is another one.
         tied: whether all stages share their priors.
         blur: the data term's: an installed term by name or spec. ``"masked-convolution"`` takes

@@ -45,7 +45,7 @@ class PrintedP(nn.Module):
 class PrintedR:
     """Eq. 10: ``R ← (P + Γ) / w3``. The minimiser is ``P − Γ/w3``.
 
-    With eq. 11, ``Γ ← Γ + w3 (R − P)``, the dual becomes ``2Γ + (1 − w3) P``: it doubles in every
+    With eq. 22, ``Γ ← Γ + w3 (R − P)``, the dual becomes ``2Γ + (1 − w3) P``: it doubles in every
     round.
     """
 

@@ -1,4 +1,4 @@
-"""Parts of a model that are chosen by name: data terms and estimators, checked against their role."""
+"""Parts of a model that are chosen by name, data terms and estimators: checked for their role."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def load_model(
         reason = " ".join(str(error).split())[:200]
         blame = f"; leave out {', '.join(options)}, or train it so" if options else ""
         raise ComponentError(f"{folder}: its model cannot be built ({reason}){blame}") from error
-    model.learned = False  # no longer worthless
+    model.requires_training = False
     return model.eval()
 
 

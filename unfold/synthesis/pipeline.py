@@ -15,7 +15,10 @@ from unfold.degradation.base import Parameters
 from unfold.degradation.light import decode, encode
 from unfold.terms.blur import transfer_function
 
-from .recipe import SHARP, Recipe
+from .recipe import SHARP, Recipe, Step
+
+# Among the parameters of a step that has a probability below 1: whether it is applied, (B,) bool.
+APPLIED = "applied"
 
 
 class Pipeline:
@@ -32,8 +35,19 @@ class Pipeline:
         self.inputs = {name for degradation in self.degradations for name in degradation.inputs}
 
     def draw(self, generator: torch.Generator, batch: int = 1) -> list[Parameters]:
-        """Parameters of each step for a batch."""
-        return [degradation.sample(batch, generator) for degradation in self.degradations]
+        """Parameters of each step for a batch.
+
+        A step with a probability below 1 also draws ``applied``. Its own parameters are drawn
+        whether it is applied or not, so the probability of one step changes no other step.
+        """
+        drawn = []
+        for step, degradation in zip(self.recipe.steps, self.degradations, strict=True):
+            parameters = degradation.sample(batch, generator)
+            if step.probability < 1:
+                chance = torch.rand(batch, generator=generator, dtype=torch.float64)
+                parameters = {**parameters, APPLIED: chance < step.probability}
+            drawn.append(parameters)
+        return drawn
 
     def make(
         self,
@@ -61,10 +75,11 @@ class Pipeline:
         ):
             if step.of is not None:
                 x, light = made[step.of]
-            if kind != omit:
+            parameters, applied = _split(step, parameters)
+            if kind != omit and (applied is None or applied.any()):
                 x, light = self._in(x, light, degradation.light), degradation.light
                 inputs = {name: scene.get(name) for name in degradation.inputs}
-                x = _apply(degradation, x, parameters, inputs)
+                x = _where(applied, _apply(degradation, x, parameters, inputs), x)
             if step.saves:
                 made[step.saves] = (x, light)
         return {name: _still(self._in(x, light, "encoded")) for name, (x, light) in made.items()}
@@ -76,8 +91,7 @@ class Pipeline:
         Raises:
             ValueError: the blur is wider than ``size``.
         """
-        found = [d.kernel(values) for d, values in zip(self.degradations, drawn, strict=True)]
-        kernels = [kernel.double() for kernel in found if kernel is not None]
+        kernels = list(self._kernels(drawn))
         reach = sum(max(kernel.shape[-2:]) // 2 for kernel in kernels)
         if reach > (size - 1) // 2:
             raise ValueError(
@@ -91,6 +105,19 @@ class Pipeline:
             transfer = transfer_function(kernel, (size, size))
             whole = torch.fft.irfft2(torch.fft.rfft2(whole) * transfer, s=(size, size))
         return whole.clamp_min(0).float()
+
+    def _kernels(self, drawn: Sequence[Mapping[str, Tensor]]) -> Iterator[Tensor]:
+        """The kernel of each blur, in float64; a point for photos that it is not applied to."""
+        for step, degradation, values in zip(
+            self.recipe.steps, self.degradations, drawn, strict=True
+        ):
+            values, applied = _split(step, values)
+            kernel = degradation.kernel(values)
+            if kernel is None or (applied is not None and not applied.any()):
+                continue
+            point = torch.zeros_like(kernel)
+            point[..., kernel.shape[-2] // 2, kernel.shape[-1] // 2] = 1
+            yield _where(applied, kernel, point).double()
 
     def _in(self, x: Tensor, light: str, wanted: str) -> Tensor:
         if light == wanted:
@@ -130,6 +157,25 @@ def from_json(steps: Sequence[Mapping[str, Any]]) -> list[Parameters]:
         {n: torch.from_numpy(np.asarray([value])) for n, value in step.items() if n != "kind"}
         for step in steps
     ]
+
+
+def _split(
+    step: Step, parameters: Mapping[str, Tensor]
+) -> tuple[Mapping[str, Tensor], Tensor | None]:
+    """A degradation's own parameters, and which photos it is applied to; None: to all."""
+    if step.probability == 1:
+        return parameters, None
+    own = {name: values for name, values in parameters.items() if name != APPLIED}
+    return own, parameters[APPLIED]
+
+
+def _where(applied: Tensor | None, degraded: Tensor, before: Tensor) -> Tensor:
+    """Each photo of a batch as degraded, or as before. (Of frames, those averaged become one.)"""
+    if applied is None:
+        return degraded
+    before = _still(before) if before.ndim > degraded.ndim else before
+    chosen = applied.to(degraded.device).view(-1, *(1,) * (degraded.ndim - 1))
+    return torch.where(chosen, degraded, before)
 
 
 def _apply(degradation, x: Tensor, parameters: Mapping[str, Tensor], inputs: dict) -> Tensor:

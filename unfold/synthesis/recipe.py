@@ -8,7 +8,15 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from unfold._faults import faults
 from unfold._shelf import Shelf
@@ -31,12 +39,23 @@ class Step(BaseModel):
         degradation: its name, or a mapping with ``kind`` and options.
         of: the picture it is applied to; by default what the step before it made.
         saves: the name under which what it makes is kept, if it is.
+        probability: of the degradation being applied to a photo; where it is not, the step passes
+            its picture on unchanged. Drawn for each photo, with the degradation's own parameters.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     degradation: DegradationSpec
     of: str | None = None
     saves: str | None = None
+    probability: float = Field(1.0, ge=0, le=1)
+
+    @model_serializer(mode="wrap")
+    def _without_default(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A probability of 1 is left out: runs begun before there was one can be resumed."""
+        values = handler(self)
+        if self.probability == 1:
+            del values["probability"]
+        return values
 
 
 class Recipe(BaseModel):

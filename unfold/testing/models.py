@@ -114,7 +114,7 @@ def takes_a_kernel(subject: Subject) -> None:
 
 def passes_gradients(subject: Subject) -> None:
     model, photo = subject.component(), _photo().requires_grad_()
-    if not model.learned:
+    if not model.requires_training:
         return
     for parameter in model.parameters():  # leave a start where zero layers block gradients
         parameter.data.add_(0.01 * torch.randn_like(parameter))

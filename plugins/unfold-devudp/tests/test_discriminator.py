@@ -6,7 +6,7 @@ from unfold_devudp import PatchDiscriminator
 from unfold.registry.spec import spec_type
 
 
-def test_it_has_the_papers_size():
+def test_it_has_the_size_of_fcl_gans():
     made = spec_type("estimators", "patch-discriminator")().build()
     assert isinstance(made, PatchDiscriminator)
     assert sum(p.numel() for p in made.parameters()) == 391_657

@@ -12,7 +12,8 @@ class PatchDiscriminator(nn.Module):
 
     4×4 convolutions with stride 2, LeakyReLU(0.2) after each and instance normalisation before it
     from the second on; a last 4×4 convolution with stride 1. A score sees 94 × 94 pixels.
-    391,657 parameters. Inside the photo is brought to [−1, 1].
+    391,657 parameters, as many as FCL-GAN's discriminator has. Inside the photo is brought to
+    [−1, 1].
 
     Args:
         widths: channels after each convolution with stride 2.
@@ -21,8 +22,10 @@ class PatchDiscriminator(nn.Module):
         ValueError: no width or one below 1; photos with fewer than ``2 ** (len(widths) + 1)``
             rows or columns.
 
-    Source: DEvUDP (widths and size); Isola et al., "Image-to-image translation with conditional
-    adversarial networks", CVPR 2017 (PatchGAN). Where it normalises is inferred from the latter.
+    Source: Zhao et al., "FCL-GAN: a lightweight and real-time baseline for unsupervised blind image
+    deblurring", ACM MM 2022 (widths, size and where it normalises, from its released code, which
+    also adds a row and a column of zeros before the last convolution); Isola et al.,
+    "Image-to-image translation with conditional adversarial networks", CVPR 2017 (PatchGAN).
     """
 
     def __init__(self, *, widths: tuple[int, ...] = (24, 48, 96, 192)) -> None:

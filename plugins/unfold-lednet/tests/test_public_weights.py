@@ -230,11 +230,11 @@ def test_what_the_header_tells(released, converted):
 @torch.no_grad()
 def test_a_model_by_name_with_weights(converted, tmp_path):
     model = unfold.create_model("lednet", weights=converted)
-    assert not model.learned
+    assert not model.requires_training
     photo = torch.rand(1, 3, 16, 16)
     image = reference(made(), photo)[1].clamp(0, 1)
     torch.testing.assert_close(model(photo).image, image, rtol=0, atol=1e-4)
-    assert LEDNet().learned
+    assert LEDNet().requires_training
 
 
 def test_restore_takes_the_weights(converted, tmp_path, capsys):

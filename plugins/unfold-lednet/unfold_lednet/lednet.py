@@ -93,7 +93,7 @@ class LEDNet(Restorer):
         self.tail = nn.Sequential(Up(widths[1], finest), decoder_block(finest), conv3(finest, 3))
         if weights is not None:
             load_converted(self, weights, options)
-            self.learned = False  # it is worth something as it is
+            self.requires_training = False
 
     def forward(
         self, image: Tensor, *, kernel: Tensor | None = None, ledger: Ledger | None = None

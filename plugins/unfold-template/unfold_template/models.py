@@ -20,7 +20,7 @@ class Gamma(Restorer):
     Parts: none.
     """
 
-    learned = False
+    requires_training = False
 
     def __init__(self, *, power: Annotated[float, Field(gt=0)] = 0.5) -> None:
         super().__init__()
