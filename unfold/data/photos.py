@@ -79,7 +79,7 @@ class Photos(data.Dataset):
                 )
         images = {key: self._small(image) for key, image in images.items()}
         # Not kornia.augmentation: it draws from torch's global generator, which would change every
-        # crop, and takes 12 times as long.
+        # crop, and takes about 10 times as long.
         chance = np.random.default_rng((self.seed, epoch, index))
         rows, columns = self._window(pair, images["input"], chance)
         mirrored = self.flip and chance.integers(2) == 1
