@@ -11,6 +11,7 @@ from skimage.data import astronaut, chelsea, coffee
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from unfold.metrics import MAE, PSNR, SSIM
+from unfold.metrics.luma import luma
 
 # (ours, scikit-image's): the two settings of the papers, and what else the options reach.
 SETTINGS = [
@@ -18,6 +19,10 @@ SETTINGS = [
     ({"window": "uniform", "sample_covariance": True}, {}),
     ({"sample_covariance": True}, {"gaussian_weights": True, "sigma": 1.5}),
     ({"window": "uniform", "size": 9}, {"win_size": 9, "use_sample_covariance": False}),
+    (  # (an integer; scikit-image's windows end at 3.5 σ)
+        {"sigma": 2, "size": 15},
+        {"gaussian_weights": True, "sigma": 2, "use_sample_covariance": False},
+    ),
 ]
 
 
@@ -96,3 +101,25 @@ def test_a_reference_of_another_shape_or_none_is_refused(metric):
         metric()(x)
     with pytest.raises(ValueError, match=r"must be \(B, 1 or 3, H, W\), got \(3, 16, 16\)"):
         metric()(x[0], x[0])
+
+
+@pytest.mark.parametrize(("dtype", "allowed"), [(torch.float32, 3e-7), (torch.float64, 1e-15)])
+@pytest.mark.parametrize("make", [astronaut, coffee])
+def test_luma_is_that_of_bt_601(make, dtype, allowed):
+    image = torch.cat((photo(make), photo(make).flip(1))).to(dtype)
+    want = np.einsum("c,bchw->bhw", [0.299, 0.587, 0.114], image.double().numpy())[:, None]
+    np.testing.assert_allclose(luma(image).numpy(), want, atol=allowed, rtol=0)
+    assert luma(image).dtype == dtype
+
+
+def test_the_luma_of_grey_is_the_picture():
+    grey = torch.rand(2, 1, 4, 5)
+    assert luma(grey) is grey
+
+
+def test_ssim_of_a_batch_is_that_of_each_picture():
+    reference = torch.cat([photo(make) for make in (astronaut, coffee)])
+    image = worse(reference)[..., 3:-5, 2:-9]  # cut, and so not contiguous
+    reference = reference[..., 3:-5, 2:-9]
+    each = [SSIM()(x[None], y[None]) for x, y in zip(image, reference, strict=True)]
+    torch.testing.assert_close(SSIM()(image, reference), torch.cat(each), rtol=0, atol=1e-12)

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -28,7 +29,7 @@ RECIPE = parse_recipe(
 
 @given(st.floats(0, 8), st.sampled_from(["srgb", "gamma-2.2"]))
 def test_encoding_and_decoding_undo_each_other(value, transfer):
-    x = torch.tensor(value, dtype=torch.float64)
+    x = torch.full((3, 1, 1), value, dtype=torch.float64)
     # (The two parts of the sRGB curve, as the standard rounds them, meet to 1e-7.)
     torch.testing.assert_close(encode(decode(x, transfer), transfer), x, rtol=1e-9, atol=1e-6)
 
@@ -36,9 +37,30 @@ def test_encoding_and_decoding_undo_each_other(value, transfer):
 def test_srgb_is_the_standards_curve():
     # IEC 61966-2-1: the curve's two parts meet, and mid grey 0.5 is 21.4 % of the light.
     x = torch.tensor([0.04045, 0.04046, 0.5, 1.0, 0.0], dtype=torch.float64)
-    y = decode(x)
+    y = decode(x.expand(3, 1, -1))[0, 0]
     assert y[1] - y[0] < 2e-6
     torch.testing.assert_close(y[2:], torch.tensor([0.21404, 1, 0]).double(), atol=1e-5, rtol=0)
+
+
+def formula(x, encoding):
+    """IEC 61966-2-1, in NumPy."""
+    x = np.maximum(x, 0)
+    if encoding:
+        return np.where(x <= 0.0031308, 12.92 * x, 1.055 * x ** (1 / 2.4) - 0.055)
+    return np.where(x <= 0.04045, x / 12.92, ((x + 0.055) / 1.055) ** 2.4)
+
+
+@pytest.mark.parametrize(("dtype", "allowed"), [(torch.float32, 1e-6), (torch.float64, 1e-14)])
+@pytest.mark.parametrize(("convert", "encoding"), [(decode, False), (encode, True)])
+def test_srgb_of_photos_and_clips_is_the_standards_formula(convert, encoding, dtype, allowed):
+    """Negative values are taken for 0; those above 1 go on by the same curve."""
+    x = torch.linspace(-0.5, 2, 2 * 4 * 3 * 50 * 7, dtype=dtype)
+    x[:5] = torch.tensor([0.04045, 0.0031308, 0.0, 1.0, -1e-9])
+    clips = x.view(2, 4, 3, 50, 7)
+    want = formula(clips.double().numpy(), encoding)
+    np.testing.assert_allclose(convert(clips).numpy(), want, atol=allowed, rtol=allowed)
+    assert convert(clips).dtype == dtype
+    torch.testing.assert_close(convert(clips[:, 1]), convert(clips)[:, 1])
 
 
 def test_blur_mixes_light_not_encoded_values():

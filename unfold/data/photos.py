@@ -78,6 +78,8 @@ class Photos(data.Dataset):
                     f"{_size(images['target'])}; crop or resize them alike"
                 )
         images = {key: self._small(image) for key, image in images.items()}
+        # Not kornia.augmentation: it draws from torch's global generator, which would change every
+        # crop, and takes about 10 times as long.
         chance = np.random.default_rng((self.seed, epoch, index))
         rows, columns = self._window(pair, images["input"], chance)
         mirrored = self.flip and chance.integers(2) == 1

@@ -36,6 +36,7 @@ def aperture_kernels(
         angle: ``(B,)`` of the longer axis, in radians from the horizontal, downwards.
         beta: ``(B,)``; below 1 peaked with long tails, above 1 flat with steep flanks.
     """
+    # Not kornia's kernels: they have no disc and no β, and sample at the centers of pixels.
     disc = shape == SHAPES.index("disc")
     axis = torch.where(disc, radius, radius / 2).clamp(min=1e-6)
     reach = math.ceil((torch.where(disc, 1.0, CUTOFF) * axis).max().item() + 0.5)

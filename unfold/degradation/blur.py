@@ -17,6 +17,8 @@ def blur(image: Tensor, kernel: Tensor) -> Tensor:
         kernel: ``(1 or B, 1 or C, h, w)``, sum 1, centred at ``(h // 2, w // 2)``; may be larger
             than the image.
     """
+    # Not kornia's filter2d: it does not repeat the outermost pixel when it mirrors, takes no kernel
+    # larger than the image, and needs 6 times as long for one of 31×31.
     (h, w), (height, width) = kernel.shape[-2:], image.shape[-2:]
     size = fast_length(height + h - 1), fast_length(width + w - 1)
     # The kernel's last element looks that far back, its first h // 2 ahead.

@@ -52,6 +52,7 @@ def motion_kernels(noise: Tensor, extent: Tensor, turns: Tensor, size: int) -> T
             straight line at constant speed. Below 300.
         size: side in pixels, odd or even.
     """
+    # Not kornia's get_motion_kernel2d: its paths are straight lines.
     steps = noise.shape[1]
     memory = (-turns / steps).exp()[:, None, None]
     kicks = (1 - memory**2).sqrt() * noise

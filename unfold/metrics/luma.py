@@ -10,7 +10,6 @@ def luma(image: Tensor) -> Tensor:
 
     In the range of the image: full range, not the 16 to 235 of video. Source: ITU-R BT.601.
     """
-    if image.shape[1] == 1:
-        return image
-    red, green, blue = image.unbind(1)
-    return (0.299 * red + 0.587 * green + 0.114 * blue)[:, None]
+    from kornia.color import rgb_to_grayscale
+
+    return image if image.shape[1] == 1 else rgb_to_grayscale(image)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import conv2d, pad
+from torch.nn.functional import conv2d
 
 from .aggd import fit_aggd
 from .base import Metric, MetricError
@@ -93,16 +93,12 @@ def features(levels: Tensor) -> Tensor:
 
 def normalise(levels: Tensor) -> Tensor:
     """``(x − μ) / (σ + 1)``, with the mean and deviation under a 7×7 Gaussian of σ = 7/6."""
-    offsets = torch.arange(-3, 4, dtype=levels.dtype, device=levels.device)
-    window = torch.exp(-((offsets / (7 / 6)) ** 2) / 2)
-    window = window / window.sum()
+    from kornia.filters import gaussian_blur2d
 
-    def mean(x: Tensor) -> Tensor:
-        padded = pad(x, (3, 3, 3, 3), mode="replicate")
-        return conv2d(conv2d(padded, window.view(1, 1, -1, 1)), window.view(1, 1, 1, -1))
-
-    mu = mean(levels)
-    return (levels - mu) / ((mean(levels * levels) - mu * mu).abs().sqrt() + 1)
+    mean, mean_square = (
+        gaussian_blur2d(x, 7, (7 / 6, 7 / 6), "replicate") for x in (levels, levels * levels)
+    )
+    return (levels - mean) / ((mean_square - mean * mean).abs().sqrt() + 1)
 
 
 def halve(levels: Tensor) -> Tensor:
@@ -111,6 +107,7 @@ def halve(levels: Tensor) -> Tensor:
     The cubic kernel (a = −1/2) is stretched to twice its width; borders are mirrored. Sides are
     even.
     """
+    # Not kornia's resize: its low-pass is a Gaussian, MATLAB's is the stretched cubic kernel.
     distance = (torch.arange(8, dtype=levels.dtype, device=levels.device) - 3.5).abs() / 2
     near = 1.5 * distance**3 - 2.5 * distance**2 + 1
     far = -0.5 * distance**3 + 2.5 * distance**2 - 4 * distance + 2

@@ -19,5 +19,6 @@ class PSNR(Metric):
 
     def measure(self, image: Tensor, reference: Tensor | None) -> Tensor:
         assert reference is not None
+        # Not kornia's psnr: it averages the error over the whole batch.
         error = (image.double() - reference.double()).square().mean((1, 2, 3))
         return -10 * error.log10()

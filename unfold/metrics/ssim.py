@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.nn.functional import conv2d
 
 from .base import Metric
 
@@ -52,17 +51,19 @@ class SSIM(Metric):
         sigma: Annotated[float, Field(gt=0)] = 1.5,
         sample_covariance: bool = False,
     ) -> None:
+        from kornia.filters import get_gaussian_kernel1d
+
         super().__init__()
         size = size or _SIZES[window]
         if size % 2 == 0:
             raise ValueError(f"SSIM(size={size}): a window has a pixel in its middle; take an odd")
         self.size = size
         self._correction = size**2 / (size**2 - 1) if sample_covariance else 1.0
-        weights = torch.ones(size, dtype=torch.float64)
-        if window == "gaussian":
-            offsets = torch.arange(size, dtype=torch.float64) - size // 2
-            weights = torch.exp(-((offsets / sigma) ** 2) / 2)
-        self._weights = weights / weights.sum()
+        self._weights = (
+            get_gaussian_kernel1d(size, float(sigma), dtype=torch.float64)
+            if window == "gaussian"
+            else torch.full((1, size), 1 / size, dtype=torch.float64)
+        )
 
     def measure(self, image: Tensor, reference: Tensor | None) -> Tensor:
         assert reference is not None
@@ -77,6 +78,7 @@ class SSIM(Metric):
         vx = self._correction * (self._mean(x * x) - mx * mx)
         vy = self._correction * (self._mean(y * y) - my * my)
         cov = self._correction * (self._mean(x * y) - mx * my)
+        # Not kornia's ssim: it has one window, the Gaussian of σ = 1.5, and no sample covariance.
         c1, c2 = 0.01**2, 0.03**2
         luminance = (2 * mx * my + c1) / (mx * mx + my * my + c1)
         structure = (2 * cov + c2) / (vx + vy + c2)
@@ -84,7 +86,6 @@ class SSIM(Metric):
 
     def _mean(self, x: Tensor) -> Tensor:
         """The window's weighted mean, where the whole window lies in the picture."""
-        weights = self._weights.to(x.device)
-        planes = x.flatten(0, 1)[:, None]
-        rows = conv2d(planes, weights.view(1, 1, -1, 1))
-        return conv2d(rows, weights.view(1, 1, 1, -1)).unflatten(0, x.shape[:2])[:, :, 0]
+        from kornia.filters import filter2d_separable
+
+        return filter2d_separable(x, self._weights, self._weights, padding="valid")

@@ -82,6 +82,7 @@ class TotalVariation(Prior):
 
 def gradient(x: Tensor) -> Tensor:
     """Forward differences ``(2, B, C, H, W)``: down, then right; zero in the last row, column."""
+    # Not kornia's spatial_gradient: it takes central differences.
     difference = x.new_zeros(2, *x.shape)
     difference[0, ..., :-1, :] = x[..., 1:, :] - x[..., :-1, :]
     difference[1, ..., :, :-1] = x[..., :, 1:] - x[..., :, :-1]

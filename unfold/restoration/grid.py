@@ -15,6 +15,7 @@ from torch import Tensor
 ALIGN = 32
 
 
+# Not kornia.contrib's tensor patches: all are held at once, and overlaps are averaged, not blended.
 @dataclass(frozen=True)
 class Grid:
     """A photo of ``height × width`` in tiles of at most ``size``, which overlap.

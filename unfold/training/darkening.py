@@ -88,6 +88,7 @@ def train_darkening(
 
 def _crop(scenes: Sequence[Tensor], size: int, generator: torch.Generator) -> Tensor:
     """A random square of a random scene, or its mirror image."""
+    # Not kornia.augmentation: it takes no generator.
 
     def below(limit: int) -> int:
         return int(torch.randint(limit, (), generator=generator))

@@ -35,6 +35,7 @@ class BlurPool(nn.Module):
     shift-invariant again", ICML 2019."""
 
     def forward(self, x: Tensor) -> Tensor:
+        # Not kornia's blur_pool2d: it pads with zeros.
         channels = x.shape[1]
         kernel = blur_kernel().to(x).expand(channels, 1, 3, 3)
         return conv2d(pad(x, (1,) * 4, mode="reflect"), kernel, stride=2, groups=channels)
