@@ -48,9 +48,9 @@ _ALL = (
         parts=(
             Part("lol-blur", "jude", _FULL, (
                 PaperRow("IRCNN prior, no denoiser", ("25.644", "", ""),
-                         {**_JUDE, "prior": "ircnn", "denoiser": False}),
+                         {**_JUDE, "prior": "ircnn", "denoiser": None}),
                 PaperRow("ResUNet prior, no denoiser", ("26.486", "", ""),
-                         {**_JUDE, "denoiser": False}),
+                         {**_JUDE, "denoiser": None}),
                 PaperRow("ResUNet prior and denoiser", ("26.884", "", ""), _JUDE),
                 PaperRow("K = 3", ("26.019", "", ""), {**_JUDE, "K": 3}),
                 PaperRow("K = 5", ("26.884", "", ""), {**_JUDE, "K": 5}),
