@@ -70,13 +70,16 @@ class Pipeline:
         return {name: _still(self._in(x, light, "encoded")) for name, (x, light) in made.items()}
 
     def kernel(self, drawn: Sequence[Mapping[str, Tensor]], size: int) -> Tensor:
-        """The kernel of all blurs together, ``(B, 1, size, size)`` float32, sum 1; without any, a
-        point. It is the whole blur where all are in one light, as with the transfer ``linear``.
+        """The kernel of all blurs of the input together, ``(B, 1, size, size)`` float32, sum 1.
+
+        Without any blur it is a point. It is the whole blur where all are in one light, as with
+        the transfer ``linear``. Blurs of other pictures of the recipe are left out.
 
         Raises:
             ValueError: the blur is wider than ``size``.
         """
-        found = [d.kernel(values) for d, values in zip(self.degradations, drawn, strict=True)]
+        path = self.recipe.steps_to(self.recipe.input)
+        found = [self.degradations[i].kernel(drawn[i]) for i in path]
         kernels = [kernel.double() for kernel in found if kernel is not None]
         reach = sum(max(kernel.shape[-2:]) // 2 for kernel in kernels)
         if reach > (size - 1) // 2:
