@@ -288,6 +288,7 @@ class Recipe(Part):
         titles = [weighted.title for weighted in self.losses]
         if len(set(titles)) < len(titles):
             faults.append(f"losses: give each a name of its own, got {', '.join(titles)}")
+        faults += _unmeasured_starts(self.phases, self.validation)
         if isinstance(self.data, MixedData):
             faults += _unlike_entries(self.data)
         small = min((side for side in _sides(self.data) if side is not None), default=None)
@@ -315,6 +316,25 @@ def _sides(given: AnyData) -> list[int | None]:
     """What photos are made smaller to."""
     parts = [part.data for part in given.parts] if isinstance(given, MixedData) else [given]
     return [part.side for part in parts if not isinstance(part, SynthesizedData)]
+
+
+def _unmeasured_starts(phases: tuple[Phase, ...], validation: Validation | None) -> list[str]:
+    """Phases that start from the best weights, though none have been measured by then."""
+    faults, steps = [], 0
+    for i, phase in enumerate(phases):
+        if phase.start == "best":
+            where = f'phases.{i}.start: "best" needs'
+            if not i:
+                faults.append(f"{where} a phase before it")
+            elif validation is None:
+                faults.append(f"{where} a validation, which the recipe does not have")
+            elif validation.every > steps:
+                faults.append(
+                    f"{where} a measurement before it: validation.every is {validation.every}, the "
+                    f"phases before it have {steps} steps"
+                )
+        steps += phase.steps
+    return faults
 
 
 def _unlike_entries(given: MixedData) -> list[str]:
