@@ -5,6 +5,7 @@ import torch
 from skimage.data import astronaut
 from torch.utils.data import DataLoader
 
+from unfold.degradation import blur
 from unfold.imaging import ImageError, Photo, write
 from unfold.synthesis import SynthesizedPhotos, parse_recipe
 
@@ -93,3 +94,63 @@ def test_the_number_of_threads_changes_no_bit(photos):
     finally:
         torch.set_num_threads(before)
     assert all(torch.equal(a, b) for a, b in zip(one, three, strict=True))
+
+
+BRANCHES = {
+    "steps": [
+        {"degradation": {"kind": "low-light", "exposure": [0.2, 0.2]}, "saves": "dark"},
+        {"degradation": {"kind": "camera-shake", "extent": [2, 3]}, "saves": "blurred"},
+        {"degradation": {"kind": "outliers", "density": [0.02, 0.02]}, "saves": "bad"},
+        {"degradation": {"kind": "camera-shake", "extent": [9, 9]}, "of": "sharp", "saves": "b"},
+    ],
+    "files": {},
+    "input": "bad",
+    "transfer": "linear",
+}
+
+
+def test_further_pictures_are_those_that_the_recipe_saves(photos):
+    recipe = parse_recipe(BRANCHES)
+    plain = SynthesizedPhotos(photos, recipe, crop=48)[0]
+    wanted = {"sharp-dark": "dark", "clean": "blurred", "other": "b", "again": "sharp"}
+    item = SynthesizedPhotos(photos, recipe, crop=48, pictures=wanted)[0]
+    assert set(item) == {"input", "target", "name", *wanted}
+    assert torch.equal(item["input"], plain["input"])
+    assert torch.equal(item["again"], item["target"])
+    torch.testing.assert_close(item["sharp-dark"].mean() / item["target"].mean(),
+                               torch.tensor(0.2), atol=0.05, rtol=0)  # fmt: skip
+    assert not torch.equal(item["sharp-dark"], item["clean"])
+    planted = item["input"] - item["clean"]
+    changed = planted.ne(0).any(0).float().mean()
+    assert 0.01 < changed < 0.4
+    assert set(item["input"][planted != 0].tolist()) == {0.0, 1.0}
+
+
+def test_the_true_kernel_can_be_kept_from_the_model(photos):
+    recipe = parse_recipe(BRANCHES)
+    known = SynthesizedPhotos(photos, recipe, crop=48, kernel=15)[0]
+    hidden = SynthesizedPhotos(photos, recipe, crop=48, kernel=15, kernel_known=False)[0]
+    assert set(known) - set(hidden) == {"kernel"}
+    assert set(hidden) - set(known) == {"true-kernel"}
+    assert torch.equal(known["kernel"], hidden["true-kernel"])
+
+
+def test_the_kernel_is_that_of_the_input_alone(photos):
+    """Blurs of other pictures are left out: the input's is what one blur of that seed makes."""
+    recipe = parse_recipe(BRANCHES)
+    assert recipe.steps_to("bad") == (0, 1, 2)
+    assert recipe.steps_to("b") == (3,)
+    assert recipe.steps_to("sharp") == ()
+    pictures = {"dark": "dark", "blurred": "blurred"}
+    item = SynthesizedPhotos(photos, recipe, crop=64, kernel=15, pictures=pictures)[0]
+    again = blur(item["dark"][None].double(), item["kernel"][None].double())[0]
+    inside = (slice(None), slice(8, -8), slice(8, -8))
+    torch.testing.assert_close(again[inside].float(), item["blurred"][inside], atol=1e-5, rtol=0)
+
+
+def test_pictures_that_cannot_be(photos):
+    with pytest.raises(ValueError, match=r"pictures\.x: the recipe saves no picture 'c'; .* bad"):
+        SynthesizedPhotos(photos, RECIPE, crop=32, pictures={"x": "c"})
+    for taken in ("input", "target", "kernel", "true-kernel", "name"):
+        with pytest.raises(ValueError, match=rf"pictures\.{taken}: the name is taken"):
+            SynthesizedPhotos(photos, RECIPE, crop=32, pictures={taken: "bad"})

@@ -75,7 +75,7 @@ def test_changes_that_lead_nowhere(path):
 
 
 def test_judes_phases_are_the_papers():
-    phases = read_recipe("jude", {"data.source": "x"}).phases
+    phases = read_recipe("jude", {"data.source": "x", "validation.data.source": "y"}).phases
     assert [(p.crop, p.batch, p.lr) for p in phases] == [
         (256, 12, 1e-4), (384, 8, 5e-5), (512, 4, 2.5e-5)
     ]  # fmt: skip
@@ -83,6 +83,7 @@ def test_judes_phases_are_the_papers():
     assert [p.steps * p.batch / pairs for p in phases] == pytest.approx([300, 100, 100])
     assert all(p.lr_end == 1e-7 for p in phases)
     assert [len(p.extra) for p in phases] == [0, 0, 1]
+    assert [p.start for p in phases] == ["last", "best", "best"]
 
 
 @pytest.mark.parametrize("name", ["gone", "gone.toml"])

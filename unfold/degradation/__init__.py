@@ -12,6 +12,7 @@ from .gaussian_noise import GaussianNoise
 from .jpeg import JPEG
 from .kernels import motion_kernel
 from .low_light import LowLight
+from .outliers import Outliers
 from .raw_noise import RawNoise
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "FrameAverage",
     "GaussianNoise",
     "LowLight",
+    "Outliers",
     "RawNoise",
     "blur",
     "motion_kernel",

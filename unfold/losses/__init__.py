@@ -1,28 +1,36 @@
 """Losses: what a network is trained to make small."""
 
-from .base import Loss, LossError, Outcome
+from .base import OTHER, TRUE_KERNEL, Loss, LossError, Outcome
 from .colour_constancy import ColourConstancy
 from .curve_smoothness import CurveSmoothness, smoothness
 from .exposure import Exposure, exposure_control
 from .fft import FFT
+from .kernel import KernelCorrelation
 from .l1 import L1
 from .lsgan import lsgan
 from .perceptual import Perceptual
 from .reblur import Reblur
+from .reflectance_consistency import ReflectanceConsistency
+from .sparse_error import PlantedError
 from .spatial_consistency import SpatialConsistency, spatial_consistency
 from .stage_wise import StageWise
 
 __all__ = [
     "FFT",
     "L1",
+    "OTHER",
+    "TRUE_KERNEL",
     "ColourConstancy",
     "CurveSmoothness",
     "Exposure",
+    "KernelCorrelation",
     "Loss",
     "LossError",
     "Outcome",
     "Perceptual",
+    "PlantedError",
     "Reblur",
+    "ReflectanceConsistency",
     "SpatialConsistency",
     "StageWise",
     "exposure_control",

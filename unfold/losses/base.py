@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
 from unfold.core import Restoration, State
+from unfold.estimators.exposure import expose
+
+# Entries of a batch that losses read and models are not given.
+OTHER = "other"  # a second input of the same scene
+TRUE_KERNEL = "true-kernel"
 
 
 class LossError(ValueError):
@@ -26,15 +31,24 @@ class Outcome:
         batch: ``"input"``, ``"target"`` and any other picture, ``(B, 3, H, W)`` in [0, 1].
         stages: the state after each stage, first to last; empty unless a loss asks for them.
         origin: the row and column of the states where the picture begins.
+        other: the restoration of the batch's ``"other"``, a second input of the same scene; None
+            unless a loss asks for it.
     """
 
     restoration: Restoration
     batch: Mapping[str, Any]
     stages: tuple[State, ...] = ()
     origin: tuple[int, int] = (0, 0)
+    other: Restoration | None = None
 
-    def picture(self, name: str) -> Tensor:
+    def picture(self, name: str, *, match_exposure: bool = False) -> Tensor:
         """A picture of the batch.
+
+        Args:
+            name: its entry.
+            match_exposure: bring it to the exposure of the restoration's parts: by ``expose`` with
+                the parts ``gain`` and ``curve``, if the model makes both. No gradient passes to
+                them.
 
         Raises:
             LossError: the data have none of that name.
@@ -42,6 +56,9 @@ class Outcome:
         if name not in self.batch:
             have = ", ".join(k for k, v in self.batch.items() if isinstance(v, Tensor))
             raise LossError(f"the data have no picture {name!r}; they have {have}")
+        parts = self.restoration.parts
+        if match_exposure and "gain" in parts and "curve" in parts:
+            return expose(self.batch[name], parts["gain"].detach(), parts["curve"].detach())
         return self.batch[name]
 
     def made(self, name: str) -> Tensor:
@@ -57,13 +74,28 @@ class Outcome:
             raise LossError(f"the model makes no part {name!r}; it makes {have}")
         return self.restoration.parts[name]
 
-    def compared(self, of: str, picture: str, scale: int) -> tuple[Tensor, Tensor]:
+    def made_of_both(self, name: str) -> tuple[Tensor, Tensor]:
+        """`made`, of the input and of the batch's ``"other"``.
+
+        Raises:
+            LossError: the model makes no such part, or has not restored the other input.
+        """
+        if self.other is None:
+            raise LossError(f"the model has not restored the second input, the picture {OTHER!r}")
+        return self.made(name), replace(self, restoration=self.other).made(name)
+
+    def compared(
+        self, of: str, picture: str, scale: int = 1, *, match_exposure: bool = False
+    ) -> tuple[Tensor, Tensor]:
         """What was made and what it should be, the latter averaged over squares of side ``scale``.
+
+        ``match_exposure`` is that of `picture`.
 
         Raises:
             LossError: one of them is not there, or their shapes differ.
         """
-        made, wanted = self.made(of), avg_pool2d(self.picture(picture), scale)
+        made = self.made(of)
+        wanted = avg_pool2d(self.picture(picture, match_exposure=match_exposure), scale)
         if made.shape != wanted.shape:
             raise LossError(
                 f"{of!r} has shape {tuple(made.shape)} and {picture!r} {tuple(wanted.shape)} at "
@@ -80,9 +112,11 @@ class Loss(nn.Module):
 
     Attributes:
         needs_stages: whether it reads `Outcome.stages`.
+        needs_other: whether it reads `Outcome.other`.
     """
 
     needs_stages: ClassVar[bool] = False
+    needs_other: ClassVar[bool] = False
 
     @abstractmethod
     def forward(self, outcome: Outcome) -> Tensor:

@@ -18,6 +18,8 @@ class L1(Loss):
         of: x̂, ``"image"`` or a part of the restoration.
         scale: x is first averaged over squares of this side, for an x̂ so much smaller (such as
             LEDNet's side output, 8).
+        match_exposure: bring x to the exposure of the restoration's parts first, where the model
+            has changed it (parts ``gain`` and ``curve``): for the sharp, dark ``"I"`` of JUDE.
     """
 
     def __init__(
@@ -26,10 +28,14 @@ class L1(Loss):
         picture: str = "target",
         of: str = "image",
         scale: Annotated[int, Field(ge=1)] = 1,
+        match_exposure: bool = False,
     ) -> None:
         super().__init__()
         self.picture, self.of, self.scale = picture, of, scale
+        self.match_exposure = match_exposure
 
     def forward(self, outcome: Outcome) -> Tensor:
-        made, wanted = outcome.compared(self.of, self.picture, self.scale)
+        made, wanted = outcome.compared(
+            self.of, self.picture, self.scale, match_exposure=self.match_exposure
+        )
         return (made - wanted).abs().mean()

@@ -23,19 +23,24 @@ class Reblur(Loss):
     Args:
         of: x̂, ``"image"`` or a part of the restoration (JUDE's sharp, dark ``"I"``).
         picture: y, a picture of the batch.
+        match_exposure: bring y to the exposure of the restoration's parts first, where the model
+            has changed it (parts ``gain`` and ``curve``).
 
     Source: ErA, its loss's second part. (Both parts have the weight ½ there; it stands in the
     recipe.)
     """
 
-    def __init__(self, *, of: str = "image", picture: str = "input") -> None:
+    def __init__(
+        self, *, of: str = "image", picture: str = "input", match_exposure: bool = False
+    ) -> None:
         super().__init__()
-        self.of, self.picture = of, picture
+        self.of, self.picture, self.match_exposure = of, picture, match_exposure
 
     def forward(self, outcome: Outcome) -> Tensor:
         maps = outcome.restoration.parts.get("weights")
         blurred = reblur(outcome.made(self.of), outcome.made("kernel"), maps)
-        return (blurred - outcome.picture(self.picture)).abs().mean()
+        photo = outcome.picture(self.picture, match_exposure=self.match_exposure)
+        return (blurred - photo).abs().mean()
 
 
 def reblur(sharp: Tensor, kernels: Tensor, weights: Tensor | None = None) -> Tensor:

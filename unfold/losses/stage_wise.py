@@ -22,6 +22,8 @@ class StageWise(Loss):
         block: b, an entry of the state with the picture's channels (ErA's ``"X"``).
         picture: x, a picture of the batch.
         decay: d; 1 weighs all stages alike.
+        match_exposure: bring x to the exposure of the restoration's parts first, where the model
+            has changed it (parts ``gain`` and ``curve``).
     """
 
     needs_stages: ClassVar[bool] = True
@@ -32,12 +34,15 @@ class StageWise(Loss):
         block: str,
         picture: str = "target",
         decay: Annotated[float, Field(gt=0, le=1)] = 0.8,
+        match_exposure: bool = False,
     ) -> None:
         super().__init__()
         self.block, self.picture, self.decay = block, picture, decay
+        self.match_exposure = match_exposure
 
     def forward(self, outcome: Outcome) -> Tensor:
-        stages, target = outcome.stages, outcome.picture(self.picture)
+        stages = outcome.stages
+        target = outcome.picture(self.picture, match_exposure=self.match_exposure)
         if not stages:
             raise LossError("stage-wise: the model has no stages; take the loss out of the recipe")
         if self.block not in stages[0]:

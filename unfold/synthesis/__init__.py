@@ -3,7 +3,15 @@
 from .contact_sheet import contact_sheet
 from .manifest import Manifest, ManifestError, read_manifest
 from .pipeline import Pipeline
-from .recipe import Recipe, RecipeError, Step, parse_recipe, read_recipe, recipe_text, recipes
+from .recipe import (
+    Recipe,
+    RecipeError,
+    Step,
+    parse_recipe,
+    read_recipe,
+    recipe_text,
+    recipes,
+)
 from .scenes import Scene, find_scenes
 from .stream import SynthesizedPhotos
 from .writer import Made, Synthesis

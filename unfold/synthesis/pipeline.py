@@ -85,8 +85,10 @@ class Pipeline:
         return {name: _still(self._in(x, light, "encoded")) for name, (x, light) in made.items()}
 
     def kernel(self, drawn: Sequence[Mapping[str, Tensor]], size: int) -> Tensor:
-        """The kernel of all blurs together, ``(B, 1, size, size)`` float32, sum 1; without any, a
-        point. It is the whole blur where all are in one light, as with the transfer ``linear``.
+        """The kernel of all blurs of the input together, ``(B, 1, size, size)`` float32, sum 1.
+
+        Without any blur it is a point. It is the whole blur where all are in one light, as with
+        the transfer ``linear``. Blurs of other pictures of the recipe are left out.
 
         Raises:
             ValueError: the blur is wider than ``size``.
@@ -107,12 +109,10 @@ class Pipeline:
         return whole.clamp_min(0).float()
 
     def _kernels(self, drawn: Sequence[Mapping[str, Tensor]]) -> Iterator[Tensor]:
-        """The kernel of each blur, in float64; a point for photos that it is not applied to."""
-        for step, degradation, values in zip(
-            self.recipe.steps, self.degradations, drawn, strict=True
-        ):
-            values, applied = _split(step, values)
-            kernel = degradation.kernel(values)
+        """The kernel of each blur of the input, in float64; a point for photos that it is not applied to."""
+        for i in self.recipe.steps_to(self.recipe.input):
+            values, applied = _split(self.recipe.steps[i], drawn[i])
+            kernel = self.degradations[i].kernel(values)
             if kernel is None or (applied is not None and not applied.any()):
                 continue
             point = torch.zeros_like(kernel)

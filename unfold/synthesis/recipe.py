@@ -21,9 +21,12 @@ from pydantic import (
 from unfold._faults import faults
 from unfold._shelf import Shelf
 from unfold.degradation.light import Transfer
+from unfold.losses import TRUE_KERNEL
 from unfold.registry.spec import DegradationSpec
 
 SHARP = "sharp"
+# Entries of an item that no further picture may take the name of.
+_TAKEN = ("input", "target", "kernel", TRUE_KERNEL, "name")
 RESERVED = ("manifest.jsonl", "contact_sheet.png")
 _FIELDS = {"split", "sequence", "frame"}
 
@@ -113,6 +116,31 @@ class Recipe(BaseModel):
         if faults:
             raise ValueError("; ".join(faults))
         return self
+
+    def steps_to(self, picture: str) -> tuple[int, ...]:
+        """The numbers of the steps that make a picture, first to last; other branches left out."""
+        made: dict[str, tuple[int, ...]] = {SHARP: ()}
+        path: tuple[int, ...] = ()
+        for i, step in enumerate(self.steps):
+            path = (*(path if step.of is None else made[step.of]), i)
+            if step.saves:
+                made[step.saves] = path
+        return made[picture]
+
+    def picture_faults(self, pictures: Mapping[str, str]) -> list[str]:
+        """What is wrong with further pictures of an item: entry -> the name of a saved picture."""
+        known = {SHARP} | {step.saves for step in self.steps if step.saves}
+        faults = [
+            f"pictures.{entry}: the name is taken; choose another one"
+            for entry in pictures
+            if entry in _TAKEN
+        ]
+        return faults + [
+            f"pictures.{entry}: the recipe saves no picture {name!r}; there are "
+            + ", ".join(sorted(known))
+            for entry, name in pictures.items()
+            if name not in known
+        ]
 
 
 _SHELF = Shelf("unfold.synthesis", RecipeError)

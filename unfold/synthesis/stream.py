@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch.utils.data import Dataset
+
+from unfold.losses import TRUE_KERNEL
 
 from .pipeline import Pipeline, one_thread, seeded
 from .recipe import SHARP, Recipe
@@ -17,8 +20,9 @@ class SynthesizedPhotos(Dataset):
     """Pairs of a recipe, made anew in every epoch.
 
     Item ``i`` depends on ``(seed, epoch, i)`` alone, whatever process makes it. It is a mapping:
-    ``input`` and ``target``, ``(3, crop, crop)`` float32 in [0, 1], ``name``, the source's, and
-    where it is asked for ``kernel``, ``(1, kernel, kernel)`` float32, sum 1.
+    ``input``, ``target`` and any further ``pictures``, ``(3, crop, crop)`` float32 in [0, 1];
+    ``name``, the source's; and, where it is asked for, the blur's kernel, ``(1, kernel, kernel)``
+    float32, sum 1: as ``kernel`` where a model is to be given it, else as ``true-kernel``.
     """
 
     def __init__(
@@ -31,6 +35,8 @@ class SynthesizedPhotos(Dataset):
         length: int | None = None,
         seed: int = 0,
         kernel: int | None = None,
+        kernel_known: bool = True,
+        pictures: Mapping[str, str] | None = None,
     ) -> None:
         """Find the photos.
 
@@ -43,11 +49,15 @@ class SynthesizedPhotos(Dataset):
             length: items an epoch; by default one for each photo.
             seed: of all chance.
             kernel: side of the blur's kernel in the items; None: they have none.
+            kernel_known: whether the kernel is called ``kernel``, which models are given, or
+                ``true-kernel``, which only losses read.
+            pictures: further pictures of the items: entry -> the name that the recipe saves it
+                under, such as ``{"sharp-dark": "dark"}``.
 
         Raises:
             ImageError: no photos.
-            ValueError, TypeError: a number below 1, a recipe that was not read, or, upon access, a
-                blur that is wider than ``kernel``.
+            ValueError, TypeError: a number below 1, a recipe that was not read, a picture that the
+                recipe does not save, or, upon access, a blur that is wider than ``kernel``.
         """
         if not isinstance(recipe, Recipe):
             raise TypeError(f"recipe={recipe!r}: give a Recipe, as read_recipe('lol-blur') does")
@@ -55,9 +65,13 @@ class SynthesizedPhotos(Dataset):
             raise ValueError(
                 f"crop={crop} and length={length} must be at least 1, margin={margin} at least 0"
             )
+        if faults := recipe.picture_faults(pictures or {}):
+            raise ValueError("; ".join(faults))
         self.scenes = find_scenes(Path(source), recipe.frames)
         self.recipe, self.pipeline = recipe, Pipeline(recipe)
         self.crop, self.margin, self.seed, self.kernel = crop, margin, seed, kernel
+        self.kernel_name = "kernel" if kernel_known else TRUE_KERNEL
+        self.pictures = {"input": recipe.input, "target": recipe.target, **(pictures or {})}
         self.length = len(self.scenes) if length is None else length
         # Shared memory: workers that live through epochs see the new one.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
@@ -90,10 +104,11 @@ class SynthesizedPhotos(Dataset):
         drawn = self.pipeline.draw(generator)
         made = self.pipeline.make({n: x[None] for n, x in pictures.items()}, drawn)
         top, left = ((n - self.crop) // 2 for n in pictures[SHARP].shape[-2:])
-        pair = {"input": self.recipe.input, "target": self.recipe.target}
         rows, columns = slice(top, top + self.crop), slice(left, left + self.crop)
-        cropped = {key: made[name][0, :, rows, columns].clamp(0, 1) for key, name in pair.items()}
-        known = (
-            {} if self.kernel is None else {"kernel": self.pipeline.kernel(drawn, self.kernel)[0]}
-        )
-        return {**cropped, **known, "name": scene.name}
+        item: dict[str, Any] = {
+            entry: made[name][0, :, rows, columns].clamp(0, 1)
+            for entry, name in self.pictures.items()
+        }
+        if self.kernel is not None:
+            item[self.kernel_name] = self.pipeline.kernel(drawn, self.kernel)[0]
+        return {**item, "name": scene.name}

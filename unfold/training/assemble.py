@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from unfold.core import Restorer, Unrolled
+from unfold.core import Prior, Restorer, Unrolled
 
 from .error import TrainingError
 from .player import Player, Supervised
@@ -40,7 +40,8 @@ def assemble(recipe: Recipe, world: World) -> Cast:
 
     Raises:
         ComponentError, MetricError, LossError: a component cannot be built.
-        TrainingError: the model has nothing to learn, or cannot be sharded.
+        TrainingError: the model has nothing to learn, has a prior without a gradient, or cannot be
+            sharded.
     """
     device = world.device
     torch.manual_seed(recipe.seed)
@@ -57,6 +58,8 @@ def assemble(recipe: Recipe, world: World) -> Cast:
             "generators": Generators(model, given.backward.build(), judge, **weights),
             "discriminator": Discriminator(judge),
         }
+    for player in players.values():
+        _check_gradients(player)
     sharded = recipe.parallel == "fsdp" and world.size > 1
     for player in players.values():
         player.to(device).train()
@@ -79,6 +82,24 @@ def assemble(recipe: Recipe, world: World) -> Cast:
         for player in players.values():
             player.compile()
     return Cast(model, players, optimizers, average)
+
+
+def _check_gradients(player: nn.Module) -> None:
+    """Refuse priors that no gradient passes through, before hours are spent.
+
+    Raises:
+        TrainingError: the player has one.
+    """
+    for path, module in player.named_modules():
+        if isinstance(module, Prior) and not module.differentiable:
+            # A Lagrangian keeps its priors by block: "...lagrangian.priors.Z".
+            _, found, block = path.rpartition(".priors.")
+            where = f"block {block.partition('.')[0]}" if found else path
+            raise TrainingError(
+                f"the model cannot be trained: {type(module).__name__}, its prior of {where}, is "
+                "not differentiable; choose a differentiable prior for training (such as --set "
+                "model.prior=resunet), and this one only for restoration"
+            )
 
 
 def _optimizer(recipe: Recipe, player: nn.Module) -> torch.optim.Optimizer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import json
 import os
@@ -9,7 +10,7 @@ import platform
 import re
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,27 +73,46 @@ def restore(
     Raises:
         TrainingError: the checkpoint is of other players, or of another model.
     """
-    for name, player in players.items():
-        model: dict[str, Tensor] = {}
+    restore_weights(checkpoint, players)
+    for name, optimizer in optimizers.items():
         state: dict[int, dict[str, Tensor]] = {}
-        for key, tensor in checkpoint.tensors.items():
-            owner, kind, *rest = key.split(SEPARATOR)
-            if owner == name and kind == "player":
-                model[rest[0]] = tensor
-            elif owner == name and kind == "optimizer":
-                state.setdefault(int(rest[0]), {})[rest[1]] = tensor
-        try:
-            groups = checkpoint.facts["optimizers"][name]
-            load_into(player, model)
-            owners = [p for group in optimizers[name].param_groups for p in group["params"]]
+        for key, tensor in _of(checkpoint, name, "optimizer").items():
+            number, moment = key.split(SEPARATOR)
+            state.setdefault(int(number), {})[moment] = tensor
+        with _fitting():
+            owners = [p for group in optimizer.param_groups for p in group["params"]]
             cut = {
                 number: {key: cut_like(t, owners[number]) for key, t in moments.items()}
                 for number, moments in state.items()
             }
-            optimizers[name].load_state_dict({"state": cut, "param_groups": groups})
-        except (KeyError, IndexError, RuntimeError, ValueError) as error:
-            reason = " ".join(str(error).split())[:300]
-            raise TrainingError(f"the checkpoint does not fit the model: {reason}") from error
+            groups = checkpoint.facts["optimizers"][name]
+            optimizer.load_state_dict({"state": cut, "param_groups": groups})
+
+
+def restore_weights(checkpoint: Checkpoint, players: Mapping[str, nn.Module]) -> None:
+    """Put the players back to where `gather` found them, and leave the optimizers alone.
+
+    Raises:
+        TrainingError: the checkpoint is of other players, or of another model.
+    """
+    for name, player in players.items():
+        with _fitting():
+            load_into(player, _of(checkpoint, name, "player"))
+
+
+def _of(checkpoint: Checkpoint, name: str, kind: str) -> dict[str, Tensor]:
+    start = SEPARATOR.join((name, kind, ""))
+    tensors = checkpoint.tensors.items()
+    return {key.removeprefix(start): t for key, t in tensors if key.startswith(start)}
+
+
+@contextlib.contextmanager
+def _fitting() -> Iterator[None]:
+    try:
+        yield
+    except (KeyError, IndexError, RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise TrainingError(f"the checkpoint does not fit the model: {reason}") from error
 
 
 def load_into(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
@@ -157,17 +177,37 @@ def load(folder: Path, step: int) -> Checkpoint:
         ) from error
 
 
-def prune(folder: Path, keep: int, best: int | None) -> None:
-    """Remove all but the last ``keep`` checkpoints and the best, and what was left unfinished."""
+def prune(folder: Path, keep: int, best: int | None, *, returns: bool = False) -> None:
+    """Remove all but the last ``keep`` checkpoints and the best, and what was left unfinished.
+
+    Args:
+        folder: of the checkpoints.
+        keep: how many of the last ones stay.
+        best: the step of the best.
+        returns: whether a later phase starts from the best: then the best as of each checkpoint
+            that stays is kept too, so that training can go on from any of them.
+    """
     there = steps(folder)
-    for step in there[:-keep]:
-        if step != best:
+    kept = {best, *there[-keep:]}
+    if returns:
+        kept |= {_best_of(folder, step) for step in there[-keep:]}
+    for step in there:
+        if step not in kept:
             place = folder / f"step-{step:08d}"
             # Out of sight first: it must not be found half removed.
             doomed = folder / f".{place.name}.{secrets.token_hex(4)}.tmp"
             os.replace(place, doomed)
     for rest in folder.glob(".*.tmp"):
         shutil.rmtree(rest, ignore_errors=True)
+
+
+def _best_of(folder: Path, step: int) -> int | None:
+    """The best step as of a checkpoint; None if it names none, or cannot be read."""
+    try:
+        facts = json.loads((folder / f"step-{step:08d}" / _FACTS).read_text(encoding="utf-8"))
+        return facts["best"].get("step")
+    except (OSError, ValueError, KeyError):
+        return None
 
 
 def _sync(path: Path) -> None:

@@ -9,7 +9,7 @@ from torch import nn
 
 from unfold.core import Restorer
 
-from .player import Batch, captured
+from .player import Batch, captured, known
 from .sharding import whole
 
 
@@ -30,7 +30,7 @@ def blame(model: Restorer, batches: Sequence[Batch], players: Mapping[str, nn.Mo
         if not all(batch[key].isfinite().all() for key in ("input", "target") if key in batch):
             return f"a photo among {', '.join(batch['name'])} is not finite"
         with torch.no_grad(), captured(model) as stages:
-            image = model(batch["input"]).image
+            image = model(batch["input"], **known(batch)).image
         for number, state in enumerate(stages, 1):
             blocks = [name for name, value in state.items() if not value.isfinite().all()]
             if blocks:

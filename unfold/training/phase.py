@@ -26,6 +26,9 @@ class Phase(BaseModel):
         lr_end: of the cosine.
         halve: of the steps.
         extra: degradations of the input on top of the data's own.
+        start: ``"last"`` goes on with the weights of the phase before; ``"best"`` goes back to
+            those of the best checkpoint so far, as the validation measures it, averaged weights
+            included, and begins with fresh moments of the optimizer.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -37,6 +40,7 @@ class Phase(BaseModel):
     lr_end: Rate = 1e-7
     halve: Count | None = None
     extra: tuple[DegradationSpec, ...] = ()
+    start: Literal["last", "best"] = "last"
 
     @model_validator(mode="after")
     def _holds_together(self) -> Phase:

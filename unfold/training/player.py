@@ -9,8 +9,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from unfold.core import Restorer, Stage, State
-from unfold.losses import Loss, Outcome
+from unfold.core import Restoration, Restorer, Stage, State
+from unfold.losses import OTHER, Loss, LossError, Outcome
 
 Batch = dict[str, Any]
 
@@ -42,6 +42,7 @@ class Supervised(Player):
         self.model = model
         self._losses = tuple(losses)
         self._look = any(loss.needs_stages for _, _, loss in losses)
+        self._twice = [name for name, _, loss in losses if loss.needs_other]
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         with captured(self.model if self._look else nn.Identity()) as stages:
@@ -49,8 +50,19 @@ class Supervised(Player):
         origin = (0, 0)
         if self._look:
             origin = self.model.extended(batch["input"], **known(batch))[1]
-        outcome = Outcome(restoration, batch, tuple(stages), origin)
+        outcome = Outcome(restoration, batch, tuple(stages), origin, self._second(batch))
         return {name: weight * loss(outcome) for name, weight, loss in self._losses}
+
+    def _second(self, batch: Batch) -> Restoration | None:
+        """The restoration of the second input of each scene, if a loss reads it."""
+        if not self._twice:
+            return None
+        if OTHER not in batch:
+            raise LossError(
+                f"{', '.join(self._twice)}: the data have no second input {OTHER!r} of each scene; "
+                f"save one in the recipe of synthesis, and set data.pictures.{OTHER} to its name"
+            )
+        return self.model(batch[OTHER], **known(batch))
 
 
 def known(batch: Mapping[str, Any]) -> dict[str, Tensor]:

@@ -15,6 +15,7 @@ from pydantic import (
     model_validator,
 )
 
+from unfold.losses import TRUE_KERNEL
 from unfold.registry.spec import Spec, resolve
 from unfold.synthesis import Recipe as Synthesis
 from unfold.synthesis import read_recipe as read_synthesis
@@ -59,7 +60,10 @@ class SynthesizedData(Part):
         source: the folder.
         recipe: of synthesis: one of ``unfold recipes``, a .toml file, or a table that is one.
         margin: pixels around the crop that blur brings in.
-        kernel: side of the blur's kernel, which the model is then given; None: it is not.
+        kernel: side of the blur's kernel in pixels; None: the items have none.
+        kernel_known: whether the model is given that kernel; otherwise only losses read it.
+        pictures: further pictures for losses: entry of the batch -> the name that the recipe
+            saves it under, such as ``{ sharp-dark = "dark" }``.
     """
 
     kind: Literal["synthesized"]
@@ -67,6 +71,24 @@ class SynthesizedData(Part):
     recipe: Annotated[Synthesis, BeforeValidator(_synthesis)]
     margin: Annotated[int, Field(ge=0)] = 24
     kernel: Annotated[int, Field(ge=1)] | None = None
+    kernel_known: bool = True
+    pictures: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _holds_together(self) -> SynthesizedData:
+        faults = self.recipe.picture_faults(self.pictures)
+        if self.kernel is None and not self.kernel_known:
+            faults.append("kernel_known: there is no kernel; set kernel to its side in pixels")
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
+
+    @property
+    def entries(self) -> frozenset[str]:
+        """What the batch holds beside ``input``, ``target`` and ``name``."""
+        kernel = "kernel" if self.kernel_known else TRUE_KERNEL
+        kernels = () if self.kernel is None else (f"{kernel} of side {self.kernel}",)
+        return frozenset((*self.pictures, *kernels))
 
 
 class PairedData(Part):
@@ -266,6 +288,9 @@ class Recipe(Part):
         titles = [weighted.title for weighted in self.losses]
         if len(set(titles)) < len(titles):
             faults.append(f"losses: give each a name of its own, got {', '.join(titles)}")
+        faults += _unmeasured_starts(self.phases, self.validation)
+        if isinstance(self.data, MixedData):
+            faults += _unlike_entries(self.data)
         small = min((side for side in _sides(self.data) if side is not None), default=None)
         faults += [
             f"phases.{i}.crop: {phase.crop} does not fit into photos of side {small}"
@@ -291,3 +316,38 @@ def _sides(given: AnyData) -> list[int | None]:
     """What photos are made smaller to."""
     parts = [part.data for part in given.parts] if isinstance(given, MixedData) else [given]
     return [part.side for part in parts if not isinstance(part, SynthesizedData)]
+
+
+def _unmeasured_starts(phases: tuple[Phase, ...], validation: Validation | None) -> list[str]:
+    """Phases that start from the best weights, though none have been measured by then."""
+    faults, steps = [], 0
+    for i, phase in enumerate(phases):
+        if phase.start == "best":
+            where = f'phases.{i}.start: "best" needs'
+            if not i:
+                faults.append(f"{where} a phase before it")
+            elif validation is None:
+                faults.append(f"{where} a validation, which the recipe does not have")
+            elif validation.every > steps:
+                faults.append(
+                    f"{where} a measurement before it: validation.every is {validation.every}, the "
+                    f"phases before it have {steps} steps"
+                )
+        steps += phase.steps
+    return faults
+
+
+def _unlike_entries(given: MixedData) -> list[str]:
+    """A batch is stacked entry by entry: all parts must have the same ones."""
+    parts = [part.data for part in given.parts]
+    entries = [part.entries if isinstance(part, SynthesizedData) else frozenset() for part in parts]
+    return [
+        f"data.parts.{i}: its items have {_names(found)} beside the pair, those of part 0 "
+        f"{_names(entries[0])}; give all parts the same kernels and pictures"
+        for i, found in enumerate(entries)
+        if found != entries[0]
+    ]
+
+
+def _names(entries: frozenset[str]) -> str:
+    return ", ".join(sorted(entries)) or "nothing"

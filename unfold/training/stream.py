@@ -13,6 +13,7 @@ from unfold.data.photos import Photos
 from unfold.data.plain import Unpaired
 from unfold.degradation.base import Degradation
 from unfold.degradation.light import decode, encode
+from unfold.losses import OTHER
 from unfold.registry.spec import Spec
 from unfold.synthesis import SynthesizedPhotos
 from unfold.synthesis.pipeline import seeded
@@ -41,7 +42,7 @@ class Stream(data.Dataset):
     Args:
         source: what is read.
         seed: of the orders and of what ``extra`` draws.
-        extra: degradations of the item's input.
+        extra: degradations of the item's input, and of its second input ``other``.
     """
 
     def __init__(self, source: Source, *, seed: int, extra: Sequence[Degradation] = ()) -> None:
@@ -59,6 +60,8 @@ class Stream(data.Dataset):
         item = self.source.item(self._order[1][place], epoch)
         if self.extra:
             item["input"] = self._worse(item["input"], seeded(self.seed, "extra", n))
+            if OTHER in item:  # a second input of the scene, with noise of its own
+                item[OTHER] = self._worse(item[OTHER], seeded(self.seed, "extra", OTHER, n))
         return item
 
     def _worse(self, image: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
@@ -126,6 +129,8 @@ def open_pairs(given: SynthesizedData | PairedData, crop: int | None, seed: int)
             margin=given.margin,
             seed=seed,
             kernel=given.kernel,
+            kernel_known=given.kernel_known,
+            pictures=given.pictures,
         )
     spec: Spec = given.dataset
     pairs: Sequence[Pair] = spec.build(given.root, given.split)

@@ -80,7 +80,7 @@ class Trainer:
         open_stream(recipe.data, recipe.phases[0], recipe.seed)  # its faults are told now
         self.records: Records | None = None
         if world.first:
-            checkpoint.prune(self.checkpoints, recipe.checkpoint.keep, self.best.get("step"))
+            self._prune()
             self.records = Records(folder, step=self.step, board=board)
 
     @property
@@ -139,6 +139,8 @@ class Trainer:
 
     def _run_phase(self, phase: Phase, first: int, before: int, watch: Callable) -> None:
         recipe, world = self.recipe, self.world
+        if phase.start == "best" and first == 0:
+            self._start_from_best()
         batches = loader(
             open_stream(recipe.data, phase, recipe.seed),
             phase,
@@ -272,8 +274,14 @@ class Trainer:
         if self.records is not None:
             self.records.sync()
         made = checkpoint.save(self.checkpoints, self.step, state)
-        checkpoint.prune(self.checkpoints, self.recipe.checkpoint.keep, self.best.get("step"))
+        self._prune()
         return made
+
+    def _prune(self) -> None:
+        recipe = self.recipe
+        returns = any(phase.start == "best" for phase in recipe.phases)
+        best = self.best.get("step")
+        checkpoint.prune(self.checkpoints, recipe.checkpoint.keep, best, returns=returns)
 
     def _resume(self, allow_changes: bool) -> None:
         there = checkpoint.steps(self.checkpoints)
@@ -287,12 +295,32 @@ class Trainer:
                 + "\n  allow the changes, or choose another folder"
             )
         checkpoint.restore(found, self.bare, self.optimizers)
+        self._restore_average(found)
+        self.step, self.best = found.facts["step"], found.facts["best"]
+
+    def _restore_average(self, found: checkpoint.Checkpoint) -> None:
         averages = {
             k.removeprefix(_AVERAGE): v for k, v in found.tensors.items() if k.startswith(_AVERAGE)
         }
         if self.average is not None and averages:
             checkpoint.load_into(self.average, averages)
-        self.step, self.best = found.facts["step"], found.facts["best"]
+
+    def _start_from_best(self) -> None:
+        """The weights of the best checkpoint so far, and fresh moments.
+
+        Nothing of it is kept: a run that is stopped here does it again, from the same checkpoint.
+        """
+        if not self.best:
+            raise TrainingError(
+                f"step {self.step}: the next phase starts from the best checkpoint, but none has "
+                'been measured; add a validation, or set its start to "last"'
+            )
+        self.world.wait()  # the first process may still be writing it
+        found = checkpoint.load(self.checkpoints, self.best["step"])
+        checkpoint.restore_weights(found, self.bare)
+        self._restore_average(found)
+        for optimizer in self.optimizers.values():
+            optimizer.state.clear()
 
     def _finish(self) -> None:
         tensors = whole(self.learned.state_dict())

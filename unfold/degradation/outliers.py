@@ -1,0 +1,103 @@
+"""Outliers: pixels whose values have nothing to do with the scene."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from .base import Degradation, Parameters
+from .chance import Range, check_photos, check_range, seeds, uniform
+
+_LARGEST_RADIUS = 16.0
+
+
+class Outliers(Degradation):
+    """Saturated spots, hot pixels and dead pixels, in random places.
+
+    Each pixel is the center of an outlier with the same small probability. An outlier is a
+    saturated spot, a disc that is white in all channels; or a hot pixel, white in one channel; or
+    a dead pixel, black in one channel. Hot and dead ones are equally frequent. White is 1; values
+    above it stay.
+
+    Outliers belong to the sensor: apply them after the blur. (For light sources in the scene, which
+    are blurred, see `ClippingReverse`.) The planted error is the difference of the pictures after
+    and before this step, exactly 0 elsewhere: save both for the loss ``sparse-error``.
+
+    Options:
+        density: range of the probability that a pixel is the center of an outlier.
+        spots: range of the share of outliers that are saturated spots.
+        radius: range of the radius of a spot in pixels, drawn for each spot; a pixel belongs to
+            the spot if its center is no farther than that. Below 1 it is a single pixel.
+
+    Parameters: ``density``, ``spots``, ``seed``, each ``(B,)``.
+    """
+
+    light = "encoded"
+
+    def __init__(
+        self,
+        *,
+        density: Range = (1e-4, 1e-3),
+        spots: Range = (0.3, 0.7),
+        radius: Range = (0.5, 2.5),
+    ) -> None:
+        self.density = check_range("outliers: density", density, least=0, most=1)
+        self.spots = check_range("outliers: spots", spots, least=0, most=1)
+        self.radius = check_range("outliers: radius", radius, least=0, most=_LARGEST_RADIUS)
+
+    def sample(self, batch: int, generator: torch.Generator) -> Parameters:
+        return {
+            "density": uniform(batch, self.density, generator),
+            "spots": uniform(batch, self.spots, generator),
+            "seed": seeds(batch, generator),
+        }
+
+    def apply(
+        self, image: Tensor, parameters: Mapping[str, Tensor], **inputs: Tensor | None
+    ) -> Tensor:
+        check_photos(image, parameters)
+        height, width = image.shape[-2:]
+        drawn = (parameters[name].tolist() for name in ("seed", "density", "spots"))
+        masks = [
+            self._masks(int(seed), density, spots, height, width)
+            for seed, density, spots in zip(*drawn, strict=True)
+        ]
+        if not masks:
+            return image.clone()
+        white, black = (torch.stack(m).to(image.device) for m in zip(*masks, strict=True))
+        return torch.where(white, image.clamp_min(1), image.masked_fill(black, 0))
+
+    def _masks(
+        self, seed: int, density: float, spots: float, height: int, width: int
+    ) -> tuple[Tensor, Tensor]:
+        """Which values become white and which black, ``(3, H, W)`` each."""
+        chance = torch.rand(4, height, width, generator=torch.Generator().manual_seed(seed))
+        center, kind, size, channel = chance
+        outlier = center < density
+        spot = outlier & (kind < spots)
+        hot = outlier & (kind >= spots) & (kind < (1 + spots) / 2)
+        dead = outlier & (kind >= (1 + spots) / 2)
+        one = (channel * 3).long() == torch.arange(3)[:, None, None]
+        low, high = self.radius
+        radii = torch.where(spot, low + (high - low) * size, -1.0)
+        return hot & one | discs(radii), dead & one
+
+
+def discs(radii: Tensor) -> Tensor:
+    """The pixels that lie in any of the discs, ``(H, W)``.
+
+    Args:
+        radii: of the disc around each pixel, ``(H, W)``; below 0: there is none.
+    """
+    height, width = radii.shape
+    reach = max(0, int(radii.max()))
+    around = pad(radii, (reach,) * 4, value=-1.0)
+    covered = torch.zeros_like(radii, dtype=torch.bool)
+    for row in range(2 * reach + 1):
+        for column in range(2 * reach + 1):
+            distance = ((row - reach) ** 2 + (column - reach) ** 2) ** 0.5
+            covered |= around[row : row + height, column : column + width] >= distance
+    return covered

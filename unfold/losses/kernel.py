@@ -1,0 +1,84 @@
+"""The estimated kernel is the true one, wherever its center lies."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn.functional import pad
+
+from .base import TRUE_KERNEL, Loss, LossError, Outcome
+
+
+class KernelCorrelation(Loss):
+    """One minus the largest correlation of the estimated kernel and the true one over all shifts::
+
+        mean_b Σ_m w_m (1 − max_s ⟨k̂_m, T_s k⟩ / (‖k̂_m‖ ‖k‖))
+
+    A kernel and its image are determined only up to opposite shifts: ``T_s`` shifts by ``s``, and
+    the best shift counts. So the loss is 0 for a shifted copy, and positive for any other
+    nonnegative kernel of sum 1 (Cauchy-Schwarz). Kernels of unlike sizes are zero-padded. Of M
+    kernels, each is compared with the true one and weighted by its share of the picture: ``w_m``,
+    the mean of its map.
+
+    The restoration's parts are ``kernel``, ``(1 or B, M, h, w)``, and, where M > 1, ``weights``,
+    ``(B, M, H, W)``. The data have ``true-kernel``, ``(B, 1, h', w')`` (synthesized data with
+    ``kernel`` and ``kernel_known = false``). It is computed in float32 at least.
+
+    Args:
+        subpixel: shifts per pixel along each axis; above 1, the correlation is interpolated by its
+            Fourier series.
+
+    Source: the measure of Hu and Yang, "Good regions to deblur", ECCV 2012 (kernel similarity).
+    """
+
+    def __init__(self, *, subpixel: Annotated[int, Field(ge=1, le=16)] = 1) -> None:
+        super().__init__()
+        self.subpixel = subpixel
+
+    def forward(self, outcome: Outcome) -> Tensor:
+        estimated = outcome.made("kernel")
+        if TRUE_KERNEL not in outcome.batch:
+            raise LossError(
+                "kernel: the data have no true kernel; set data.kernel to its side in pixels and "
+                "data.kernel_known to false"
+            )
+        errors = 1 - largest_correlation(estimated, outcome.batch[TRUE_KERNEL], self.subpixel)
+        return (errors.clamp_min(0) * _shares(outcome, estimated.shape[1])).sum(1).mean()
+
+
+def largest_correlation(one: Tensor, other: Tensor, subpixel: int = 1) -> Tensor:
+    """``max_s ⟨a, T_s b⟩ / (‖a‖ ‖b‖)`` of each pair of kernels, ``(B, M)``.
+
+    Args:
+        one, other: ``(1 or B, 1 or M, h, w)``, of any sizes.
+        subpixel: shifts per pixel.
+    """
+    one, other = (k if k.dtype == torch.float64 else k.float() for k in (one, other))
+    # Room for every overlap; odd sides have no Nyquist frequency, whose sign is ambiguous.
+    size = [(a + b - 1) | 1 for a, b in zip(one.shape[-2:], other.shape[-2:], strict=True)]
+    spectrum = torch.fft.fft2(one, s=size) * torch.fft.fft2(other, s=size).conj()
+    correlation = torch.fft.ifft2(_finer(spectrum, subpixel)).real * subpixel**2
+    norms = torch.linalg.vector_norm(one, dim=(-2, -1)) * torch.linalg.vector_norm(
+        other, dim=(-2, -1)
+    )
+    return correlation.amax((-2, -1)) / norms.clamp_min(1e-12)
+
+
+def _finer(spectrum: Tensor, factor: int) -> Tensor:
+    """The spectrum of the same Fourier series, sampled more densely by a factor."""
+    margins: list[int] = []
+    for n in reversed(spectrum.shape[-2:]):
+        before = factor * n // 2 - n // 2  # the zero frequency stays in the middle
+        margins += [before, (factor - 1) * n - before]
+    centered = torch.fft.fftshift(spectrum, (-2, -1))
+    return torch.fft.ifftshift(pad(centered, margins), (-2, -1))
+
+
+def _shares(outcome: Outcome, kernels: int) -> Tensor | float:
+    """The share of the picture that each kernel has, ``(B, M)``."""
+    if kernels == 1:
+        return 1.0
+    return outcome.made("weights").mean((-2, -1))

@@ -1,0 +1,40 @@
+"""The reflectance of a scene does not depend on its exposure."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from torch import Tensor
+
+from .base import Loss, Outcome
+
+
+class ReflectanceConsistency(Loss):
+    """Two exposures of one scene have one reflectance: ``mean |R/⟨|R|⟩ − R'/⟨|R'|⟩|``.
+
+    R is the part made of the input, R' the one made of the batch's ``other``, a second input of
+    the same scene, pixel for pixel: another exposure, another noise. ``⟨·⟩`` is the mean over an
+    image. Since ``R ⊙ L = (cR) ⊙ (L/c)``, R is determined only up to one positive factor per
+    image, and the loss is invariant to that factor. It is 0 where R and R' are proportional, a
+    constant R included: it needs a loss on the image beside it.
+
+    Args:
+        of: R, a part of the restoration, ``(B, C, H, W)``.
+
+    Source: Wei et al., "Deep Retinex decomposition for low-light enhancement", BMVC 2018
+    (its ``‖R_low − R_normal‖₁``); the normalization is ours.
+    """
+
+    needs_other: ClassVar[bool] = True
+
+    def __init__(self, *, of: str = "R") -> None:
+        super().__init__()
+        self.of = of
+
+    def forward(self, outcome: Outcome) -> Tensor:
+        one, other = (_normalized(part) for part in outcome.made_of_both(self.of))
+        return (one - other).abs().mean()
+
+
+def _normalized(reflectance: Tensor) -> Tensor:
+    return reflectance / reflectance.abs().mean((1, 2, 3), keepdim=True).clamp_min(1e-6)

@@ -1,0 +1,38 @@
+"""The sparse error is what was planted."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from .base import Loss, LossError, Outcome
+
+
+class PlantedError(Loss):
+    """Mean absolute error of the sparse error: ``mean |E − (y − y₀)|``.
+
+    E is where and by how much the photo is not what the blur model says. The data planted it:
+    ``y₀`` is the picture before, ``y`` the one after (a recipe of synthesis saves both, around its
+    step ``outliers``). E has their size and sign: ``y = B x + E``.
+
+    Args:
+        of: E, a part of the restoration, ``(B, 3, H, W)``.
+        before: y₀, a picture of the batch.
+        after: y, a picture of the batch. If a phase puts extra noise on the input, the noise counts
+            as planted: name the saved picture instead.
+
+    Source: ours; E is ErA's.
+    """
+
+    def __init__(self, *, of: str = "E", before: str = "clean", after: str = "input") -> None:
+        super().__init__()
+        self.of, self.before, self.after = of, before, after
+
+    def forward(self, outcome: Outcome) -> Tensor:
+        planted = outcome.picture(self.after) - outcome.picture(self.before)
+        made = outcome.made(self.of)
+        if made.shape != planted.shape:
+            raise LossError(
+                f"sparse-error: {self.of!r} has shape {tuple(made.shape)}, the planted error "
+                f"{tuple(planted.shape)}"
+            )
+        return (made - planted).abs().mean()
