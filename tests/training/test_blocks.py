@@ -172,16 +172,29 @@ def test_recipes_that_do_not_hold_together(source, changes, message):
         parse_recipe(given)
 
 
-def test_mixed_data_must_have_the_same_entries(source):
-    parts = [{"data": jude(source)["data"]}, {"data": data(source, JUDE, kernel=7)}]
-    with pytest.raises(TrainingError) as told:
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"kernel": 7}, r"data\.parts\.1: its items have no 'other', which models read"),
+        ({"kernel": 7, "kernel_known": False}, r"kernels of unlike sides \(true-kernel\)"),
+    ],
+)
+def test_mixed_data_must_agree_in_what_models_read(source, other, message):
+    parts = [{"data": jude(source)["data"]}, {"data": data(source, JUDE, **other)}]
+    with pytest.raises(TrainingError, match=message):
         parse_recipe(jude(source, data={"kind": "mixed", "parts": parts}))
-    assert (
-        "data.parts.1: its items have kernel of side 7 beside the pair, those of part 0 other, "
-        "sharp-dark, true-kernel of side 9; give all parts the same kernels and pictures"
-    ) in str(told.value)
-    parts[1] = parts[0]
-    parse_recipe(jude(source, data={"kind": "mixed", "parts": parts}))
+
+
+def test_what_only_losses_read_may_be_unknown_in_parts_of_mixed_data(source):
+    known = data(source, JUDE, kernel=9, kernel_known=False, pictures={"sharp-dark": "dark"})
+    parts = [{"data": known}, {"data": data(source, JUDE), "weight": 3}]
+    given = parse_recipe(jude(source, losses=[{"loss": "l1"}], data={"kind": "mixed", "parts": parts}))
+    stream = open_stream(given.data, given.phases[0], 0)
+    items = [stream[n] for n in range(12)]
+    unknown = [bool(item["true-kernel"].isnan().all()) for item in items]
+    assert 0 < sum(unknown) < 12
+    assert all(bool(i["sharp-dark"].isnan().all()) == u for i, u in zip(items, unknown, strict=True))
+    assert {tuple(item["true-kernel"].shape) for item in items} == {(1, 9, 9)}
 
 
 def test_what_the_data_lack_is_named_by_the_dry_run(source, tmp_path, capsys):

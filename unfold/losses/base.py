@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
@@ -89,6 +90,8 @@ class Outcome:
     ) -> tuple[Tensor, Tensor]:
         """What was made and what it should be, the latter averaged over squares of side ``scale``.
 
+        Where the data do not know it, it should be what it is.
+
         ``match_exposure`` is that of `picture`.
 
         Raises:
@@ -101,7 +104,12 @@ class Outcome:
                 f"{of!r} has shape {tuple(made.shape)} and {picture!r} {tuple(wanted.shape)} at "
                 f"scale {scale}: compare pictures of one size"
             )
-        return made, wanted
+        return made, known(wanted, made)
+
+
+def known(wanted: Tensor, made: Tensor) -> Tensor:
+    """What is wanted; where the data do not know it (NaN), what was made, for an error of 0."""
+    return torch.where(wanted.isnan(), made.detach(), wanted)
 
 
 class Loss(nn.Module):

@@ -45,7 +45,10 @@ class KernelCorrelation(Loss):
                 "kernel: the data have no true kernel; set data.kernel to its side in pixels and "
                 "data.kernel_known to false"
             )
-        errors = 1 - largest_correlation(estimated, outcome.batch[TRUE_KERNEL], self.subpixel)
+        true = outcome.batch[TRUE_KERNEL]
+        unknown = true.isnan().flatten(1).any(1)[:, None]  # (of photos that were not synthesized)
+        errors = 1 - largest_correlation(estimated, true.nan_to_num(1.0), self.subpixel)
+        errors = errors.masked_fill(unknown, 0)
         return (errors.clamp_min(0) * _shares(outcome, estimated.shape[1])).sum(1).mean()
 
 

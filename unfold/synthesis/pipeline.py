@@ -109,7 +109,7 @@ class Pipeline:
         return whole.clamp_min(0).float()
 
     def _kernels(self, drawn: Sequence[Mapping[str, Tensor]]) -> Iterator[Tensor]:
-        """The kernel of each blur of the input, in float64; a point for photos that it is not applied to."""
+        """The kernel of each blur of the input, in float64; a point where it is not applied."""
         for i in self.recipe.steps_to(self.recipe.input):
             values, applied = _split(self.recipe.steps[i], drawn[i])
             kernel = self.degradations[i].kernel(values)

@@ -15,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from unfold.losses import TRUE_KERNEL
+from unfold.losses import OTHER, TRUE_KERNEL
 from unfold.registry.spec import Spec, resolve
 from unfold.synthesis import Recipe as Synthesis
 from unfold.synthesis import read_recipe as read_synthesis
@@ -83,12 +83,13 @@ class SynthesizedData(Part):
             raise ValueError("; ".join(faults))
         return self
 
-    @property
-    def entries(self) -> frozenset[str]:
-        """What the batch holds beside ``input``, ``target`` and ``name``."""
-        kernel = "kernel" if self.kernel_known else TRUE_KERNEL
-        kernels = () if self.kernel is None else (f"{kernel} of side {self.kernel}",)
-        return frozenset((*self.pictures, *kernels))
+    def shapes(self, crop: int) -> dict[str, tuple[int, ...]]:
+        """Shapes of the items' entries beside ``input``, ``target`` and ``name``."""
+        shapes: dict[str, tuple[int, ...]] = dict.fromkeys(self.pictures, (3, crop, crop))
+        if self.kernel is not None:
+            name = "kernel" if self.kernel_known else TRUE_KERNEL
+            shapes[name] = (1, self.kernel, self.kernel)
+        return shapes
 
 
 class PairedData(Part):
@@ -338,16 +339,18 @@ def _unmeasured_starts(phases: tuple[Phase, ...], validation: Validation | None)
 
 
 def _unlike_entries(given: MixedData) -> list[str]:
-    """A batch is stacked entry by entry: all parts must have the same ones."""
+    """A batch is stacked entry by entry. What only losses read may be unknown in some parts."""
     parts = [part.data for part in given.parts]
-    entries = [part.entries if isinstance(part, SynthesizedData) else frozenset() for part in parts]
-    return [
-        f"data.parts.{i}: its items have {_names(found)} beside the pair, those of part 0 "
-        f"{_names(entries[0])}; give all parts the same kernels and pictures"
-        for i, found in enumerate(entries)
-        if found != entries[0]
-    ]
-
-
-def _names(entries: frozenset[str]) -> str:
-    return ", ".join(sorted(entries)) or "nothing"
+    shapes = [part.shapes(1) if isinstance(part, SynthesizedData) else {} for part in parts]
+    faults = []
+    for name in sorted(set().union(*shapes)):
+        found = {part.get(name) for part in shapes} - {None}
+        lacking = [i for i, part in enumerate(shapes) if name not in part]
+        if len(found) > 1:
+            faults.append(f"data.parts: kernels of unlike sides ({name}); choose one side")
+        elif name in ("kernel", OTHER) and lacking:
+            faults.append(
+                f"data.parts.{lacking[0]}: its items have no {name!r}, which models read, those "
+                "of other parts have one; give it to all parts or to none"
+            )
+    return faults

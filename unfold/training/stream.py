@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -85,16 +85,25 @@ class TwoStreams(data.Dataset):
 
 
 class MixedStreams(data.Dataset):
-    """Item n of one of several streams, drawn by their weights; which, ``(seed, n)`` decides."""
+    """Item n of one of several streams, drawn by their weights; which, ``(seed, n)`` decides.
+
+    Entries of ``shapes`` that a stream does not have are NaN: unknown, which losses leave out.
+    """
 
     def __init__(
-        self, streams: Sequence[data.Dataset], weights: Sequence[float], seed: int
+        self,
+        streams: Sequence[data.Dataset],
+        weights: Sequence[float],
+        seed: int,
+        shapes: Mapping[str, tuple[int, ...]],
     ) -> None:
         self.streams, self.weights, self.seed = streams, torch.tensor(weights), seed
+        self.shapes = shapes
 
     def __getitem__(self, n: int) -> Item:
         which = torch.multinomial(self.weights, 1, generator=seeded(self.seed, "mixed", n))
-        return self.streams[int(which)][n]
+        unknown = {name: torch.full(shape, torch.nan) for name, shape in self.shapes.items()}
+        return {**unknown, **self.streams[int(which)][n]}
 
 
 def open_stream(given: AnyData, phase: Phase, seed: int) -> data.Dataset:
@@ -114,7 +123,11 @@ def open_stream(given: AnyData, phase: Phase, seed: int) -> data.Dataset:
         return Stream(photos, seed=seed, extra=extra)
     if isinstance(given, MixedData):
         streams = [open_stream(part.data, phase, seed + i) for i, part in enumerate(given.parts)]
-        return MixedStreams(streams, [part.weight for part in given.parts], seed)
+        shapes: dict[str, tuple[int, ...]] = {}
+        for part in given.parts:
+            if isinstance(part.data, SynthesizedData):
+                shapes |= part.data.shapes(phase.crop)
+        return MixedStreams(streams, [part.weight for part in given.parts], seed, shapes)
     return Stream(open_pairs(given, phase.crop, seed), seed=seed, extra=extra)
 
 
