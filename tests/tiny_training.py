@@ -3,6 +3,7 @@
 import copy
 import multiprocessing
 import os
+import socket
 
 import torch
 from skimage.data import astronaut, chelsea, coffee, rocket
@@ -65,3 +66,15 @@ def apart(function, *given, **environment):
     process = multiprocessing.get_context("fork").Process(target=run)
     process.start()
     return process
+
+
+def two_processes(work):
+    """Call a function in two processes, as torchrun would."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    ranks = [apart(work, RANK=rank, LOCAL_RANK=rank, **shared) for rank in "01"]
+    for process in ranks:
+        process.join(timeout=180)
+    assert [process.exitcode for process in ranks] == [0, 0]

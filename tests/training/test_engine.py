@@ -4,14 +4,13 @@ import json
 import os
 import random
 import re
-import socket
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_training import MODEL, SYNTHESIS, apart, photos, recipe, values
+from tiny_training import MODEL, SYNTHESIS, photos, recipe, two_processes, values
 from torch.autograd.graph import saved_tensors_hooks
 from torch.distributed.tensor import DTensor
 
@@ -54,18 +53,6 @@ def first_gradients(given, folder):
 def own_rows(tensor):
     """Of a shard, what this process has: its first rows."""
     return (tensor.to_local() if isinstance(tensor, DTensor) else tensor).clone()
-
-
-def two_processes(work):
-    """Call a function in two processes, as torchrun would."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    ranks = [apart(work, RANK=rank, LOCAL_RANK=rank, **shared) for rank in "01"]
-    for process in ranks:
-        process.join(timeout=180)
-    assert [process.exitcode for process in ranks] == [0, 0]
 
 
 def table(folder):

@@ -175,6 +175,23 @@ def test_another_recipe_is_refused_and_its_differences_are_told(tmp_path):
     assert rows(tmp_path / "run") == 8 + 1
 
 
+def test_options_that_came_later_are_no_change_of_the_recipe(tmp_path):
+    source = photos(tmp_path / "photos", scale=8)
+    short = [{"steps": 2, "batch": 2, "crop": 16, "lr": 1e-3}]
+    train(recipe(source, phases=short), tmp_path / "run")
+    path = tmp_path / "run" / "checkpoints" / "step-00000002" / "state.json"
+    facts = json.loads(path.read_text())
+    del facts["recipe"]["phases"][0]["start"], facts["recipe"]["data"]["pictures"]
+    path.write_text(json.dumps(facts))
+    assert train(recipe(source, phases=short), tmp_path / "run")
+    with pytest.raises(TrainingError, match=r"\n  clip: None -> 1\.0\n"):
+        train(recipe(source, phases=short, clip=1.0), tmp_path / "run")
+    facts["recipe"]["phases"][0]["steps"] = "gone"
+    path.write_text(json.dumps(facts))
+    with pytest.raises(TrainingError, match=r"phases\.0\.steps: gone -> 2"):
+        train(recipe(source, phases=short), tmp_path / "run")
+
+
 def test_damaged_checkpoints_are_told_of(tmp_path):
     source = photos(tmp_path / "photos", scale=8)
     train(recipe(source), tmp_path / "run")

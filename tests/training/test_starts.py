@@ -5,7 +5,8 @@ import shutil
 
 import pytest
 import torch
-from tiny_training import photos, recipe, values
+from safetensors.torch import load_file
+from tiny_training import photos, recipe, two_processes, values
 
 from unfold.training import TrainingError, parse_recipe, train
 from unfold.training import checkpoint as checkpoints
@@ -211,6 +212,23 @@ def test_it_goes_on_from_any_checkpoint_that_is_left(source, tmp_path, whole):
     shutil.rmtree(kept / "step-00000016")
     assert train(made, tmp_path)
     assert results(tmp_path) == whole
+
+
+@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+def test_two_processes_go_back_together(source, tmp_path, parallel):
+    """As one does: within a step of Adam, which goes by the sign of the gradient at first."""
+    phases = given(source)["phases"]
+    phases[1]["steps"] = 1
+    made = parse_recipe(given(source, phases=phases, parallel=parallel))
+    FORCED[BORDER + 1] = 10.0
+    two_processes(lambda: 1 - train(made, tmp_path / "two"))
+    train(made, tmp_path / "one")
+    for name, tensor in load_file(tmp_path / "one" / "model.safetensors").items():
+        other = load_file(tmp_path / "two" / "model.safetensors")[name]
+        torch.testing.assert_close(other, tensor, atol=1e-3, rtol=1e-3)
+    kept = [checkpoints.load(tmp_path / n / "checkpoints", BORDER + 1) for n in ("one", "two")]
+    moments = [{k: t for k, t in c.tensors.items() if k.endswith("step")} for c in kept]
+    assert all({t.item() for t in found.values()} == {1} for found in moments)
 
 
 def test_others_keep_no_more_than_before(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,6 +24,7 @@ from .gradients import accumulate, clip
 from .log import Records
 from .phase import Phase
 from .player import Batch
+from .reading import parse_recipe
 from .recipe import Recipe
 from .samples import sample_sheet, write_sheet
 from .sharding import whole
@@ -288,7 +290,9 @@ class Trainer:
         if not there:
             return
         found = checkpoint.load(self.checkpoints, there[-1])
-        changed = differences(found.facts["recipe"], self.recipe.model_dump(mode="json"))
+        changed = differences(
+            _completed(found.facts["recipe"]), self.recipe.model_dump(mode="json")
+        )
         if changed and not allow_changes:
             raise TrainingError(
                 "\n  ".join((f"{self.folder} was begun with another recipe:", *changed))
@@ -355,6 +359,14 @@ class Trainer:
             f"{place}: {error.strerror or error}; see that it can be written and has room, "
             f"then go on with the same command ({kept})"
         )
+
+
+def _completed(written: dict[str, Any]) -> dict[str, Any]:
+    """A recipe as an older version wrote it, with the defaults of options that came later."""
+    try:
+        return parse_recipe(written).model_dump(mode="json")
+    except TrainingError:  # its differences will tell why
+        return written
 
 
 def _check_shares(recipe: Recipe, world: World) -> None:
