@@ -39,7 +39,7 @@ def jude_small(
     hyper_parameters: EstimatorLike = "noise-powers",
     strength: Strength = 1.0,
 ) -> JUDE:
-    """JUDE with 2 stages, small priors on unshuffled pixels, and 21×21 kernels.
+    """JUDE with 2 stages, small priors on unshuffled pixels, light of one channel, 21×21 kernels.
 
     It brings a dark photo to full exposure first, and its illumination enhancer has two levels
     more than JUDE's and sees the whole photo: what is dark because of the exposure, and what is
@@ -58,6 +58,7 @@ def jude_small(
         exposure=exposure,
         noise=noise,
         hyper_parameters=hyper_parameters,
+        illumination_channels=1,
         strength=strength,
     )
 
