@@ -192,12 +192,16 @@ def test_mixed_data_must_agree_in_what_models_read(source, other, message):
 def test_what_only_losses_read_may_be_unknown_in_parts_of_mixed_data(source):
     known = data(source, JUDE, kernel=9, kernel_known=False, pictures={"sharp-dark": "dark"})
     parts = [{"data": known}, {"data": data(source, JUDE), "weight": 3}]
-    given = parse_recipe(jude(source, losses=[{"loss": "l1"}], data={"kind": "mixed", "parts": parts}))
+    given = parse_recipe(
+        jude(source, losses=[{"loss": "l1"}], data={"kind": "mixed", "parts": parts})
+    )
     stream = open_stream(given.data, given.phases[0], 0)
     items = [stream[n] for n in range(12)]
     unknown = [bool(item["true-kernel"].isnan().all()) for item in items]
     assert 0 < sum(unknown) < 12
-    assert all(bool(i["sharp-dark"].isnan().all()) == u for i, u in zip(items, unknown, strict=True))
+    assert all(
+        bool(i["sharp-dark"].isnan().all()) == u for i, u in zip(items, unknown, strict=True)
+    )
     assert {tuple(item["true-kernel"].shape) for item in items} == {(1, 9, 9)}
 
 

@@ -1,133 +1,136 @@
-"""Small presets of the learned models: what trains on a CPU; and plug-and-play."""
+"""Models with other defaults: small ones, which train on a CPU, and ones that learn nothing."""
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from pydantic import Field
-
-from unfold.registry.spec import PriorLike
+import inspect
+import typing
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from .deconvolution import Deconvolution
 from .era import ErA
 from .jude import JUDE
-from .parts import BlurLike, EstimatorLike
 
-Rounds = Annotated[int, Field(ge=1, le=1000)]
-Strength = Annotated[float, Field(gt=0)]
-Noise = Annotated[float, Field(gt=0, lt=0.25)] | EstimatorLike
+Model = TypeVar("Model")
 
 _SMALL_PRIOR = {"kind": "resunet", "widths": (32, 64), "residual": True, "unshuffle": 2}
 _LIGHT_PRIOR = {"kind": "resunet", "widths": (16, 32), "residual": True, "unshuffle": 4}
 _SMALL_KERNEL = {"kind": "kernel", "size": 21, "widths": (16, 32, 64, 96)}
-_SMALL_ENHANCER = {"kind": "illumination", "widths": (16, 32, 64, 64, 64), "pooled": True}
+_FEW_STEPS = {"kind": "total-variation", "iterations": 5}
+_SCHEDULE = {"kind": "noise-powers", "learned": False}
 
 
-def jude_small(
-    *,
-    K: Rounds = 2,
-    prior: PriorLike = _SMALL_PRIOR,
-    light_prior: PriorLike | None = _LIGHT_PRIOR,
-    tied: bool = False,
-    blur: BlurLike = "convolution",
-    trust: bool = True,
-    kernel_estimator: EstimatorLike = _SMALL_KERNEL,
-    enhancer: EstimatorLike | None = _SMALL_ENHANCER,
-    denoiser: EstimatorLike | None = {"kind": "prior-denoiser", "prior": _SMALL_PRIOR},  # noqa: B006
-    exposure: EstimatorLike | None = "exposure-histogram",
-    noise: Noise = "noise",
-    hyper_parameters: EstimatorLike = "noise-powers",
-    strength: Strength = 1.0,
-) -> JUDE:
+def preset(model: Callable[..., Model], about: str, **defaults: Any) -> Callable[..., Model]:
+    """A function with all options of a model, some of them with another default.
+
+    Args:
+        model: a class whose options are keyword-only.
+        about: the function's docstring.
+        defaults: option -> its default.
+
+    Example::
+
+        >>> preset(JUDE, "JUDE with one stage.", K=1)(tied=True)  # JUDE(K=1, tied=True)
+        JUDE(...)
+    """
+    constructor = model.__init__
+    parameters = inspect.signature(constructor).parameters.values()
+    options = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
+    unknown = defaults.keys() - {option.name for option in options}
+    if unknown:
+        raise TypeError(f"{model.__name__} has no option {', '.join(sorted(unknown))}")
+
+    def build(**given: Any) -> Model:
+        return model(**{**defaults, **given})
+
+    build.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [option.replace(default=defaults.get(option.name, option.default)) for option in options]
+    )
+    hints = typing.get_type_hints(constructor, include_extras=True)
+    build.__annotations__ = {option.name: hints[option.name] for option in options}
+    build.__doc__ = f"{about}\n\nIts options are those of `{model.__name__}`.\n"
+    return build
+
+
+jude_small = preset(
+    JUDE,
     """JUDE with 2 stages, small priors on unshuffled pixels, light of one channel, 21×21 kernels.
 
     It brings a dark photo to full exposure first, and its illumination enhancer has two levels
     more than JUDE's and sees the whole photo: what is dark because of the exposure, and what is
-    dark itself, is not to be told from a few pixels.
-    """
-    return JUDE(
-        K=K,
-        prior=prior,
-        light_prior=light_prior,
-        tied=tied,
-        blur=blur,
-        trust=trust,
-        kernel_estimator=kernel_estimator,
-        enhancer=enhancer,
-        denoiser=denoiser,
-        exposure=exposure,
-        noise=noise,
-        hyper_parameters=hyper_parameters,
-        illumination_channels=1,
-        strength=strength,
-    )
+    dark itself, is not to be told from a few pixels.""",
+    K=2,
+    prior=_SMALL_PRIOR,
+    light_prior=_LIGHT_PRIOR,
+    kernel_estimator=_SMALL_KERNEL,
+    enhancer={"kind": "illumination", "widths": (16, 32, 64, 64, 64), "pooled": True},
+    denoiser={"kind": "prior-denoiser", "prior": _SMALL_PRIOR},
+    exposure="exposure-histogram",
+    illumination_channels=1,
+)
 
+era_small = preset(
+    ErA,
+    "ErA with 3 stages, small priors on unshuffled pixels, and three 21×21 kernels.",
+    K=3,
+    prior=_SMALL_PRIOR,
+    kernel_estimator=_SMALL_KERNEL,
+)
 
-def era_small(
-    *,
-    K: Rounds = 3,
-    prior: PriorLike = _SMALL_PRIOR,
-    tied: bool = False,
-    num_kernels: Annotated[int, Field(ge=1, le=64)] = 3,
-    kernel_estimator: EstimatorLike = _SMALL_KERNEL,
-    noise: Noise = "noise",
-    hyper_parameters: EstimatorLike = "noise-powers",
-    strength: Strength = 1.0,
-) -> ErA:
-    """ErA with 3 stages, small priors on unshuffled pixels, and three 21×21 kernels."""
-    return ErA(
-        K=K,
-        prior=prior,
-        tied=tied,
-        num_kernels=num_kernels,
-        kernel_estimator=kernel_estimator,
-        noise=noise,
-        hyper_parameters=hyper_parameters,
-        strength=strength,
-    )
-
-
-def deconv_small(
-    *,
-    K: Annotated[int, Field(ge=2, le=1000)] = 5,
-    prior: PriorLike = {"kind": "resunet", "widths": (16, 32, 64), "residual": True},  # noqa: B006
-    tied: bool = False,
-    blur: BlurLike = "convolution",
-    hyper_parameters: EstimatorLike = "noise-powers",
-    noise: Noise = "noise",
-    strength: Strength = 1.0,
-) -> Deconvolution:
+deconv_small = preset(
+    Deconvolution,
     """Deconvolution with a known kernel by 5 rounds, each with a small learned prior of its own,
-    told a learned power of the noise."""
-    return Deconvolution(
-        K=K,
-        prior=prior,
-        tied=tied,
-        blur=blur,
-        hyper_parameters=hyper_parameters,
-        noise=noise,
-        strength=strength,
-    )
+    told a learned power of the noise.""",
+    K=5,
+    prior={"kind": "resunet", "widths": (16, 32, 64), "residual": True},
+    tied=False,
+    hyper_parameters="noise-powers",
+)
 
-
-def plug_and_play(
-    *,
-    K: Annotated[int, Field(ge=2, le=1000)] = 8,
-    prior: PriorLike = "denoiser",
-    blur: BlurLike = "convolution",
-    noise: Noise = "noise",
-    strength: Strength = 1.0,
-) -> Deconvolution:
+plug_and_play = preset(
+    Deconvolution,
     """Deconvolution with a known kernel and any prior; nothing around the prior is learned.
 
-    The prior is told a noise level that falls from 49/255 to that of the photo (DPIR).
-    """
-    return Deconvolution(
-        K=K,
-        prior=prior,
-        tied=True,
-        blur=blur,
-        hyper_parameters={"kind": "noise-powers", "learned": False},
-        noise=noise,
-        strength=strength,
-    )
+    The prior is told a noise level that falls from 49/255 to that of the photo (DPIR).""",
+)
+
+tv_deblur = preset(
+    Deconvolution,
+    """Non-blind deconvolution with total variation: nothing learned, exposure left alone.
+
+    12 rounds towards the minimum of ``½ ‖H⊗I − X‖² + τ σ TV(I)``, τ = 0.14 · ``strength``, σ the
+    standard deviation of the photo's noise. With no kernel given no blur is assumed: H is a point,
+    and what remains is the removal of noise.
+
+    Source: Rudin and Osher, "Total variation based image restoration with free local
+    constraints", ICIP 1994; the splitting is that of Wang et al., SIAM J. Imaging Sci. 2008.""",
+    K=12,
+    prior=_FEW_STEPS,
+    first_deviation=0.05,
+    needs_kernel=False,
+)
+
+jude_classic = preset(
+    JUDE,
+    """JUDE without learning: deblurs with a given kernel, and brightens.
+
+    The photo is scaled to full exposure, JUDE's Lagrangian is minimized with total variation on
+    P, Q and Z, the illumination is brightened by a power curve, and the reflectance is denoised
+    where the light was low. No kernel given means no blur assumed. A sharp, well-lit, clean
+    photo comes back nearly unchanged. ``exposure=None, enhancer=None`` leave the exposure and the
+    illumination alone.
+
+    Source: JUDE's equations (see `unfold.models.jude.jude_lagrangian`); the power curve is gamma
+    correction.""",
+    K=12,
+    prior=_FEW_STEPS,
+    tied=True,
+    trust=False,
+    kernel_estimator="point",
+    enhancer="power-curve",
+    denoiser={"kind": "prior-denoiser", "prior": _FEW_STEPS},
+    exposure="exposure-brightest",
+    hyper_parameters=_SCHEDULE,
+    illumination_channels=1,
+    reflectance="Z/L",
+)
