@@ -29,9 +29,7 @@ def test_options_that_may_be_none_hold_a_component_all_the_same():
 
 def test_a_pattern_matches_the_installed_components():
     found = Swap.parse("prior = t*-v*").candidates("priors")
-    assert [(c.name, c.config) for c in found] == [
-        ("total-variation", {"kind": "total-variation"})
-    ]
+    assert [(c.name, c.config) for c in found] == [("total-variation", {"kind": "total-variation"})]
     names = {c.name for c in Swap.parse("prior=*").candidates("priors")}
     assert names == set(list_components("priors"))
 

@@ -1,8 +1,8 @@
 """What things cost: cases over whatever is installed, each against a bound or a baseline."""
 
-from .case import Case, Pair, SkippedError
 from unfold.registry.swap import SwapError
 
+from .case import Case, Pair, SkippedError
 from .catalogue import GROUPS, cases
 from .memory import peak_memory
 from .row import Row, measure
