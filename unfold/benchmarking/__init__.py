@@ -1,11 +1,13 @@
 """What things cost: cases over whatever is installed, each against a bound or a baseline."""
 
+from unfold.registry.swap import SwapError
+
 from .case import Case, Pair, SkippedError
 from .catalogue import GROUPS, cases
 from .memory import peak_memory
 from .row import Row, measure
 from .size import Size
-from .swap import SwapError, swap_cases
+from .swap import swap_cases
 
 __all__ = [
     "GROUPS", "Case", "Pair", "Row", "Size", "SkippedError", "SwapError", "cases", "measure",

@@ -8,20 +8,13 @@ from typing import Any
 
 import torch
 
-from unfold.registry.catalogue import Component, ComponentError, scan
+from unfold.registry.catalogue import Component, ComponentError, components
 from unfold.registry.spec import Spec, spec_type
 
 from .case import Case, Pair, SkippedError
 from .size import Size
 
 MakePair = Callable[[Any, Size, torch.device], Pair]
-
-
-def components(group: str) -> list[tuple[str, Component]]:
-    """The installed components of a group, each with a name of its own."""
-    here = [c for c in scan().components if c.group == group]
-    names = [c.name for c in here]
-    return [(c.qualified if names.count(c.name) > 1 else c.name, c) for c in here]
 
 
 def registered(

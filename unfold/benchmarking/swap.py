@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import fnmatch
-import json
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
 
 import torch
-from pydantic import WithJsonSchema
 
-from unfold.registry.catalogue import GROUPS, Component, find, singular
-from unfold.registry.spec import Spec
+from unfold.registry.catalogue import Component, components
+from unfold.registry.swap import Candidate, Swap, SwapError, held_groups
 
 from .case import Case, Pair, SkippedError
 from .networks import CHANNELS, restoring
-from .registered import build, components, find_spec, provider
+from .registered import build, find_spec, provider
 from .size import Size
-
-
-class SwapError(ValueError):
-    """What is to be swapped does not exist; one line says what does."""
 
 
 def swap_cases(text: str, size: Size) -> Iterator[Case]:
@@ -38,35 +30,32 @@ def swap_cases(text: str, size: Size) -> Iterator[Case]:
         SwapError: no assignment, an option that no model has, a pattern that nothing matches.
         ComponentError: no such component; the message has the closest names.
     """
-    option, equals, wanted = (part.strip() for part in text.partition("="))
-    if not (option and equals and wanted):
-        raise SwapError(f"--swap {text}: must be OPTION=NAME, e.g. prior=* or prior=ircnn")
-    found = _models(option)
+    swap = Swap.parse(text)
+    holders = list(_holders())
+    found = [(n, c, held[swap.option]) for n, c, held in holders if swap.option in held]
     if not found:
+        options = sorted({option for _, _, held in holders for option in held})
         raise SwapError(
-            f"--swap {text}: no installed model has an option {option!r} that holds a component; "
-            f"there is {', '.join(_options()) or 'none'}"
+            f"--swap {text}: no installed model has an option {swap.option!r} that holds a "
+            f"component; there is {', '.join(options) or 'none'}"
         )
     for name, model, group in found:
-        for value, component in _candidates(text, group, wanted):
-            prepare = partial(_pair, model, option, value, component, size)
-            shown = value if isinstance(value, str) else component.name
-            yield Case("swap", f"{name}, {option}={shown}", size, prepare, provider(component))
+        for candidate in swap.candidates(group):
+            prepare = partial(_pair, model, swap.option, candidate, size)
+            label = f"{name}, {swap.option}={candidate.name}"
+            yield Case("swap", label, size, prepare, provider(candidate.component))
 
 
 def _pair(
-    model: Component,
-    option: str,
-    value: Any,
-    component: Component,
-    size: Size,
-    device: torch.device,
+    model: Component, option: str, candidate: Candidate, size: Size, device: torch.device
 ) -> Pair:
-    if isinstance(value, str):
-        build(component, CHANNELS)  # what is wrong with itself is told apart from what does not fit
+    # A prior alone: so its own faults are reported as such, not as a misfit.
+    if candidate.component.group == "priors" and set(candidate.config) == {"kind"}:
+        build(candidate.component, CHANNELS)
     spec = find_spec(model)
     try:
-        swapped = spec.model_validate({"kind": model.qualified, option: value}).build()
+        config = {"kind": model.qualified, option: candidate.config}
+        swapped = spec.model_validate(config).build()
     except ValueError as error:
         raise SkippedError(f"does not fit: {error}") from error
     own = spec(kind=model.qualified).build()
@@ -74,49 +63,11 @@ def _pair(
     return Pair(ours, theirs, f"with its own {option}")
 
 
-def _candidates(text: str, group: str, wanted: str) -> list[tuple[Any, Component]]:
-    if wanted.startswith("{"):
-        try:
-            config = json.loads(wanted)
-            kind = str(config["kind"])
-        except (ValueError, KeyError) as error:
-            reason = 'it has no "kind"' if isinstance(error, KeyError) else str(error)
-            raise SwapError(f"--swap {text}: is no config ({reason})") from error
-        return [(config, find(group, kind))]
-    if not any(sign in wanted for sign in "*?["):
-        return [(wanted, find(group, wanted))]
-    here = components(group)
-    matching = [(name, c) for name, c in here if fnmatch.fnmatchcase(name, wanted)]
-    if not matching:
-        names = ", ".join(name for name, _ in here) or "none"
-        raise SwapError(f"--swap {text}: no {singular(group)} matches; installed: {names}")
-    return matching
-
-
-def _models(option: str) -> list[tuple[str, Component, str]]:
-    """Models with that option, and the group of the components that it holds."""
-    return [(n, c, holds[option]) for n, c, holds in _holders() if option in holds]
-
-
-def _options() -> list[str]:
-    return sorted({option for _, _, holds in _holders() for option in holds})
-
-
 def _holders() -> Iterator[tuple[str, Component, dict[str, str]]]:
+    """Every model that can be loaded, and its options that hold a component."""
     for name, component in components("models"):
         try:
             spec = find_spec(component)
-        except Exception:  # a model that cannot be loaded is told in the rows of the models
+        except Exception:  # the rows of the models report one that cannot be loaded
             continue
-        yield name, component, _holds(spec)
-
-
-def _holds(spec: type[Spec]) -> dict[str, str]:
-    """Option -> the group of the component that it holds."""
-    holds = {}
-    for name, field in spec.model_fields.items():
-        for mark in field.metadata:
-            schema = mark.json_schema if isinstance(mark, WithJsonSchema) else None
-            if schema and schema.get("group") in GROUPS:
-                holds[name] = schema["group"]
-    return holds
+        yield name, component, held_groups(spec)

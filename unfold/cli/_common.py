@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -36,6 +37,27 @@ def positive_int(text: str) -> int:
     return int(text)
 
 
+def positive_float(text: str) -> float:
+    """An argument that is a finite number greater than zero."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a positive number, got {text!r}")
+    return value
+
+
+def add_strength(parser: argparse.ArgumentParser) -> None:
+    """``--strength X``, of the model's priors."""
+    parser.add_argument(
+        "--strength", type=positive_float, metavar="X",
+        help="weight of the model's priors against the photo: more than 1 smooths more, less than "
+        "1 keeps more detail and noise; the same as --set strength=X, in a cascade for every model "
+        "that has the option (default: 1)",
+    )  # fmt: skip
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """``--set key=value``, for the options of a model and of the components in it."""
     parser.add_argument(
@@ -49,11 +71,14 @@ def build_model(name: str, assignments: list[str]) -> Restorer:
     return model_spec(name, assignments).build()
 
 
-def model_spec(name: str, assignments: list[str], *, pretrained: bool = False) -> Spec:
+def model_spec(
+    name: str, assignments: list[str], *, pretrained: bool = False, strength: float | None = None
+) -> Spec:
     """A model's validated config: by name, by a config's path, or ``"first -> second"``.
 
     The options of a cascade's models begin with their number: ``2.K=3``. ``pretrained`` puts in
-    the weights that come with the library, where there are some.
+    the weights that come with the library, where there are some. ``strength`` is that of
+    ``--strength``; assignments may still change it.
 
     Raises:
         CommandError: an option that is no assignment or does not fit; every fault is told.
@@ -66,6 +91,8 @@ def model_spec(name: str, assignments: list[str], *, pretrained: bool = False) -
     from unfold.registry.spec import resolve
 
     config = config_of(name)
+    if strength is not None:
+        config = _with_strength(name, config, strength)
     parts = config["models"] if "->" in name else None
     for assignment in assignments:
         number, _, rest = assignment.partition(".")
@@ -82,6 +109,17 @@ def model_spec(name: str, assignments: list[str], *, pretrained: bool = False) -
         return resolve("models", with_weights(config) if pretrained else config)
     except ValidationError as error:
         raise CommandError(f"{name}: " + "; ".join(faults(error))) from error
+
+
+def _with_strength(name: str, config: dict[str, Any], strength: float) -> dict[str, Any]:
+    from unfold.models.strength import with_strength
+
+    changed = with_strength(config, strength)
+    if changed is None:
+        raise CommandError(
+            f"{name} has no priors whose weight could be changed: leave out --strength"
+        )
+    return changed
 
 
 def parse_options(assignments: list[str], options: dict[str, Any]) -> dict[str, Any]:
@@ -116,9 +154,10 @@ def _assign(options: dict[str, Any], keys: list[str], value: Any) -> None:
         options[last] = value
 
 
-def ready_model(name: str, assignments: list[str]) -> Restorer:
+def ready_model(name: str, assignments: list[str], strength: float | None = None) -> Restorer:
     """A model that can restore photos as it is installed."""
-    return ready(name, model_spec(name, assignments, pretrained=True).build())
+    spec = model_spec(name, assignments, pretrained=True, strength=strength)
+    return ready(name, spec.build())
 
 
 def ready(name: str, model: Restorer) -> Restorer:

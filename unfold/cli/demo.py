@@ -5,7 +5,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ._common import DEFAULT_MODEL, CommandError, add_options, find_device, ready_model
+from ._common import (
+    DEFAULT_MODEL,
+    CommandError,
+    add_options,
+    add_strength,
+    find_device,
+    ready_model,
+)
 
 
 def add(commands) -> None:
@@ -21,6 +28,7 @@ def add(commands) -> None:
     )  # fmt: skip
     parser.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME")
     parser.add_argument("--device", default="auto")
+    add_strength(parser)
     add_options(parser)
     parser.set_defaults(run=run)
 
@@ -38,7 +46,8 @@ def run(arguments: argparse.Namespace) -> int:
     from unfold.app.samples import EXPOSURE, dark_and_shaken
     from unfold.imaging import ImageError, Photo, write
 
-    model, device = ready_model(arguments.model, arguments.options), find_device(arguments.device)
+    model = ready_model(arguments.model, arguments.options, arguments.strength)
+    device = find_device(arguments.device)
     sharp = torch.from_numpy(astronaut()).float().permute(2, 0, 1)[None] / 255
     generator = torch.Generator().manual_seed(3)
     bad, kernel = dark_and_shaken(sharp, generator)

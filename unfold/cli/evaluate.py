@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ._common import (
     CommandError,
     add_options,
+    add_strength,
     find_device,
     model_spec,
     parse_options,
@@ -81,6 +82,7 @@ def add(commands) -> None:
         "--page", type=Path, metavar="FILE",
         help="write a .html page that shows the worst, the median and the best photo",
     )  # fmt: skip
+    add_strength(parser)
     add_options(parser)
     parser.set_defaults(run=run)
 
@@ -94,7 +96,9 @@ def run(arguments: argparse.Namespace) -> int:
     from unfold.metrics import MetricError
 
     keep_heap()
-    spec = model_spec(arguments.model, arguments.options, pretrained=True)
+    spec = model_spec(
+        arguments.model, arguments.options, pretrained=True, strength=arguments.strength
+    )
     try:
         for path in arguments.report:
             check_target(path)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ._common import (
     CommandError,
     add_options,
+    add_strength,
     default_model,
     find_device,
     model_spec,
@@ -94,6 +95,7 @@ def add(commands) -> None:
     parser.add_argument(
         "--again", action="store_true", help="restore also what the output folder's ledger knows"
     )
+    add_strength(parser)
     add_options(parser)
     parser.set_defaults(run=run)
 
@@ -125,7 +127,7 @@ def run(arguments: argparse.Namespace) -> int:
     from unfold.restoration.on_ray import restore_on_ray
 
     name = arguments.model or default_model(arguments.kernel)
-    spec = model_spec(name, arguments.options, pretrained=True)
+    spec = model_spec(name, arguments.options, pretrained=True, strength=arguments.strength)
     model = ready(name, spec.build())
     device = find_device(arguments.device)
     if arguments.shard and arguments.engine == "ray":

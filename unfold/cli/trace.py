@@ -8,6 +8,7 @@ from pathlib import Path
 from ._common import (
     CommandError,
     add_options,
+    add_strength,
     default_model,
     find_device,
     positive_int,
@@ -37,6 +38,7 @@ def add(commands) -> None:
         "--max-pixels", type=positive_int, default=4_000_000, metavar="N",
         help="refuse larger photos: all stages are kept in memory (default: %(default)s)",
     )  # fmt: skip
+    add_strength(parser)
     add_options(parser)
     parser.set_defaults(run=run)
 
@@ -51,9 +53,11 @@ def run(arguments: argparse.Namespace) -> int:
 
     name, out = arguments.model or default_model(arguments.kernel), arguments.out
     if arguments.untrained:
-        model = model_spec(name, arguments.options, pretrained=True).build()
+        model = model_spec(
+            name, arguments.options, pretrained=True, strength=arguments.strength
+        ).build()
     else:
-        model = ready_model(name, arguments.options)
+        model = ready_model(name, arguments.options, arguments.strength)
     device = find_device(arguments.device)
     try:
         photo = read(arguments.photo, max_pixels=arguments.max_pixels)

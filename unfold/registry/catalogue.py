@@ -118,6 +118,16 @@ def list_components(group: str) -> list[str]:
     return sorted({c.name for c in scan().components if c.group == group and not c.obstacle})
 
 
+def components(group: str) -> list[tuple[str, Component]]:
+    """The installed components of a group, broken ones too, each with a name of its own.
+
+    That is its plain name, or ``distribution:name`` where two distributions register the same.
+    """
+    here = [c for c in scan().components if c.group == group]
+    names = [c.name for c in here]
+    return [(c.qualified if names.count(c.name) > 1 else c.name, c) for c in here]
+
+
 def find(group: str, name: str) -> Component:
     """The one component of that name; ``distribution:name`` chooses between two.
 

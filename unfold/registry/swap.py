@@ -1,0 +1,116 @@
+"""Options that hold a component, and the components that can be put in its place: ``prior=*``."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import types
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import WithJsonSchema
+
+from .catalogue import GROUPS, Component, components, find, singular
+from .spec import Spec
+
+
+class SwapError(ValueError):
+    """A swap that is malformed or that nothing matches; the message lists the alternatives."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A component to put in the place of another.
+
+    Attributes:
+        name: the one that no other component of its group has.
+        config: its name as ``kind``, and its options.
+        component: where it is registered.
+    """
+
+    name: str
+    config: dict[str, Any]
+    component: Component
+
+
+@dataclass(frozen=True)
+class Swap:
+    """``OPTION=WANTED``: which option of a model is changed, and to what.
+
+    Attributes:
+        option: of the model; of a component in it with a path, ``denoiser.prior``.
+        wanted: a name, a pattern (``*``, ``deepinv-*``), or a config in JSON,
+            ``{"kind": "deepinv-drunet", "weights": "random"}``.
+    """
+
+    option: str
+    wanted: str
+
+    @classmethod
+    def parse(cls, text: str) -> Swap:
+        """Read ``OPTION=WANTED``.
+
+        Raises:
+            SwapError: if the text is no such assignment.
+        """
+        option, equals, wanted = (part.strip() for part in text.partition("="))
+        if not (option and equals and wanted):
+            raise SwapError(f"--swap {text}: must be OPTION=NAME, e.g. prior=* or prior=ircnn")
+        return cls(option, wanted)
+
+    def __str__(self) -> str:
+        return f"--swap {self.option}={self.wanted}"
+
+    def candidates(self, group: str) -> list[Candidate]:
+        """The installed components of a group that are wanted; none is imported.
+
+        Raises:
+            SwapError: if the config is malformed, or no component matches the pattern.
+            ComponentError: if there is no component of that name; the message has the closest.
+        """
+        if self.wanted.startswith("{"):
+            return [self._configured(group)]
+        if not any(sign in self.wanted for sign in "*?["):
+            component = find(group, self.wanted)
+            return [Candidate(self.wanted, {"kind": self.wanted}, component)]
+        installed = components(group)
+        matching = [
+            Candidate(name, {"kind": name}, component)
+            for name, component in installed
+            if fnmatch.fnmatchcase(name, self.wanted)
+        ]
+        if not matching:
+            names = ", ".join(name for name, _ in installed) or "none"
+            raise SwapError(f"{self}: no {singular(group)} matches; installed: {names}")
+        return matching
+
+    def _configured(self, group: str) -> Candidate:
+        try:
+            config = json.loads(self.wanted)
+            kind = str(config["kind"])
+        except (ValueError, KeyError) as error:
+            reason = 'it has no "kind"' if isinstance(error, KeyError) else str(error)
+            raise SwapError(f"{self}: is no config ({reason})") from error
+        component = find(group, kind)
+        return Candidate(component.name, config, component)
+
+
+def held_groups(spec: type[Spec]) -> dict[str, str]:
+    """Option -> the group of the component that it holds."""
+    held = {}
+    for name, field in spec.model_fields.items():
+        for mark in (*field.metadata, *_marks(field.annotation)):
+            schema = mark.json_schema if isinstance(mark, WithJsonSchema) else None
+            if schema and schema.get("group") in GROUPS:
+                held[name] = schema["group"]
+    return held
+
+
+def _marks(annotation: Any) -> Iterator[Any]:
+    """The metadata of an annotation and of the members of a union (``EstimatorLike | None``)."""
+    if get_origin(annotation) is Annotated:
+        yield from annotation.__metadata__
+    elif get_origin(annotation) in (Union, types.UnionType):
+        for member in get_args(annotation):
+            yield from _marks(member)
