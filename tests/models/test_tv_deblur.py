@@ -8,7 +8,7 @@ from skimage.restoration import wiener
 
 from unfold.core import Ledger
 from unfold.degradation import blur, motion_kernel
-from unfold.models.tv_deblur import TVDeblur
+from unfold.models.tv_deblur import tv_deblur
 from unfold.priors import TotalVariation
 
 PHOTOS = {
@@ -38,7 +38,7 @@ def psnr(a, b):
 
 def restore(image, **options):
     with torch.no_grad():
-        return TVDeblur()(image, **options)
+        return tv_deblur()(image, **options)
 
 
 @pytest.mark.parametrize("name", PHOTOS)
@@ -81,7 +81,7 @@ def test_it_minimises_what_it_says():
     """Without a blur the minimum is one proximal step of total variation."""
     image = photo("coffee")[..., :32, :48]  # sizes that are fast already: nothing is padded
     noisy = image.double() + 0.03 * torch.randn(image.shape, dtype=torch.float64)
-    model = TVDeblur(K=200, strength=1.5)
+    model = tv_deblur(K=200, strength=1.5)
     prior = model.stages.stages[0].lagrangian.priors["Z"]
     prior.iterations = 50  # its own few leave an error, which is this test's not
     with torch.no_grad():
@@ -101,7 +101,7 @@ def test_a_ledger_shows_that_it_converges(kernel):
 
 
 def test_explain_names_blocks_solvers_and_what_no_kernel_means():
-    text = TVDeblur().explain()
+    text = tv_deblur().explain()
     starts = [line.split()[0] for line in text.splitlines() if line.strip()]
     assert {"I", "Z", "D"} <= set(starts)
     assert "FFT" in text

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import fnmatch
 import json
-from collections.abc import Iterator
+import types
+import typing
+from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from pydantic import WithJsonSchema
@@ -62,8 +64,11 @@ def _pair(
     size: Size,
     device: torch.device,
 ) -> Pair:
-    if isinstance(value, str):
-        build(component, CHANNELS)  # what is wrong with itself is told apart from what does not fit
+    # What is wrong with the component itself is told apart from what does not fit.
+    if isinstance(value, str) and component.group == "priors":
+        build(component, CHANNELS)
+    else:
+        find_spec(component)
     spec = find_spec(model)
     try:
         swapped = spec.model_validate({"kind": model.qualified, option: value}).build()
@@ -113,10 +118,21 @@ def _holders() -> Iterator[tuple[str, Component, dict[str, str]]]:
 
 def _holds(spec: type[Spec]) -> dict[str, str]:
     """Option -> the group of the component that it holds."""
-    holds = {}
-    for name, field in spec.model_fields.items():
-        for mark in field.metadata:
-            schema = mark.json_schema if isinstance(mark, WithJsonSchema) else None
-            if schema and schema.get("group") in GROUPS:
-                holds[name] = schema["group"]
-    return holds
+    fields = spec.model_fields.items()
+    found = {name: _group(field.annotation, field.metadata) for name, field in fields}
+    return {name: group for name, group in found.items() if group}
+
+
+def _group(annotation: Any, marks: Sequence[Any] = ()) -> str:
+    """The group that an annotation marks, also as one of several kinds of values: a part or None;
+    else the empty string."""
+    for mark in marks:
+        schema = mark.json_schema if isinstance(mark, WithJsonSchema) else None
+        if schema and schema.get("group") in GROUPS:
+            return schema["group"]
+    origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is Annotated:
+        return _group(inner[0], inner[1:])
+    if origin in (typing.Union, types.UnionType):
+        return next(filter(None, map(_group, inner)), "")
+    return ""

@@ -42,7 +42,16 @@ from unfold.registry.spec import PriorLike, factory
 from unfold.terms import Convolution, Retinex
 
 from .assembly import Extending, describe, requires_training, unroll
-from .parts import BlurLike, EstimatorLike, has_slot, make_blur, make_part, with_hyper_parameters
+from .parts import (
+    BlurLike,
+    EstimatorLike,
+    OptionalEstimator,
+    OptionalPrior,
+    has_slot,
+    make_blur,
+    make_part,
+    with_hyper_parameters,
+)
 from .schedule import LARGEST, annealed, balanced, places, product_weights, told
 
 PAPER_ORDER = ("P", "R", "Q", "L", "Z", "I", "G", "O", "D")
@@ -156,15 +165,15 @@ class JUDE(Extending):
         *,
         K: Annotated[int, Field(ge=1, le=1000)] = 5,
         prior: PriorLike = "resunet",
-        light_prior: PriorLike | None = None,
+        light_prior: OptionalPrior = None,
         tied: bool = False,
         blur: BlurLike = "convolution",
         num_kernels: Annotated[int, Field(ge=1, le=64)] = 1,
         trust: bool = True,
         kernel_estimator: EstimatorLike = "kernel",
-        enhancer: EstimatorLike | None = "illumination",
-        denoiser: EstimatorLike | None = "reflectance",
-        exposure: EstimatorLike | None = None,
+        enhancer: OptionalEstimator = "illumination",
+        denoiser: OptionalEstimator = "reflectance",
+        exposure: OptionalEstimator = None,
         noise: Annotated[float, Field(gt=0, lt=0.25)] | EstimatorLike = "noise",
         hyper_parameters: EstimatorLike = "noise-powers",
         illumination_channels: Literal[1, 3] = 3,

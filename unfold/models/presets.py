@@ -11,7 +11,7 @@ from unfold.registry.spec import PriorLike
 from .deconvolution import Deconvolution
 from .era import ErA
 from .jude import JUDE
-from .parts import BlurLike, EstimatorLike
+from .parts import BlurLike, EstimatorLike, OptionalEstimator, OptionalPrior
 
 Rounds = Annotated[int, Field(ge=1, le=1000)]
 Strength = Annotated[float, Field(gt=0)]
@@ -27,14 +27,14 @@ def jude_small(
     *,
     K: Rounds = 2,
     prior: PriorLike = _SMALL_PRIOR,
-    light_prior: PriorLike | None = _LIGHT_PRIOR,
+    light_prior: OptionalPrior = _LIGHT_PRIOR,
     tied: bool = False,
     blur: BlurLike = "convolution",
     trust: bool = True,
     kernel_estimator: EstimatorLike = _SMALL_KERNEL,
-    enhancer: EstimatorLike | None = _SMALL_ENHANCER,
-    denoiser: EstimatorLike | None = {"kind": "prior-denoiser", "prior": _SMALL_PRIOR},  # noqa: B006
-    exposure: EstimatorLike | None = "exposure-histogram",
+    enhancer: OptionalEstimator = _SMALL_ENHANCER,
+    denoiser: OptionalEstimator = {"kind": "prior-denoiser", "prior": _SMALL_PRIOR},  # noqa: B006
+    exposure: OptionalEstimator = "exposure-histogram",
     noise: Noise = "noise",
     hyper_parameters: EstimatorLike = "noise-powers",
     strength: Strength = 1.0,
