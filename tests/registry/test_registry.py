@@ -134,6 +134,7 @@ def test_a_spec_holds_the_options_of_a_constructor_and_builds_it():
     spec = spec_type("priors", "resunet")(widths=(8, 16), residual=True)
     assert json.loads(spec.model_dump_json()) == {
         "kind": "resunet", "widths": [8, 16], "blocks": 1, "conditioned": True, "residual": True,
+        "unshuffle": 1,
     }  # fmt: skip
     again = resolve("priors", json.loads(spec.model_dump_json()))
     assert again == spec
