@@ -15,11 +15,10 @@ import torch
 from unfold.benchmarking import Pair, Size, peak_memory
 from unfold.benchmarking.peers import our_step
 from unfold.benchmarking.sample import kernels, photo
-from unfold.benchmarking.stages import by_hand, gradient, start, tied
+from unfold.benchmarking.stages import WEIGHTS, by_hand, gradient, start, tied
 from unfold.benchmarking.timing import compare
 from unfold.benchmarking.yardstick import transforms
 from unfold.core import State
-from unfold.models.jude import WEIGHTS
 from unfold.priors import ResUNet, SoftThreshold, TotalVariation
 from unfold.terms import Convolution
 

@@ -23,9 +23,10 @@ SYNTHESIS = {
 MODEL = {
     "kind": "jude-small",
     "K": 1,
-    "kernel_size": 5,
-    "denoiser": False,
+    "kernel_estimator": {"kind": "kernel", "size": 5, "widths": [8, 16, 32]},
+    "denoiser": None,
     "prior": {"kind": "resunet", "widths": [4], "residual": True},
+    "light_prior": None,
 }
 
 

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from unfold.models.deconv_small import DeconvSmall
 
 import unfold
 from unfold.imaging import find_photos, read
+from unfold.models.presets import plug_and_play
 from unfold.registry import scan
 
 ROUNDS = 8  # of half-quadratic splitting, as in DPIR
@@ -36,7 +36,7 @@ def main() -> None:
         "deconv-small": unfold.create_model("deconv-small", pretrained=True),
     }
     for name in plugged():
-        models[name] = DeconvSmall(K=ROUNDS, prior=name, noise=given.sigma / 255)
+        models[name] = plug_and_play(K=ROUNDS, prior=name, noise=given.sigma / 255)
     for name, model in models.items():
         found = [psnr(model.eval(), *one) for one in samples]
         each = " ".join(f"{value:.2f}" for value in found)
@@ -65,7 +65,7 @@ def plugged() -> list[str]:
         if component.group != "priors" or component.distribution == "unfold-imaging":
             continue
         try:
-            model = DeconvSmall(K=2, prior=component.name)
+            model = plug_and_play(K=2, prior=component.name)
         except Exception as error:  # whatever a plugin raises: weights that are not there
             print(f"{component.name:20s} left out: {str(error).splitlines()[0][:80]}")
             continue

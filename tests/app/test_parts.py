@@ -72,12 +72,13 @@ def test_options_left_alone_are_the_models_own(name):
 def test_options_that_were_changed_are_validated_by_the_spec():
     fields = drawn(spec_type("models", "jude"))
     drawn_as = {"K": 2, "tied": True, "order": "paper", "prior": "ircnn"}
-    drawn_as["estimator_widths"] = "[4, 8]"
+    estimator = {"kind": "kernel", "widths": [4, 8]}
+    drawn_as["kernel_estimator"] = json.dumps(estimator)
     options = chosen(fields, [drawn_as.get(name) for name in fields])
-    assert options == {**drawn_as, "estimator_widths": [4, 8]}
+    assert options == {**drawn_as, "kernel_estimator": estimator}
     spec = resolve("models", {"kind": "jude", **options})
-    assert (spec.K, spec.order, spec.estimator_widths) == (2, "paper", (4, 8))
-    assert json.loads(written(fields["estimator_widths"])) == [16, 32, 64, 128, 256]
+    assert (spec.K, spec.order, spec.kernel_estimator.widths) == (2, "paper", (4, 8))
+    assert json.loads(written(fields["kernel_estimator"])) == "kernel"
 
 
 def test_untrained_models_are_refused_unless_asked_for():

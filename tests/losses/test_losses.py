@@ -16,6 +16,7 @@ from unfold.metrics import MetricError
 from unfold.registry.spec import resolve, spec_type
 from unfold.training.player import captured
 
+SMALL_KERNEL = {"kind": "kernel", "size": 5}
 SHAPES = st.tuples(st.integers(1, 3), st.just(3), st.integers(1, 9), st.integers(1, 9))
 
 
@@ -85,7 +86,7 @@ def test_reblur_is_a_sum_of_weighted_convolutions(size):
 
 def test_reblur_has_the_models_borders():
     """ErA's blur of its own X, on its own grid, is what the loss computes."""
-    model = unfold.create_model("era-small", K=1, kernel_size=5)
+    model = unfold.create_model("era-small", K=1, kernel_estimator=SMALL_KERNEL)
     photo = torch.rand(1, 3, 24, 27)
     blurred = reblur(photo, torch.full((1, 1, 5, 5), 1 / 25))
     x, frame = pad_periodic(photo, (2, 2), multiple=16)
@@ -95,7 +96,7 @@ def test_reblur_has_the_models_borders():
 
 
 def test_stage_wise_compares_each_stages_block_where_the_picture_lies():
-    model = unfold.create_model("era-small", K=3, kernel_size=5)
+    model = unfold.create_model("era-small", K=3, kernel_estimator=SMALL_KERNEL)
     photo, target = torch.rand(1, 3, 21, 18), torch.rand(1, 3, 21, 18)
     with captured(model) as stages, torch.no_grad():
         restoration = model(photo)
@@ -110,7 +111,7 @@ def test_stage_wise_compares_each_stages_block_where_the_picture_lies():
 
 
 def test_captured_sees_each_round_of_tied_stages_and_nothing_after():
-    model = unfold.create_model("era-small", K=3, kernel_size=5, tied=True)
+    model = unfold.create_model("era-small", K=3, kernel_estimator=SMALL_KERNEL, tied=True)
     with captured(model) as stages:
         model(torch.rand(1, 3, 16, 16))
     model(torch.rand(1, 3, 16, 16))

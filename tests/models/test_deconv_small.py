@@ -4,12 +4,12 @@ import math
 
 import pytest
 import torch
-from unfold.models.deconv_small import NoisePenalties
 
 import unfold
 from unfold.core import State
 from unfold.degradation import blur, motion_kernel
-from unfold.models.jude_classic import estimate_noise
+from unfold.estimators import estimate_noise
+from unfold.models.parts import with_hyper_parameters
 
 TINY = {"K": 3, "prior": {"kind": "resunet", "widths": [4, 8]}}
 
@@ -37,7 +37,8 @@ def test_a_round_is_a_dense_solve_and_a_prior(size, k):
     kernel = torch.rand(1, 1, 3, 2, dtype=torch.float64)
     kernel /= kernel.sum()
     sigma = torch.full((1, 1, 1, 1), 0.02, dtype=torch.float64)
-    made = stage(State({"X": x, "I": x, "Z": z, "H": kernel, "noise": sigma}))
+    start = State({"X": x, "I": x, "Z": z, "H": kernel, "noise": sigma})
+    made = stage(State(with_hyper_parameters(model.hyper, start)))
 
     s = 0.19 if k == 0 else 0.02  # the prior's deviation in the first round and in the last
     w = 0.23 * 0.02**2 / s**2
@@ -49,11 +50,14 @@ def test_a_round_is_a_dense_solve_and_a_prior(size, k):
     torch.testing.assert_close(made["Z"], prior.prox(made["I"], torch.full_like(sigma, s**2)))
 
 
-@pytest.mark.parametrize("place", [0.0, 0.25, 1.0])
-def test_penalties_begin_as_those_of_plug_and_play(place):
+@pytest.mark.parametrize("name", ["deconv-small", "plug-and-play"])
+@pytest.mark.parametrize("k", [0, 1, 4])
+def test_penalties_begin_as_those_of_plug_and_play(name, k):
+    model = unfold.create_model(name, **{**TINY, "K": 5})
+    place = k / 4
     for sigma in (0.002, 0.03):
-        state = State({"noise": torch.full((2, 1, 1, 1), sigma)})
-        found = NoisePenalties(place)(state)
+        start = State({"noise": torch.full((2, 1, 1, 1), sigma)})
+        found = model.stages.stages[k].weights(with_hyper_parameters(model.hyper, start))
         s = math.exp((1 - place) * math.log(0.19) + place * math.log(sigma))
         want = 0.23 * sigma**2 / s**2
         torch.testing.assert_close(found["w"], torch.full((2, 1, 1, 1), want))

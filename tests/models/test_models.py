@@ -11,9 +11,9 @@ from systems import random_kernel, random_state
 import unfold
 from unfold.core import Ledger
 from unfold.degradation import blur, motion_kernel
+from unfold.estimators import estimate_noise
 from unfold.models.assembly import prepare
-from unfold.models.jude import Impute, jude_lagrangian
-from unfold.models.jude_classic import estimate_noise
+from unfold.models.jude import NAMES, Impute, jude_lagrangian
 from unfold.registry import scan
 from unfold.terms import Convolution
 
@@ -94,10 +94,9 @@ def test_in_the_papers_order_the_last_updates_of_jude_are_dead():
     model = unfold.create_model("jude", K=3, order="paper")
     model(torch.rand(1, 3, 16, 16)).image.sum().backward()
     dead = {n.split(".net.")[0] for n, p in model.named_parameters() if p.grad is None}
-    weights = "stages.stages.{}.weights.raw.w{}".format
-    assert dead == {
-        "stages.stages.2.lagrangian.priors.Z", weights(1, 1), weights(2, 1), weights(2, 5)
-    }  # fmt: skip
+    assert dead == {"stages.stages.2.lagrangian.priors.Z"}
+    idle = (model.hyper.affine.grad[0] == 0).nonzero().tolist()
+    assert {(k, NAMES[i]) for k, i in idle} >= {(2, "log_z"), (2, "log_w5")}
 
 
 def test_jude_has_the_papers_size():
@@ -116,13 +115,13 @@ def test_the_papers_ablations_are_arguments():
 
     full, tied = count(), count(tied=True)
     one = count(K=1)
-    assert tied == one
+    assert tied - one == 4 * 2 * len(NAMES)  # hyper-parameters are each stage's own
     assert full - one == 4 * (count(K=2) - one)
-    assert count(denoiser=False) < full
+    assert count(denoiser=None) < full
     assert count(prior="ircnn") < full / 3
     with torch.no_grad():
         image = torch.rand(1, 3, 20, 20)
-        model = unfold.create_model("jude-small", prior="ircnn", denoiser=False, K=2, tied=True)
+        model = unfold.create_model("jude-small", prior="ircnn", denoiser=None, K=2, tied=True)
         assert model(image).image.shape == image.shape
 
 
@@ -135,7 +134,7 @@ def test_priors_are_given_as_objects_too():
         made.append(channels)
         return TotalVariation(iterations=2)
 
-    model = unfold.create_model("jude-small", prior=prior, K=2)
+    model = unfold.create_model("jude-small", prior=prior, light_prior=None, K=2)
     assert made == [3, 3, 3, 3, 3, 3]
     assert model(torch.rand(1, 3, 16, 16)).image.isfinite().all()
 
@@ -314,7 +313,9 @@ class TestClassic:
     def test_a_good_photo_comes_back_nearly_unchanged(self, classic, good):
         sharp = photo(good)
         with torch.no_grad():
-            assert psnr(sharp, classic(sharp).image) > 40
+            # Coffee's texture is taken for noise of 0.0097, which is 40.3 dB: where a prior is told
+            # the noise, it may take as much off.
+            assert psnr(sharp, classic(sharp).image) > 39.5
 
     def test_brightness_none_leaves_the_exposure_alone(self, kernel):
         sharp = photo(coffee()[:200, 100:300])

@@ -12,8 +12,8 @@ from unfold.imaging import Photo, read, write
 from unfold.models.weights import load_model, save_model
 from unfold.registry.spec import resolve
 
-SPEC = {"kind": "jude-small", "K": 1, "kernel_size": 5, "denoiser": False,
-        "prior": {"kind": "resunet", "widths": [4]}}  # fmt: skip
+SPEC = {"kind": "jude-small", "K": 1, "kernel_estimator": {"kind": "kernel", "size": 5},
+        "denoiser": None, "prior": {"kind": "resunet", "widths": [4]}}  # fmt: skip
 
 
 @pytest.fixture

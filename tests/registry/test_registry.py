@@ -124,9 +124,9 @@ def test_unknown_names_and_groups():
 
 def test_an_option_is_validated_by_its_annotation_and_every_fault_is_told():
     with pytest.raises(ValidationError) as caught:
-        unfold.create_model("jude", K=0, kernel_size="wide", colour=True, prior="resnet")
+        unfold.create_model("jude", K=0, num_kernels="many", colour=True, prior="resnet")
     faults = {fault["loc"]: fault["msg"] for fault in caught.value.errors()}
-    assert set(faults) == {("K",), ("kernel_size",), ("colour",), ("prior",)}
+    assert set(faults) == {("K",), ("num_kernels",), ("colour",), ("prior",)}
     assert "did you mean resunet" in faults["prior",]
 
 
@@ -134,6 +134,7 @@ def test_a_spec_holds_the_options_of_a_constructor_and_builds_it():
     spec = spec_type("priors", "resunet")(widths=(8, 16), residual=True)
     assert json.loads(spec.model_dump_json()) == {
         "kind": "resunet", "widths": [8, 16], "blocks": 1, "conditioned": True, "residual": True,
+        "unshuffle": 1,
     }  # fmt: skip
     again = resolve("priors", json.loads(spec.model_dump_json()))
     assert again == spec

@@ -30,7 +30,7 @@ def test_tiles_and_their_seams(photo, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(AnySize, "_tile_pixels", lambda *_: 30_000)
     assert main([*arguments, str(tmp_path / "tiled.png")]) == 0
     told = capsys.readouterr().err
-    assert re.search(r"coffee\.png: JUDEClassic in [2-9] tiles of \d+×\d+, halo \d+;", told)
+    assert re.search(r"coffee\.png: JUDE in [2-9] tiles of \d+×\d+, halo \d+;", told)
     assert "seams differ by" in told
     whole, tiled = (read(tmp_path / f"{name}.png").image for name in ("whole", "tiled"))
     assert (whole - tiled).abs()[:, 16:-16, 16:-16].max() <= 1 / 255 + 1e-6
@@ -45,5 +45,5 @@ def test_a_budget_that_is_none(photo, capsys):
 def test_a_budget_below_what_is_used_is_told(photo, tmp_path, capsys):
     out = tmp_path / "o.png"
     assert main(["restore", str(photo), *MODEL, "-o", str(out), "--memory", "9MiB"]) == 1
-    assert "coffee.png: JUDEClassic failed on 256×192 pixels" in capsys.readouterr().err
+    assert "coffee.png: JUDE failed on 256×192 pixels" in capsys.readouterr().err
     assert not out.exists()

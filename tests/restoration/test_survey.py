@@ -5,19 +5,17 @@ import torch
 from torch.nn.functional import conv2d
 
 import unfold
-from unfold.estimators import KernelNet, kernel
-from unfold.models import jude_classic
-from unfold.models.jude_classic import estimate_noise
+from unfold.estimators import KernelNet, estimate_noise, kernel, noise
 
 
 @pytest.mark.parametrize("size", [(160, 208), (144, 96), (100, 131)])
 def test_kernels_gathered_over_windows_are_those_of_the_whole(size, monkeypatch):
     monkeypatch.setattr(kernel, "_WINDOW", 64)
-    estimator = KernelNet(size=7, kernels=2, widths=(4, 6, 8, 8, 8)).double()
+    estimator = KernelNet(2, size=7, widths=(4, 6, 8, 8, 8)).double()
     torch.nn.init.normal_(estimator.to_kernels.weight)
     image = torch.rand(2, 3, *size, dtype=torch.float64)
     with torch.no_grad():
-        want, got = estimator(image)[0], estimator.survey(image)
+        want, got = estimator(image)[0], estimator.measure(image)
     torch.testing.assert_close(got, want, rtol=0, atol=1e-12 if size[0] % 16 == 0 else 1e-3)
     assert (want[0] - want[1]).abs().max() > 1e-9  # it depends on the photo at all
 
@@ -37,7 +35,7 @@ def test_a_large_photo_is_measured_on_some_of_its_rows(name, monkeypatch):
     photo = (x + 0.02 * torch.randn(x.shape)).clamp(0, 1)
     model = unfold.create_model(name)
     full = model.survey(photo)
-    monkeypatch.setattr(jude_classic, "_ENOUGH_PIXELS", 15_000)
+    monkeypatch.setattr(noise, "_ENOUGH_PIXELS", 15_000)
     thin = model.survey(photo)
     assert any(not torch.equal(full[key], thin[key]) for key in full)
     for key, value in full.items():

@@ -13,10 +13,12 @@ from unfold.restoration.reach import Reach
 
 # Options that make slow models quick; a model without any is tried as it is.
 _NETWORK = {"kind": "resunet", "widths": [8, 16, 16, 16], "residual": True}
+_KERNEL = {"kind": "kernel", "widths": [8, 8, 8, 8, 8]}
+_DENOISER = {"kind": "reflectance", "width": 8}
 TINY = {
-    "jude": {"K": 1, "prior": _NETWORK, "estimator_widths": (8, 8, 8, 8, 8), "denoiser_width": 8},
-    "era": {"K": 1, "prior": _NETWORK, "estimator_widths": (8, 8, 8, 8, 8)},
-    "jude-small": {"K": 1, "prior": _NETWORK},
+    "jude": {"K": 1, "prior": _NETWORK, "kernel_estimator": _KERNEL, "denoiser": _DENOISER},
+    "era": {"K": 1, "prior": _NETWORK, "kernel_estimator": _KERNEL},
+    "jude-small": {"K": 1, "prior": _NETWORK, "light_prior": _NETWORK},
     "era-small": {"K": 1, "prior": _NETWORK},
     "deconv-small": {"K": 2, "noise": 0.1},  # at less it rings further than this photo is wide
     "jude-classic": {"K": 4},

@@ -244,7 +244,8 @@ def kept_bytes(model, photo):
 
 @pytest.mark.parametrize("name", ["jude-small", "era-small"])
 def test_recomputed_stages_have_the_same_gradients_in_less_memory(name):
-    options = {"kernel_size": 5, "prior": {"kind": "resunet", "widths": (16,), "residual": False}}
+    prior = {"kind": "resunet", "widths": (16,), "residual": False}
+    options = {"kernel_estimator": {"kind": "kernel", "size": 5}, "prior": prior}
     photo, grown, gradients = torch.rand(1, 3, 32, 32), {}, {}
     for recompute in (False, True):
         sizes = []

@@ -59,7 +59,7 @@ def short(name, source, **changes):
 
 def test_jude_learns_a_little_in_seconds(source, held_out, tmp_path):
     # (Told of full exposure it would begin where this training is to come to.)
-    model = {**MODEL, "kind": "jude-small", "exposed": False}
+    model = {**MODEL, "kind": "jude-small", "exposure": None}
     recipe = short("jude-small", source, model=model)
     assert train(recipe, tmp_path)
     falling = totals(tmp_path)
@@ -69,7 +69,8 @@ def test_jude_learns_a_little_in_seconds(source, held_out, tmp_path):
 
 
 def test_era_learns_a_little_in_seconds(source, held_out, tmp_path):
-    model = {"kind": "era-small", "K": 1, "kernel_size": 7, "kernels": 1,
+    model = {"kind": "era-small", "K": 1, "num_kernels": 1,
+             "kernel_estimator": {"kind": "kernel", "size": 7},
              "prior": {"kind": "resunet", "widths": [8], "residual": True}}  # fmt: skip
     recipe = short("era-small", source, model=model)
     assert train(recipe, tmp_path)
@@ -109,7 +110,7 @@ def acme(tmp_path, monkeypatch):
 
 def test_a_prior_from_a_plugin_trains_too(source, tmp_path, acme):
     """By its name alone: its parameters learn, and its weights say that they need it."""
-    model = {**MODEL, "prior": {"kind": "acme", "width": 6}, "exposed": False}
+    model = {**MODEL, "prior": {"kind": "acme", "width": 6}, "exposure": None}
     recipe = short("jude-small", source, model=model, **{"phases.0.steps": 60})
     first = {}
 

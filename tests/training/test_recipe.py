@@ -175,7 +175,8 @@ def test_the_command_trains_and_restore_uses_it(tmp_path, capsys):
     source = photos(tmp_path / "photos", scale=4)
     path = tmp_path / "mine.toml"
     path.write_text(TOML.replace("SOURCE", source.as_posix()))
-    model = ["--set", "model=jude-small", "--set", "model.K=1", "--set", "model.kernel_size=5"]
+    model = ["--set", "model=jude-small", "--set", "model.K=1"]
+    model += ["--set", 'model.kernel_estimator={"kind": "kernel", "size": 5}']
     out = str(tmp_path / "run")
     command = ["train", str(path), *model, "-o", out, "--device", "cpu", "--workers", "0"]
     assert main([*command, "--dry-run"]) == 0

@@ -49,9 +49,11 @@ def swap_cases(text: str, size: Size) -> Iterator[Case]:
 def _pair(
     model: Component, option: str, candidate: Candidate, size: Size, device: torch.device
 ) -> Pair:
-    # A prior alone: so its own faults are reported as such, not as a misfit.
+    # The component's own faults are told apart from what does not fit.
     if candidate.component.group == "priors" and set(candidate.config) == {"kind"}:
         build(candidate.component, CHANNELS)
+    else:
+        find_spec(candidate.component)
     spec = find_spec(model)
     try:
         config = {"kind": model.qualified, option: candidate.config}

@@ -42,7 +42,16 @@ from unfold.registry.spec import PriorLike, factory
 from unfold.terms import Convolution, Retinex
 
 from .assembly import Extending, describe, requires_training, unroll
-from .parts import BlurLike, EstimatorLike, has_slot, make_blur, make_part, with_hyper_parameters
+from .parts import (
+    BlurLike,
+    EstimatorLike,
+    OptionalEstimator,
+    OptionalPrior,
+    has_slot,
+    make_blur,
+    make_part,
+    with_hyper_parameters,
+)
 from .schedule import LARGEST, annealed, balanced, places, product_weights, told
 
 PAPER_ORDER = ("P", "R", "Q", "L", "Z", "I", "G", "O", "D")
@@ -66,7 +75,7 @@ def jude_lagrangian(*regularizers: Regularizer, blur: Residual | None = None) ->
     X the blurred, dark input, H its kernel, I the sharp, dark image, R reflectance, L
     illumination; P, Q, Z their auxiliaries. The paper's Γ, Ω, Δ are G, O, D; its λ1...λ5 are
     w1...w5. In the paper R and L occur in their own constraints only: from zero duals R ≡ P and
-    L ≡ Q, and only D is alive. `JUDE` gives them work: R >= 0 and 0 < L <= 1.
+    L ≡ Q, and only D is alive. `JUDE` gives them work: 0 <= R <= 1 and 0 < L <= 1.
 
     Args:
         regularizers: on any of the blocks.
@@ -102,6 +111,13 @@ class Impute:
         return "Impute('X')"
 
 
+class Bounds(Box):
+    """A box whose gradient is that of the identity, so that a training can leave its border."""
+
+    def prox(self, v: Tensor, step: Tensor) -> Tensor:
+        return clip(v, self.low, self.high)
+
+
 class JUDE(Extending):
     """JUDE: K unrolled stages between a kernel estimate and an illumination enhancer.
 
@@ -111,8 +127,9 @@ class JUDE(Extending):
     What passes between the parts: X is the photo at full exposure where there is an exposure
     estimator. Each prior is told a variance between that of the noise of X and 0.25² (see
     `unfold.models.schedule`): on P it is the larger the darker Q is, as dividing by a low light
-    amplifies noise. R is at least 0 and L in [0.01, 1], by projections in the splits R = P and
-    L = Q. The image is ``enhancer(L) ⊙ denoiser(R)``.
+    amplifies noise. R lies in [0, 1] and L in [0.01, 1], by projections in the splits R = P and
+    L = Q: together they fix the scale that a product leaves open, for L is at least the largest
+    channel of what R ⊙ L explains. The image is ``enhancer(L) ⊙ denoiser(R)``.
 
     Args:
         K: stages.
@@ -156,15 +173,15 @@ class JUDE(Extending):
         *,
         K: Annotated[int, Field(ge=1, le=1000)] = 5,
         prior: PriorLike = "resunet",
-        light_prior: PriorLike | None = None,
+        light_prior: OptionalPrior = None,
         tied: bool = False,
         blur: BlurLike = "convolution",
         num_kernels: Annotated[int, Field(ge=1, le=64)] = 1,
         trust: bool = True,
         kernel_estimator: EstimatorLike = "kernel",
-        enhancer: EstimatorLike | None = "illumination",
-        denoiser: EstimatorLike | None = "reflectance",
-        exposure: EstimatorLike | None = None,
+        enhancer: OptionalEstimator = "illumination",
+        denoiser: OptionalEstimator = "reflectance",
+        exposure: OptionalEstimator = None,
         noise: Annotated[float, Field(gt=0, lt=0.25)] | EstimatorLike = "noise",
         hyper_parameters: EstimatorLike = "noise-powers",
         illumination_channels: Literal[1, 3] = 3,
@@ -200,8 +217,8 @@ class JUDE(Extending):
                 Regularizer("P", make(3), "p"),
                 Regularizer("Q", make_light(light), "q"),
                 Regularizer("Z", make(3), "z"),
-                Regularizer("R", Box(low=0.0, high=math.inf), "r"),
-                Regularizer("L", Box(low=DARKEST, high=1.0), "l"),
+                Regularizer("R", Bounds(low=0.0, high=1.0), "r"),
+                Regularizer("L", Bounds(low=DARKEST, high=1.0), "l"),
                 blur=term,
             )
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from unfold.core import Residual
 from unfold.estimators.roles import Estimator, HyperParameters
 from unfold.registry.catalogue import ComponentError
-from unfold.registry.spec import Spec, factory, resolve, spec_type
+from unfold.registry.spec import PriorLike, Spec, factory, resolve, spec_type
 
 Role = TypeVar("Role", bound=Estimator)
 
@@ -27,6 +27,15 @@ def _estimator(value: Any) -> Any:
 EstimatorLike = Annotated[
     SerializeAsAny[Any], BeforeValidator(_estimator), WithJsonSchema({"group": "estimators"})
 ]
+
+
+def _none_if_false(value: Any) -> Any:
+    return None if value is False else value
+
+
+# The same where the part may be left out: None or, as TOML has no null, false.
+OptionalEstimator = Annotated[EstimatorLike | None, BeforeValidator(_none_if_false)]
+OptionalPrior = Annotated[PriorLike | None, BeforeValidator(_none_if_false)]
 
 
 def make_part(role: type[Role], value: Any, *inputs: Any) -> Role:

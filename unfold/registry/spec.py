@@ -112,19 +112,25 @@ def resolve(group: str, value: Any) -> Any:
     if isinstance(value, Mapping):
         kind = value.get("kind")
         if not isinstance(kind, str):
-            raise ValueError(f'a {singular(group)} needs its name: {{"kind": "...", ...}}')
+            raise ValueError(f'{_one(group)} needs its name: {{"kind": "...", ...}}')
         return spec_type(group, kind).model_validate(dict(value))
     if callable(getattr(value, "forward", None)) and not inspect.isclass(value):
         raise ValueError(
-            f"a {singular(group)} is needed several times, got one {type(value).__name__}: give a "
+            f"{_one(group)} is needed several times, got one {type(value).__name__}: give a "
             "function that builds one, such as the class"
         )
     if isinstance(value, Spec) or callable(value):
         return value
     raise ValueError(
-        f"a {singular(group)} is given by its name, a mapping with 'kind', a Spec or a function "
+        f"{_one(group)} is given by its name, a mapping with 'kind', a Spec or a function "
         f"that builds it, got {type(value).__name__}"
     )
+
+
+def _one(group: str) -> str:
+    """ "a prior", "an estimator"."""
+    name = singular(group)
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
 
 
 def factory(group: str, value: Any) -> Callable[..., Any]:
