@@ -135,7 +135,7 @@ def test_priors_are_given_as_objects_too():
         return TotalVariation(iterations=2)
 
     model = unfold.create_model("jude-small", prior=prior, light_prior=None, K=2)
-    assert made == [3, 3, 3, 3, 3, 3]
+    assert made == [3, 1, 3, 3, 1, 3]  # P, Q (light of one channel), Z of either stage
     assert model(torch.rand(1, 3, 16, 16)).image.isfinite().all()
 
 
@@ -320,7 +320,7 @@ class TestClassic:
     def test_brightness_none_leaves_the_exposure_alone(self, kernel):
         sharp = photo(coffee()[:200, 100:300])
         dark = degrade(sharp, kernel, 0.25, 0.0)
-        model = unfold.create_model("jude-classic", brightness=None)
+        model = unfold.create_model("jude-classic", exposure=None, enhancer=None)
         with torch.no_grad():
             restored = model(dark, kernel=kernel).image
         assert restored.mean().item() == pytest.approx(dark.mean().item(), rel=0.02)
