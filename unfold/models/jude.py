@@ -111,13 +111,6 @@ class Impute:
         return "Impute('X')"
 
 
-class Bounds(Box):
-    """A box whose gradient is that of the identity, so that a training can leave its border."""
-
-    def prox(self, v: Tensor, step: Tensor) -> Tensor:
-        return clip(v, self.low, self.high)
-
-
 class JUDE(Extending):
     """JUDE: K unrolled stages between a kernel estimate and an illumination enhancer.
 
@@ -217,8 +210,8 @@ class JUDE(Extending):
                 Regularizer("P", make(3), "p"),
                 Regularizer("Q", make_light(light), "q"),
                 Regularizer("Z", make(3), "z"),
-                Regularizer("R", Bounds(low=0.0, high=1.0), "r"),
-                Regularizer("L", Bounds(low=DARKEST, high=1.0), "l"),
+                Regularizer("R", Box(low=0.0, high=1.0), "r"),
+                Regularizer("L", Box(low=DARKEST, high=1.0), "l"),
                 blur=term,
             )
 
