@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from unfold.core import Restorer
     from unfold.data import Dataset
     from unfold.evaluation import Report
+    from unfold.evaluation.comparison import Comparison
     from unfold.registry.spec import Spec
 
 
@@ -40,6 +41,12 @@ def add(commands) -> None:
         "--model", required=True, metavar="NAME",
         help="one of `unfold list models`, a config (.json, .toml), or several, as in "
         "'jude-classic -> jude-classic'; identity measures the input",
+    )  # fmt: skip
+    parser.add_argument(
+        "--swap", metavar="OPTION=NAME",
+        help="measure the model once with each installed component that matches, and print one "
+        "table: 'prior=*', 'prior=deepinv-*', 'noise=*', 'denoiser.prior=*'; what does not fit or "
+        "needs training is a line with the reason",
     )  # fmt: skip
     parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="the data set")
     parser.add_argument(
@@ -96,30 +103,25 @@ def run(arguments: argparse.Namespace) -> int:
     from unfold.metrics import MetricError
 
     keep_heap()
-    spec = model_spec(
-        arguments.model, arguments.options, pretrained=True, strength=arguments.strength
-    )
     try:
         for path in arguments.report:
             check_target(path)
+        find_protocol(arguments.protocol)
+        if arguments.swap is not None:
+            return _compare(arguments)
+        spec = model_spec(
+            arguments.model, arguments.options, pretrained=True, strength=arguments.strength
+        )
         if arguments.page is not None:
             check_page(arguments.page)
-        find_protocol(arguments.protocol)
         dataset = _dataset(arguments)
         model = ready(arguments.model, spec.build())
         report = _measure(arguments, spec, model, dataset)
     except (EvaluationError, ProtocolError, ReportError, MetricError) as error:
         raise CommandError(str(error)) from error
-    written: list[str] = []
-    wanted = len(arguments.report) + (arguments.page is not None)
     # Written before anything is printed: whoever reads that may be gone.
-    for path in arguments.report:
-        try:
-            report.write(path)
-        except ReportError as error:
-            print(f"unfold: {one_line(str(error))}", file=sys.stderr)
-        else:
-            written.append(f"wrote {one_line(str(path))}")
+    written = _write(report, arguments.report)
+    wanted = len(arguments.report) + (arguments.page is not None)
     if arguments.page is not None:
         try:
             write_page(arguments.page, report, model, dataset, protocol=arguments.protocol,
@@ -132,6 +134,37 @@ def run(arguments: argparse.Namespace) -> int:
     if not report.complete:
         return 130
     return 1 if report.failed or len(written) < wanted else 0
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    """Measure the model with one component after the other; the exit status."""
+    from ._swapping import compare
+
+    if arguments.page is not None or arguments.save_images is not None:
+        raise CommandError("--swap measures several models: leave out --page and --save-images")
+    dataset = _dataset(arguments)
+    found = compare(arguments, lambda spec, model: _measure(arguments, spec, model, dataset))
+    written = _write(found, arguments.report)
+    say("\n".join((found.title(), "", found.text(), *written)) + "\n")
+    if not found.complete:
+        return 130
+    return 1 if found.failed or len(written) < len(arguments.report) else 0
+
+
+def _write(report: Report | Comparison, paths: list[Path]) -> list[str]:
+    """Write a report to files; a line for each that could be written."""
+    from unfold.evaluation import ReportError
+    from unfold.evaluation.markdown import one_line
+
+    written = []
+    for path in paths:
+        try:
+            report.write(path)
+        except ReportError as error:
+            print(f"unfold: {one_line(str(error))}", file=sys.stderr)
+        else:
+            written.append(f"wrote {one_line(str(path))}")
+    return written
 
 
 def say(text: str) -> None:

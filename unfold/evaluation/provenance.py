@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 
-from unfold.models.weights import TENSORS, is_model_folder, read_facts, trained
+from unfold.models.weights import TENSORS, is_model_folder, learned_spec
 from unfold.registry.catalogue import HOME, scan
-from unfold.registry.spec import Spec, resolve
+from unfold.registry.spec import Spec
 
 
 def environment(device: torch.device) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def providers(value: Any) -> dict[str, str]:
     for part in _parts(value):
         if isinstance(part, Spec):
             found[type(part).entry.distribution] = type(part).entry.version
-            found |= providers(_learned(part))
+            found |= providers(learned_spec(part))
     return found
 
 
@@ -81,18 +81,10 @@ def _parts(value: Any) -> Iterator[Any]:
         yield from _parts(item)
 
 
-def _learned(spec: Spec) -> Spec | None:
-    """The spec of the model in a folder of learned weights; None for any other spec."""
-    if type(spec).component is not trained:
-        return None
-    facts = read_facts(spec.folder)  # type: ignore[attr-defined]
-    return resolve("models", {**facts["model"], **spec.options})  # type: ignore[attr-defined]
-
-
 def _without_folders(value: Any, dumped: Any) -> Any:
     """``dumped`` is what JSON has of ``value``."""
     if isinstance(value, Spec):
-        learned = _learned(value)
+        learned = learned_spec(value)
         if learned is not None:
             return inner_config(learned)
         return {key: _without_folders(getattr(value, key), item) for key, item in dumped.items()}

@@ -8,7 +8,7 @@ import io
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -113,18 +113,21 @@ class Report:
             "environment": self.environment,
         }
 
+    def document(self) -> dict[str, Any]:
+        """All of it."""
+        return {**self.header(), "rows": [dataclasses.asdict(row) for row in self.rows]}
+
     def json(self) -> str:
         """One object, in ASCII: a photo's name may hold bytes that are no characters.
 
         JSON knows no infinity: an infinite value is the string ``"inf"``.
         """
-        rows = [dataclasses.asdict(row) for row in self.rows]
-        return json.dumps(_finite({**self.header(), "rows": rows}), indent=1)
+        return json.dumps(finite(self.document()), indent=1)
 
     def csv(self) -> str:
         """A line for each image; before them the header, as JSON behind ``#``."""
         out = io.StringIO()
-        header = json.dumps(_finite(self.header()))
+        header = json.dumps(finite(self.header()))
         out.write(f"# {header}\n")
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(["name", *self.metrics, "seconds", "height", "width", "warm_up", "error"])
@@ -138,12 +141,12 @@ class Report:
 
     def markdown(self) -> str:
         """The means, every image, and the header."""
-        header = json.dumps(_finite(self.header()), indent=1)
+        header = json.dumps(finite(self.header()), indent=1)
         rows = [("image", *self.metrics, "seconds", "")]
         for row in self.rows:
-            values = [_digits(row.values.get(name)) for name in self.metrics]
+            values = [digits(row.values.get(name)) for name in self.metrics]
             note = " ".join(filter(None, ("(warm-up)" * row.warm_up, row.error)))
-            rows.append((row.name or "–", *values, _digits(row.seconds), note))
+            rows.append((row.name or "–", *values, digits(row.seconds), note))
         return "\n\n".join(
             (f"# {self.title()}", self.text(), markdown_table(rows), f"```json\n{header}\n```\n")
         )
@@ -163,7 +166,7 @@ class Report:
             count = f"{mean['count']}" + f" (and {mean['infinite']} infinite)" * bool(
                 mean["infinite"]
             )
-            rows.append((f"{name} [{unit}]" if unit else name, _digits(mean["mean"]), interval,
+            rows.append((f"{name} [{unit}]" if unit else name, digits(mean["mean"]), interval,
                          count))  # fmt: skip
         lines = [markdown_table(rows), "", self._model()]
         if summary["timed_images"]:
@@ -194,13 +197,21 @@ class Report:
         Raises:
             ReportError: see `check_target`; or no space is left.
         """
-        target = check_target(path)
-        make = {".json": self.json, ".csv": self.csv, ".md": self.markdown}[target.suffix]
-        try:
-            replace_file(target, make().encode(errors="backslashreplace"))
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise ReportError(f"{path}: cannot be written ({reason})") from error
+        write_report(path, {".json": self.json, ".csv": self.csv, ".md": self.markdown})
+
+
+def write_report(path: str | os.PathLike[str], formats: Mapping[str, Callable[[], str]]) -> None:
+    """Write a file whole or not at all, in the format that its suffix names.
+
+    Raises:
+        ReportError: see `check_target`; or the file cannot be written.
+    """
+    target = check_target(path)
+    try:
+        replace_file(target, formats[target.suffix]().encode(errors="backslashreplace"))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ReportError(f"{path}: cannot be written ({reason})") from error
 
 
 def check_target(path: str | os.PathLike[str]) -> Path:
@@ -228,16 +239,17 @@ def check_place(path: Path) -> None:
         raise ReportError(f"{path}: cannot be written there; give a file in a folder that exists")
 
 
-def _finite(value: Any) -> Any:
-    """JSON's kinds only."""
+def finite(value: Any) -> Any:
+    """A value in the types of JSON, which has no infinity: that becomes ``"inf"``."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
+        return {str(key): finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
 
 
-def _digits(value: float | None) -> str:
+def digits(value: float | None) -> str:
+    """A number in a table; a dash where there is none."""
     return "–" if value is None else f"{value:.4f}"

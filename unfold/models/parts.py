@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, TypeVar
 
@@ -48,14 +49,24 @@ def make_part(role: type[Role], value: Any, *inputs: Any) -> Role:
     Raises:
         ComponentError: it has another role; the message says what the role offers.
     """
+    if not isinstance(value, nn.Module):
+        value = resolve("estimators", value)
+        made_by = type(value).component if isinstance(value, Spec) else value
+        # Refused before it is built: the inputs are those of this role, and it may take others.
+        if inspect.isclass(made_by) and not issubclass(made_by, role):
+            raise _misfit(role, value, made_by)
     part = value if isinstance(value, nn.Module) else factory("estimators", value)(*inputs)
     if not isinstance(part, role):
-        name = value.kind if isinstance(value, Spec) else type(part).__name__
-        raise ComponentError(
-            f"{name!r} cannot serve as {role.role}: {type(part).__name__} is no "
-            f"unfold.estimators.{role.__name__}, which offers {role.offers}"
-        )
+        raise _misfit(role, value, type(part))
     return part
+
+
+def _misfit(role: type[Role], value: Any, given: type) -> ComponentError:
+    name = value.kind if isinstance(value, Spec) else given.__name__
+    return ComponentError(
+        f"{name!r} cannot serve as {role.role}: {given.__name__} is no "
+        f"unfold.estimators.{role.__name__}, which offers {role.offers}"
+    )
 
 
 def resolve_blur(value: Any) -> Any:
@@ -113,8 +124,6 @@ def _is_term(term: Any) -> bool:
 
 
 def _keywords(function: Callable[..., Any]) -> set[str]:
-    import inspect
-
     return set(inspect.signature(function).parameters)
 
 

@@ -102,6 +102,15 @@ def trained(*, folder: Path, options: dict[str, Any] = {}) -> Restorer:  # noqa:
     return load_model(folder, options)
 
 
+def learned_spec(spec: Spec) -> Spec | None:
+    """The spec of the model in the folder of learned weights that a spec names; None for the spec
+    of any other model."""
+    if type(spec).component is not trained:
+        return None
+    facts = read_facts(spec.folder)  # type: ignore[attr-defined]
+    return resolve("models", {**facts["model"], **spec.options})  # type: ignore[attr-defined]
+
+
 def is_model_folder(path: str | os.PathLike[str]) -> bool:
     """Whether a model's weights were written there."""
     return (Path(path) / FACTS).is_file()
