@@ -21,8 +21,8 @@ def tv_deblur(
 
     `Deconvolution` with total variation as its prior: K rounds towards the minimum of
     ``½ ‖H⊗I − X‖² + w/2 ‖I − Z‖² + τ σ TV(Z)``, w = 0.23 · ``strength``, τ = 0.14 · ``strength``, σ
-    the standard deviation of the photo's noise. With no kernel given no blur is assumed: H is a point, and what remains is the removal
-    of noise.
+    the standard deviation of the photo's noise. With no kernel given no blur is assumed: H is a
+    point, and what remains is the removal of noise.
 
     Source: Rudin and Osher, "Total variation based image restoration with free local
     constraints", ICIP 1994; the splitting is that of Wang et al., SIAM J. Imaging Sci. 2008.

@@ -128,7 +128,7 @@ def resolve(group: str, value: Any) -> Any:
 
 
 def _one(group: str) -> str:
-    """"a prior", "an estimator"."""
+    """ "a prior", "an estimator"."""
     name = singular(group)
     return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
 
