@@ -95,7 +95,7 @@ def test_explain(capsys):
     assert main(["explain", "jude"]) == 0
     text = capsys.readouterr().out
     assert "w1·|F(H)|² + w5" in text
-    assert "35,412,385 parameters" in text
+    assert "35,412,430 parameters" in text
     assert "Impute" in text
 
 

@@ -100,8 +100,9 @@ def test_a_ledger_shows_that_it_converges(kernel):
     ledger = Ledger()
     restore(degrade(photo("coffee"), kernel, 0.01), kernel=kernel, ledger=ledger)
     first, last = (max(e.dual.item() for e in ledger.stage(i)) for i in (0, -1))
+    # (Each round has another problem, with less noise told to the prior: the next one's start.)
     assert last < first / 2
-    assert last < 0.02
+    assert last < 1e-3
 
 
 def test_explain_names_blocks_and_solvers():

@@ -271,6 +271,20 @@ class ModelThatLosesState(GoodModel):
         return Restoration((self.hidden * self.scale * image).clamp(0, 1))
 
 
+class ModelThatTells(GoodModel):
+    """Its prior is told a step, whatever the noise is."""
+
+    def __init__(self, step):
+        super().__init__()
+        self.prior, self.step = SoftThreshold(), step
+
+    def forward(self, image, *, kernel=None, ledger=None):
+        check_image(image)
+        image = self.prior(self.scale * image, image.new_full((1, 1, 1, 1), self.step))
+        noise = image.new_full((len(image), 1, 1, 1), 0.01)
+        return Restoration(image.clamp(0, 1), {"noise": noise})
+
+
 MODELS = [
     ("type", nn.Identity, {}),
     ("any-size", model(lambda self, x: Restoration(x[..., ::2])), {}),
@@ -282,6 +296,9 @@ MODELS = [
     ("bad-input", type("Takes", (GoodModel,), {"forward": lambda s, x, **k: Restoration(x)}), {}),
     ("kernel", type("None", (GoodModel,), {"forward": no_kernel}), {}),
     ("gradients-flow", model(lambda self, x: Restoration(x.detach().clamp(0, 1))), {}),
+    ("noise-levels", lambda: ModelThatTells(0.26**2), {}),
+    ("noise-levels", lambda: ModelThatTells(0.009**2), {}),
+    ("noise-levels", lambda: ModelThatTells(-1e-4), {}),
     ("state-dict", ModelThatLosesState, {}),
     ("explain", type("Mute", (GoodModel,), {"explain": lambda self: " "}), {}),
     ("compile", model(lambda self, x: Restoration(torch.rand_like(x))), {"claims": ("compile",)}),
@@ -318,6 +335,7 @@ def test_the_good_ones_pass_everything():
         *checks("priors", Good, claims=every),
         *checks("terms", GoodTerm, state=term_state),
         *checks("models", GoodModel, claims=("compile", "export")),
+        *checks("models", lambda: ModelThatTells(0.02**2)),
     ):
         if str(check) != "gpu":
             check()

@@ -129,7 +129,7 @@ class Extending(Restorer):
 
 
 def requires_training(module: nn.Module) -> bool:
-    """Whether any part of a model does."""
+    """Whether any part of a model does. (The model itself is no part of it.)"""
     parts = (part for part in module.modules() if part is not module)
     return any(getattr(part, "requires_training", False) for part in parts)
 

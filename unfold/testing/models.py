@@ -7,7 +7,7 @@ from unittest import SkipTest
 import torch
 from torch import Tensor
 
-from unfold.core import Restoration, Restorer
+from unfold.core import Prior, Restoration, Restorer
 
 from .tools import Rule, Subject, close, export, need, spec_round_trip, state_dict_round_trip
 
@@ -124,6 +124,54 @@ def passes_gradients(subject: Subject) -> None:
     need(len(reached) > 0 and all(reached), "some parameters get no (finite) gradient")
 
 
+_STRONGEST = 0.25
+"""The largest standard deviation that a prior may be told, white being 1."""
+
+
+def _calls_of_priors(
+    model: Restorer, photo: Tensor
+) -> tuple[Restoration, list[tuple[str, Tensor]]]:
+    """What the model makes of a photo, and the step of each call of a prior, by its type."""
+    calls: list[tuple[str, Tensor]] = []
+
+    def note(prior: torch.nn.Module, args: tuple, options: dict) -> None:
+        calls.append((type(prior).__name__, args[1] if len(args) > 1 else options["step"]))
+
+    priors = [module for module in model.modules() if isinstance(module, Prior)]
+    hooks = [prior.register_forward_pre_hook(note, with_kwargs=True) for prior in priors]
+    try:
+        with torch.no_grad():
+            return _restored(model, photo), calls
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def tells_priors_noise_levels(subject: Subject) -> None:
+    """Steps are variances between that of the noise, where the model gives that as a part, and
+    0.25². A model without priors tells none."""
+    model = subject.component()
+    ramp = torch.linspace(0.1, 0.9, 32).expand(2, 3, 24, 32)
+    for sigma in (0.0, 0.02, 0.05):
+        photo = (ramp + sigma * torch.randn(ramp.shape)).clamp(0, 1)
+        restoration, calls = _calls_of_priors(model, photo)
+        least = restoration.parts.get("noise", torch.zeros(1)).clamp_max(_STRONGEST)
+        for prior, step in calls:
+            need(step.min() >= 0, f"noise of {sigma}: {prior} is told a negative step")
+            deviation = step.sqrt()
+            low, high = deviation.min().item(), deviation.max().item()
+            need(
+                high <= _STRONGEST * 1.001,
+                f"noise of {sigma}: {prior} is told a deviation of {high:.3g}, more than "
+                f"{_STRONGEST}",
+            )
+            need(
+                (deviation >= 0.999 * least).all(),
+                f"noise of {sigma}: {prior} is told a deviation of {low:.3g}, less than the "
+                f"noise, {least.min().item():.3g}",
+            )
+
+
 def survives_a_state_dict(subject: Subject) -> None:
     photo = _photo()
     state_dict_round_trip(subject, lambda model: _restored(model, photo).image)
@@ -175,6 +223,7 @@ CHECKS = {
     "bad-input": Rule(refuses_bad_input),
     "kernel": Rule(takes_a_kernel),
     "gradients-flow": Rule(passes_gradients),
+    "noise-levels": Rule(tells_priors_noise_levels),
     "state-dict": Rule(survives_a_state_dict),
     "spec": Rule(spec_round_trip, named=True),
     "explain": Rule(explains_itself),
