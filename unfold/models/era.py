@@ -22,6 +22,7 @@ from unfold.core import (
     Regularizer,
     Residual,
     Restoration,
+    Stage,
     State,
 )
 from unfold.core.clip import clip
@@ -87,7 +88,7 @@ class ErA(Extending):
     (its gradient is zero to the accuracy of that solve; with CG to convergence to 1e-10). With
     ``blur="convolution"`` it is stationary and X is one division by FFT.
 
-    E and its duals start at zero and U at Y. Each prior is told a noise variance between that of
+    E and the duals start at zero and U at B Y. Each prior is told a noise variance between that of
     the photo and 0.25², the ℓ1 norm a threshold in these bounds: E is sparse by construction.
 
     All updates but that of X minimise the Lagrangian over their block exactly. That of X does so
@@ -200,12 +201,16 @@ class ErA(Extending):
         return self.estimator.kernel_size
 
     def start(self, y: Tensor, kernel: Tensor, logits: Tensor | None, noise: Tensor) -> State:
-        """Where the optimization starts: at the photo, with no error."""
+        """Where the optimization starts: at the photo, blurred once more as U, with no error."""
         none = torch.zeros_like(y)
-        given = {**dict.fromkeys("YXZU", y), **dict.fromkeys(self._errors, none), "noise": noise}
+        blocks = dict.fromkeys("YXZ", y) | dict.fromkeys(("U", *self._errors), none)
+        given = {**blocks, "noise": noise}
         if self.maps:
             kernel, given["W"] = _with_maps(kernel, logits, self.num_kernels, y)
-        return State(with_hyper_parameters(self.hyper, {**given, "H": kernel}))
+        state = State(with_hyper_parameters(self.hyper, {**given, "H": kernel}))
+        stage: Stage = self.stages.stages[0]  # type: ignore[assignment]
+        blur = stage.lagrangian.constraints[0].residual  # B X − U, at U = 0
+        return state.replace("U", blur(state))
 
     def explain(self) -> str:
         return describe(self, ("estimator", "stages", "hyper"), self.order, "image = X")

@@ -206,10 +206,12 @@ class JUDE(Extending):
         make_light = make if light_prior is None else factory("priors", light_prior)
 
         def declare(stage: int) -> Lagrangian:
+            # In the paper's order the last Z never reaches the image: it has no network.
+            reaches = tied or order == "data-first" or stage < K - 1
             return jude_lagrangian(
                 Regularizer("P", make(3), "p"),
                 Regularizer("Q", make_light(light), "q"),
-                Regularizer("Z", make(3), "z"),
+                *([Regularizer("Z", make(3), "z")] if reaches else []),
                 Regularizer("R", Box(low=0.0, high=1.0), "r"),
                 Regularizer("L", Box(low=DARKEST, high=1.0), "l"),
                 blur=term,
@@ -229,7 +231,7 @@ class JUDE(Extending):
         self.requires_training = requires_training(self)
 
     def _weigh(self, lagrangian: Lagrangian):
-        step_for = {name: lagrangian.priors[name].step_for for name in "ZPQ"}
+        step_for = {name: prior.step_for for name, prior in lagrangian.priors.items()}
         channels = 3 if self.illumination_channels == 1 else 1
         return partial(_weights, step_for=step_for, channels=channels, strength=self.strength)
 
@@ -342,7 +344,7 @@ def _weights(
 ) -> dict[str, Tensor | float]:
     noise = state["noise"]
     w2, w5 = values["log_w2"].exp(), values["log_w5"].exp()
-    z = told(values["log_z"], noise, step_for["Z"]) * (w2 + w5)
+    z = told(values["log_z"], noise, step_for["Z"]) * (w2 + w5) if "Z" in step_for else 0.0
     p, q = (told(values[f"log_{b.lower()}"], noise, step_for[b], LARGEST / 2) for b in "PQ")
     p, w3 = product_weights(p, w2, values["log_w3"].exp())
     q, w4 = product_weights(q, w2, values["log_w4"].exp(), channels)
