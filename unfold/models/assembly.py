@@ -130,7 +130,8 @@ class Extending(Restorer):
 
 def requires_training(module: nn.Module) -> bool:
     """Whether any part of a model does."""
-    return any(getattr(part, "requires_training", False) for part in module.modules())
+    parts = (part for part in module.modules() if part is not module)
+    return any(getattr(part, "requires_training", False) for part in parts)
 
 
 def count(module: nn.Module | None) -> int:

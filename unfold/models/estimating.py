@@ -77,7 +77,7 @@ class Estimating(Extending):
     def _global(self, image: Tensor) -> dict[str, Tensor]:
         """What is measured of the whole photo, but for its kernel."""
         found: dict[str, Tensor] = {}
-        if isinstance(self.noise, float):
+        if isinstance(self.noise, (int, float)):
             found["noise"] = torch.full_like(image[:, :1, :1, :1], self.noise)
         else:
             found["noise"] = self.noise(image)
