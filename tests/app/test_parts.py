@@ -17,7 +17,7 @@ from unfold.core import Ledger
 from unfold.registry import ComponentError, list_components
 from unfold.registry.spec import resolve, spec_type
 
-MODELS = [n for n in list_components("models") if n not in ("trained", "cascade")]
+MODELS = [n for n in list_components("models") if n not in ("trained", "cascade", "declared")]
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ PHOTOS = {
     for name, array in {"astronaut": astronaut(), "coffee": coffee(), "chelsea": chelsea()}.items()
 }
 # (The small ones stand for the large; trained needs a folder.)
-LARGE = {"jude", "era", "lednet", "devudp", "devudp-dt", "trained"}
+LARGE = {"jude", "era", "lednet", "devudp", "devudp-dt", "trained", "declared"}
 # A plugin's network may paint the whole image, untrained: noise.
 MODELS = [
     (c.name, 50 if c.distribution == "unfold-imaging" else 45)

@@ -13,7 +13,11 @@ from unfold.registry import scan
 from unfold.registry.spec import spec_type
 from unfold.terms import FilterFlow
 
-MODELS = [c.name for c in scan().components if c.group == "models" and c.name != "trained"]
+MODELS = [
+    c.name
+    for c in scan().components
+    if c.group == "models" and c.name not in ("trained", "declared")
+]
 
 
 @pytest.mark.parametrize("name", MODELS)

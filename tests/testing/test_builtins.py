@@ -55,8 +55,8 @@ def gather():
         if group == "priors":
             options = {"claims": CLAIMS[name], "name": name}
             make = lambda name=name: spec_type("priors", name)().build(3)  # noqa: E731
-        elif group == "models" and name not in ("jude", "era", "trained"):
-            # (The small ones stand for the large; trained is whichever was saved.)
+        elif group == "models" and name not in ("jude", "era", "trained", "declared"):
+            # (The small ones stand for the large; trained and declared are what a file says.)
             options, make = {"name": name}, lambda name=name: spec_type("models", name)().build()
         else:
             continue

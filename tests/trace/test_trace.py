@@ -15,7 +15,7 @@ from unfold.registry import list_components
 from unfold.trace import show, trace
 from unfold.trace.page import write_page
 
-SKIPPED = {"trained", "cascade"}  # of files, and of others
+SKIPPED = {"trained", "cascade", "declared"}  # of files, and of others
 
 
 @pytest.fixture(scope="module")

@@ -5,11 +5,12 @@ from unfold.registry.swap import SwapError
 from .case import Case, Pair, SkippedError
 from .catalogue import GROUPS, cases
 from .memory import peak_memory
+from .networks import chosen_cases
 from .row import Row, measure
 from .size import Size
 from .swap import swap_cases
 
 __all__ = [
-    "GROUPS", "Case", "Pair", "Row", "Size", "SkippedError", "SwapError", "cases", "measure",
-    "peak_memory", "swap_cases",
+    "GROUPS", "Case", "Pair", "Row", "Size", "SkippedError", "SwapError", "cases",
+    "chosen_cases", "measure", "peak_memory", "swap_cases",
 ]  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
 import torch
@@ -11,9 +11,10 @@ from torch import Tensor
 from unfold.core import Prior, Restoration, Restorer
 from unfold.metrics import Metric
 from unfold.models.jude import JUDE
+from unfold.registry.spec import Spec
 
 from .case import Case, Pair
-from .registered import build, registered
+from .registered import build, provider, registered
 from .sample import kernels, photo
 from .size import Size
 from .yardstick import yardstick
@@ -32,6 +33,21 @@ def model_cases(size: Size) -> Iterator[Case]:
     """One photo and a 21×21 kernel through each installed model, with random weights where it is
     learned. (A model that estimates its kernel does so all the same.)"""
     return registered("models", size, model_pair)
+
+
+def chosen_cases(models: Mapping[str, Spec], size: Size) -> Iterator[Case]:
+    """One photo and a 21×21 kernel through each of some models.
+
+    Args:
+        models: what each is called in the table -> its validated config.
+        size: of the photo.
+    """
+    for name, spec in models.items():
+        yield Case("models", name, size, partial(_chosen_pair, spec, size), provider(spec.entry))
+
+
+def _chosen_pair(spec: Spec, size: Size, device: torch.device) -> Pair:
+    return model_pair(spec.build(), size, device)
 
 
 def fast_cases(size: Size) -> Iterator[Case]:

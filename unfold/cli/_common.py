@@ -141,17 +141,29 @@ def parse_options(assignments: list[str], options: dict[str, Any]) -> dict[str, 
     return options
 
 
-def _assign(options: dict[str, Any], keys: list[str], value: Any) -> None:
-    for key in keys[:-1]:
-        inner = options.get(key, {})
-        # `prior=resunet` came first: its name is the kind of what more is said of it.
-        options[key] = inner if isinstance(inner, dict) else {"kind": inner}
-        options = options[key]
-    last = keys[-1]
-    if isinstance(options.get(last), dict) and isinstance(value, str):
-        options[last]["kind"] = value
-    else:
-        options[last] = value
+def _assign(options: Any, keys: list[str], value: Any) -> None:
+    """Set what a path of keys (of tables) and indices (of lists) leads to."""
+    *way, last = keys
+    try:
+        for key in way:
+            place = _place(options, key)
+            inner = options.setdefault(key, {}) if isinstance(options, dict) else options[place]
+            # `prior=resunet` came first: its name is the kind of what more is said of it.
+            if not isinstance(inner, (dict, list)):
+                inner = options[place] = {"kind": inner}
+            options = inner
+        place = _place(options, last)
+        old = options.get(last) if isinstance(options, dict) else options[place]
+        if isinstance(old, dict) and isinstance(value, str):
+            old["kind"] = value
+        else:
+            options[place] = value
+    except (ValueError, IndexError) as error:
+        raise CommandError(f"--set {'.'.join(keys)}: the model has no such place") from error
+
+
+def _place(options: Any, key: str) -> Any:
+    return int(key) if isinstance(options, list) else key
 
 
 def ready_model(name: str, assignments: list[str], strength: float | None = None) -> Restorer:

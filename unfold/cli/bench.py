@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ._common import CommandError, find_device, positive_int
+from ._common import CommandError, find_device, model_spec, positive_int
 from .evaluate import say
 
 if TYPE_CHECKING:
@@ -34,6 +34,11 @@ def add(commands) -> None:
         "--swap", metavar="OPTION=NAME",
         help="instead of the groups: each model that has the option, with this component in it; "
         "prior=* tries all priors in turn (at 128x128, unless --size says otherwise)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--model", action="append", default=[], metavar="NAME", dest="models",
+        help="instead of the groups: this model, one of `unfold list models` or a config (.json, "
+        ".toml) (repeatable)",
     )  # fmt: skip
     parser.add_argument(
         "--size", action="append", default=[], metavar="SIZE",
@@ -105,11 +110,22 @@ def _cases(arguments: argparse.Namespace) -> list[Case]:
         sizes = [Size.parse(size) for size in arguments.size]
     except ValueError as error:
         raise CommandError(f"--size: {error}") from error
+    if arguments.models:
+        return _chosen(arguments, sizes or [Size(256, 256)])
     if not arguments.swap:
         return list(cases(arguments.group or (), sizes, arguments.only))
     if arguments.group:
         raise CommandError("--swap measures models with other parts: leave out --group")
     return list(_swapped(arguments.swap, sizes or [Size(128, 128)], arguments.only))
+
+
+def _chosen(arguments: argparse.Namespace, sizes: list[Size]) -> list[Case]:
+    from unfold.benchmarking import chosen_cases
+
+    if arguments.group or arguments.swap or arguments.only != "*":
+        raise CommandError("--model measures the models named: leave out --group, --swap, --only")
+    models = {name: model_spec(name, [], pretrained=True) for name in arguments.models}
+    return [case for size in sizes for case in chosen_cases(models, size)]
 
 
 def _swapped(text: str, sizes: list[Size], only: str) -> list[Case]:

@@ -31,7 +31,8 @@ from unfold.priors import SoftThreshold
 from unfold.registry.spec import PriorLike, factory
 from unfold.terms import SparseError
 
-from .assembly import Extending, describe, requires_training, unroll
+from .assembly import describe, requires_training, unroll
+from .estimating import Estimating
 from .parts import BlurLike, EstimatorLike, has_slot, make_blur, make_part, with_hyper_parameters
 from .schedule import annealed, balanced, places, told
 
@@ -80,7 +81,7 @@ def era_lagrangian(
     )
 
 
-class ErA(Extending):
+class ErA(Estimating):
     """ErA: K unrolled stages after an estimate of the defocus kernels and where they act.
 
     Defocus varies over the picture, so the blur is a filter flow ``B x = Σ_m W_m ⊙ (k_m ⊗ x)``
@@ -163,6 +164,7 @@ class ErA(Extending):
             declare, self.order, partial(_weigh, strength=strength), NAMES, K=K, tied=tied, cg=_CG
         )
         self.hyper = make_part(HyperParameters, hyper_parameters, initial_hyper_parameters(K))
+        self.exposure = self.enhancer = self.denoiser = None
         self.noise = noise if isinstance(noise, float) else make_part(NoiseEstimator, noise)
         self.requires_training = requires_training(self)
 
@@ -184,21 +186,6 @@ class ErA(Extending):
             parts["weights"] = frame.crop(state["W"])
         told = {"kernel": state["H"], "noise": guide["noise"]}
         return Restoration(clip(parts["X"]), {**told, **parts}, ledger)
-
-    def survey(self, image: Tensor, *, kernel: Tensor | None = None) -> Mapping[str, Tensor]:
-        found = self._global(image)
-        if kernel is None:
-            found["kernel"] = self.estimator.measure(self.extended(image)[0])
-        return found
-
-    def _global(self, image: Tensor) -> dict[str, Tensor]:
-        if isinstance(self.noise, float):
-            return {"noise": torch.full_like(image[:, :1, :1, :1], self.noise)}
-        return {"noise": self.noise(image)}
-
-    @property
-    def kernel_size(self) -> int:
-        return self.estimator.kernel_size
 
     def start(self, y: Tensor, kernel: Tensor, logits: Tensor | None, noise: Tensor) -> State:
         """Where the optimization starts: at the photo, blurred once more as U, with no error."""

@@ -34,14 +34,13 @@ from unfold.estimators import (
     NoiseEstimator,
     ReflectanceDenoiser,
 )
-from unfold.estimators.exposure import expose
 from unfold.estimators.illumination import DARKEST, retinex_split
-from unfold.estimators.noise import thinned
 from unfold.priors import Box
 from unfold.registry.spec import PriorLike, factory
 from unfold.terms import Convolution, Retinex
 
-from .assembly import Extending, describe, requires_training, unroll
+from .assembly import describe, requires_training, unroll
+from .estimating import Estimating
 from .parts import (
     BlurLike,
     EstimatorLike,
@@ -111,7 +110,7 @@ class Impute:
         return "Impute('X')"
 
 
-class JUDE(Extending):
+class JUDE(Estimating):
     """JUDE: K unrolled stages between a kernel estimate and an illumination enhancer.
 
     The paper's default: K = 5 untied stages, a learned prior each on P, Q and Z, 31×31 kernels,
@@ -251,12 +250,9 @@ class JUDE(Extending):
         state = self.stages(self.start(x, estimated, logits, guide["noise"]), ledger)
         if self.quotient:
             state = state.replace("R", state["Z"].clamp_min(0) / state["L"])
-        enhanced, denoised, features = state["L"], state["R"], None
-        if self.enhancer is not None:
-            enhanced, features = self.enhancer(enhanced, guide.get("scene"))
-        if self.denoiser is not None:
-            light = state["L"].mean(1, keepdim=True)
-            denoised = self.denoiser(denoised, (state["noise"] / light).expand_as(light))
+        enhanced, denoised, features = self.recompose(
+            state["L"], state["R"], state["noise"], guide.get("scene")
+        )
         parts = {name: state[name] for name in ("I", "Z", "R", "L")}
         parts |= {"trust": state["T"]} if self.trusts else {}
         parts |= {"weights": state["W"]} if self.maps else {}
@@ -267,39 +263,6 @@ class JUDE(Extending):
             parts["scene"] = frame.coarser(x.shape[-2] // features.shape[-2]).crop(features)
         told = {name: guide[name] for name in ("noise", "gain", "curve") if name in guide}
         return Restoration(restored, {"kernel": state["H"], **parts, **told}, ledger)
-
-    def survey(self, image: Tensor, *, kernel: Tensor | None = None) -> Mapping[str, Tensor]:
-        found = self._global(image)
-        if kernel is None:
-            x, _ = self.extended(image)
-            found["kernel"] = self.estimator.measure(self._exposed(x, found))
-        return found
-
-    def _global(self, image: Tensor) -> dict[str, Tensor]:
-        """What is measured of the whole photo, but for its kernel."""
-        found: dict[str, Tensor] = {}
-        if isinstance(self.noise, float):
-            found["noise"] = torch.full_like(image[:, :1, :1, :1], self.noise)
-        else:
-            found["noise"] = self.noise(image)
-        rows = thinned(image)
-        if self.exposure is not None:
-            gain, curve = found["gain"], found["curve"] = self.exposure(image)
-            # Noise grows by the slope of the exposure, here at the photo's mean.
-            mean = gain * rows.mean((1, 2, 3), keepdim=True).clamp(0, 1)
-            slope = gain * curve / (1 + (curve - 1) * mean).square()
-            found["noise"] = found["noise"] * slope
-            rows = expose(rows, gain, curve)
-        scene = self.enhancer and self.enhancer.measure(rows)
-        return found if scene is None else {**found, "scene": scene}
-
-    @staticmethod
-    def _exposed(x: Tensor, guide: Mapping[str, Tensor]) -> Tensor:
-        return expose(x, guide["gain"], guide["curve"]) if "gain" in guide else x
-
-    @property
-    def kernel_size(self) -> int:
-        return self.estimator.kernel_size
 
     def start(self, x: Tensor, kernel: Tensor, logits: Tensor | None, noise: Tensor) -> State:
         """Where the optimization starts: at the photo and its Retinex split, or at zero."""

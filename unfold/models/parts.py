@@ -154,7 +154,8 @@ class StageWeights(nn.Module):
         self.index, self.names, self._weigh = index, names, weigh
 
     def forward(self, state: Mapping[str, Tensor]) -> dict[str, Any]:
-        values = state[HYPER][:, self.index].split(1, 1)  # each (1 or B, 1, 1, 1)
+        stage = state[HYPER][:, self.index]
+        values = stage.split(1, 1) if self.names else ()  # each (1 or B, 1, 1, 1)
         return dict(self._weigh(dict(zip(self.names, values, strict=True)), state))
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib.metadata
 import os
 import re
 from collections.abc import Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +29,9 @@ _ELSEWHERE = {
     "lednet": "unfold-lednet",
     "pyiqa-": "unfold-pyiqa",
 }
+
+
+_shared: ContextVar[list[Catalogue] | None] = ContextVar("_shared", default=None)
 
 
 class ComponentError(ValueError):
@@ -105,6 +110,29 @@ def scan() -> Catalogue:
     return Catalogue(tuple(components), tuple(sorted(damaged)))
 
 
+@contextlib.contextmanager
+def one_scan() -> Iterator[None]:
+    """Within it, however deeply nested, `find` reads what is installed once.
+
+    (A scan takes a tenth of a second or more, and a config may name twenty components.)
+    """
+    token = None if _shared.get() is not None else _shared.set([])
+    try:
+        yield
+    finally:
+        if token is not None:
+            _shared.reset(token)
+
+
+def _installed() -> Catalogue:
+    shared = _shared.get()
+    if shared is None:
+        return scan()
+    if not shared:
+        shared.append(scan())
+    return shared[0]
+
+
 def list_components(group: str) -> list[str]:
     """The names installed in a group, sorted. Imports no component.
 
@@ -139,7 +167,7 @@ def find(group: str, name: str) -> Component:
             distributions claim; a component that must not be loaded.
     """
     _check_group(group)
-    catalogue = scan()
+    catalogue = _installed()
     here = [c for c in catalogue.components if c.group == group]
     distribution, _, plain = name.rpartition(":")
     matches = [c for c in here if c.name == plain and distribution in ("", c.distribution)]

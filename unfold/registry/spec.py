@@ -13,11 +13,14 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     SerializeAsAny,
+    ValidationError,
     WithJsonSchema,
     create_model,
+    model_validator,
 )
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from .catalogue import Component, ComponentError, find, load, singular
+from .catalogue import Component, ComponentError, find, load, one_scan, singular
 from .kinds import check_class, check_object
 
 
@@ -27,14 +30,29 @@ class Spec(BaseModel):
     A component is a class or function. Its keyword-only parameters are its options: their
     annotations validate them, their defaults are the spec's. Positional parameters (a prior's
     ``channels``) are supplied by whoever builds it, as many as it takes. Nothing is written twice.
+
+    Options that must agree with each other: a component may have a static method
+    ``option_faults(spec)``, which returns a path and a message for each fault. It is called once
+    every option is valid by itself.
     """
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, arbitrary_types_allowed=True, validate_default=True
+        extra="forbid",
+        frozen=True,
+        arbitrary_types_allowed=True,
+        validate_default=True,
+        ser_json_inf_nan="constants",  # a bound may be infinite: null would be another value
     )
     component: ClassVar[Callable[..., Any]]
     entry: ClassVar[Component]
     kind: str
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Spec:
+        check = getattr(type(self).component, "option_faults", None)
+        if check is not None and (found := check(self)):
+            raise ValidationError.from_exception_data(self.kind, [_detail(*f) for f in found])
+        return self
 
     def build(self, *inputs: Any) -> Any:
         """The component with these options.
@@ -44,9 +62,15 @@ class Spec(BaseModel):
         """
         names = [name for name in type(self).model_fields if name != "kind"]
         options = {name: getattr(self, name) for name in names}
-        built = supply(type(self).component, inputs, options)
+        with one_scan():
+            built = supply(type(self).component, inputs, options)
         check_object(type(self).entry, built)
         return built
+
+
+def _detail(path: tuple[int | str, ...], message: str) -> InitErrorDetails:
+    error = PydanticCustomError("inconsistent", "{message}", {"message": message})
+    return InitErrorDetails(type=error, loc=path, input=None)
 
 
 def spec_type(group: str, name: str) -> type[Spec]:
@@ -113,7 +137,8 @@ def resolve(group: str, value: Any) -> Any:
         kind = value.get("kind")
         if not isinstance(kind, str):
             raise ValueError(f'{_one(group)} needs its name: {{"kind": "...", ...}}')
-        return spec_type(group, kind).model_validate(dict(value))
+        with one_scan():
+            return spec_type(group, kind).model_validate(dict(value))
     if callable(getattr(value, "forward", None)) and not inspect.isclass(value):
         raise ValueError(
             f"{_one(group)} is needed several times, got one {type(value).__name__}: give a "

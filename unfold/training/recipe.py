@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from unfold.losses import OTHER, TRUE_KERNEL
+from unfold.registry.config import SUFFIXES, read_config
 from unfold.registry.spec import Spec, resolve
 from unfold.synthesis import Recipe as Synthesis
 from unfold.synthesis import read_recipe as read_synthesis
@@ -36,7 +37,14 @@ def _of(group: str) -> BeforeValidator:
     return BeforeValidator(functools.partial(_named, group))
 
 
-ModelSpec = Annotated[SerializeAsAny[Any], _of("models")]
+def _model(value: Any) -> Spec:
+    """A model by name, with options, or by the path of its config, which the recipe then holds."""
+    if isinstance(value, str) and value.endswith(SUFFIXES):
+        value = read_config(value)
+    return _named("models", value)
+
+
+ModelSpec = Annotated[SerializeAsAny[Any], BeforeValidator(_model)]
 LossSpec = Annotated[SerializeAsAny[Any], _of("losses")]
 MetricSpec = Annotated[SerializeAsAny[Any], _of("metrics")]
 DatasetSpec = Annotated[SerializeAsAny[Any], _of("datasets")]
@@ -239,7 +247,7 @@ class Recipe(Part):
 
     Attributes:
         about: what it is after.
-        model: what is trained.
+        model: what is trained: a name, a table with options, or the path of a config.
         data: what on.
         losses: of pairs or of photos alone, each with a weight.
         adversary: for unpaired data, in the place of losses.

@@ -1,0 +1,305 @@
+"""Whether the parts of a declaration fit together: every fault, with its path."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
+from typing import Any
+
+from torch import nn
+
+from unfold.core import Lagrangian, Quadratic, Residual, Structure
+
+from .declaration import ConstraintTerm, PriorTerm, Product, QuadraticTerm
+from .declared_weights import level_weight, levels
+from .parts import HYPER
+
+Path = tuple[int | str, ...]
+Fault = tuple[Path, str]
+
+# What else a state or a restoration has under a name.
+RESERVED = frozenset((
+    "noise", "kernel", "weights", "trust", "enhanced", "denoised", "gain", "curve", "scene", HYPER,
+))  # fmt: skip
+
+
+class Reading:
+    """A declaration whose terms are built.
+
+    Attributes:
+        options: the declaration, each option valid by itself.
+        residuals: index of a term -> its residual.
+        unbuilt: the faults of the terms that cannot be built.
+    """
+
+    def __init__(self, options: Any) -> None:
+        self.options = options
+        self.residuals: dict[int, Residual] = {}
+        self.unbuilt: list[Fault] = []
+        for index, term in enumerate(options.terms):
+            if isinstance(term, PriorTerm):
+                continue
+            key = "quadratic" if isinstance(term, QuadraticTerm) else "constraint"
+            try:
+                self.residuals[index] = getattr(term, key).build()
+            except Exception as error:  # a term may be a plugin's: any error is a fault here
+                self.unbuilt.append((("terms", index, key), f"cannot be built: {error}"))
+
+    @cached_property
+    def structures(self) -> dict[str, Structure]:
+        """Block -> the structure of its normal matrix."""
+        if not self.residuals:
+            return {}
+        return Lagrangian(*map(Quadratic, self.residuals.values())).blocks
+
+    @cached_property
+    def duals(self) -> dict[str, int]:
+        """Dual -> the first term that has it."""
+        found: dict[str, int] = {}
+        for index, term in enumerate(self.options.terms):
+            if isinstance(term, ConstraintTerm):
+                found.setdefault(term.dual, index)
+        return found
+
+    def priors(self) -> Iterator[tuple[int, PriorTerm]]:
+        """The priors, with their indices."""
+        return ((i, t) for i, t in enumerate(self.options.terms) if isinstance(t, PriorTerm))
+
+    def weight_names(self) -> Iterator[tuple[Path, str]]:
+        """Where a weight is named, and its name."""
+        for index, term in enumerate(self.options.terms):
+            key = "penalty" if isinstance(term, ConstraintTerm) else "weight"
+            if isinstance(name := getattr(term, key), str):
+                yield ("terms", index, key), name
+
+
+def faults(options: Any) -> list[Fault]:
+    """Every fault of a declaration: its path, and what was found, and what would mend it."""
+    reading = Reading(options)
+    if reading.unbuilt:
+        return reading.unbuilt  # what the others name is not known without them
+    return [fault for check in _CHECKS for fault in check(reading)]
+
+
+def _entries(reading: Reading) -> Iterator[Fault]:
+    data, start = reading.options.data, reading.options.start
+    known = {*data, *start}
+    if not reading.residuals:
+        yield ("terms",), "there must be at least one quadratic term or constraint"
+    for index, residual in reading.residuals.items():
+        for name in (*residual.blocks, *residual.reads):
+            if name not in known:
+                yield (
+                    ("terms", index),
+                    f"{name!r} has no value: give it a start in [start] if it is a block, else a "
+                    f"source in [data]{_close(name, known)}",
+                )
+    used = {name for r in reading.residuals.values() for name in (*r.blocks, *r.reads)}
+    read = {name for r in reading.residuals.values() for name in r.reads}
+    for table, names in (("data", data), ("start", start)):
+        for name in names:
+            if name in RESERVED or hasattr(nn.ModuleDict(), name):
+                yield (table, name), f"the name {name!r} is reserved: choose another"
+            elif not name or "." in name:
+                yield (table, name), "a name must not be empty, nor contain a full stop"
+            elif name not in used:
+                yield (table, name), f"no term contains {name!r}: remove it{_close(name, used)}"
+    for name in start:
+        if name in data:
+            yield ("start", name), f"{name!r} is in [data] too, where it is fixed: keep one"
+        elif name in read:
+            yield (
+                ("start", name),
+                f"{name!r} cannot be minimized over, as a term is not affine in it: move it to "
+                "[data]",
+            )
+
+
+def _starts(reading: Reading) -> Iterator[Fault]:
+    for name, start in reading.options.start.items():
+        if start.channels == 1 and start.value in ("photo", "reflectance"):
+            yield ("start", name, "channels"), f"the {start.value} has 3 channels, not 1"
+
+
+def _duals(reading: Reading) -> Iterator[Fault]:
+    entries = {*reading.options.data, *reading.options.start}
+    for index, term in enumerate(reading.options.terms):
+        if not isinstance(term, ConstraintTerm):
+            continue
+        first = reading.duals[term.dual]
+        if first != index:
+            message = f"{term.dual!r} is the dual of terms.{first} too: each needs its own"
+            yield ("terms", index, "dual"), message
+        elif term.dual in entries or term.dual in RESERVED:
+            message = f"the name {term.dual!r} is taken by another entry: choose another"
+            yield ("terms", index, "dual"), message
+
+
+def _priors(reading: Reading) -> Iterator[Fault]:
+    start, bounded = reading.options.start, _bounded(reading)
+    first: dict[str, int] = {}
+    for index, term in reading.priors():
+        block, structure = term.block, reading.structures.get(term.block)
+        place: Path = ("terms", index, "block")
+        if term.level is not None and term.weight is not None:
+            yield ("terms", index), "a prior has a level or a weight, not both"
+        if block not in start:
+            yield place, f"{block!r} is no block; blocks are {_list(start)}{_close(block, start)}"
+        elif first.setdefault(block, index) != index:
+            yield (
+                place,
+                f"terms.{first[block]} is a prior on {block!r} too: add a block with the "
+                f"constraint that it equals {block!r}, and put the second prior there",
+            )
+        elif structure in (Structure.FOURIER, Structure.MIXED):
+            yield (
+                place,
+                f"the normal matrix of {block!r} is {structure.value}, so that no proximal "
+                f"operator minimizes over it: add a block, say {block}2, with a term constraint = "
+                f'{{kind = "equal", left = "{block}", right = "{block}2"}}, and put the prior '
+                "there",
+            )
+        elif structure is Structure.PIXEL and term.noise_level and block not in bounded:
+            yield (
+                place,
+                f"the normal matrix of {block!r} varies from pixel to pixel, and nothing bounds "
+                "the level of its prior: split it by a constraint (equal) whose penalty is a "
+                f'weight such as {{value = 0.1, bounds = "{block}"}}',
+            )
+
+
+def _order(reading: Reading) -> Iterator[Fault]:
+    options = reading.options
+    updated = [*options.start, *reading.duals]
+    for index, name in enumerate(options.order):
+        if name in options.data:
+            yield ("order", index), f"{name!r} is in [data], so it is fixed: leave it out"
+        elif name not in updated:
+            yield (
+                ("order", index),
+                f"{name!r} is neither block nor dual; there are {_list(updated)}"
+                f"{_close(name, updated)}",
+            )
+    missing = [name for name in updated if name not in options.order]
+    if missing:
+        yield (
+            ("order",),
+            f"{_list(missing)} would never be updated: add every block and dual to the order (an "
+            "entry that stays fixed goes into [data])",
+        )
+
+
+def _weights(reading: Reading) -> Iterator[Fault]:
+    weights = reading.options.weights
+    named = list(reading.weight_names())
+    for place, name in named:
+        if name not in weights:
+            known = f"; there are {_list(weights)}" if weights else ""
+            message = f"[weights] has no {name!r}{known}: add it{_close(name, weights)}"
+            yield place, message
+        elif place[-1] == "penalty" and weights[name].value == 0:
+            yield place, f"a penalty must be positive, and {name!r} is 0"
+    used = {name for _, name in named}
+    for name, weight in weights.items():
+        if name not in used:
+            yield ("weights", name), f"no term has the weight {name!r}: remove it"
+        if weight.value == 0 and not weight.plain:
+            yield ("weights", name, "value"), "must be positive, got 0"
+        if name in map(level_weight, levels(reading.options.terms)):
+            yield ("weights", name), f"the name {name!r} is reserved: choose another"
+        yield from _relations(reading, name)
+
+
+def _relations(reading: Reading, name: str) -> Iterator[Fault]:
+    """The blocks that a weight balances or bounds."""
+    weight, known = reading.options.weights[name], levels(reading.options.terms)
+    if weight.balances is not None and weight.bounds is not None:
+        yield ("weights", name), "a weight balances a block or bounds one, not both"
+    for key in ("balances", "bounds"):
+        block = getattr(weight, key)
+        if block is not None and block not in known:
+            yield (
+                ("weights", name, key),
+                f"no prior on {block!r} has a level; levels are those of {_list(known)}",
+            )
+        elif key == "bounds" and block is not None:
+            yield from _bounds(reading, name, block)
+
+
+def _bounds(reading: Reading, name: str, block: str) -> Iterator[Fault]:
+    place: Path = ("weights", name, "bounds")
+    if reading.structures.get(block) is not Structure.PIXEL:
+        yield place, f"{block!r} is no factor of a product, so that there is nothing to bound"
+        return
+    others = [n for n, w in reading.options.weights.items() if w.bounds == block and n != name]
+    if others:
+        yield place, f"{others[0]!r} bounds {block!r} too: one weight is enough"
+        return
+    if name not in _weights_on(reading, block, Structure.SCALAR):
+        yield (
+            place,
+            f"{name!r} must be the penalty of a constraint (equal) between {block!r} and another "
+            "block",
+        )
+        return
+    bounded = {n for n, w in reading.options.weights.items() if w.bounds and n != name}
+    for other in bounded & {*_weights_on(reading, block, *Structure)}:
+        message = f"it would depend on {other!r}, which bounds another block: give {block!r} "
+        yield place, message + "terms with weights of their own"
+
+
+def _weights_on(reading: Reading, block: str, *structures: Structure) -> list[Any]:
+    """The weights of the terms that have such a structure in a block."""
+    terms = {i: reading.options.terms[i] for i in reading.residuals}
+    return [
+        term.penalty if isinstance(term, ConstraintTerm) else term.weight
+        for i, term in terms.items()
+        if reading.residuals[i].blocks.get(block) in structures
+    ]
+
+
+def _bounded(reading: Reading) -> set[str]:
+    return {w.bounds for w in reading.options.weights.values() if w.bounds}
+
+
+def _output(reading: Reading) -> Iterator[Fault]:
+    output, start = reading.options.output, reading.options.start
+    product = isinstance(output, Product)
+    named: list[tuple[Path, str]] = [(("output",), output)] if not product else []
+    if product:
+        named.append((("output", "light"), output.light))
+        named += [(("output", "reflectance"), name) for name in output.names]
+    for place, name in named:
+        if name not in start:
+            yield place, f"{name!r} is no block; blocks are {_list(start)}{_close(name, start)}"
+    for part in ("enhancer", "denoiser"):
+        if not product and getattr(reading.options, part) is not None:
+            example = '{light = "L", reflectance = "R"}'
+            yield (part,), f"the output is a single block: leave it out, or write {example}"
+
+
+def _kernels(reading: Reading) -> Iterator[Fault]:
+    options, sources = reading.options, set(reading.options.data.values())
+    if options.num_kernels > 1 and "maps" not in sources:
+        yield (
+            ("num_kernels",),
+            f'{options.num_kernels} kernels need maps: an entry of [data] that is "maps", for a '
+            "term such as filter-flow",
+        )
+    if {"maps", "trust"} <= sources:
+        yield ("data",), "maps and trust exclude each other: a kernel estimator gives one of them"
+
+
+def _list(names: Iterable[str]) -> str:
+    return ", ".join(names) or "none"
+
+
+def _close(name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(known), n=2)
+    return f" (did you mean {' or '.join(close)}?)" if close else ""
+
+
+_CHECKS: tuple[Callable[[Reading], Iterator[Fault]], ...] = (
+    _entries, _starts, _duals, _priors, _order, _weights, _output, _kernels,
+)  # fmt: skip

@@ -1,0 +1,289 @@
+"""A Lagrangian as data: what a declared model's file may say."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    WithJsonSchema,
+    create_model,
+)
+
+from unfold.registry.spec import Spec, resolve, spec_type
+
+FIRST_DEVIATION = 0.1
+CHANNELS = {"photo": 3, "reflectance": 3, "light": 1, "zero": 3, "one": 3}
+
+Name = Annotated[str, Field(min_length=1, pattern=r"^[^.]+$")]
+Deviation = Annotated[float, Field(gt=0, le=0.25)]
+Source = Literal["photo", "kernel", "maps", "trust"]
+
+
+class Declaration(BaseModel):
+    """A part of a declaration: immutable, without other keys than its own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Level(Declaration):
+    """The noise level that a prior removes: a standard deviation, in the unit of the image.
+
+    The levels of the stages are spaced evenly in the logarithm, from the first to the last. The
+    prior is given at least the level of the photo's noise and at most 0.25, in any case.
+
+    Attributes:
+        first: at the first stage.
+        last: at the last stage; None: that of the photo's noise.
+        learned: whether the hyper-parameter estimator learns it, with this as its initial value.
+    """
+
+    first: Deviation = FIRST_DEVIATION
+    last: Deviation | None = None
+    learned: bool = False
+
+    def logarithm(self, place: float) -> tuple[float, float]:
+        """``(a, b)``: the logarithm of the variance is ``a + b log σ`` at a place in [0, 1]."""
+        if self.last is None:
+            return 2 * (1 - place) * math.log(self.first), 2 * place
+        if self.last == self.first:
+            return 2 * math.log(self.first), 0.0
+        return 2 * ((1 - place) * math.log(self.first) + place * math.log(self.last)), 0.0
+
+    def __str__(self) -> str:
+        last = "that of the noise" if self.last is None else f"{self.last:g}"
+        course = f"{last}" if self.first == self.last else f"{self.first:g} to {last}"
+        return course + ", learned" * self.learned
+
+
+class Weight(Declaration):
+    """A weight or penalty: ``value · σ^noise_power``, σ the standard deviation of the noise.
+
+    Attributes:
+        value: a positive number (zero is allowed for a plain number).
+        noise_power: exponent of σ.
+        balances: a block whose prior has the level s; ``0.23 σ²/s²`` is then another factor (the
+            plug-and-play schedule of `unfold.models.schedule`).
+        bounds: a block that is a factor of a product, and so has a normal matrix that varies from
+            pixel to pixel. The weight is then ``value · σ^noise_power`` times that of the product,
+            or more, as the level of the prior on that block must not exceed 0.25.
+        learned: whether the hyper-parameter estimator learns it, with this as its initial value.
+    """
+
+    value: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
+    noise_power: Annotated[float, Field(allow_inf_nan=False)] = 0.0
+    balances: Name | None = None
+    bounds: Name | None = None
+    learned: bool = False
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is one number at every stage and for every photo."""
+        return self == Weight(value=self.value)
+
+    def __str__(self) -> str:
+        power = f"·σ^{self.noise_power:g}" if self.noise_power else ""
+        text = f"{self.value:g}{power}"
+        if self.balances:
+            text += f"·0.23 σ²/s², s the level of {self.balances}"
+        if self.bounds:
+            text = f"at least {text} × the product's; more where {self.bounds} needs it"
+        return text + ", learned" * self.learned
+
+
+class Start(Declaration):
+    """Where a block starts.
+
+    Attributes:
+        value: the photo; a factor of its first Retinex split, ``photo = reflectance ⊙ light``;
+            zeros; or ones.
+        channels: 1 or 3; None: one for the light, else three.
+    """
+
+    value: Literal["photo", "reflectance", "light", "zero", "one"]
+    channels: Literal[1, 3] | None = None
+
+    @property
+    def size(self) -> int:
+        """Channels of the block."""
+        return self.channels or CHANNELS[self.value]
+
+
+class Product(Declaration):
+    """The output ``enhancer(light) ⊙ denoiser(reflectance)``.
+
+    Attributes:
+        light: a block.
+        reflectance: a block, or the quotient of two, ``"Z/L"``.
+    """
+
+    light: Name
+    reflectance: Annotated[str, Field(pattern=r"^[^./]+(/[^./]+)?$")]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Blocks of the reflectance: one, or numerator and denominator."""
+        return tuple(self.reflectance.split("/"))
+
+
+def _named(group: str, value: Any) -> Spec:
+    spec = resolve(group, value)
+    if isinstance(spec, Spec):
+        return spec
+    raise ValueError("a declaration names its components, so that it can be written down")
+
+
+def term_type(kind: str) -> type[Spec]:
+    """The options of an installed term, the names of its blocks among them.
+
+    A term's constructor takes its blocks by position; a declaration gives them by the names of
+    those parameters.
+    """
+    return _term_type(spec_type("terms", kind))
+
+
+@functools.cache
+def _term_type(spec: type[Spec]) -> type[Spec]:
+    parameters = inspect.signature(spec.component).parameters.values()
+    blocks: dict[str, Any] = {
+        p.name: (Name, ... if p.default is p.empty else p.default)
+        for p in parameters
+        if p.kind is p.POSITIONAL_OR_KEYWORD
+    }
+    return create_model(spec.__name__, __base__=spec, __doc__=spec.__doc__, **blocks)
+
+
+def _term(value: Any) -> Spec:
+    if isinstance(value, Spec):
+        return value
+    kind = value.get("kind") if isinstance(value, Mapping) else None
+    if not isinstance(kind, str):
+        raise ValueError(
+            'a term is a table with its kind and its blocks, e.g. {kind = "equal", left = "I", '
+            f'right = "Z"}}, got {value!r:.60}'
+        )
+    return term_type(kind).model_validate(dict(value))
+
+
+def _weight_name(value: Any) -> Any:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if (number and math.isfinite(value) and value >= 0) or (isinstance(value, str) and value):
+        return value
+    raise ValueError(
+        f"must be a number >= 0 or the name of an entry in [weights], got {value!r:.60}"
+    )
+
+
+def _penalty(value: Any) -> Any:
+    if _weight_name(value) == 0:
+        raise ValueError("a penalty must be positive, got 0")
+    return value
+
+
+def _table(kind: type[Declaration], *keys: str) -> BeforeValidator:
+    """A plain value is short for a table that has it under each of the keys."""
+
+    def table(value: Any) -> Any:
+        if isinstance(value, kind):
+            return value
+        short = not isinstance(value, Mapping)
+        return kind.model_validate(dict.fromkeys(keys, value) if short else value)
+
+    return BeforeValidator(table)
+
+
+TermSpec = Annotated[
+    SerializeAsAny[Any], BeforeValidator(_term),
+    WithJsonSchema({"type": "object", "required": ["kind"]}),
+]  # fmt: skip
+PriorSpec = Annotated[
+    SerializeAsAny[Any], BeforeValidator(functools.partial(_named, "priors")),
+    WithJsonSchema({"group": "priors"}),
+]  # fmt: skip
+_WEIGHT = WithJsonSchema({"type": ["number", "string"]})
+WeightName = Annotated[Any, BeforeValidator(_weight_name), _WEIGHT]
+PenaltyName = Annotated[Any, BeforeValidator(_penalty), _WEIGHT]
+AnyLevel = Annotated[
+    Level, _table(Level, "first", "last"),
+    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "object"}]}),
+]  # fmt: skip
+
+
+class QuadraticTerm(Declaration):
+    """``weight/2 ‖r‖²``."""
+
+    quadratic: TermSpec
+    weight: WeightName = 1.0
+
+
+class ConstraintTerm(Declaration):
+    """``r = 0``, with a penalty and a dual variable."""
+
+    constraint: TermSpec
+    penalty: PenaltyName
+    dual: Name
+
+
+class PriorTerm(Declaration):
+    """A prior on a block.
+
+    Attributes:
+        prior: by name or with options.
+        block: that it is on.
+        level: the noise level that it removes; by default it falls from 0.1 to the noise's own.
+        weight: of the prior, in place of a level: a number or a name. Nothing then bounds the
+            level.
+    """
+
+    prior: PriorSpec
+    block: Name
+    level: AnyLevel | None = None
+    weight: WeightName | None = None
+
+    @property
+    def noise_level(self) -> Level | None:
+        """The level; None where the prior has a weight."""
+        return None if self.weight is not None else self.level or Level()
+
+
+_KINDS: Mapping[str, type[Declaration]] = {
+    "quadratic": QuadraticTerm, "constraint": ConstraintTerm, "prior": PriorTerm,
+}  # fmt: skip
+
+
+def _any_term(value: Any) -> Declaration:
+    if isinstance(value, tuple(_KINDS.values())):
+        return value
+    kinds = [kind for kind in _KINDS if isinstance(value, Mapping) and kind in value]
+    if len(kinds) != 1:
+        found = ", ".join(value) if isinstance(value, Mapping) else repr(value)
+        raise ValueError(f"must have exactly one of {', '.join(_KINDS)}, got {found or 'nothing'}")
+    return _KINDS[kinds[0]].model_validate(value)
+
+
+def _output(value: Any) -> Any:
+    if isinstance(value, Product) or (isinstance(value, str) and value):
+        return value
+    if isinstance(value, Mapping):
+        return Product.model_validate(value)
+    raise ValueError(f'must be a block or {{light = "L", reflectance = "R"}}, got {value!r:.60}')
+
+
+AnyTerm = Annotated[QuadraticTerm | ConstraintTerm | PriorTerm, BeforeValidator(_any_term)]
+AnyStart = Annotated[
+    Start, _table(Start, "value"),
+    WithJsonSchema({"anyOf": [{"enum": list(CHANNELS)}, {"type": "object"}]}),
+]  # fmt: skip
+AnyWeight = Annotated[
+    Weight, _table(Weight, "value"),
+    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "object"}]}),
+]  # fmt: skip
+Output = Annotated[str | Product, BeforeValidator(_output)]

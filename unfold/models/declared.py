@@ -1,0 +1,277 @@
+"""A model whose Lagrangian is data: written in a TOML or JSON file, built like any other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from unfold.core import (
+    CG,
+    Constraint,
+    Lagrangian,
+    Ledger,
+    Quadratic,
+    Regularizer,
+    Restoration,
+    State,
+)
+from unfold.core.clip import clip
+from unfold.core.lagrangian import Term
+from unfold.estimators import (
+    ExposureEstimator,
+    IlluminationEnhancer,
+    KernelEstimator,
+    NoiseEstimator,
+    ReflectanceDenoiser,
+)
+from unfold.estimators.illumination import DARKEST, retinex_split
+from unfold.imaging.boundary import Frame
+
+from .assembly import describe, requires_training, unroll
+from .consistency import Fault, faults
+from .declaration import (
+    AnyStart,
+    AnyTerm,
+    AnyWeight,
+    ConstraintTerm,
+    Output,
+    Product,
+    QuadraticTerm,
+    Source,
+    Start,
+)
+from .declared_weights import DeclaredWeights, level_weight, levels, stage_hyper_parameters
+from .estimating import Estimating
+from .parts import HYPER, EstimatorLike, make_part, with_hyper_parameters
+
+# Stages move a block a little from where the last one left it: a few warm-started iterations
+# suffice, and a fixed number never waits for the device.
+_CG = CG(maximum=4, tolerance=None)
+
+
+class Declared(Estimating):
+    """A restorer whose Lagrangian, order, weights, starts and output are options.
+
+    Problem::
+
+        min Σ w/2 ‖r_i‖² + Σ λ_b g_b(x_b)   subject to   r_j = 0
+
+    with any installed terms ``r`` and priors ``g``, by name. Each stage updates every block and
+    dual once, in the given order (see `unfold.core.lower`).
+
+    Args:
+        terms: each a table with one of three keys. ``quadratic``: a term by ``kind``, its blocks
+            and entries by the names of its constructor's parameters; ``weight``, by default 1.
+            ``constraint``: a term, its ``penalty`` and the name of its ``dual``. ``prior``: a
+            prior, its ``block``, and the noise ``level`` that it removes (see
+            `unfold.models.declaration.Level`) or its ``weight``.
+        order: of the updates: every block and every dual.
+        start: block -> ``"photo"``, ``"reflectance"`` or ``"light"`` (of the photo's Retinex
+            split), ``"zero"`` or ``"one"``; or a table with ``value`` and ``channels``.
+        data: fixed entry -> ``"photo"``, ``"kernel"``, ``"maps"`` (of several kernels; they sum to
+            one) or ``"trust"`` (in the blur model, from 0 to 1).
+        output: a block; or a table, ``light`` and ``reflectance``: the image is then
+            ``enhancer(light) ⊙ denoiser(reflectance)``. The reflectance may be a quotient,
+            ``"Z/L"``.
+        weights: name -> a number or a table (see `unfold.models.declaration.Weight`).
+        stages: how many.
+        tied: whether all stages share their priors.
+        kernel_estimator: estimates the kernel where none is given; by default there is no blur.
+        num_kernels: kernels that are estimated; several need maps.
+        exposure: brings a dark photo to full exposure first; None: it stays as it is.
+        noise: the standard deviation of the photo's noise, or its estimator.
+        enhancer, denoiser: of the illumination and the reflectance in the output.
+        hyper_parameters: estimator of the weights and levels that are ``learned``.
+
+    Shapes: photos ``(B, 3, H, W)`` in [0, 1], kernels ``(1 or B, 1, h, w)``; blocks have the
+    photo's size and 3 channels or 1.
+
+    Parts: every block; ``kernel``; ``weights`` (the maps) or ``trust``; ``noise``; ``gain`` and
+    ``curve``, where there is an exposure estimator; ``enhanced`` and ``denoised``, where the output
+    is a product, and ``scene``, where the enhancer is pooled.
+
+    Raises:
+        pydantic.ValidationError: (from `unfold.create_model` and the commands) every option that
+            is invalid, or else everything that does not fit together, with its path.
+
+    Example::
+
+        >>> import torch, unfold
+        >>> equal = {"kind": "equal", "left": "Z", "right": "X"}
+        >>> model = unfold.create_model(
+        ...     "declared", order=["Z"], output="Z", data={"X": "photo"}, start={"Z": "photo"},
+        ...     terms=[{"quadratic": equal}, {"prior": "total-variation", "block": "Z"}],
+        ... )
+        >>> model(torch.rand(1, 3, 8, 8)).image.shape
+        torch.Size([1, 3, 8, 8])
+    """
+
+    def __init__(
+        self,
+        *,
+        terms: tuple[AnyTerm, ...],
+        order: tuple[str, ...],
+        start: dict[str, AnyStart],
+        output: Output,
+        data: dict[str, Source] = {},  # noqa: B006
+        weights: dict[str, AnyWeight] = {},  # noqa: B006
+        stages: Annotated[int, Field(ge=1, le=1000)] = 8,
+        tied: bool = True,
+        kernel_estimator: EstimatorLike = "point",
+        num_kernels: Annotated[int, Field(ge=1, le=64)] = 1,
+        exposure: EstimatorLike | None = None,
+        noise: Annotated[float, Field(gt=0, lt=0.25)] | EstimatorLike = "noise",
+        enhancer: EstimatorLike | None = None,
+        denoiser: EstimatorLike | None = None,
+        hyper_parameters: EstimatorLike = "noise-powers",
+    ) -> None:
+        super().__init__()
+        self.terms, self.order, self.weights = terms, order, weights
+        self.data, self.starts, self.output = data, start, output
+        self.num_kernels = num_kernels
+        self.estimator = _kernel_estimator(kernel_estimator, num_kernels, set(data.values()))
+        names, self.hyper = stage_hyper_parameters(terms, weights, stages, hyper_parameters)
+        self.stages = unroll(
+            lambda stage: Lagrangian(*_terms(terms, start)),
+            order,
+            lambda lagrangian: DeclaredWeights(lagrangian, weights),
+            names,
+            K=stages,
+            tied=tied,
+            cg=_CG,
+        )
+        light = start[output.light].size if isinstance(output, Product) else 0
+        self.enhancer = enhancer and make_part(IlluminationEnhancer, enhancer, light)
+        self.denoiser = denoiser and make_part(ReflectanceDenoiser, denoiser, 3)
+        self.exposure = exposure and make_part(ExposureEstimator, exposure)
+        self.noise = noise if isinstance(noise, float) else make_part(NoiseEstimator, noise)
+        self.means = ("scene",) if self.enhancer and self.enhancer.pooled else ()
+        self.requires_training = requires_training(self)
+
+    @staticmethod
+    def option_faults(options: Any) -> list[Fault]:
+        """What does not fit together in options that are valid one by one."""
+        return faults(options)
+
+    def forward(
+        self,
+        image: Tensor,
+        *,
+        kernel: Tensor | None = None,
+        ledger: Ledger | None = None,
+        guide: Mapping[str, Tensor] | None = None,
+    ) -> Restoration:
+        x, frame = self.prepare(image, kernel)
+        guide = self._global(image) if guide is None else guide
+        x = self._exposed(x, guide)
+        estimated, logits = self.estimator(x)
+        known = guide.get("kernel") if kernel is None else kernel
+        used = estimated if known is None else known.to(x)
+        used = used.expand(-1, self.num_kernels, -1, -1)
+        given = self.given(x, used, logits)
+        state = {**given, **self.start(x), "noise": guide["noise"]}
+        predicted = with_hyper_parameters(self.hyper, {"noise": guide["noise"], "H": used})
+        state = self.stages(State({**state, HYPER: predicted[HYPER]}), ledger)
+        parts = {name: state[name] for name in self.starts}
+        for name, source in self.data.items():
+            if source in ("maps", "trust"):
+                parts["weights" if source == "maps" else "trust"] = given[name]
+        parts, image = self._finish(parts, state, frame, guide)
+        told = {name: guide[name] for name in ("noise", "gain", "curve") if name in guide}
+        return Restoration(image, {"kernel": used, **parts, **told}, ledger)
+
+    def given(self, x: Tensor, kernel: Tensor, logits: Tensor | None) -> dict[str, Tensor]:
+        """The fixed entries: the photo, its kernel, and the maps of the kernel estimator."""
+        trust = torch.ones_like(x[:, :1]) if logits is None else logits.sigmoid()
+        maps = _maps(logits, self.num_kernels, x)
+        sources = {"photo": x, "kernel": kernel, "maps": maps, "trust": trust}
+        return {name: sources[source] for name, source in self.data.items()}
+
+    def start(self, x: Tensor) -> dict[str, Tensor]:
+        """The first value of every block."""
+        reflectance, light = retinex_split(x)
+        values = {
+            "photo": x, "reflectance": reflectance, "light": light,
+            "zero": torch.zeros_like(light), "one": torch.ones_like(light),
+        }  # fmt: skip
+        return {
+            name: values[start.value].expand(-1, start.size, -1, -1)
+            for name, start in self.starts.items()
+        }
+
+    def _finish(
+        self,
+        parts: dict[str, Tensor],
+        state: Mapping[str, Tensor],
+        frame: Frame,
+        guide: Mapping[str, Tensor],
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """The parts and the image, cropped to the photo."""
+        features, size = None, state[self.order[0]].shape[-2]
+        if isinstance(self.output, Product):
+            # (What divides is kept positive, whatever the declaration says of it.)
+            light = state[self.output.light].clamp_min(DARKEST)
+            first, *rest = (state[name] for name in self.output.names)
+            reflectance = first.clamp_min(0) / rest[0].clamp_min(DARKEST) if rest else first
+            scene = guide.get("scene")
+            made = self.recompose(light, reflectance, state["noise"], scene)
+            parts["enhanced"], parts["denoised"], features = made
+        parts = {name: frame.crop(part) for name, part in parts.items()}
+        if self.means and features is not None:
+            parts["scene"] = frame.coarser(size // features.shape[-2]).crop(features)
+        if isinstance(self.output, Product):
+            image = parts["enhanced"] * parts["denoised"]
+        else:
+            image = parts[self.output]
+        return parts, clip(image.expand(-1, 3, -1, -1))
+
+    def explain(self) -> str:
+        parts = ("estimator", "stages", "hyper", "enhancer", "denoiser")
+        return describe(self, parts, self.order, "\n".join(self._notes()))
+
+    def _notes(self) -> Iterator[str]:
+        """What the Lagrangian leaves open: data, starts, weights, levels, output."""
+        yield "data: " + ", ".join(f"{n} = {source}" for n, source in self.data.items())
+        yield "start: " + ", ".join(f"{n} = {s.value}" for n, s in self.starts.items())
+        for name, weight in self.weights.items():
+            yield f"weight {name}: {weight}"
+        for block, level in levels(self.terms).items():
+            yield f"noise level of the prior on {block}, {level_weight(block)}/d: {level}"
+        if isinstance(self.output, Product):
+            light, reflectance = self.output.light, self.output.reflectance
+            enhanced = light if self.enhancer is None else f"enhancer({light})"
+            denoised = reflectance if self.denoiser is None else f"denoiser({reflectance})"
+            yield f"image = {enhanced} ⊙ {denoised}"
+        else:
+            yield f"image = {self.output}"
+
+
+def _kernel_estimator(value: Any, num_kernels: int, sources: set[str]) -> KernelEstimator:
+    maps = num_kernels if "maps" in sources else int("trust" in sources)
+    estimator = make_part(KernelEstimator, value, num_kernels, maps)
+    logits = getattr(estimator, "to_logits", None)
+    if "trust" in sources and logits is not None:
+        nn.init.constant_(logits.bias, 4.0)  # full trust, nearly, until it is trained (as in JUDE)
+    return estimator
+
+
+def _terms(terms: tuple[AnyTerm, ...], start: Mapping[str, Start]) -> Iterator[Term]:
+    """The terms of one stage, with new priors."""
+    for term in terms:
+        if isinstance(term, QuadraticTerm):
+            yield Quadratic(term.quadratic.build(), term.weight)
+        elif isinstance(term, ConstraintTerm):
+            yield Constraint(term.constraint.build(), term.penalty, term.dual)
+        else:
+            weight = level_weight(term.block) if term.weight is None else term.weight
+            yield Regularizer(term.block, term.prior.build(start[term.block].size), weight)
+
+
+def _maps(logits: Tensor | None, num_kernels: int, like: Tensor) -> Tensor:
+    if logits is not None:
+        return logits.softmax(1)
+    return torch.full_like(like[:, :1], 1 / num_kernels).expand(-1, num_kernels, -1, -1)

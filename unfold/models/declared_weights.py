@@ -1,0 +1,171 @@
+"""The weights of a declared model, stage by stage, and how they are made of hyper-parameters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from functools import reduce
+from operator import add
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from unfold.core import Constraint, Lagrangian, Pixel, Prior, Quadratic, State, Structure
+from unfold.estimators import HyperParameters, NoisePowers
+
+from .declaration import Level, PriorTerm, Weight
+from .parts import make_part
+from .schedule import LARGEST, balanced, places, product_weights, told
+
+
+def level_weight(block: str) -> str:
+    """The name of the weight of a prior that has a level."""
+    return f"λ_{block}"
+
+
+def levels(terms: Sequence[Any]) -> dict[str, Level]:
+    """Block -> the level of its prior, for each prior that has one."""
+    priors = [term for term in terms if isinstance(term, PriorTerm)]
+    return {t.block: level for t in priors if (level := t.noise_level) is not None}
+
+
+class PartlyLearned(HyperParameters):
+    """Hyper-parameters of which some are powers of the noise, and the rest an estimator's.
+
+    Args:
+        initial: ``(2, stages, count)``, see `HyperParameters`.
+        learned: for each of them, whether the estimator predicts it.
+        estimator: by name or spec; built where there is something to learn.
+    """
+
+    def __init__(self, initial: Tensor, learned: Sequence[bool], estimator: Any) -> None:
+        super().__init__()
+        chosen = torch.tensor(learned, dtype=torch.bool)
+        self.fixed = NoisePowers(initial[..., ~chosen], learned=False)
+        predicted = initial[..., chosen]
+        self.learned = make_part(HyperParameters, estimator, predicted) if any(learned) else None
+        # Where each hyper-parameter is, once the learned ones follow the fixed ones.
+        order = chosen.to(torch.int64).argsort(stable=True).argsort()
+        self.register_buffer("_order", order, persistent=False)
+
+    def forward(self, state: Mapping[str, Tensor]) -> Tensor:
+        fixed = self.fixed(state)
+        if self.learned is None:
+            return fixed
+        learned = self.learned(state)
+        batch = max(len(fixed), len(learned))
+        both = [part.expand(batch, -1, -1) for part in (fixed, learned)]
+        return torch.cat(both, -1).index_select(-1, self._order)  # type: ignore[arg-type]
+
+
+def stage_hyper_parameters(
+    terms: Sequence[Any], weights: Mapping[str, Weight], stages: int, estimator: Any
+) -> tuple[tuple[str, ...], PartlyLearned]:
+    """The names of a stage's hyper-parameters, and what predicts them.
+
+    They are the logarithms of the weights that are no plain numbers, and of the variances that
+    the levels of priors stand for.
+    """
+    varying = {name: weight for name, weight in weights.items() if not weight.plain}
+    told_levels = levels(terms)
+    rows = [
+        [_logarithm(weight, told_levels, place) for weight in varying.values()]
+        + [level.logarithm(place) for level in told_levels.values()]
+        for place in places(stages)
+    ]
+    learned = [part.learned for part in (*varying.values(), *told_levels.values())]
+    names = (*varying, *map(level_weight, told_levels))
+    initial = torch.tensor(rows).view(stages, len(names), 2).permute(2, 0, 1).contiguous()
+    return names, PartlyLearned(initial, learned, estimator)
+
+
+def _logarithm(
+    weight: Weight, told_levels: Mapping[str, Level], place: float
+) -> tuple[float, float]:
+    """``(a, b)``: the logarithm of a weight is ``a + b log σ``."""
+    constant, power = 0.0, 0.0
+    if weight.balances is not None:
+        constant, power = balanced(told_levels[weight.balances].logarithm(place))
+    return constant + math.log(weight.value), power + weight.noise_power
+
+
+class DeclaredWeights:
+    """``(hyper-parameters, state) -> weights`` of one stage.
+
+    The weight of a prior that has a level is such that the prior's step is the one for that level
+    (`Prior.step_for`), between the variance of the photo's noise and 0.25². Where the diagonal d
+    of the block's normal matrix is a number, the step is ``weight / d``. Where it varies from
+    pixel to pixel, so does the step; see `product_weights`.
+
+    Args:
+        lagrangian: of the stage.
+        weights: as declared.
+    """
+
+    def __init__(self, lagrangian: Lagrangian, weights: Mapping[str, Weight]) -> None:
+        self._lagrangian = lagrangian
+        self._plain = {name: w.value for name, w in weights.items() if w.plain}
+        self._powers = [n for n, w in weights.items() if not w.plain and not w.bounds]
+        self._bounds = {w.bounds: name for name, w in weights.items() if w.bounds}
+
+    def __call__(
+        self, values: Mapping[str, Tensor], state: Mapping[str, Tensor]
+    ) -> dict[str, Tensor | float]:
+        state = State(state)
+        made: dict[str, Any] = {**self._plain, **{n: values[n].exp() for n in self._powers}}
+        given = {b: n for b in self._lagrangian.priors if (n := level_weight(b)) in values}
+        # (Factors of products first: their bounds are penalties, which other blocks have too.)
+        for block, name in given.items():
+            if (bound := self._bounds.get(block)) is not None:
+                step = self._step(values[name], block, state, LARGEST / 2)
+                ratio = values[bound].exp()
+                made[name], made[bound] = self._of_factor(block, step, ratio, state, made, bound)
+        for block, name in given.items():
+            if block not in self._bounds:
+                step = self._step(values[name], block, state, LARGEST)
+                made[name] = step * reduce(add, self._diagonals(block, state, made))
+        return made
+
+    def _step(self, logarithm: Tensor, block: str, state: State, largest: float) -> Tensor:
+        # (Looked up at each call: the prior may be replaced.)
+        prior: Prior = self._lagrangian.priors[block]  # type: ignore[assignment]
+        return told(logarithm, state["noise"], prior.step_for, largest)
+
+    def _of_factor(
+        self, block: str, step: Tensor, ratio: Tensor, state: State, made: dict, bound: str
+    ) -> tuple[Tensor, Tensor]:
+        """The weight of the prior on a factor of a product, and the penalty that bounds it."""
+        fits, channels = [], 1
+        for term, operator in self._operators(block, state, Structure.PIXEL):
+            fits.append(_weight(term, made))
+            channels = max(channels, operator.codomain.numel() // operator.domain.numel())
+        weight, penalty = product_weights(step, reduce(add, fits), ratio, channels)
+        others = self._diagonals(block, state, made, apart_from=bound)
+        return weight + step * reduce(add, others) if others else weight, penalty
+
+    def _diagonals(self, block: str, state: State, made: dict, apart_from: str = "") -> list[Any]:
+        """What each term that is uniform in a block adds to the diagonal of its normal matrix."""
+        found = []
+        for term, operator in self._operators(block, state, Structure.SCALAR):
+            if _name(term) != apart_from:
+                entry = operator.gram_diagonal()
+                scale = entry.amax((1, 2, 3), keepdim=True) if isinstance(entry, Tensor) else entry
+                found.append(_weight(term, made) * scale)
+        return found
+
+    def _operators(
+        self, block: str, state: State, structure: Structure
+    ) -> Iterator[tuple[Quadratic | Constraint, Pixel]]:
+        for term in (*self._lagrangian.quadratics, *self._lagrangian.constraints):
+            if term.residual.blocks.get(block) is structure:
+                yield term, term.residual.operator(block, state)  # type: ignore[misc]
+
+
+def _name(term: Quadratic | Constraint) -> str | float:
+    return term.penalty if isinstance(term, Constraint) else term.weight
+
+
+def _weight(term: Quadratic | Constraint, made: Mapping[str, Any]) -> Any:
+    name = _name(term)
+    return made[name] if isinstance(name, str) else name
