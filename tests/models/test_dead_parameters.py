@@ -47,7 +47,7 @@ CASES = {
     "deconv-small": {"deconv-small": {"K": 2, "prior": _PRIOR}},
 }  # fmt: skip
 # No model of their own: what they are made of is tested.
-WRAPPERS = ("cascade", "trained")
+WRAPPERS = ("cascade", "declared", "trained")
 _SIDE = {"side.*": "makes the part 'enhanced', which has a loss of its own in LEDNet's training"}
 ALLOWED: dict[str, dict[str, str]] = {"lednet": _SIDE, "lednet-small": _SIDE}
 

@@ -16,11 +16,11 @@ DARKEST = 1e-2
 def retinex_split(image: Tensor) -> tuple[Tensor, Tensor]:
     """A first guess at reflectance and illumination: ``image = R ⊙ L``.
 
-    ``L`` is the largest channel, ``(B, 1, H, W)``, within [0.01, 1], so that ``R = image / L`` lies
-    in [0, 1] for an image in [0, 1]. Source: the initial map of LIME (Guo et al., TIP 2017).
+    ``L`` is the largest channel, ``(B, 1, H, W)``, within [0.01, 1], and ``R = image / L``,
+    within [0, 1]. Source: the initial map of LIME (Guo et al., TIP 2017).
     """
     light = image.amax(1, keepdim=True).clamp(DARKEST, 1)
-    return image / light, light
+    return (image / light).clamp(0, 1), light
 
 
 class IlluminationNet(IlluminationEnhancer):

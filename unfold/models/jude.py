@@ -268,7 +268,7 @@ class JUDE(Estimating):
         """Where the optimization starts: at the photo and its Retinex split, or at zero."""
         reflectance, light = retinex_split(x)
         light = light.expand(-1, self.illumination_channels, -1, -1)
-        blocks = dict.fromkeys("IZ", x) | dict.fromkeys("PR", reflectance.clamp(0, 1))
+        blocks = dict.fromkeys("IZ", x) | dict.fromkeys("PR", reflectance)
         blocks |= {"Q": light, "L": light}
         if self.zero:
             blocks = {name: torch.zeros_like(value) for name, value in blocks.items()}
