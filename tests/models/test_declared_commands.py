@@ -73,12 +73,12 @@ def test_options_of_a_list_are_set_by_their_index():
 def test_restore_with_a_kernel_whole_and_in_tiles(photo, tmp_path, monkeypatch):
     np.save(tmp_path / "kernel.npy", motion_kernel(9)[0, 0].numpy())
     command = ["restore", str(photo), "--device", "cpu", "--kernel", str(tmp_path / "kernel.npy")]
-    own = [*command, "--model", "jude-classic", "--set", "K=2", "-o", str(tmp_path / "own.png")]
+    own = [*command, "--model", "jude-classic", "--set", "K=6", "-o", str(tmp_path / "own.png")]
     assert main(own) == 0
-    command += ["--model", str(JUDE), "--set", "stages=2"]
+    command += ["--model", str(JUDE), "--set", "stages=6"]
     assert main([*command, "-o", str(tmp_path / "whole.png")]) == 0
     monkeypatch.setattr(AnySize, "_fits", lambda *_: False)
-    monkeypatch.setattr(AnySize, "_tile_pixels", lambda *_: 30_000)
+    monkeypatch.setattr(AnySize, "_tile_pixels", lambda *_: 60_000)
     assert main([*command, "-o", str(tmp_path / "tiled.png")]) == 0
     own, whole, tiled = (read(tmp_path / f"{n}.png").image for n in ("own", "whole", "tiled"))
     assert torch.equal(own, whole)

@@ -26,6 +26,12 @@ class Frame:
         rows = slice(self.top, self.top + self.height)
         return x[..., rows, self.left : self.left + self.width]
 
+    def inside(self, x: Tensor) -> Tensor:
+        """1 where the picture lies in its padded version ``(..., H, W)``, else 0; (1, 1, H, W)."""
+        mask = x.new_zeros(1, 1, *x.shape[-2:])
+        self.crop(mask).fill_(1)
+        return mask
+
     def coarser(self, factor: int) -> Frame:
         """Where it lies in a version that is smaller by a factor, cells in part within included."""
         top, left = self.top // factor, self.left // factor

@@ -7,8 +7,10 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from unfold.core import CG, Lagrangian, Restorer, Stage, Step, Unrolled, lower
+from unfold.core import CG, Lagrangian, Residual, Restorer, Stage, State, Step, Unrolled, lower
+from unfold.core.lagrangian import Weights
 from unfold.imaging.boundary import MULTIPLE, Frame, pad_periodic
+from unfold.terms import Convolution
 
 from .checks import check_image, check_kernel
 from .parts import StageWeights
@@ -101,6 +103,32 @@ def prepare(
         height, width = kernel.shape[-2:]
     margin = max(least, height // 2), max(least, width // 2)
     return pad_periodic(image, margin, multiple=MULTIPLE)
+
+
+class Impute:
+    """``X ← T ⊙ Y + (1 − T) ⊙ (H ⊗ I)``: where the blur model is not trusted, believe the estimate.
+
+    Y is the photo, T in [0, 1] the trust in each pixel: saturated lights, say, are no convolution,
+    and nobody observed what lies beyond a photo's border. Minimizing the next data term majorizes
+    ``w1/2 ‖√T ⊙ (H⊗I − Y)‖²``: the weighted fit descends, and I keeps its exact division by FFT.
+
+    Args:
+        blur: ``H ⊗ I − X``, or another blur of I.
+        estimate: what is believed; another block that the optimization makes equal to I serves as
+            well, and its prior has removed the noise.
+    """
+
+    def __init__(self, blur: Residual | None = None, *, estimate: str = "I") -> None:
+        self._blur = blur or Convolution("I", kernel="H", observed="X")
+        self._estimate = estimate
+
+    def __call__(self, state: Mapping[str, Tensor], weights: Weights) -> State:
+        state = State(state)
+        believed = state.replace("I", state[self._estimate]).replace("X", state["Y"])
+        return state.replace("X", state["Y"] + (1 - state["T"]) * self._blur(believed))
+
+    def __repr__(self) -> str:
+        return "Impute('X')"
 
 
 class Extending(Restorer):

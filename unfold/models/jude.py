@@ -25,7 +25,6 @@ from unfold.core import (
     State,
 )
 from unfold.core.clip import clip
-from unfold.core.lagrangian import Weights
 from unfold.estimators import (
     ExposureEstimator,
     HyperParameters,
@@ -39,7 +38,7 @@ from unfold.priors import Box
 from unfold.registry.spec import PriorLike, factory
 from unfold.terms import Convolution, Retinex
 
-from .assembly import describe, requires_training, unroll
+from .assembly import Impute, describe, requires_training, unroll
 from .estimating import Estimating
 from .parts import (
     BlurLike,
@@ -88,26 +87,6 @@ def jude_lagrangian(*regularizers: Regularizer, blur: Residual | None = None) ->
         Constraint(Equal("I", "Z"), penalty="w5", dual="D"),
         *regularizers,
     )
-
-
-class Impute:
-    """``X ← T ⊙ Y + (1 − T) ⊙ (H ⊗ I)``: where the blur model is not trusted, believe the estimate.
-
-    Y is the photo, T in [0, 1] the trust in each pixel (saturated lights, say, are no
-    convolution). Minimizing the next data term majorizes ``w1/2 ‖√T ⊙ (H⊗I − Y)‖²``: the
-    weighted fit descends, and I keeps its exact division by FFT.
-    """
-
-    def __init__(self, blur: Residual | None = None) -> None:
-        self._blur = blur or Convolution("I", kernel="H", observed="X")
-
-    def __call__(self, state: Mapping[str, Tensor], weights: Weights) -> State:
-        state = State(state)
-        misfit = self._blur(state.replace("X", state["Y"]))
-        return state.replace("X", state["Y"] + (1 - state["T"]) * misfit)
-
-    def __repr__(self) -> str:
-        return "Impute('X')"
 
 
 class JUDE(Estimating):

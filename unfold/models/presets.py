@@ -85,6 +85,7 @@ deconv_small = preset(
     prior={"kind": "resunet", "widths": (16, 32, 64), "residual": True},
     tied=False,
     hyper_parameters="noise-powers",
+    border="reflected",  # as its weights were trained
 )
 
 plug_and_play = preset(
