@@ -1,0 +1,223 @@
+"""Models with other parts: every prior, every blur, and what their options promise."""
+
+import pytest
+import torch
+from skimage.data import astronaut
+
+import unfold
+from unfold.core import Ledger
+from unfold.degradation import blur
+from unfold.priors import TotalVariation
+from unfold.registry import list_components
+
+TV = {"kind": "total-variation", "iterations": 20}
+SMALL = {"kind": "kernel", "size": 5, "widths": [4, 8]}
+WEIGHTS = {"deepinv-dncnn": {"depth": 3, "width": 8}, "deepinv-drunet": {"width": 4, "blocks": 1}}
+SIZES = {"resunet": {"widths": [4, 8]}, "ircnn": {"width": 4}}
+PLAIN = {"enhancer": None, "denoiser": None, "exposure": None, "light_prior": None}
+KERNEL = torch.tensor([[0.0, 0.1, 0.2], [0.1, 0.3, 0.1], [0.2, 0.0, 0.0]])[None, None]
+
+
+def crop(side, noise=0.0, top=60, left=180):
+    sharp = torch.from_numpy(astronaut()[top : top + side, left : left + side].copy())
+    sharp = sharp.permute(2, 0, 1)[None].float() / 255
+    chance = torch.Generator().manual_seed(0)
+    return (sharp + noise * torch.randn(sharp.shape, generator=chance)).clamp(0, 1)
+
+
+def small_prior(name):
+    options = SIZES.get(name, {})
+    if name in WEIGHTS:
+        options = {"weights": "random", **WEIGHTS[name]}
+    return {"kind": name, **options}
+
+
+MODELS = {
+    "jude": {"K": 1, "kernel_estimator": SMALL, "denoiser": {"kind": "reflectance", "width": 4}},
+    "jude-classic": {"K": 2},
+    "era": {"K": 2, "kernel_estimator": SMALL, "num_kernels": 2},
+    "deconv-small": {"K": 2},
+    "plug-and-play": {"K": 2},
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("prior", list_components("priors"))
+def test_every_prior_runs_in_every_model(name, prior):
+    model = unfold.create_model(name, prior=small_prior(prior), **MODELS[name]).eval()
+    with torch.no_grad():
+        restoration = model(crop(24, noise=0.03), kernel=KERNEL)
+    assert restoration.image.shape == (1, 3, 24, 24)
+    assert restoration.image.isfinite().all()
+    assert all(part.isfinite().all() for part in restoration.parts.values())
+
+
+STRENGTH = {
+    "jude": {"K": 6, **PLAIN, "kernel_estimator": "point"},
+    "jude-small": {"K": 6, **PLAIN, "kernel_estimator": "point"},
+    "jude-classic": {"K": 6, "brightness": None},
+    "era": {"K": 6, "num_kernels": 1, "blur": "convolution", "kernel_estimator": "point",
+            "error": False},
+    "era-small": {"K": 6, "kernel_estimator": SMALL},
+    "deconv-small": {"K": 6},
+    "plug-and-play": {"K": 6},
+    "tv-deblur": {"K": 6},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STRENGTH)
+def test_strength_takes_from_the_data_what_it_gives_the_prior(name):
+    photo = blur(crop(40), KERNEL)
+    photo = (photo + 0.03 * torch.randn(photo.shape)).clamp(0, 1)
+    misfits, variations = [], []
+    for strength in (0.25, 0.5, 1.0, 2.0, 4.0):
+        torch.manual_seed(1)
+        options = {**STRENGTH[name], "strength": strength, "noise": 0.03}
+        if name == "jude-classic":
+            del options["noise"]
+        options |= {} if name == "tv-deblur" else {"prior": TV}
+        model = unfold.create_model(name, **options).eval()
+        with torch.no_grad():
+            image = model(photo, kernel=KERNEL).image
+        misfits.append((blur(image, KERNEL) - photo)[..., 3:-3, 3:-3].norm().item())
+        variations.append(TotalVariation().value(image).item())
+    assert misfits == sorted(misfits), misfits
+    assert variations == sorted(variations, reverse=True), variations
+    assert variations[-1] < 0.95 * variations[0]
+
+
+def test_every_model_with_a_strength_is_looked_at():
+    from unfold.registry import scan
+    from unfold.registry.spec import spec_type
+
+    own = [c.name for c in scan().components
+           if c.group == "models" and c.distribution == "unfold-imaging"]  # fmt: skip
+    assert set(STRENGTH) == {n for n in own if "strength" in spec_type("models", n).model_fields}
+
+
+BOUNDED = [
+    {},
+    {"order": "paper"},
+    {"start": "zero"},
+    {"reflectance": "Z/L"},
+    {"illumination_channels": 1},
+    {"hyper_parameters": "predicted-from-kernel"},
+    {"trust": False},
+    {"tied": True},
+]
+
+
+@pytest.mark.parametrize("options", BOUNDED, ids=str)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_reflectance_and_light_keep_their_bounds_for_any_parameters(options, seed):
+    torch.manual_seed(seed)
+    prior = {"kind": "resunet", "widths": [4], "residual": True}
+    model = unfold.create_model("jude", K=2, prior=prior, kernel_estimator=SMALL, **options).eval()
+    for parameter in model.parameters():
+        parameter.data += 0.3 * torch.randn_like(parameter)
+    with torch.no_grad():
+        parts = model(torch.rand(2, 3, 24, 20)).parts
+    assert parts["R"].min() >= 0
+    assert parts["L"].min() >= 0.01 - 1e-7
+    assert parts["L"].max() <= 1
+    assert parts["R"].isfinite().all()
+
+
+VARIANTS = {
+    "jude": [
+        {"start": "zero"},
+        {"trust": False},
+        {"blur": "masked-convolution"},
+        {"blur": "filter-flow", "trust": False, "num_kernels": 2},
+        {"blur": "filter-flow", "trust": False, "num_kernels": 1},
+        {"hyper_parameters": "learned-constants"},
+        {"noise": 0.02},
+    ],
+    "era": [
+        {"num_kernels": 1},
+        {"num_kernels": 1, "blur": "convolution"},
+        {"order": "paper"},
+        {"error": False},
+        {"error_prior": False},
+        {"tied": True},
+        {"hyper_parameters": "predicted-from-kernel"},
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [(n, o) for n, found in VARIANTS.items() for o in found], ids=str
+)
+def test_variants_run_train_and_fill_a_ledger(name, options):
+    torch.manual_seed(0)
+    model = unfold.create_model(name, K=2, prior=TV, kernel_estimator=SMALL, **options)
+    ledger = Ledger()
+    restoration = model(crop(24, noise=0.02), ledger=ledger)
+    assert restoration.image.isfinite().all()
+    assert len(ledger.weights) == 2
+    restoration.image.sum().backward()
+    reached = [p.grad is not None and p.grad.isfinite().all() for p in model.hyper.parameters()]
+    assert all(reached)
+    assert model.explain()
+
+
+def test_variants_have_the_parts_that_they_should():
+    photo = crop(24, noise=0.02)
+
+    def parts(name, **options):
+        options = {"K": 1, "prior": TV, "kernel_estimator": SMALL, **options}
+        with torch.no_grad():
+            return unfold.create_model(name, **options)(photo).parts
+
+    one = parts("era", num_kernels=1)
+    assert one["kernel"].shape == (1, 2, 5, 5)  # beside it a point: where it does not act
+    assert one["kernel"][0, 1, 2, 2] == one["kernel"][0, 1].sum() == 1
+    assert one["weights"].shape == (1, 2, 24, 24)
+    torch.testing.assert_close(one["weights"].sum(1), torch.ones(1, 24, 24))
+    assert "weights" not in parts("era", num_kernels=1, blur="convolution")
+    assert not {"E", "P"} & set(parts("era", error=False))
+    assert "P" not in parts("era", error_prior=False)
+    flow = parts("jude", blur="filter-flow", trust=False, num_kernels=2)
+    assert flow["kernel"].shape == (1, 2, 5, 5)
+    assert flow["weights"].shape == (1, 2, 24, 24)
+    assert "trust" not in flow
+    assert parts("jude", blur="masked-convolution")["trust"].shape == (1, 1, 24, 24)
+
+
+def test_several_kernels_need_maps_and_maps_take_the_place_of_trust():
+    with pytest.raises(ValueError, match="several kernels need a blur with maps"):
+        unfold.create_model("jude", num_kernels=2, trust=False)
+    with pytest.raises(ValueError, match="set trust=False"):
+        unfold.create_model("jude", num_kernels=2, blur="filter-flow")
+    with pytest.raises(ValueError, match="several kernels need a blur with maps"):
+        unfold.create_model("era", blur="convolution")
+
+
+def psnr(image, target):
+    return -10 * (image - target).square().mean().log10().item()
+
+
+@torch.inference_mode()
+def test_a_sharp_photo_comes_back_from_the_untrained_jude_small():
+    torch.manual_seed(0)
+    sharp = crop(128)
+    options = {"prior": "total-variation", "light_prior": None}
+    model = unfold.create_model("jude-small", **options).eval()
+    assert psnr(model(sharp).image, sharp) > 35
+
+
+@torch.inference_mode()
+def test_without_outliers_the_untrained_era_sees_no_error():
+    torch.manual_seed(0)
+    error = unfold.create_model("era-small", prior="total-variation").eval()(crop(96)).parts["E"]
+    assert (error == 0).float().mean() > 0.99
+
+
+@torch.inference_mode()
+def test_a_spot_that_no_blur_explains_is_an_error():
+    photo = crop(96)
+    photo[..., 40:42, 50:52] = 1 - photo[..., 40:42, 50:52].round()
+    model = unfold.create_model("era-small", prior="total-variation").eval()
+    error = model(photo).parts["E"].abs().amax(1)[0]
+    assert error[40:42, 50:52].amax() > 0.2
+    assert (error == 0).float().mean() > 0.98
