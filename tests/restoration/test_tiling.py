@@ -20,9 +20,11 @@ TINY = {
     "era": {"K": 1, "prior": _NETWORK, "kernel_estimator": _KERNEL},
     "jude-small": {"K": 1, "prior": _NETWORK, "light_prior": _NETWORK},
     "era-small": {"K": 1, "prior": _NETWORK},
-    "deconv-small": {"K": 2, "noise": 0.1},  # at less it rings further than this photo is wide
-    "jude-classic": {"K": 4},
-    "tv-deblur": {"K": 8},
+    # (Of less noise they ring further than this photo is wide.)
+    "deconv-small": {"K": 2, "noise": 0.1},
+    "jude-classic": {"K": 4, "noise": 0.1},
+    "plug-and-play": {"K": 3, "noise": 0.1, "prior": "total-variation"},
+    "tv-deblur": {"K": 8, "noise": 0.1},
     "devudp-dt": {"widths": (8, 8, 8), "blocks": 1},
 }
 MOTION = torch.zeros(1, 1, 9, 9)
