@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 
-def clip(x: Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:
+def clip(x: Tensor, low: float | Tensor = 0.0, high: float | Tensor = 1.0) -> Tensor:
     """``x`` clipped to ``[low, high]``, with the gradient of ``x`` itself.
 
     The gradient of a plain clamp is zero outside the range: a network whose output lies there
@@ -14,7 +14,7 @@ def clip(x: Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:
     """
     if x.requires_grad and torch.is_grad_enabled():
         return _Clip.apply(x, low, high)  # type: ignore[return-value]
-    return x.clamp(low, high)
+    return x.clamp(low, high)  # type: ignore[arg-type]
 
 
 class _Clip(torch.autograd.Function):
