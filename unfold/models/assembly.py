@@ -7,13 +7,25 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from unfold.core import CG, Lagrangian, Residual, Restorer, Stage, State, Step, Unrolled, lower
+from unfold.core import (
+    CG,
+    Lagrangian,
+    Residual,
+    Restorer,
+    Stage,
+    State,
+    Step,
+    Structure,
+    Unrolled,
+    lower,
+)
 from unfold.core.lagrangian import Weights
 from unfold.imaging.boundary import MULTIPLE, Frame, pad_periodic
 from unfold.terms import Convolution
 
 from .checks import check_image, check_kernel
 from .parts import StageWeights
+from .schedule import LARGEST_SQUARE
 
 Weigh = Callable[[Lagrangian], Callable[[Mapping[str, Tensor], Mapping[str, Tensor]], Any]]
 
@@ -49,6 +61,8 @@ def unroll(
         for step in lower(lagrangian, order_of(lagrangian, order), cg):
             block = getattr(step, "block", None)
             steps += [before[block], step] if before and block in before else [step]
+            if block in lagrangian.regularizers and lagrangian.blocks[block] is Structure.PIXEL:
+                steps.append(Bound(block))
         return Stage(steps, StageWeights(index, names, weigh(lagrangian)))
 
     return Unrolled([stage(k) for k in range(K)])
@@ -103,6 +117,25 @@ def prepare(
         height, width = kernel.shape[-2:]
     margin = max(least, height // 2), max(least, width // 2)
     return pad_periodic(image, margin, multiple=MULTIPLE)
+
+
+class Bound:
+    """``F ← F`` clipped to ``F² <= 2``, for a factor F of a product that has a prior.
+
+    Pictures and their factors are at most 1; overshoots of edges are left room. With the bound
+    the other factor's prior is told no less than the noise (see `product_weights`).
+    """
+
+    def __init__(self, factor: str) -> None:
+        self.factor = factor
+
+    def __call__(self, state: Mapping[str, Tensor], weights: Weights) -> State:
+        state = State(state)
+        bound = LARGEST_SQUARE**0.5
+        return state.replace(self.factor, state[self.factor].clamp(-bound, bound))
+
+    def __repr__(self) -> str:
+        return f"Bound({self.factor!r})"
 
 
 class Impute:

@@ -55,11 +55,12 @@ from .schedule import LARGEST, annealed, balanced, places, product_weights, told
 PAPER_ORDER = ("P", "R", "Q", "L", "Z", "I", "G", "O", "D")
 # The image is made of the last R and L. In the paper's order these see the Z of the stage before,
 # and that the I of the stage before it: the last two deconvolutions and the last prior on Z are
-# computed for nothing. Updated in this order, every update of every stage reaches the image.
-ORDER = ("I", "Z", "P", "R", "Q", "L", "G", "O", "D")
+# computed for nothing. Updated in this order, every update of every stage reaches the image. The
+# reflectance comes after the light: it takes up what a smooth light leaves of Z.
+ORDER = ("I", "Z", "Q", "L", "P", "R", "G", "O", "D")
 NAMES = ("log_z", "log_p", "log_q", "log_w2", "log_w3", "log_w4", "log_w5")
-_FIRST_DEVIATION, _LIGHT_DEVIATION = 0.1, 0.1
-_RATIO = 0.1  # of the penalties on P and Q to the weight of their product, at least
+_FIRST_DEVIATION, _LIGHT_DEVIATION = 0.05, 0.1
+_RATIO = 0.01  # of the penalties on P and Q to the weight of their product, at least
 _FIT = 0.03  # weight of the product, for each unit of the penalty of I = Z
 _CG = CG(maximum=4, tolerance=None)  # (a fixed number never waits for the device)
 
@@ -122,7 +123,7 @@ class JUDE(Estimating):
             module of section 3.3 is ``"predicted-from-kernel"``.
         illumination_channels: 1, or 3 for coloured light.
         order: of the updates. ``"paper"`` is P, R, Q, L, Z, I; its last two I and last Z never
-            reach the image. ``"data-first"`` is I, Z, P, R, Q, L, where all do.
+            reach the image. ``"data-first"`` is I, Z, Q, L, P, R, where all do.
         reflectance: what is denoised at the end: ``"R"``, or ``"Z/L"``, which loses nothing that
             P ⊙ Q leaves out of Z. With the latter the part R is that quotient.
         start: ``"photo"``, or the paper's ``"zero"``, from where X enters through I alone and the

@@ -17,9 +17,8 @@ BALANCE = 0.23
 """``w = BALANCE σ² / s²`` weighs a prior that is told the deviation s against the data (Zhang et
 al., "Plug-and-play image restoration with deep denoiser prior", TPAMI 2021, section 4.2)."""
 
-# The square of a factor in a product, at most: pictures and their factors are at most 1, and
-# overshoots of edges are left room.
-_LARGEST_SQUARE = 2.0
+LARGEST_SQUARE = 2.0
+"""The largest square of a factor in a product (`unfold.models.assembly.Bound`)."""
 
 
 def told(
@@ -51,12 +50,12 @@ def product_weights(
     than `LARGEST`.
 
     Args:
-        step: told where ``G² = 2``, which is more than pictures reach; at most half of `LARGEST`.
+        step: told where ``G²`` is `LARGEST_SQUARE`; at most half of `LARGEST`.
         fit: weight of the product's quadratic term.
         ratio: ``penalty / fit``, at least.
         channels: that G² is summed over.
     """
-    square = _LARGEST_SQUARE * channels
+    square = LARGEST_SQUARE * channels
     least = step * square / (LARGEST - step)
     penalty = fit * torch.maximum(ratio, least)
     return step * (square * fit + penalty), penalty
