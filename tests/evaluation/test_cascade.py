@@ -16,7 +16,7 @@ PHOTO = 0.1 + 0.2 * torch.rand(1, 3, 20, 24, generator=torch.Generator().manual_
 
 
 def test_each_model_restores_what_the_one_before_it_made():
-    first, second = jude_classic(K=2), jude_classic(K=3, brightness=None)
+    first, second = jude_classic(K=2), jude_classic(K=3, exposure=None, enhancer=None)
     both = Cascade(first, second)
     half_way = first(PHOTO).image
     whole = both(PHOTO)

@@ -359,7 +359,7 @@ def test_explain_says_what_the_lagrangian_leaves_open():
     assert "|F(H)|² + w5" in text
     assert "image = enhancer(L) ⊙ denoiser(Z/L)" in text
     assert "weight w2: 0.03·0.23 σ²/s², s the level of Z" in text
-    assert "noise level of the prior on P, λ_P/d: 0.1 to that of the noise" in text
+    assert "noise level of the prior on P, λ_P/d: 0.05 to that of the noise" in text
 
 
 def test_a_weight_is_plain_or_not():

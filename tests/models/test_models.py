@@ -318,7 +318,7 @@ class TestClassic:
             # the noise, it may take as much off.
             assert psnr(sharp, classic(sharp).image) > 39.5
 
-    def test_brightness_none_leaves_the_exposure_alone(self, kernel):
+    def test_the_exposure_is_left_alone(self, kernel):
         sharp = photo(coffee()[:200, 100:300])
         dark = degrade(sharp, kernel, 0.25, 0.0)
         model = unfold.create_model("jude-classic", exposure=None, enhancer=None)

@@ -55,7 +55,7 @@ def test_every_prior_runs_in_every_model(name, prior):
 STRENGTH = {
     "jude": {"K": 6, **PLAIN, "kernel_estimator": "point"},
     "jude-small": {"K": 6, **PLAIN, "kernel_estimator": "point"},
-    "jude-classic": {"K": 6, "brightness": None},
+    "jude-classic": {"K": 6, "exposure": None, "enhancer": None},
     "era": {"K": 6, "num_kernels": 1, "blur": "convolution", "kernel_estimator": "point",
             "error": False},
     "era-small": {"K": 6, "kernel_estimator": SMALL},

@@ -44,12 +44,11 @@ class NoisePowers(HyperParameters):
 
     def __init__(self, initial: Tensor, *, learned: bool = True) -> None:
         super().__init__()
-        self.register_parameter("affine", nn.Parameter(initial) if learned else None)
-        if not learned:
-            self.register_buffer("_fixed", initial, persistent=False)
+        self.affine = nn.Parameter(initial) if learned else None
+        self.register_buffer("_fixed", None if learned else initial, persistent=False)
 
     def forward(self, state: Mapping[str, Tensor]) -> Tensor:
-        constant, slope = self._fixed if self.affine is None else self.affine
+        constant, slope = self.get_buffer("_fixed") if self.affine is None else self.affine
         return constant + slope * state["noise"].log().flatten(1)[..., None]
 
 

@@ -59,13 +59,21 @@ def unroll(
         lagrangian = first if tied or index == 0 else declare(index)
         steps: list[Step] = []
         for step in lower(lagrangian, order_of(lagrangian, order), cg):
-            block = getattr(step, "block", None)
+            block = getattr(step, "block", "")
             steps += [before[block], step] if before and block in before else [step]
-            if block in lagrangian.regularizers and lagrangian.blocks[block] is Structure.PIXEL:
+            factors = lagrangian.blocks if block in lagrangian.regularizers else {}
+            if factors.get(block) is Structure.PIXEL:
                 steps.append(Bound(block))
         return Stage(steps, StageWeights(index, names, weigh(lagrangian)))
 
     return Unrolled([stage(k) for k in range(K)])
+
+
+def steps_for(lagrangian: Lagrangian) -> dict[str, Callable[[Tensor], Tensor]]:
+    """Block -> `Prior.step_for` of its prior."""
+    return {
+        name: regularizer.prior.step_for for name, regularizer in lagrangian.regularizers.items()
+    }
 
 
 def order_of(lagrangian: Lagrangian, order: Sequence[str]) -> list[str]:

@@ -24,7 +24,7 @@ from unfold.core.clip import clip
 from unfold.estimators import HyperParameters, NoiseEstimator
 from unfold.registry.spec import PriorLike, factory
 
-from .assembly import Extending, Impute, describe, requires_training, unroll
+from .assembly import Extending, Impute, describe, requires_training, steps_for, unroll
 from .parts import BlurLike, EstimatorLike, make_blur, make_part, with_hyper_parameters
 from .schedule import annealed, balanced, places, told
 
@@ -106,7 +106,7 @@ class Deconvolution(Extending):
             )  # fmt: skip
 
         def weigh(lagrangian: Lagrangian):
-            return partial(_weights, step_for=lagrangian.priors["Z"].step_for, strength=strength)
+            return partial(_weights, step_for=steps_for(lagrangian)["Z"], strength=strength)
 
         self.estimates_border = border == "estimated"
         before = {"I": Impute(term, estimate="Z")} if self.estimates_border else None

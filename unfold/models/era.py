@@ -31,7 +31,7 @@ from unfold.priors import SoftThreshold
 from unfold.registry.spec import PriorLike, factory
 from unfold.terms import SparseError
 
-from .assembly import describe, requires_training, unroll
+from .assembly import describe, requires_training, steps_for, unroll
 from .estimating import Estimating
 from .parts import BlurLike, EstimatorLike, has_slot, make_blur, make_part, with_hyper_parameters
 from .schedule import annealed, balanced, places, told
@@ -179,7 +179,8 @@ class ErA(Estimating):
         x, frame = self.prepare(image, kernel)
         guide = self._global(image) if guide is None else guide
         estimated, logits = self.estimator(x)
-        estimated = guide.get("kernel", estimated) if kernel is None else kernel.to(x)
+        if kernel is not None or "kernel" in guide:
+            estimated = guide["kernel"] if kernel is None else kernel.to(x)
         state = self.stages(self.start(x, estimated, logits, guide["noise"]), ledger)
         parts = {name: frame.crop(state[name]) for name in "XZUEP" if name in state}
         if self.maps:
@@ -214,8 +215,7 @@ def initial_hyper_parameters(K: int) -> Tensor:
 
 
 def _weigh(lagrangian: Lagrangian, strength: float):
-    step_for = {name: prior.step_for for name, prior in lagrangian.priors.items()}
-    return partial(_weights, step_for=step_for, strength=strength)
+    return partial(_weights, step_for=steps_for(lagrangian), strength=strength)
 
 
 def _weights(

@@ -38,7 +38,7 @@ from unfold.priors import Box
 from unfold.registry.spec import PriorLike, factory
 from unfold.terms import Convolution, Retinex
 
-from .assembly import Impute, describe, requires_training, unroll
+from .assembly import Impute, describe, requires_training, steps_for, unroll
 from .estimating import Estimating
 from .parts import (
     BlurLike,
@@ -210,9 +210,10 @@ class JUDE(Estimating):
         self.requires_training = requires_training(self)
 
     def _weigh(self, lagrangian: Lagrangian):
-        step_for = {name: prior.step_for for name, prior in lagrangian.priors.items()}
         channels = 3 if self.illumination_channels == 1 else 1
-        return partial(_weights, step_for=step_for, channels=channels, strength=self.strength)
+        return partial(
+            _weights, step_for=steps_for(lagrangian), channels=channels, strength=self.strength
+        )
 
     def forward(
         self,
@@ -226,7 +227,8 @@ class JUDE(Estimating):
         guide = self._global(image) if guide is None else guide
         x = self._exposed(x, guide)
         estimated, logits = self.estimator(x)
-        estimated = guide.get("kernel", estimated) if kernel is None else kernel.to(x)
+        if kernel is not None or "kernel" in guide:
+            estimated = guide["kernel"] if kernel is None else kernel.to(x)
         state = self.stages(self.start(x, estimated, logits, guide["noise"]), ledger)
         if self.quotient:
             state = state.replace("R", state["Z"].clamp_min(0) / state["L"])
