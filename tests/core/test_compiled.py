@@ -103,7 +103,8 @@ def test_gradients_pass_the_same():
 def test_compiled_stages_restore_the_same(monkeypatch):
     monkeypatch.setattr(module, "_bfloat16_pays", lambda device: False)
     torch.manual_seed(0)
-    model = era_small(K=2, prior={"kind": "resunet", "widths": (4, 8)}, kernel_size=5).eval()
+    prior = {"kind": "resunet", "widths": (4, 8)}
+    model = era_small(K=2, prior=prior, kernel_estimator={"kind": "kernel", "size": 5}).eval()
     with torch.no_grad():
         for p in model.parameters():
             p += 0.02 * torch.randn_like(p)

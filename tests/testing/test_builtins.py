@@ -7,7 +7,7 @@ from systems import random_kernel
 from unfold.core import Equal
 from unfold.registry import scan
 from unfold.registry.spec import spec_type
-from unfold.terms import Convolution, FilterFlow, Retinex, SparseError
+from unfold.terms import Convolution, FilterFlow, MaskedConvolution, Retinex, SparseError
 from unfold.testing import checks
 
 BUILT_IN = [c for c in scan().components if c.distribution == "unfold-imaging"]
@@ -18,6 +18,7 @@ CLAIMS = {
     "total-variation": ("nonexpansive",),
     "resunet": ("bfloat16", "export"),
     "ircnn": ("bfloat16", "export"),
+    "denoiser": ("bfloat16", "export"),
 }
 
 
@@ -26,6 +27,7 @@ def state():
     made = {name: torch.randn(size, dtype=torch.float64) for name in "IXZPUE"}
     made["Q"] = torch.rand(2, 1, 6, 7, dtype=torch.float64)
     made["H"], made["K"] = random_kernel(2, 1), random_kernel(1, 2, (2, 4))
+    made["T"] = torch.rand(2, 1, 6, 7, dtype=torch.float64)
     made["W"] = torch.rand(2, 2, 6, 7, dtype=torch.float64)
     return made
 
@@ -33,6 +35,10 @@ def state():
 TERMS = {
     "convolution": (lambda: Convolution("I", kernel="H", observed="X"), "IXH"),
     "filter-flow": (lambda: FilterFlow("I", kernels="K", weights="W", observed="X"), "IXKW"),
+    "masked-convolution": (
+        lambda: MaskedConvolution("I", kernel="H", mask="T", observed="X"),
+        "IXHT",
+    ),
     "retinex": (lambda: Retinex("Z", reflectance="P", illumination="Q"), "ZPQ"),
     "sparse-error": (lambda: SparseError("U", error="E", observed="X"), "UEX"),
     "equal": (lambda: Equal("P", "Z"), "PZ"),

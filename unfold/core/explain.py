@@ -54,11 +54,11 @@ def _row(lagrangian: Lagrangian, name: str) -> tuple[str, str, str, str]:
     if constraint is not None:
         r = constraint.residual.formula()
         return name, "", "dual", f"{name} ← {name} + {_number(constraint.penalty)}·({r})"
-    structure = lagrangian.blocks[name]
+    structure = lagrangian.structures[name]
     grams = [
         _gram(term, name)
         for term in lagrangian.terms
-        if not isinstance(term, Regularizer) and name in term.residual.blocks
+        if not isinstance(term, Regularizer) and term.residual.structure(name) is not None
     ]
     return name, " + ".join(grams), structure.value, _solver(lagrangian, name, structure)
 

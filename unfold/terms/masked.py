@@ -18,7 +18,8 @@ class MaskedConvolution(Residual):
 
     Saturated lights, for one, are no convolution of anything: T = 0 leaves them out. The normal
     matrix in I, ``Hᵀ T² H``, is diagonal in no basis, so that I is solved by conjugate gradients,
-    preconditioned by ``mean(T²) |F H|²``; X is a plain observation.
+    preconditioned by ``mean(T²) |F H|²``; X is a plain observation. The kernel is a block, too,
+    where it is in the order, and solved likewise with ``|F I|²``.
 
     Args:
         block: ``I``, ``(B, C, H, W)``.
@@ -28,7 +29,11 @@ class MaskedConvolution(Residual):
     """
 
     def __init__(self, block: str, *, kernel: str, mask: str, observed: str) -> None:
-        super().__init__([(block, Structure.MIXED), (observed, Structure.PIXEL)], [kernel, mask])
+        super().__init__(
+            [(block, Structure.MIXED), (observed, Structure.PIXEL)],
+            [kernel, mask],
+            {kernel: Structure.MIXED},
+        )
         self.block, self.mask, self.observed = block, mask, observed
         self.blur = Convolution(block, kernel=kernel, observed=observed)
 
@@ -55,5 +60,7 @@ class MaskedConvolution(Residual):
         return f"{self.mask}⊙({self.blur.formula()})"
 
     def gram_formula(self, block: str) -> str:
-        kernel = self.blur.kernel
-        return f"{kernel}ᵀ{self.mask}²{kernel}" if block == self.block else f"{self.mask}²"
+        if block == self.observed:
+            return f"{self.mask}²"
+        factor = self.blur.kernel if block == self.block else self.block
+        return f"{factor}ᵀ{self.mask}²{factor}"
