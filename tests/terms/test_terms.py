@@ -13,9 +13,11 @@ from unfold.core.operators import spectrum
 from unfold.terms import (
     Convolution,
     FilterFlow,
+    Gradient,
     MaskedConvolution,
     Retinex,
     SparseError,
+    differences,
     embed_kernel,
 )
 
@@ -37,6 +39,7 @@ TERMS = {
     "convolution": lambda: Convolution("I", kernel="H", observed="X"),
     "filter-flow": lambda: FilterFlow("I", kernels="K", weights="W", observed="X"),
     "masked-convolution": lambda: MaskedConvolution("I", kernel="H", mask="T", observed="X"),
+    "gradient": lambda: Gradient("I", gradient="G"),
     "retinex": lambda: Retinex("Z", reflectance="P", illumination="Q"),
     "sparse-error": lambda: SparseError("U", error="E", observed="X"),
     "equal": lambda: Equal("P", "Z"),
@@ -51,6 +54,7 @@ def make_state(batch, channels, height, width, kernel, light):
     state["H"] = random_kernel(batch, 1, kernel)
     state["K"] = random_kernel(batch, 2, kernel)
     state["W"] = torch.rand(batch, 2, height, width, dtype=torch.float64)
+    state["G"] = torch.randn(batch, 2 * channels, height, width, dtype=torch.float64)
     state["T"] = torch.rand(batch, 1, height, width, dtype=torch.float64)
     return State(state)
 
@@ -182,6 +186,24 @@ def test_an_embedded_kernel_blurs_as_it_did(size, kernel):
         embed_kernel(torch.ones(1, 1, 6, 9), (5, 9))
 
 
+@pytest.mark.parametrize("size", [(4, 7), (5, 6), (1, 5)])
+def test_the_gradient_is_forward_differences_that_wrap(size):
+    x = torch.rand(2, 3, *size, dtype=torch.float64)
+    right, down = differences(x).chunk(2, 1)
+    for got, axis in ((right, -1), (down, -2)):
+        array = x.numpy()
+        want = np.diff(array, axis=axis, append=np.take(array, [0], axis=axis))
+        np.testing.assert_allclose(got.numpy(), want, atol=1e-15)
+
+
+@pytest.mark.parametrize("size", [(4, 7), (5, 6), (1, 5)])
+def test_the_adjoint_of_the_gradient_is_the_same_in_both_bases(size):
+    operator = Gradient("I", gradient="G").operator("I", State({"I": torch.zeros(2, 3, *size)}))
+    y = torch.randn(2, 6, *size)
+    spectral = torch.fft.irfft2(operator.adjoint_spectrum(torch.fft.rfft2(y)), s=size)
+    torch.testing.assert_close(spectral, operator.adjoint(y), rtol=0, atol=1e-5)
+
+
 def test_filter_flow_is_the_weighted_sum_of_convolutions():
     x, k = torch.rand(1, 3, 8, 7, dtype=torch.float64), random_kernel(1, 2)
     w = torch.rand(1, 2, 8, 7, dtype=torch.float64)
@@ -297,6 +319,12 @@ class TestRefusals:
         remedy = rf"'{block}' has shape .*8×9; start it with .*embed_kernel\(kernel, \(8, 9\)\)"
         with pytest.raises(ValueError, match=remedy):
             TERMS[name]().operator(block, state)
+
+    def test_a_gradient_has_twice_the_channels(self):
+        state = make_state(1, 3, 8, 9, (3, 3), 1)
+        for shape in ((1, 3, 8, 9), (1, 6, 9, 8), (2, 6, 8, 9)):
+            with pytest.raises(ValueError, match=r"combine I \(1, 3, 8, 9\), G .*twice the chan"):
+                TERMS["gradient"]()(state.replace("G", torch.zeros(shape).double()))
 
     def test_an_optional_block_is_read(self):
         with pytest.raises(ValueError, match="optional block 'b', which is not in its reads"):

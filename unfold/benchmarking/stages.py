@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from functools import partial
 
@@ -9,14 +10,16 @@ import torch
 from torch import Tensor
 
 from unfold.core import Prior, Regularizer, Stage, State, Unrolled, lower
-from unfold.models.jude import PAPER_ORDER, WEIGHTS, jude_lagrangian
-from unfold.priors import ResUNet, SoftThreshold
+from unfold.estimators.illumination import DARKEST
+from unfold.models.jude import PAPER_ORDER, jude_lagrangian
+from unfold.priors import Box, ResUNet, SoftThreshold
 
 from .case import Case, Pair
 from .sample import kernels, photo
 from .size import Size
 
 ROUNDS = 5
+WEIGHTS = {"w1": 1.0, "w2": 0.5, "w3": 0.1, "w4": 0.1, "w5": 0.1}
 _WIDTHS = (16, 32, 64)
 
 
@@ -60,6 +63,9 @@ def tied(priors: list[Prior], rounds: int = ROUNDS) -> Unrolled:
 
 def _stage(priors: list[Prior]) -> Stage:
     regularizers = [Regularizer(block, p) for block, p in zip("PQZ", priors, strict=True)]
+    regularizers += [
+        Regularizer("R", Box(low=0.0, high=math.inf)), Regularizer("L", Box(low=DARKEST, high=1.0)),
+    ]  # fmt: skip
     return Stage(lower(jude_lagrangian(*regularizers), PAPER_ORDER), WEIGHTS)
 
 
@@ -84,10 +90,10 @@ def by_hand(
     for _ in range(rounds):
         divisor = w2 * q.square() + w3
         p = prox[0]((w2 * z * q + w3 * r + g) / divisor, 1 / divisor)
-        r = p - g / w3
+        r = (p - g / w3).clamp_min(0)
         divisor = w2 * p.square() + w4
         q = prox[1]((w2 * z * p + w4 * l + o) / divisor, 1 / divisor)
-        l = q - o / w4  # noqa: E741
+        l = (q - o / w4).clamp(DARKEST, 1)  # noqa: E741
         flat = w2 + w5
         z = prox[2]((w2 * p * q + w5 * i + d) / flat, x.new_full((1, 1, 1, 1), 1 / flat))
         top = w1 * data + torch.fft.rfft2(w5 * z - d)
