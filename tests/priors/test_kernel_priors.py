@@ -184,3 +184,8 @@ def test_supports_that_are_none():
         Simplex(support=0)
     with pytest.raises(ValueError, match=r"support=5\) does not fit a block of 4×9"):
         Simplex(support=5).prox(torch.ones(1, 1, 4, 9), torch.ones(1, 1, 1, 1))
+
+
+def test_grouped_l0_with_a_step_of_zero_keeps_what_is_there():
+    v = torch.tensor([0.0, 0.3]).view(1, 2, 1, 1)
+    assert torch.equal(L0(grouped=True).prox(v, torch.zeros(1, 1, 1, 1)), v)

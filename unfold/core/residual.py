@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,9 @@ from torch import Tensor, nn
 from .normal import add_scaled
 from .operators import Fourier, LinearMap, MatrixFree, Pixel, Structure, broadcast_shapes, spectrum
 from .state import State
+
+if TYPE_CHECKING:
+    from .ambiguity import Ambiguity
 
 
 class Residual(nn.Module):
@@ -117,6 +121,11 @@ class Residual(nn.Module):
                 f"{type(self).__name__} cannot combine {listing}: blocks are (batch, "
                 "channels, height, width) of one size; batch and channels may be 1"
             )
+
+    def ambiguities(self, order: Collection[str]) -> Sequence[Ambiguity]:
+        """The changes of blocks that leave the residual as it is, whatever the data, where those
+        of an order are sought: the scale between two factors, say. By default none."""
+        return ()
 
     def formula(self) -> str:
         """The residual in the field's notation, for ``explain``."""

@@ -25,5 +25,8 @@ class Ridge(Prior):
     def prox(self, v: Tensor, step: Tensor) -> Tensor:
         return v / (1 + step)
 
+    def determines(self, ambiguity: str) -> str | None:
+        return "a point costs most" if ambiguity == "no blur" else None
+
     def value(self, x: Tensor) -> Tensor:
         return x.square().sum((1, 2, 3)) / 2

@@ -62,6 +62,13 @@ class Simplex(Prior):
         off = off | (x < 0).flatten(1).any(1) | outside.flatten(1).any(1)
         return torch.where(off, math.inf, x.new_zeros(()))
 
+    def determines(self, ambiguity: str) -> str | None:
+        if ambiguity == "scale":
+            return "entries at least 0, sum 1"
+        if ambiguity == "shift" and self.support is not None:
+            return f"only partly, by the {self.support}×{self.support} support"
+        return None
+
     def _window(self, x: Tensor) -> tuple[slice, slice]:
         height, width = x.shape[-2:]
         if self.support is None:

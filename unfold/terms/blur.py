@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
 from einops import rearrange
 from torch import Tensor
 from torch.nn.functional import pad
 
+from unfold.core.ambiguity import Ambiguity, of_a_blur
 from unfold.core.operators import (
     Fourier,
     LinearMap,
@@ -94,6 +95,11 @@ class Convolution(Residual):
             return super().drive(block, state, operator, dual, weight)
         return operator.adjoint_spectrum(spectrum(weight * state[self.observed] - dual))
 
+    def ambiguities(self, order: Collection[str]) -> Sequence[Ambiguity]:
+        if {self.block, self.kernel} <= set(order):
+            return of_a_blur(self.block, self.kernel, self.observed)
+        return ()
+
     def formula(self) -> str:
         return f"{self.kernel}⊗{self.block} − {self.observed}"
 
@@ -173,6 +179,11 @@ class FilterFlow(Residual):
         if block != self.observed:
             return -state[self.observed]
         return self._map(state).mv(state[self.block])
+
+    def ambiguities(self, order: Collection[str]) -> Sequence[Ambiguity]:
+        if {self.block, self.kernels} <= set(order):
+            return of_a_blur(self.block, self.kernels, self.observed)
+        return ()
 
     def formula(self) -> str:
         return f"Σ {self.weights}⊙({self.kernels}⊗{self.block}) − {self.observed}"

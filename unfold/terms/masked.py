@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from torch import Tensor
 
+from unfold.core.ambiguity import Ambiguity
 from unfold.core.operators import LinearMap, MatrixFree, Pixel, Structure
 from unfold.core.residual import Residual
 from unfold.core.state import State
@@ -55,6 +56,9 @@ class MaskedConvolution(Residual):
 
     def offset(self, block: str, state: State) -> Tensor:
         return state[self.mask] * self.blur.offset(block, state)
+
+    def ambiguities(self, order: Collection[str]) -> Sequence[Ambiguity]:
+        return self.blur.ambiguities(order)
 
     def formula(self) -> str:
         return f"{self.mask}⊙({self.blur.formula()})"
