@@ -37,7 +37,7 @@ class HyperLaplacian(Prior):
         >>> import torch
         >>> v = torch.tensor([0.1, 1.0]).view(1, 1, 1, 2)
         >>> HyperLaplacian(exponent=0.5).prox(v, torch.full((1, 1, 1, 1), 0.1))
-        tensor([[[[0.0000, 0.9486]]]])
+        tensor([[[[0.0000, 0.9487]]]])
     """
 
     def __init__(self, *, exponent: Annotated[float, Field(gt=0, lt=1)] = 2 / 3) -> None:
