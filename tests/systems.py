@@ -47,3 +47,21 @@ def random_state(names, shape, kernel=(3, 3), one_channel=(), dtype=torch.float6
         for n in names
     }
     return {**state, "H": random_kernel(batch, 1, kernel, dtype)}
+
+
+def gradient(lagrangian, block, state, weights):
+    x = state[block].detach().requires_grad_()
+    value = lagrangian.value({**state, block: x}, weights)
+    return torch.autograd.grad(value, x)[0]
+
+
+def dense_minimiser(lagrangian, block, state, weights):
+    """Build the Hessian and gradient of the Lagrangian in one block by autograd, and solve."""
+    shape = state[block].shape
+
+    def value(x):
+        return lagrangian.value({**state, block: x.reshape(shape)}, weights)
+
+    zero = torch.zeros(shape.numel(), dtype=torch.float64)
+    hessian = torch.func.hessian(value)(zero)
+    return torch.linalg.solve(hessian, -torch.func.grad(value)(zero)).reshape(shape)

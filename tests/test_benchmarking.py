@@ -148,7 +148,12 @@ def test_what_is_timed_of_a_term_solves_its_equations(name):
     assert gradient.abs().max() < 1e-9
     assert moved["split"].std() > 0.05  # no constant picture, whose solve would say little
 
-    hardest = {"convolution": "block", "filter-flow": "block", "retinex": "reflectance"}
+    hardest = {
+        "convolution": "block",
+        "filter-flow": "block",
+        "gradient": "block",
+        "retinex": "reflectance",
+    }
     assert problem.block == hardest.get(name, problem.block)
 
 

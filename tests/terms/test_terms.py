@@ -10,7 +10,16 @@ from systems import random_kernel
 
 from unfold.core import Equal, Fourier, MatrixFree, Pixel, Residual, State, Structure
 from unfold.core.operators import spectrum
-from unfold.terms import Convolution, FilterFlow, Retinex, SparseError
+from unfold.terms import (
+    Convolution,
+    FilterFlow,
+    Gradient,
+    MaskedConvolution,
+    Retinex,
+    SparseError,
+    differences,
+    embed_kernel,
+)
 
 KIND = {Structure.FOURIER: Fourier, Structure.MIXED: MatrixFree}
 
@@ -29,6 +38,8 @@ class ByAutograd(Residual):
 TERMS = {
     "convolution": lambda: Convolution("I", kernel="H", observed="X"),
     "filter-flow": lambda: FilterFlow("I", kernels="K", weights="W", observed="X"),
+    "masked-convolution": lambda: MaskedConvolution("I", kernel="H", mask="T", observed="X"),
+    "gradient": lambda: Gradient("I", gradient="G"),
     "retinex": lambda: Retinex("Z", reflectance="P", illumination="Q"),
     "sparse-error": lambda: SparseError("U", error="E", observed="X"),
     "equal": lambda: Equal("P", "Z"),
@@ -43,6 +54,8 @@ def make_state(batch, channels, height, width, kernel, light):
     state["H"] = random_kernel(batch, 1, kernel)
     state["K"] = random_kernel(batch, 2, kernel)
     state["W"] = torch.rand(batch, 2, height, width, dtype=torch.float64)
+    state["G"] = torch.randn(batch, 2 * channels, height, width, dtype=torch.float64)
+    state["T"] = torch.rand(batch, 1, height, width, dtype=torch.float64)
     return State(state)
 
 
@@ -53,9 +66,11 @@ def make_state(batch, channels, height, width, kernel, light):
     grey_light=st.booleans(),
     size=st.tuples(st.integers(4, 9), st.integers(4, 9)),
     kernel=st.tuples(st.integers(1, 4), st.integers(1, 4)),
+    full=st.booleans(),
 )
-@settings(max_examples=15, deadline=None)
-def test_contract(name, batch, channels, grey_light, size, kernel):
+@settings(max_examples=20, deadline=None)
+def test_contract(name, batch, channels, grey_light, size, kernel, full):
+    kernel = size if full else kernel
     state = make_state(batch, channels, *size, kernel, 1 if grey_light else channels)
     keeps_the_contract(TERMS[name](), state)
 
@@ -68,6 +83,12 @@ GREY, COLOUR, TWO = (1, 1, 4, 5), (1, 3, 4, 5), (2, 3, 4, 5)
     [
         ("convolution", {"I": GREY, "H": (1, 3, 3, 2), "X": COLOUR}),
         ("convolution", {"I": (2, 1, 4, 5), "H": (2, 3, 3, 2), "X": TWO}),
+        ("convolution", {"I": GREY, "H": COLOUR, "X": COLOUR}),
+        ("convolution", {"I": COLOUR, "H": GREY, "X": COLOUR}),
+        ("filter-flow", {"I": COLOUR, "K": (1, 2, 4, 5), "W": (2, 2, 4, 5), "X": TWO}),
+        ("filter-flow", {"I": TWO, "K": (1, 2, 4, 5), "W": (2, 2, 4, 5), "X": TWO}),
+        ("filter-flow", {"I": GREY, "K": (2, 2, 4, 5), "W": (1, 2, 4, 5), "X": (2, 1, 4, 5)}),
+        ("masked-convolution", {"I": TWO, "H": (2, 1, 4, 5), "T": GREY, "X": TWO}),
         ("filter-flow", {"I": COLOUR, "K": (2, 2, 3, 2), "W": (1, 2, 4, 5), "X": TWO}),
         ("filter-flow", {"I": COLOUR, "K": (1, 2, 3, 2), "W": (2, 2, 4, 5), "X": TWO}),
         ("sparse-error", {"U": GREY, "E": COLOUR, "X": COLOUR}),
@@ -81,7 +102,8 @@ def test_contract_of_blocks_that_are_broadcast(name, shapes):
 
 def keeps_the_contract(term, state):
     close = {"rtol": 0, "atol": 1e-10}
-    for block, structure in term.blocks.items():
+    full = {b: s for b, s in term.optional_blocks.items() if _as_large(state[b], term(state))}
+    for block, structure in (term.blocks | full).items():
         operator = term.operator(block, state)
         assert isinstance(operator, KIND.get(structure, Pixel))
         if structure is Structure.SCALAR:
@@ -111,11 +133,15 @@ def keeps_the_contract(term, state):
             torch.testing.assert_close(pixels, -operator.adjoint(want), **close)
 
 
+def _as_large(kernel, image):
+    return kernel.shape[-2:] == image.shape[-2:]
+
+
 def test_explain_has_words_for_every_block():
     for make in TERMS.values():
         term = make()
         assert term.formula()
-        assert all(term.gram_formula(block) for block in term.blocks)
+        assert all(term.gram_formula(block) for block in term.blocks | term.optional_blocks)
 
 
 @given(
@@ -144,6 +170,40 @@ def test_convolution_with_a_kernel_per_channel():
             np.testing.assert_allclose(got[b, c].numpy(), want, atol=1e-12)
 
 
+@given(
+    size=st.tuples(st.integers(5, 9), st.integers(5, 9)),
+    kernel=st.tuples(st.integers(1, 5), st.integers(1, 5)),
+)
+@settings(max_examples=25, deadline=None)
+def test_an_embedded_kernel_blurs_as_it_did(size, kernel):
+    state = make_state(2, 3, *size, kernel, 1)
+    for name, block in (("convolution", "H"), ("filter-flow", "K")):
+        embedded = embed_kernel(state[block], size)
+        assert embedded.shape[-2:] == size
+        got = TERMS[name]()(state.replace(block, embedded))
+        torch.testing.assert_close(got, TERMS[name]()(state), rtol=0, atol=1e-12)
+    with pytest.raises(ValueError, match=r"cannot be embedded in 5×9: crop it"):
+        embed_kernel(torch.ones(1, 1, 6, 9), (5, 9))
+
+
+@pytest.mark.parametrize("size", [(4, 7), (5, 6), (1, 5)])
+def test_the_gradient_is_forward_differences_that_wrap(size):
+    x = torch.rand(2, 3, *size, dtype=torch.float64)
+    right, down = differences(x).chunk(2, 1)
+    for got, axis in ((right, -1), (down, -2)):
+        array = x.numpy()
+        want = np.diff(array, axis=axis, append=np.take(array, [0], axis=axis))
+        np.testing.assert_allclose(got.numpy(), want, atol=1e-15)
+
+
+@pytest.mark.parametrize("size", [(4, 7), (5, 6), (1, 5)])
+def test_the_adjoint_of_the_gradient_is_the_same_in_both_bases(size):
+    operator = Gradient("I", gradient="G").operator("I", State({"I": torch.zeros(2, 3, *size)}))
+    y = torch.randn(2, 6, *size)
+    spectral = torch.fft.irfft2(operator.adjoint_spectrum(torch.fft.rfft2(y)), s=size)
+    torch.testing.assert_close(spectral, operator.adjoint(y), rtol=0, atol=1e-5)
+
+
 def test_filter_flow_is_the_weighted_sum_of_convolutions():
     x, k = torch.rand(1, 3, 8, 7, dtype=torch.float64), random_kernel(1, 2)
     w = torch.rand(1, 2, 8, 7, dtype=torch.float64)
@@ -166,6 +226,16 @@ def test_filter_flow_preconditioner_is_exact_for_constant_weights():
     operator, x = term.operator("I", state), state["I"]
     stationary = torch.fft.irfft2(operator.stationary * torch.fft.rfft2(x), s=(8, 9))
     torch.testing.assert_close(stationary, operator.gram(x), rtol=0, atol=1e-12)
+
+
+def test_filter_flow_preconditioner_of_one_kernel_is_exact_for_a_constant_map():
+    term = FilterFlow("I", kernels="K", weights="W", observed="X")
+    state = State({n: torch.randn(2, 3, 8, 9, dtype=torch.float64) for n in "IX"})
+    state = state.replace("W", torch.full((1, 1, 8, 9), 0.7).double())
+    state = state.replace("K", torch.randn(2, 1, 8, 9, dtype=torch.float64))
+    operator, k = term.operator("K", state), state["K"]
+    stationary = torch.fft.irfft2(operator.stationary * torch.fft.rfft2(k), s=(8, 9))
+    torch.testing.assert_close(stationary, operator.gram(k), rtol=0, atol=1e-11)
 
 
 @pytest.mark.parametrize("name", "KW")
@@ -239,6 +309,26 @@ class TestRefusals:
         for shape in ((1, 1, 8, 9), (1, 3, 9, 8), (2, 3, 8, 9)):
             with pytest.raises(ValueError, match=r"'X' has shape .*\(1, 3, 8, 9\)"):
                 term(state.replace("X", torch.zeros(shape).double()))
+
+    @pytest.mark.parametrize(
+        ("name", "block"),
+        [("convolution", "H"), ("filter-flow", "K"), ("masked-convolution", "H")],
+    )
+    def test_a_small_kernel_is_no_block(self, name, block):
+        state = make_state(1, 3, 8, 9, (3, 3), 1)
+        remedy = rf"'{block}' has shape .*8×9; start it with .*embed_kernel\(kernel, \(8, 9\)\)"
+        with pytest.raises(ValueError, match=remedy):
+            TERMS[name]().operator(block, state)
+
+    def test_a_gradient_has_twice_the_channels(self):
+        state = make_state(1, 3, 8, 9, (3, 3), 1)
+        for shape in ((1, 3, 8, 9), (1, 6, 9, 8), (2, 6, 8, 9)):
+            with pytest.raises(ValueError, match=r"combine I \(1, 3, 8, 9\), G .*twice the chan"):
+                TERMS["gradient"]()(state.replace("G", torch.zeros(shape).double()))
+
+    def test_an_optional_block_is_read(self):
+        with pytest.raises(ValueError, match="optional block 'b', which is not in its reads"):
+            Residual({"a": Structure.SCALAR}, ["c"], {"b": Structure.SCALAR})
 
     @pytest.mark.parametrize("bad", ["", "a.b"])
     def test_block_names(self, bad):

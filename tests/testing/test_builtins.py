@@ -7,12 +7,16 @@ from systems import random_kernel
 from unfold.core import Equal
 from unfold.registry import scan
 from unfold.registry.spec import spec_type
-from unfold.terms import Convolution, FilterFlow, MaskedConvolution, Retinex, SparseError
+from unfold.terms import Convolution, FilterFlow, Gradient, MaskedConvolution, Retinex, SparseError
 from unfold.testing import checks
 
 BUILT_IN = [c for c in scan().components if c.distribution == "unfold-imaging"]
 CLAIMS = {
     "identity": ("nonexpansive", "bfloat16", "compile", "export"),
+    "hyper-laplacian": ("compile", "export"),
+    "l0": ("compile", "export"),
+    "ridge": ("nonexpansive", "bfloat16", "compile", "export"),
+    "simplex": ("nonexpansive", "compile", "export"),
     "box": ("nonexpansive", "bfloat16", "compile", "export"),
     "soft-threshold": ("nonexpansive", "bfloat16", "compile", "export"),
     "total-variation": ("nonexpansive",),
@@ -29,6 +33,7 @@ def state():
     made["H"], made["K"] = random_kernel(2, 1), random_kernel(1, 2, (2, 4))
     made["T"] = torch.rand(2, 1, 6, 7, dtype=torch.float64)
     made["W"] = torch.rand(2, 2, 6, 7, dtype=torch.float64)
+    made["G"] = torch.randn(2, 6, 6, 7, dtype=torch.float64)
     return made
 
 
@@ -39,6 +44,7 @@ TERMS = {
         lambda: MaskedConvolution("I", kernel="H", mask="T", observed="X"),
         "IXHT",
     ),
+    "gradient": (lambda: Gradient("I", gradient="G"), "IG"),
     "retinex": (lambda: Retinex("Z", reflectance="P", illumination="Q"), "ZPQ"),
     "sparse-error": (lambda: SparseError("U", error="E", observed="X"), "UEX"),
     "equal": (lambda: Equal("P", "Z"), "PZ"),

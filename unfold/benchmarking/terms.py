@@ -40,8 +40,9 @@ def term_cases(size: Size) -> Iterator[Case]:
         min 1/2 ‖r‖² + ⟨D, x − z⟩ + 0.005 ‖x − z‖²
 
     An entry whose name begins with ``kernel`` is a 31×31 kernel (``kernels``: eight of 21×21),
-    ``weights`` are eight maps that sum to one; every other entry is a picture, and ``observed`` is
-    made of the rest. A term that wants something else fails, and says so.
+    ``weights`` are eight maps that sum to one, ``gradient`` has twice the channels of a picture;
+    every other entry is a picture, and ``observed`` is made of the rest. A term that wants
+    something else fails, and says so.
 
     The bound depends on how the block is solved: one division; two real FFTs and a division; or,
     where conjugate gradients are needed, the same system by plain ones from zero, against a warm,
@@ -123,4 +124,6 @@ def _entry(name: str, size: Size, device: torch.device) -> Tensor:
         return kernels(8, 21, device) if name.endswith("s") else kernels(1, 31, device)
     if name == "weights":
         return shares(8, size, device)
+    if name == "gradient":
+        return photo(size, device).repeat(1, 2, 1, 1)
     return photo(size, device)

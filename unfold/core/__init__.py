@@ -1,5 +1,6 @@
 """The mathematics: declare an augmented Lagrangian, lower it to steps, unroll them."""
 
+from .ambiguity import Ambiguity
 from .cg import CG
 from .lagrangian import Constraint, Lagrangian, Quadratic, Regularizer
 from .ledger import Entry, Ledger
@@ -13,8 +14,8 @@ from .unroll import Stage, Unrolled, converge
 from .weights import FixedWeights, LearnedWeights
 
 __all__ = [
-    "CG", "Ascend", "Constraint", "Entry", "Equal", "FixedWeights", "Fourier", "Lagrangian",
-    "LearnedWeights", "Ledger", "LinearMap", "MatrixFree", "Minimise", "MissingEntryError",
-    "Pixel", "Prior", "Quadratic", "Regularizer", "Residual", "Restoration", "Restorer",
-    "Stage", "State", "Step", "Structure", "Unrolled", "converge", "lower",
+    "CG", "Ambiguity", "Ascend", "Constraint", "Entry", "Equal", "FixedWeights", "Fourier",
+    "Lagrangian", "LearnedWeights", "Ledger", "LinearMap", "MatrixFree", "Minimise",
+    "MissingEntryError", "Pixel", "Prior", "Quadratic", "Regularizer", "Residual", "Restoration",
+    "Restorer", "Stage", "State", "Step", "Structure", "Unrolled", "converge", "lower",
 ]  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from .ambiguity import ambiguities
 from .lagrangian import Constraint, Lagrangian, Quadratic, Regularizer, Term, Weight
 from .operators import Structure
 
@@ -16,7 +17,8 @@ _SOLVER = {
 
 
 def explain(lagrangian: Lagrangian, order: Sequence[str] | None = None) -> str:
-    """The objective; then block by block, in the order of update: normal matrix, kind, solver."""
+    """The objective; then block by block, in the order of update: normal matrix, kind, solver;
+    what is held fixed; what the residuals do not determine, and what else removes it."""
     blocks = lagrangian.blocks
     names = list(order) if order is not None else [*blocks, *lagrangian.duals]
     lagrangian.check_order(names)
@@ -30,7 +32,17 @@ def explain(lagrangian: Lagrangian, order: Sequence[str] | None = None) -> str:
     fixed = [block for block in blocks if block not in names]
     if order is not None and fixed:
         lines += ["", f"held fixed: {', '.join(fixed)}"]
+    lines += _not_determined(lagrangian, names)
     return "\n".join(lines)
+
+
+def _not_determined(lagrangian: Lagrangian, order: Sequence[str]) -> list[str]:
+    found = ambiguities(lagrangian, order)
+    if not found:
+        return []
+    width = max(len(ambiguity.text) for ambiguity, _ in found)
+    rows = [f"    {ambiguity.text.ljust(width)}  {remedy}" for ambiguity, remedy in found]
+    return ["", "not determined:", *rows]
 
 
 def _objective(lagrangian: Lagrangian) -> list[str]:
@@ -54,11 +66,11 @@ def _row(lagrangian: Lagrangian, name: str) -> tuple[str, str, str, str]:
     if constraint is not None:
         r = constraint.residual.formula()
         return name, "", "dual", f"{name} ← {name} + {_number(constraint.penalty)}·({r})"
-    structure = lagrangian.blocks[name]
+    structure = lagrangian.structures[name]
     grams = [
         _gram(term, name)
         for term in lagrangian.terms
-        if not isinstance(term, Regularizer) and name in term.residual.blocks
+        if not isinstance(term, Regularizer) and term.residual.structure(name) is not None
     ]
     return name, " + ".join(grams), structure.value, _solver(lagrangian, name, structure)
 

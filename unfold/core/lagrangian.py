@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, reduce
+from functools import reduce
 from operator import add
 
 import torch
@@ -95,10 +95,21 @@ class Lagrangian(nn.Module):
 
     @property
     def blocks(self) -> dict[str, Structure]:
-        """Every name that some residual is affine in -> the structure of its normal matrix."""
+        """Every block of some residual, and every one with a prior -> the structure of its normal
+        matrix. Optional blocks that nothing else names are left out: they are data."""
+        named = [block for term in self._affine() for block in term.residual.blocks]
+        structures = self.structures
+        names = dict.fromkeys([*named, *self.regularizers])
+        return {name: structures[name] for name in names if name in structures}
+
+    @property
+    def structures(self) -> dict[str, Structure]:
+        """Every name that can be in the order, duals aside -> the structure of its normal matrix:
+        the blocks, and the optional blocks of every residual."""
         parts: dict[str, list[Structure]] = {}
         for term in self._affine():
-            for block, structure in term.residual.blocks.items():
+            residual = term.residual
+            for block, structure in (residual.blocks | residual.optional_blocks).items():
                 parts.setdefault(block, []).append(structure)
         return {block: reduce(add, structures) for block, structures in parts.items()}
 
@@ -144,7 +155,7 @@ class Lagrangian(nn.Module):
         """The normal equations of one block, its prior left out.
 
         Args:
-            block: a block of some residual.
+            block: a block of some residual, optional or not.
             state: every other entry, and the block itself (its shape is read from it).
             weights: name -> positive number or tensor ``()``, ``(1 or B, 1, 1, 1)``.
             settled: duals whose constraint enters as ``⟨Γ, r⟩`` alone, without its penalty.
@@ -152,9 +163,9 @@ class Lagrangian(nn.Module):
         normal = Normal(state[block])
         for term in self._affine():
             residual = term.residual
-            if block not in residual.blocks:
+            if residual.structure(block) is None:
                 continue
-            _check_shapes(residual, state)
+            residual.check_shapes(state)
             operator = residual.operator(block, state)
             if isinstance(term, Constraint) and term.dual in settled:
                 normal.push(-1.0, pull(operator, state[term.dual]))
@@ -173,7 +184,7 @@ class Lagrangian(nn.Module):
         state = State(state)
         for dual, constraint in self.duals.items():
             if dual not in state:
-                _check_shapes(constraint.residual, state)
+                constraint.residual.check_shapes(state)
                 with torch.no_grad():
                     zeros = torch.zeros_like(constraint.residual(state))
                 state = state.replace(dual, zeros)
@@ -185,7 +196,7 @@ class Lagrangian(nn.Module):
         Raises:
             ValueError: it lists them, and what there is.
         """
-        blocks, duals = self.blocks, self.duals
+        blocks, duals = self.structures, self.duals
         unknown = [name for name in names if name not in blocks and name not in duals]
         if unknown:
             raise ValueError(
@@ -243,28 +254,6 @@ def _check_term(kind: str, part: object, wanted: type, weight: object, least: fl
         _check_number(weight, "of a " + kind, least)
 
 
-def _check_shapes(residual: Residual, state: State) -> None:
-    shapes = tuple(state[name].shape for name in residual.blocks)
-    # (A compiler warns of caches.)
-    combine = _combine.__wrapped__ if torch.compiler.is_compiling() else _combine
-    if not combine(shapes):
-        blocks = zip(residual.blocks, shapes, strict=True)
-        listing = ", ".join(f"{name} {tuple(shape)}" for name, shape in blocks)
-        raise ValueError(
-            f"{type(residual).__name__} cannot combine {listing}: blocks are (batch, "
-            "channels, height, width) of one size; batch and channels may be 1"
-        )
-
-
-@lru_cache  # (asked at every update of every stage)
-def _combine(shapes: tuple[torch.Size, ...]) -> bool:
-    for i in range(4):
-        sizes = {shape[i] if len(shape) == 4 else 0 for shape in shapes}
-        if 0 in sizes or len(sizes - {1}) > 1 or (i > 1 and len(sizes) > 1):
-            return False
-    return True
-
-
 def _check(lagrangian: Lagrangian) -> None:
     terms = lagrangian.terms
     for term in terms:
@@ -273,8 +262,8 @@ def _check(lagrangian: Lagrangian) -> None:
                 f"a Lagrangian is made of Quadratic, Constraint and Regularizer, got "
                 f"{type(term).__name__}"
             )
-    blocks = lagrangian.blocks
-    if not blocks:
+    blocks = lagrangian.structures
+    if not lagrangian.blocks:
         raise ValueError("a Lagrangian needs at least one Quadratic or Constraint")
     duals = [c.dual for c in lagrangian.constraints]
     for dual in duals:

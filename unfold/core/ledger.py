@@ -158,7 +158,7 @@ def _primal(lagrangian: Lagrangian, block: str, state: Mapping[str, Tensor]) -> 
     worst = torch.zeros(state[block].shape[0], device=state[block].device)
     for constraint in lagrangian.constraints:
         residual = constraint.residual
-        if block in residual.blocks:
+        if residual.structure(block) is not None:
             sizes = [_norm(state[name]) for name in residual.blocks]
             ratio = _ratio(
                 _norm(residual(state)), torch.stack(torch.broadcast_tensors(*sizes)).amax(0)

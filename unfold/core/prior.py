@@ -54,5 +54,17 @@ class Prior(nn.Module):
         """``g(x)`` for each image, ``(B,)``; None where ``g`` is not known (a learned prior)."""
         return None
 
+    def determines(self, ambiguity: str) -> str | None:
+        """What ``g`` does about an ambiguity of its block, in words, for ``explain``.
+
+        Args:
+            ambiguity: its kind, ``"scale"``, ``"shift"`` or ``"no blur"`` (see
+                `unfold.core.ambiguity`).
+
+        Returns:
+            How it removes it, or to what part; None where it does not, or where that is not known.
+        """
+        return None
+
     def forward(self, v: Tensor, step: Tensor) -> Tensor:
         return self.prox(v, step)

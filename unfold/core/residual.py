@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +13,9 @@ from torch import Tensor, nn
 from .normal import add_scaled
 from .operators import Fourier, LinearMap, MatrixFree, Pixel, Structure, broadcast_shapes, spectrum
 from .state import State
+
+if TYPE_CHECKING:
+    from .ambiguity import Ambiguity
 
 
 class Residual(nn.Module):
@@ -24,16 +29,22 @@ class Residual(nn.Module):
         blocks: entry name, or pairs of a name and a structure -> structure of ``JᵀJ``. It must
             hold for every state: the solver is chosen by it, before any value is seen.
         reads: the other entries that ``forward`` reads (kernels, masks, observations). A block
-            that some term reads so cannot be minimised over, and is refused.
+            that some term reads so cannot be minimised over, and is refused, unless it is one of
+            the ``optional_blocks``.
+        optional_blocks: those of ``reads`` in which the residual is affine, too -> structure of
+            ``JᵀJ``. They are data, of any shape that ``forward`` takes, unless they are in the
+            order; then ``operator`` and ``offset`` are asked for them (a blur's kernel).
 
     Raises:
-        ValueError: a name is empty, has a full stop, or is used twice.
+        ValueError: a name is empty, has a full stop, or is used twice; an optional block is not
+            in ``reads``.
     """
 
     def __init__(
         self,
         blocks: Mapping[str, Structure] | Sequence[tuple[str, Structure]],
         reads: Sequence[str] = (),
+        optional_blocks: Mapping[str, Structure] | None = None,
     ) -> None:
         super().__init__()
         pairs = list(blocks.items()) if isinstance(blocks, Mapping) else list(blocks)
@@ -48,6 +59,17 @@ class Residual(nn.Module):
                 )
         self.blocks: dict[str, Structure] = dict(pairs)
         self.reads = tuple(reads)
+        self.optional_blocks: dict[str, Structure] = dict(optional_blocks or {})
+        for name in self.optional_blocks:
+            if name not in self.reads:
+                raise ValueError(
+                    f"{type(self).__name__} has the optional block {name!r}, which is not in its "
+                    "reads: add it there"
+                )
+
+    def structure(self, block: str) -> Structure | None:
+        """The structure of ``JᵀJ`` for a block, optional or not; None for any other name."""
+        return self.blocks.get(block) or self.optional_blocks.get(block)
 
     @abstractmethod
     def forward(self, state: Mapping[str, Tensor]) -> Tensor:
@@ -82,6 +104,29 @@ class Residual(nn.Module):
         """``−Jᵀ(Γ + w c)``: what a constraint contributes, likewise."""
         return pull(operator, -add_scaled(dual, weight, self.offset(block, state)))
 
+    def check_shapes(self, state: State) -> None:
+        """Refuse blocks that cannot be combined: by default all have one height and width, and
+        one batch size and number of channels unless that is 1. Asked before each update.
+
+        Raises:
+            ValueError: it names the blocks and their shapes.
+        """
+        shapes = tuple(state[name].shape for name in self.blocks)
+        # (A compiler warns of caches.)
+        combine = _combine.__wrapped__ if torch.compiler.is_compiling() else _combine
+        if not combine(shapes):
+            blocks = zip(self.blocks, shapes, strict=True)
+            listing = ", ".join(f"{name} {tuple(shape)}" for name, shape in blocks)
+            raise ValueError(
+                f"{type(self).__name__} cannot combine {listing}: blocks are (batch, "
+                "channels, height, width) of one size; batch and channels may be 1"
+            )
+
+    def ambiguities(self, order: Collection[str]) -> Sequence[Ambiguity]:
+        """The changes of blocks that leave the residual as it is, whatever the data, where those
+        of an order are sought: the scale between two factors, say. By default none."""
+        return ()
+
     def formula(self) -> str:
         """The residual in the field's notation, for ``explain``."""
         return type(self).__name__
@@ -89,6 +134,15 @@ class Residual(nn.Module):
     def gram_formula(self, block: str) -> str:
         """``JᵀJ`` of one block in the field's notation, for ``explain``."""
         return f"J_{block}ᵀJ_{block}"
+
+
+@lru_cache  # (asked at every update of every stage)
+def _combine(shapes: tuple[torch.Size, ...]) -> bool:
+    for i in range(4):
+        sizes = {shape[i] if len(shape) == 4 else 0 for shape in shapes}
+        if 0 in sizes or len(sizes - {1}) > 1 or (i > 1 and len(sizes) > 1):
+            return False
+    return True
 
 
 def pull(operator: LinearMap, y: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ def majorizes(lagrangian: Lagrangian, block: str) -> bool:
     if block not in lagrangian.regularizers:
         return False
     prior: Prior = lagrangian.priors[block]  # type: ignore[assignment]
-    return lagrangian.blocks[block] is Structure.PIXEL and not prior.accepts_map
+    return lagrangian.structures[block] is Structure.PIXEL and not prior.accepts_map
 
 
 class Minimise:
@@ -143,11 +143,13 @@ def lower(
 
 
 def _check_solvable(block: str, lagrangian: Lagrangian, regularizer: Regularizer | None) -> None:
-    structure = lagrangian.blocks.get(block)
+    structures = lagrangian.structures
+    structure = structures.get(block)
     if structure is None:
-        raise ValueError(f"{block!r} is no block; blocks are {', '.join(lagrangian.blocks)}")
-    for residual in lagrangian.residuals:
-        if block in residual.reads:  # type: ignore[operator]
+        raise ValueError(f"{block!r} is no block; blocks are {', '.join(structures)}")
+    for term in (*lagrangian.quadratics, *lagrangian.constraints):
+        residual = term.residual
+        if block in residual.reads and block not in residual.optional_blocks:
             raise ValueError(
                 f"{block!r} cannot be minimised over: {type(residual).__name__} reads it "
                 "otherwise than as a block, so that the update would leave that term out"

@@ -37,6 +37,11 @@ class Box(Prior):
     def prox(self, v: Tensor, step: Tensor) -> Tensor:
         return v.clamp(self.low, self.high)
 
+    def determines(self, ambiguity: str) -> str | None:
+        if ambiguity != "scale":
+            return None
+        return f"only partly, by the bounds [{self.low:g}, {self.high:g}]"
+
     def value(self, x: Tensor) -> Tensor:
         outside = ((x < self.low) | (x > self.high)).flatten(1).any(1)
         return torch.where(outside, math.inf, x.new_zeros(()))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
 from einops import rearrange
 from torch import Tensor
+from torch.nn.functional import pad
 
+from unfold.core.ambiguity import Ambiguity, of_a_blur
 from unfold.core.operators import (
     Fourier,
     LinearMap,
@@ -31,18 +33,33 @@ class Convolution(Residual):
     mended, ErA's X update). The kernel's transfer function, its power and ``conj(F H) F X`` are
     computed once for as long as ``H`` and ``X`` stay the same.
 
+    The kernel is a block, too, where it is in the order (blind deconvolution). Convolution is
+    symmetric in its factors: the normal matrix in ``H`` is ``|F(I)|²``, summed over the channels
+    that a kernel serves, and one division solves it.
+
     Args:
         block: ``I``, ``(B, C, H, W)``, affine.
         kernel: ``H``, ``(1 or B, 1 or C, h, w)``, at most as large as the image. Its centre is
-            the element ``(h // 2, w // 2)``, also for even sizes, as in ``scipy.ndimage``.
+            the element ``(h // 2, w // 2)``, also for even sizes, as in ``scipy.ndimage``. As a
+            block it has the height, the width and the batch of the image (see `embed_kernel`).
         observed: ``X``, ``(B, C, H, W)``; affine too, and a block where it is in the order (ErA's
             constraint ``U = H ⊗ X`` is ``Convolution("X", kernel="H", observed="U")``).
 
     FFT means circular: pad real photos first (`unfold.imaging.boundary`).
+
+    Raises:
+        ValueError: a kernel larger than the image; one that is to be minimised over and smaller;
+            an observation that has not the shape of the blurred image.
+
+    Source: Cho and Lee, "Fast motion deblurring", SIGGRAPH Asia 2009, for the kernel's update.
     """
 
     def __init__(self, block: str, *, kernel: str, observed: str) -> None:
-        super().__init__([(block, Structure.FOURIER), (observed, Structure.SCALAR)], [kernel])
+        super().__init__(
+            [(block, Structure.FOURIER), (observed, Structure.SCALAR)],
+            [kernel],
+            {kernel: Structure.FOURIER},
+        )
         self.block, self.kernel, self.observed = block, kernel, observed
 
     def forward(self, state: Mapping[str, Tensor]) -> Tensor:
@@ -52,19 +69,22 @@ class Convolution(Residual):
     def operator(self, block: str, state: State) -> LinearMap:
         if block == self.block:
             return self._fourier(state)
+        if block == self.kernel:
+            return self._fourier_in_kernel(state)
         return Pixel(-1.0, state[block].shape)
 
     def offset(self, block: str, state: State) -> Tensor:
-        if block == self.block:
+        if block != self.observed:
             return -state[self.observed]
         return self._fourier(state).mv(state[self.block])
 
     def data(self, block: str, state: State, operator: LinearMap) -> Tensor:
         if not isinstance(operator, Fourier):
             return super().data(block, state, operator)
+        factor = self._factor(block)
         return state.derive(
-            f"conj(F {self.kernel}) F {self.observed} on {tuple(operator.domain)}",
-            (self.kernel, self.observed),
+            f"conj(F {factor}) F {self.observed} on {tuple(operator.domain)}",
+            (factor, self.observed),
             lambda: operator.adjoint_spectrum(spectrum(state[self.observed])),
         )
 
@@ -75,18 +95,38 @@ class Convolution(Residual):
             return super().drive(block, state, operator, dual, weight)
         return operator.adjoint_spectrum(spectrum(weight * state[self.observed] - dual))
 
+    def ambiguities(self, order: Collection[str]) -> Sequence[Ambiguity]:
+        if {self.block, self.kernel} <= set(order):
+            return of_a_blur(self.block, self.kernel, self.observed)
+        return ()
+
     def formula(self) -> str:
         return f"{self.kernel}⊗{self.block} − {self.observed}"
 
     def gram_formula(self, block: str) -> str:
-        return f"|F({self.kernel})|²" if block == self.block else "1"
+        return "1" if block == self.observed else f"|F({self._factor(block)})|²"
+
+    def _factor(self, block: str) -> str:
+        return self.kernel if block == self.block else self.block
 
     def _fourier(self, state: State) -> Fourier:
         domain = state[self.block].shape
         otf, power = transfer(state, self.kernel, domain)
-        blurred = broadcast_shapes((*otf.shape[:2], 1, 1), domain)
-        _check_observed(self, state[self.observed].shape, blurred)
+        self._check_observed(state)
         return Fourier(otf, domain, power)
+
+    def _fourier_in_kernel(self, state: State) -> Fourier:
+        """``H -> H ⊗ I``: the image takes the place of the kernel, its centre at the origin."""
+        domain = state[self.kernel].shape
+        _check_full_size(self, self.kernel, domain, state[self.block].shape)
+        self._check_observed(state)
+        otf, power = transfer(state, self.block, domain)
+        return Fourier(otf, domain, power)
+
+    def _check_observed(self, state: State) -> None:
+        kernel, block = state[self.kernel].shape, state[self.block].shape
+        blurred = broadcast_shapes((*kernel[:2], 1, 1), block)
+        _check_observed(self, state[self.observed].shape, blurred)
 
 
 class FilterFlow(Residual):
@@ -96,12 +136,20 @@ class FilterFlow(Residual):
     is solved by conjugate gradients, preconditioned by the power spectrum averaged over the
     image, ``Σ_mn mean(W_m W_n) F(k_m) conj(F(k_n))``: exact where the weights are constant.
 
+    The kernels are a block, too, where they are in the order, the maps staying data:
+    ``A k = Σ_m W_m ⊙ (I ⊗ k_m)`` and ``(Aᵀ y)_m = Ĩ ⊗ (W_m ⊙ y)``, summed over the channels; by
+    conjugate gradients, preconditioned by ``mean(W_m²) |F(I)|²`` for each ``m``.
+
     Args:
         block: ``I``, ``(B, C, H, W)``.
         kernels: ``k``, ``(1 or B, M, h, w)``, at most as large as the image, centred like
-            `Convolution`'s; the same for every channel.
+            `Convolution`'s; the same for every channel. As a block they have the height, the
+            width and the batch of the image (see `embed_kernel`).
         weights: ``W``, ``(1 or B, M, H, W)``; they usually sum to one over ``M``.
         observed: ``X``, ``(B, C, H, W)``; may be a block.
+
+    Raises:
+        ValueError: as `Convolution`; maps that are not one for each kernel, as large as the image.
 
     Source: Hirsch et al., "Efficient filter flow for space-variant multiframe blind
     deconvolution", CVPR 2010, with the weights after the convolution as in JUDE.
@@ -109,7 +157,9 @@ class FilterFlow(Residual):
 
     def __init__(self, block: str, *, kernels: str, weights: str, observed: str) -> None:
         super().__init__(
-            [(block, Structure.MIXED), (observed, Structure.SCALAR)], [kernels, weights]
+            [(block, Structure.MIXED), (observed, Structure.SCALAR)],
+            [kernels, weights],
+            {kernels: Structure.MIXED},
         )
         self.block, self.kernels, self.weights = block, kernels, weights
         self.observed = observed
@@ -121,31 +171,31 @@ class FilterFlow(Residual):
     def operator(self, block: str, state: State) -> LinearMap:
         if block == self.block:
             return self._map(state)
+        if block == self.kernels:
+            return self._map_of_kernels(state)
         return Pixel(-1.0, state[block].shape)
 
     def offset(self, block: str, state: State) -> Tensor:
-        if block == self.block:
+        if block != self.observed:
             return -state[self.observed]
         return self._map(state).mv(state[self.block])
+
+    def ambiguities(self, order: Collection[str]) -> Sequence[Ambiguity]:
+        if {self.block, self.kernels} <= set(order):
+            return of_a_blur(self.block, self.kernels, self.observed)
+        return ()
 
     def formula(self) -> str:
         return f"Σ {self.weights}⊙({self.kernels}⊗{self.block}) − {self.observed}"
 
     def gram_formula(self, block: str) -> str:
-        return "BᵀB" if block == self.block else "1"
+        return {self.block: "BᵀB", self.kernels: "AᵀA"}.get(block, "1")
 
     def _map(self, state: State) -> MatrixFree:
         domain = state[self.block].shape
         otf, _ = transfer(state, self.kernels, domain)
+        self._check_maps(state)
         weights = state[self.weights]
-        if weights.shape[1] != otf.shape[1] or weights.shape[-2:] != domain[-2:]:
-            raise ValueError(
-                f"FilterFlow: {self.weights!r} has shape {tuple(weights.shape)}, must be "
-                f"(batch or 1, {otf.shape[1]}, {domain[-2]}, {domain[-1]}): one map for each of "
-                f"the kernels {self.kernels!r}"
-            )
-        batch = broadcast_shapes(otf.shape[:1], weights.shape[:1], domain[:1])
-        _check_observed(self, state[self.observed].shape, batch + domain[1:])
         t, w = (rearrange(x, "b m h w -> b m 1 h w") for x in (otf, weights))
 
         def mv(x: Tensor) -> Tensor:
@@ -162,6 +212,83 @@ class FilterFlow(Residual):
             lambda: _mean_power(otf, weights),
         )
         return MatrixFree(mv, adjoint, domain, stationary)
+
+    def _map_of_kernels(self, state: State) -> MatrixFree:
+        domain = state[self.kernels].shape
+        _check_full_size(self, self.kernels, domain, state[self.block].shape)
+        self._check_maps(state)
+        otf, power = transfer(state, self.block, domain)
+        weights = state[self.weights]
+        t, w = rearrange(otf, "b c h w -> b 1 c h w"), rearrange(weights, "b m h w -> b m 1 h w")
+
+        def mv(x: Tensor) -> Tensor:
+            blurred = image(t * rearrange(spectrum(x), "b m h w -> b m 1 h w"), domain)
+            return (w * blurred).sum(1)
+
+        def adjoint(y: Tensor) -> Tensor:
+            weighted = w * rearrange(y, "b c h w -> b 1 c h w")
+            return image((t.conj() * spectrum(weighted)).sum(2), domain).sum_to_size(domain)
+
+        share = weights.square().mean((-2, -1), keepdim=True)
+        stationary = share * power.sum(1, keepdim=True)
+        if len(stationary) > domain[0]:  # one set of kernels for all images
+            stationary = stationary.sum(0, keepdim=True)
+        return MatrixFree(mv, adjoint, domain, stationary)
+
+    def _check_maps(self, state: State) -> None:
+        kernels, weights = state[self.kernels].shape, state[self.weights].shape
+        domain = state[self.block].shape
+        if weights[1] != kernels[1] or weights[-2:] != domain[-2:]:
+            raise ValueError(
+                f"FilterFlow: {self.weights!r} has shape {tuple(weights)}, must be "
+                f"(batch or 1, {kernels[1]}, {domain[-2]}, {domain[-1]}): one map for each of "
+                f"the kernels {self.kernels!r}"
+            )
+        batch = broadcast_shapes(kernels[:1], weights[:1], domain[:1])
+        _check_observed(self, state[self.observed].shape, batch + domain[1:])
+
+
+def embed_kernel(kernel: Tensor, size: tuple[int, int]) -> Tensor:
+    """A kernel in the middle of zeros: the shape in which it is a block.
+
+    The kernel's centre, the element ``(h // 2, w // 2)``, comes to ``(H // 2, W // 2)``; it
+    blurs as it did.
+
+    Args:
+        kernel: ``(B, M, h, w)``.
+        size: ``(H, W)``, of the image; at least ``(h, w)``.
+
+    Returns:
+        ``(B, M, H, W)``.
+
+    Raises:
+        ValueError: the kernel is larger than the size.
+
+    Example:
+        >>> import torch
+        >>> embed_kernel(torch.ones(1, 1, 1, 2), (3, 4))[0, 0]
+        tensor([[0., 0., 0., 0.],
+                [0., 1., 1., 0.],
+                [0., 0., 0., 0.]])
+    """
+    (h, w), (height, width) = kernel.shape[-2:], size
+    if h > height or w > width:
+        raise ValueError(
+            f"a kernel of shape {tuple(kernel.shape)} cannot be embedded in {height}×{width}: crop "
+            "it"
+        )
+    top, left = height // 2 - h // 2, width // 2 - w // 2
+    return pad(kernel, (left, width - w - left, top, height - h - top))
+
+
+def _check_full_size(term: Residual, name: str, kernel: torch.Size, blurred: torch.Size) -> None:
+    if len(kernel) != 4 or kernel[-2:] != blurred[-2:]:
+        h, w = blurred[-2:]
+        raise ValueError(
+            f"{name!r} has shape {tuple(kernel)}: to be minimised over it must be as high and "
+            f"wide as the image of {type(term).__name__}, {h}×{w}; start it with "
+            f"unfold.terms.embed_kernel(kernel, ({h}, {w})), or leave it out of the order"
+        )
 
 
 def _check_observed(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from torch import Tensor
 
+from unfold.core.ambiguity import Ambiguity
 from unfold.core.operators import LinearMap, MatrixFree, Pixel, Structure
 from unfold.core.residual import Residual
 from unfold.core.state import State
@@ -18,7 +19,8 @@ class MaskedConvolution(Residual):
 
     Saturated lights, for one, are no convolution of anything: T = 0 leaves them out. The normal
     matrix in I, ``Hᵀ T² H``, is diagonal in no basis, so that I is solved by conjugate gradients,
-    preconditioned by ``mean(T²) |F H|²``; X is a plain observation.
+    preconditioned by ``mean(T²) |F H|²``; X is a plain observation. The kernel is a block, too,
+    where it is in the order, and solved likewise with ``|F I|²``.
 
     Args:
         block: ``I``, ``(B, C, H, W)``.
@@ -28,7 +30,11 @@ class MaskedConvolution(Residual):
     """
 
     def __init__(self, block: str, *, kernel: str, mask: str, observed: str) -> None:
-        super().__init__([(block, Structure.MIXED), (observed, Structure.PIXEL)], [kernel, mask])
+        super().__init__(
+            [(block, Structure.MIXED), (observed, Structure.PIXEL)],
+            [kernel, mask],
+            {kernel: Structure.MIXED},
+        )
         self.block, self.mask, self.observed = block, mask, observed
         self.blur = Convolution(block, kernel=kernel, observed=observed)
 
@@ -51,9 +57,14 @@ class MaskedConvolution(Residual):
     def offset(self, block: str, state: State) -> Tensor:
         return state[self.mask] * self.blur.offset(block, state)
 
+    def ambiguities(self, order: Collection[str]) -> Sequence[Ambiguity]:
+        return self.blur.ambiguities(order)
+
     def formula(self) -> str:
         return f"{self.mask}⊙({self.blur.formula()})"
 
     def gram_formula(self, block: str) -> str:
-        kernel = self.blur.kernel
-        return f"{kernel}ᵀ{self.mask}²{kernel}" if block == self.block else f"{self.mask}²"
+        if block == self.observed:
+            return f"{self.mask}²"
+        factor = self.blur.kernel if block == self.block else self.block
+        return f"{factor}ᵀ{self.mask}²{factor}"

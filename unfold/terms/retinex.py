@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
+from unfold.core.ambiguity import Ambiguity, scale
 from unfold.core.operators import LinearMap, Pixel, Structure, broadcast_shapes
 from unfold.core.residual import Residual
 from unfold.core.state import State
@@ -54,6 +55,10 @@ class Retinex(Residual):
         one, other = (name for name in self.blocks if name != block)
         product = state[one] * state[other]
         return product.expand(self._codomain(state)).sum_to_size(operator.domain)
+
+    def ambiguities(self, order: Collection[str]) -> Sequence[Ambiguity]:
+        factors = (self.reflectance, self.illumination)
+        return (scale(*factors),) if set(factors) <= set(order) else ()
 
     def formula(self) -> str:
         return f"{self.block} − {self.reflectance}⊙{self.illumination}"

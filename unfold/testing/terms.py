@@ -26,16 +26,22 @@ _TOLERANCE = 1e-9
 
 
 def _each_block(subject: Subject):
+    """Every block, optional ones too; these with the batch, height and width of the residual."""
     term, state = subject.component(torch.float64), State(subject.entries())
     for block in term.blocks:
         yield term, block, state, term.operator(block, state)
+    batch, _, *size = term(state).shape
+    for block in term.optional_blocks:
+        full = torch.randn(batch, state[block].shape[1], *size, dtype=torch.float64)
+        enlarged = state.replace(block, full)
+        yield term, block, enlarged, term.operator(block, enlarged)
 
 
 def is_a_term(subject: Subject) -> None:
     term = subject.make()
     need(isinstance(term, Residual), f"{term!r:.60} is no unfold.core.Residual")
     need(len(term.blocks) > 0, "it has no blocks")
-    for name, structure in term.blocks.items():
+    for name, structure in (*term.blocks.items(), *term.optional_blocks.items()):
         need(isinstance(structure, Structure), f"the structure of {name!r} is {structure!r}")
 
 
@@ -66,7 +72,7 @@ def is_affine(subject: Subject) -> None:
 def has_its_structure(subject: Subject) -> None:
     """The operator is of the kind that `blocks` declares: the solver is chosen by it."""
     for term, block, _, operator in _each_block(subject):
-        structure = term.blocks[block]
+        structure = term.structure(block)
         kind = _OPERATORS.get(structure, Pixel)
         found = type(operator).__name__
         need(isinstance(operator, kind), f"{block!r} is declared {structure.value}, has a {found}")
@@ -184,7 +190,7 @@ def passes_gradients(subject: Subject) -> None:
 def explains_itself(subject: Subject) -> None:
     term = subject.make()
     need(term.formula(), "formula() is empty")
-    for block in term.blocks:
+    for block in (*term.blocks, *term.optional_blocks):
         need(term.gram_formula(block), f"gram_formula({block!r}) is empty")
 
 

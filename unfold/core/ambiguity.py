@@ -1,0 +1,104 @@
+"""What the residuals of a declaration cannot determine, and what else in it does."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .residual import Equal
+
+if TYPE_CHECKING:
+    from .lagrangian import Lagrangian
+
+
+@dataclass(frozen=True)
+class Ambiguity:
+    """A change of blocks that leaves a residual as it is.
+
+    Attributes:
+        kind: ``"scale"``, ``"shift"`` or ``"no blur"``; a prior is asked for what it does about it
+            by this word (see `Prior.determines`).
+        blocks: those that change together.
+        text: the change, for ``explain``.
+    """
+
+    kind: str
+    blocks: tuple[str, ...]
+    text: str
+
+
+def scale(one: str, other: str) -> Ambiguity:
+    """Of the two factors of a product: ``(s x, y / s)`` for any number s but 0."""
+    return Ambiguity("scale", (one, other), f"scale and sign between {one} and {other}")
+
+
+def of_a_blur(block: str, kernel: str, observed: str) -> tuple[Ambiguity, ...]:
+    """Of an image and the kernel that blurs it, where both are sought."""
+    pair = (block, kernel)
+    return (
+        scale(*pair),
+        Ambiguity("shift", pair, f"shift between {block} and {kernel}"),
+        Ambiguity("no blur", pair, f"no blur: {kernel} a point, {block} = {observed}"),
+    )
+
+
+def ambiguities(lagrangian: Lagrangian, order: Collection[str]) -> list[tuple[Ambiguity, str]]:
+    """Each ambiguity of the residuals where the blocks of an order are sought, with what removes
+    it, in words.
+
+    A factor is tied to whatever an `Equal` of the declaration equates it with. An ambiguity is
+    removed by a tie to data, by another residual that has nothing but data beside the factor, or
+    by a prior that says so.
+
+    Example:
+        >>> from unfold.core import Lagrangian, Quadratic
+        >>> from unfold.terms import Retinex
+        >>> split = Lagrangian(Quadratic(Retinex("Z", reflectance="P", illumination="Q")))
+        >>> [(found.text, remedy) for found, remedy in ambiguities(split, ("P", "Q"))]
+        [('scale and sign between P and Q', 'nothing removes it')]
+    """
+    return [
+        (found, _remedy(lagrangian, found, order))
+        for residual in _residuals(lagrangian)
+        for found in residual.ambiguities(order)
+    ]
+
+
+def _remedy(lagrangian: Lagrangian, found: Ambiguity, order: Collection[str]) -> str:
+    tied = {name for block in found.blocks for name in _tied(lagrangian, block)}
+    fixed = [*_data(lagrangian, found, tied, order)]
+    if fixed:
+        return f"removed by {', '.join(fixed)}"
+    priors = {b: r.prior for b, r in lagrangian.regularizers.items() if b in tied}
+    said = {b: words for b, prior in priors.items() if (words := prior.determines(found.kind))}
+    if said:
+        return "; ".join(f"{type(priors[b]).__name__} on {b}: {said[b]}" for b in said)
+    if found.kind == "scale" and priors:
+        return f"left to the priors on {', '.join(priors)}"
+    return "nothing removes it"
+
+
+def _tied(lagrangian: Lagrangian, block: str) -> set[str]:
+    """The block, and all that is equal to it."""
+    found, before = {block}, set()
+    while found != before:
+        before = set(found)
+        for residual in _residuals(lagrangian):
+            if isinstance(residual, Equal) and not found.isdisjoint(residual.blocks):
+                found |= set(residual.blocks)
+    return found
+
+
+def _data(
+    lagrangian: Lagrangian, found: Ambiguity, tied: set[str], order: Collection[str]
+) -> Iterator[str]:
+    """The residuals in which some of the tied blocks meet nothing but data."""
+    for residual in _residuals(lagrangian):
+        sought = [name for name in (*residual.blocks, *residual.optional_blocks) if name in order]
+        if len(sought) == 1 and sought[0] in tied:
+            yield residual.formula()
+
+
+def _residuals(lagrangian: Lagrangian):
+    return [term.residual for term in (*lagrangian.quadratics, *lagrangian.constraints)]

@@ -1,0 +1,46 @@
+"""The number of values other than zero."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from unfold.core.prior import Prior
+
+
+class L0(Prior):
+    """``g(x)``, the number of values other than zero; of gradients: few edges, however high.
+
+    The prox is the hard threshold ``v · 1[v² > 2 step]``. Grouped, the number of pixels where any
+    channel is other than zero: all channels are kept where ``Σ_c v_c² / step_c > 2``. On the
+    gradient of an image (`unfold.terms.Gradient`) that is one edge for both directions and all
+    colors. Neither is convex: alternating minimization finds a stationary point.
+
+    Args:
+        grouped: whether the channels of a pixel are kept or set to zero together.
+
+    Source: Xu, Lu, Xu and Jia, "Image smoothing via L0 gradient minimization", ACM TOG 2011,
+    eq. 12 (grouped).
+
+    Example:
+        >>> import torch
+        >>> v = torch.tensor([0.1, -0.5]).view(1, 1, 1, 2)
+        >>> L0().prox(v, torch.full((1, 1, 1, 1), 0.02))
+        tensor([[[[ 0.0000, -0.5000]]]])
+    """
+
+    def __init__(self, *, grouped: bool = False) -> None:
+        super().__init__()
+        self.grouped = grouped
+
+    def prox(self, v: Tensor, step: Tensor) -> Tensor:
+        if self.grouped:
+            # A step of zero keeps what is not zero already.
+            gain = (v.square() / step).nan_to_num(0.0).sum(1, keepdim=True)
+            return v * (gain > 2)
+        return v * (v.square() > 2 * step)
+
+    def value(self, x: Tensor) -> Tensor:
+        kept = x != 0
+        if self.grouped:
+            kept = kept.any(1, keepdim=True)
+        return kept.sum((1, 2, 3)).to(x.dtype)
