@@ -66,7 +66,8 @@ def test_options_left_alone_are_the_models_own(name):
     fields = drawn(spec_type("models", name))
     values = [widget(option, field).value for option, field in fields.items()]
     assert chosen(fields, values) == {}
-    assert not {"weights", "folder"} & set(fields)  # files of the machine that serves
+    if name != "declared":  # whose weights are no file
+        assert not {"weights", "folder"} & set(fields)  # files of the machine that serves
 
 
 def test_options_that_were_changed_are_validated_by_the_spec():

@@ -74,6 +74,13 @@ class Restorer(nn.Module):
         """The photo with what the model puts around it; the row and column where it begins."""
         return image, (0, 0)
 
+    def tiling_input(
+        self, image: Tensor, *, kernel: Tensor | None = None
+    ) -> tuple[Tensor, tuple[int, int]]:
+        """What is cut into tiles, and the row and column where the photo begins in it: `extended`,
+        unless the model extends a part of a photo as it would the photo."""
+        return self.extended(image, kernel=kernel)
+
     def successive(self) -> Sequence[Restorer]:
         """The models that it runs one after the other, each on what the one before it made."""
         return (self,)

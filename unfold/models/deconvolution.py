@@ -138,12 +138,12 @@ class Deconvolution(Extending):
         parts = {"kernel": state["H"], "I": frame.crop(state["I"]), "noise": noise}
         return Restoration(clip(frame.crop(state["Z"])), parts, ledger)
 
-    def extended(
+    def tiling_input(
         self, image: Tensor, *, kernel: Tensor | None = None
     ) -> tuple[Tensor, tuple[int, int]]:
         if self.estimates_border:
-            return image, (0, 0)  # (a part of a photo is extended like a photo)
-        return super().extended(image, kernel=kernel)
+            return image, (0, 0)
+        return super().tiling_input(image, kernel=kernel)
 
     def survey(self, image: Tensor, *, kernel: Tensor | None = None) -> Mapping[str, Tensor]:
         if isinstance(self.noise, float):

@@ -164,7 +164,8 @@ class AnySize:
             )
         release(self.device)
         guide = dict(model.survey(x.to(self.device), kernel=kernel))
-        x, (top, left) = model.extended(x, kernel=None if kernel is None else kernel.cpu())
+        told = None if kernel is None else kernel.cpu()
+        x, (top, left) = model.tiling_input(x, kernel=told)
         pixels = self._tile_pixels(x, rate)
         reach = measure_reach(
             model, x, kernel=kernel, guide=guide, device=self.device, pixels=pixels
