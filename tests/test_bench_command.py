@@ -161,7 +161,8 @@ def test_swap_puts_the_prior_into_every_model_that_takes_one():
     found = list(swap_cases("prior=ircnn", Size(32, 32)))
     models = {case.name.partition(",")[0] for case in found}
     assert {"jude", "jude-small", "era", "era-small"} <= models
-    assert not models & {"jude-classic", "identity", "lednet"}
+    assert "jude-classic" in models
+    assert not models & {"identity", "lednet"}
     (case,) = [case for case in found if case.name == "jude-small, prior=ircnn"]
     pair = case.prepare(torch.device("cpu"))
     swapped, own = pair.run.func, pair.baseline.func
@@ -195,15 +196,13 @@ def test_swapping_all_priors_has_a_row_for_each(acme):
     assert (good.status, good.against) == ("ok", "with its own prior")
 
 
-def test_a_prior_that_does_not_fit_a_model_is_no_failure(tmp_path, monkeypatch, acme):
+def test_a_prior_of_one_step_an_image_fits_every_model(tmp_path, monkeypatch, acme):
     text = GOOD + "class Flat(Good):\n    accepts_map = False\n"
     (tmp_path / "acme_bench.py").write_text(text)
     points = "[unfold.priors]\nacme-flat = acme_bench:Flat\n"
     (tmp_path / "acme_bench-1.2.dist-info" / "entry_points.txt").write_text(points)
     (case,) = [c for c in swap_cases("prior=acme-flat", Size(32, 32)) if "jude-small" in c.name]
-    row = measure(case, torch.device("cpu"))
-    assert row.status == "skipped"
-    assert row.reason.startswith("does not fit: the block 'P' has a pixel-diagonal normal matrix")
+    assert measure(case, torch.device("cpu")).status == "ok"
 
 
 def test_swap_errors_are_of_their_kind():

@@ -10,7 +10,15 @@ from unfold.registry.swap import Swap, SwapError, held_groups
 @pytest.mark.parametrize(
     ("model", "held"),
     [
-        ("plug-and-play", {"prior": "priors", "blur": "terms", "noise": "estimators"}),
+        (
+            "plug-and-play",
+            {
+                "prior": "priors",
+                "blur": "terms",
+                "noise": "estimators",
+                "hyper_parameters": "estimators",
+            },
+        ),
         ("identity", {}),
         ("cascade", {}),
     ],

@@ -18,10 +18,26 @@ def summary(target: str) -> str:
     except (SyntaxError, ValueError, OSError):
         return ""
     for node in tree.body:
-        if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and node.name == attribute.strip():
-            lines = (ast.get_docstring(node) or "").splitlines()
-            return lines[0] if lines else ""
+        described = _described(node, attribute.strip())
+        if described is not None:
+            return described.strip().partition("\n")[0]
     return ""
+
+
+def _described(node: ast.stmt, name: str) -> str | None:
+    """The docstring of what a statement defines, if it defines the name.
+
+    Of an assignment such as ``small = preset(Model, "A small model.", K=2)`` it is the first text
+    in the call.
+    """
+    if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and node.name == name:
+        return ast.get_docstring(node) or ""
+    if not (isinstance(node, ast.Assign) and isinstance(node.value, ast.Call)):
+        return None
+    if not any(isinstance(target, ast.Name) and target.id == name for target in node.targets):
+        return None
+    texts = [a.value for a in node.value.args if isinstance(a, ast.Constant)]
+    return next((text for text in texts if isinstance(text, str)), "")
 
 
 def _source(module: str) -> Path | None:
