@@ -35,7 +35,7 @@ def test_an_estimator_can_learn_a_kernel():
     image, want = torch.rand(1, 3, 24, 24), torch.zeros(1, 1, 7, 7)
     want[..., 3, 1:6] = 0.2
     optimiser = torch.optim.Adam(estimator.parameters(), 1e-2)
-    for _ in range(300):
+    for _ in range(150):
         loss = (estimator(image)[0] - want).abs().sum()
         optimiser.zero_grad()
         loss.backward()

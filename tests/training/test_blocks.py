@@ -47,7 +47,7 @@ def data(source, synthesis, **more):
 def jude(source, **changes):
     """JUDE with a loss on its kernel, its I, and its R."""
     given = {
-        "model": {**MODEL, "exposed": True},
+        "model": {**MODEL, "exposure": "exposure-histogram"},
         "data": data(source, JUDE, kernel=9, kernel_known=False,
                      pictures={"sharp-dark": "dark", "other": "second"}),
         "losses": [
@@ -65,7 +65,12 @@ def jude(source, **changes):
 def era(source):
     return values(
         source,
-        model={"kind": "era-small", "K": 1, "kernel_size": 5, "prior": MODEL["prior"]},
+        model={
+            "kind": "era-small",
+            "K": 1,
+            "kernel_estimator": MODEL["kernel_estimator"],
+            "prior": MODEL["prior"],
+        },
         data=data(source, ERA, pictures={"clean": "blurred"}),
         losses=[{"loss": "l1"}, {"loss": "sparse-error"}],
     )

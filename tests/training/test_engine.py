@@ -302,7 +302,7 @@ def test_bad_numbers_stop_it_and_are_blamed(source, tmp_path):
         train(recipe(source, model=model), tmp_path, begin=begin)
     message = str(told.value)
     assert message.startswith("step 4: l1 is nan, fft is nan")
-    assert "stage 2 went bad first, in Q" in message
+    assert "stage 2 went bad first, in P, R, Q" in message
     assert "step-00000003" in message
     assert len(table(tmp_path)) == 3
 

@@ -28,6 +28,8 @@ LAYOUT = (
     "lowlight/sice_pairs/high",
     "lowlight/lol_train18/low",
     "lowlight/lol_train18/high",
+    "lol/train/low",
+    "lol/train/high",
 )
 
 
@@ -113,7 +115,7 @@ def test_lednets_losses_and_schedule_are_the_papers():
 
 
 def test_judes_gradient_is_not_clipped_as_in_the_paper():
-    assert read_recipe("jude", {"data.source": "x"}).clip is None
+    assert read_recipe("jude", places("jude", "x")).clip is None
 
 
 @pytest.mark.parametrize("name", ["devudp", "devudp-dt"])

@@ -121,5 +121,5 @@ class KernelNet(KernelEstimator):
         distance = axis[:, None].square() + axis[None].square()
         with torch.no_grad():
             self.to_kernels.bias.copy_(
-                (-3.0 * distance).clamp_min(-10).flatten().repeat(self.num_kernels)
+                (-0.5 * distance).clamp_min(-10).flatten().repeat(self.num_kernels)
             )

@@ -32,5 +32,5 @@ class DilatedDenoiser(ReflectanceDenoiser):
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
 
-    def forward(self, reflectance: Tensor, deviation: Tensor) -> Tensor:
+    def forward(self, reflectance: Tensor, deviation: Tensor | None = None) -> Tensor:
         return reflectance - self.net(reflectance).to(reflectance.dtype)
