@@ -163,7 +163,7 @@ def test_swap_puts_the_prior_into_every_model_that_takes_one():
     assert {"jude", "jude-small", "era", "era-small"} <= models
     assert "jude-classic" in models
     assert not models & {"identity", "lednet"}
-    (case,) = [case for case in found if case.name == "jude-small, prior=ircnn"]
+    (case,) = [case for case in found if case.name == "era-small, prior=ircnn"]
     pair = case.prepare(torch.device("cpu"))
     swapped, own = pair.run.func, pair.baseline.func
     count = {
