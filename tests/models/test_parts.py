@@ -212,3 +212,14 @@ def test_without_outliers_the_untrained_era_sees_no_error():
     torch.manual_seed(0)
     error = unfold.create_model("era-small", prior="total-variation").eval()(crop(96)).parts["E"]
     assert (error == 0).float().mean() > 0.99
+
+
+@torch.inference_mode()
+def test_a_kernel_that_is_given_serves_all_maps_of_a_filter_flow():
+    """The maps sum to one: with one kernel for all of them the blur is stationary."""
+    torch.manual_seed(0)
+    options = {"prior": "total-variation", "light_prior": None, "trust": False}
+    model = unfold.create_model("jude-small", blur="filter-flow", num_kernels=2, **options)
+    parts = model.eval()(crop(64), kernel=torch.full((1, 1, 3, 3), 1 / 9)).parts
+    assert parts["kernel"].shape == (1, 2, 3, 3)
+    assert parts["I"].isfinite().all()

@@ -65,12 +65,10 @@ class KernelNet(KernelEstimator):
             for fine, coarse in pairs
         )
         self.to_kernels = nn.Linear(widths[-1], num_kernels * size * size)
-        if not num_maps:
-            self.up = self.to_logits = None
-            self._start_near_a_point()
-            return
-        self.up = nn.ModuleList(nn.Conv2d(coarse, fine, 1) for fine, coarse in reversed(pairs))
-        self.to_logits = conv3(widths[0], num_maps)
+        self.up = self.to_logits = None
+        if num_maps:
+            self.up = nn.ModuleList(nn.Conv2d(coarse, fine, 1) for fine, coarse in reversed(pairs))
+            self.to_logits = conv3(widths[0], num_maps)
         self._start_near_a_point()
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor | None]:

@@ -107,7 +107,7 @@ def _same_priors(stages: Unrolled) -> bool:
 
 
 def prepare(
-    image: Tensor, kernel: Tensor | None, size: int, least: int = 0, *, many: int = 1
+    image: Tensor, kernel: Tensor | None, size: int, least: int = 0
 ) -> tuple[Tensor, Frame]:
     """Check the input; make the photo periodic, with a margin as wide as the kernel reaches.
 
@@ -116,12 +116,11 @@ def prepare(
         kernel: where it is known.
         size: side of the kernel where it is not.
         least: least margin, in pixels.
-        many: kernels that may be given.
     """
     check_image(image)
     height = width = size
     if kernel is not None:
-        check_kernel(kernel, len(image), many)
+        check_kernel(kernel, len(image))
         height, width = kernel.shape[-2:]
     margin = max(least, height // 2), max(least, width // 2)
     return pad_periodic(image, margin, multiple=MULTIPLE)

@@ -30,19 +30,17 @@ def check_image(image: Tensor) -> None:
             )
 
 
-def check_kernel(kernel: Tensor, batch: int, many: int = 1) -> None:
+def check_kernel(kernel: Tensor, batch: int) -> None:
     """Refuse a kernel that is no blur.
 
     Raises:
         ValueError: wrong shape, or, on the CPU, a sum that is not 1 or values that are not finite.
     """
-    if kernel.ndim != 4 or kernel.shape[0] not in (1, batch) or kernel.shape[1] not in (1, many):
-        counts = "1" if many == 1 else f"1 or {many}"
+    if kernel.ndim != 4 or kernel.shape[0] not in (1, batch) or kernel.shape[1] != 1:
         raise ValueError(
-            f"a kernel must have shape (1 or {batch}, {counts}, height, width), got "
-            f"{tuple(kernel.shape)}"
+            f"a kernel must have shape (1 or {batch}, 1, height, width), got {tuple(kernel.shape)}"
         )
     if kernel.device.type == "cpu" and not torch.compiler.is_compiling():
-        sums = kernel.detach().sum((-2, -1)).flatten()
+        sums = kernel.detach().sum((1, 2, 3))
         if not bool(((sums - 1).abs() < 1e-2).all()):
             raise ValueError(f"a kernel must sum to 1, got {sums.tolist()}: divide it by its sum")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from unfold.core import (
     CG,
@@ -21,15 +21,7 @@ from unfold.core import (
 )
 from unfold.core.clip import clip
 from unfold.core.lagrangian import Term
-from unfold.estimators import (
-    ExposureEstimator,
-    IlluminationEnhancer,
-    KernelEstimator,
-    NoiseEstimator,
-    ReflectanceDenoiser,
-)
 from unfold.estimators.illumination import DARKEST, retinex_split
-from unfold.imaging.boundary import Frame
 
 from .assembly import describe, requires_training, unroll
 from .consistency import Fault, faults
@@ -45,8 +37,15 @@ from .declaration import (
     Start,
 )
 from .declared_weights import DeclaredWeights, level_weight, levels, stage_hyper_parameters
-from .estimating import Estimating
-from .parts import HYPER, EstimatorLike, make_part, with_hyper_parameters
+from .estimating import Estimates, Estimating
+from .parts import (
+    HYPER,
+    EstimatorLike,
+    NoiseLike,
+    OptionalEstimator,
+    make_kernel_estimator,
+    with_hyper_parameters,
+)
 
 # Stages move a block a little from where the last one left it: a few warm-started iterations
 # suffice, and a fixed number never waits for the device.
@@ -123,17 +122,19 @@ class Declared(Estimating):
         tied: bool = True,
         kernel_estimator: EstimatorLike = "point",
         num_kernels: Annotated[int, Field(ge=1, le=64)] = 1,
-        exposure: EstimatorLike | None = None,
-        noise: Annotated[float, Field(gt=0, lt=0.25)] | EstimatorLike = "noise",
-        enhancer: EstimatorLike | None = None,
-        denoiser: EstimatorLike | None = None,
+        exposure: OptionalEstimator = None,
+        noise: NoiseLike = "noise",
+        enhancer: OptionalEstimator = None,
+        denoiser: OptionalEstimator = None,
         hyper_parameters: EstimatorLike = "noise-powers",
     ) -> None:
         super().__init__()
         self.terms, self.order, self.weights = terms, order, weights
         self.data, self.starts, self.output = data, start, output
         self.num_kernels = num_kernels
-        self.estimator = _kernel_estimator(kernel_estimator, num_kernels, set(data.values()))
+        trust = "trust" in data.values()
+        num_maps = num_kernels if "maps" in data.values() else int(trust)
+        self.estimator = make_kernel_estimator(kernel_estimator, num_kernels, num_maps, trust=trust)
         names, self.hyper = stage_hyper_parameters(terms, weights, stages, hyper_parameters)
         self.stages = unroll(
             lambda stage: Lagrangian(*_terms(terms, start)),
@@ -145,11 +146,9 @@ class Declared(Estimating):
             cg=_CG,
         )
         light = start[output.light].size if isinstance(output, Product) else 0
-        self.enhancer = enhancer and make_part(IlluminationEnhancer, enhancer, light)
-        self.denoiser = denoiser and make_part(ReflectanceDenoiser, denoiser, 3)
-        self.exposure = exposure and make_part(ExposureEstimator, exposure)
-        self.noise = noise if isinstance(noise, float) else make_part(NoiseEstimator, noise)
-        self.means = ("scene",) if self.enhancer and self.enhancer.pooled else ()
+        self.add_parts(
+            noise=noise, exposure=exposure, enhancer=enhancer, denoiser=denoiser, light=light
+        )
         self.requires_training = requires_training(self)
 
     @staticmethod
@@ -165,24 +164,19 @@ class Declared(Estimating):
         ledger: Ledger | None = None,
         guide: Mapping[str, Tensor] | None = None,
     ) -> Restoration:
-        x, frame = self.prepare(image, kernel)
-        guide = self._global(image) if guide is None else guide
-        x = self._exposed(x, guide)
-        estimated, logits = self.estimator(x)
-        known = guide.get("kernel") if kernel is None else kernel
-        used = estimated if known is None else known.to(x)
-        used = used.expand(-1, self.num_kernels, -1, -1)
-        given = self.given(x, used, logits)
-        state = {**given, **self.start(x), "noise": guide["noise"]}
-        predicted = with_hyper_parameters(self.hyper, {"noise": guide["noise"], "H": used})
-        state = self.stages(State({**state, HYPER: predicted[HYPER]}), ledger)
+        known = self.estimate(image, kernel, guide)
+        used = known.kernel.expand(-1, self.num_kernels, -1, -1)
+        given = self.given(known.x, used, known.logits)
+        told = {"noise": known.guide["noise"], "H": used}
+        hyper = with_hyper_parameters(self.hyper, told)[HYPER]
+        start = {**given, **self.start(known.x), "noise": told["noise"], HYPER: hyper}
+        state = self.stages(State(start), ledger)
         parts = {name: state[name] for name in self.starts}
         for name, source in self.data.items():
             if source in ("maps", "trust"):
                 parts["weights" if source == "maps" else "trust"] = given[name]
-        parts, image = self._finish(parts, state, frame, guide)
-        told = {name: guide[name] for name in ("noise", "gain", "curve") if name in guide}
-        return Restoration(image, {"kernel": used, **parts, **told}, ledger)
+        parts, image = self._finish(parts, state, known)
+        return Restoration(image, {"kernel": used, **parts}, ledger)
 
     def given(self, x: Tensor, kernel: Tensor, logits: Tensor | None) -> dict[str, Tensor]:
         """The fixed entries: the photo, its kernel, and the maps of the kernel estimator."""
@@ -204,29 +198,24 @@ class Declared(Estimating):
         }
 
     def _finish(
-        self,
-        parts: dict[str, Tensor],
-        state: Mapping[str, Tensor],
-        frame: Frame,
-        guide: Mapping[str, Tensor],
+        self, parts: dict[str, Tensor], state: Mapping[str, Tensor], known: Estimates
     ) -> tuple[dict[str, Tensor], Tensor]:
         """The parts and the image, cropped to the photo."""
-        features, size = None, state[self.order[0]].shape[-2]
+        features = None
         if isinstance(self.output, Product):
             # (What divides is kept positive, whatever the declaration says of it.)
             light = state[self.output.light].clamp_min(DARKEST)
             first, *rest = (state[name] for name in self.output.names)
             reflectance = first.clamp_min(0) / rest[0].clamp_min(DARKEST) if rest else first
-            scene = guide.get("scene")
+            scene = known.guide.get("scene")
             made = self.recompose(light, reflectance, state["noise"], scene)
             parts["enhanced"], parts["denoised"], features = made
-        parts = {name: frame.crop(part) for name, part in parts.items()}
-        if self.means and features is not None:
-            parts["scene"] = frame.coarser(size // features.shape[-2]).crop(features)
+        parts = {name: known.frame.crop(part) for name, part in parts.items()}
         if isinstance(self.output, Product):
             image = parts["enhanced"] * parts["denoised"]
         else:
             image = parts[self.output]
+        parts |= self.measured_parts(known, features)
         return parts, clip(image.expand(-1, 3, -1, -1))
 
     def explain(self) -> str:
@@ -248,15 +237,6 @@ class Declared(Estimating):
             yield f"image = {enhanced} ⊙ {denoised}"
         else:
             yield f"image = {self.output}"
-
-
-def _kernel_estimator(value: Any, num_kernels: int, sources: set[str]) -> KernelEstimator:
-    maps = num_kernels if "maps" in sources else int("trust" in sources)
-    estimator = make_part(KernelEstimator, value, num_kernels, maps)
-    logits = getattr(estimator, "to_logits", None)
-    if "trust" in sources and logits is not None:
-        nn.init.constant_(logits.bias, 4.0)  # full trust, nearly, until it is trained (as in JUDE)
-    return estimator
 
 
 def _terms(terms: tuple[AnyTerm, ...], start: Mapping[str, Start]) -> Iterator[Term]:

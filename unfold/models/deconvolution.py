@@ -21,11 +21,20 @@ from unfold.core import (
     State,
 )
 from unfold.core.clip import clip
-from unfold.estimators import HyperParameters, NoiseEstimator
+from unfold.estimators import HyperParameters
 from unfold.registry.spec import PriorLike, factory
 
 from .assembly import Extending, Impute, describe, requires_training, steps_for, unroll
-from .parts import BlurLike, EstimatorLike, make_blur, make_part, with_hyper_parameters
+from .parts import (
+    BlurLike,
+    EstimatorLike,
+    NoiseLike,
+    make_blur,
+    make_noise,
+    make_part,
+    measure_noise,
+    with_hyper_parameters,
+)
 from .schedule import annealed, balanced, places, told
 
 ORDER = ("I", "Z")
@@ -89,7 +98,7 @@ class Deconvolution(Extending):
         blur: BlurLike = "convolution",
         hyper_parameters: EstimatorLike = {"kind": "noise-powers", "learned": False},  # noqa: B006
         first_deviation: Annotated[float, Field(gt=0, le=0.25)] = 0.19,
-        noise: Annotated[float, Field(gt=0, lt=0.25)] | EstimatorLike = "noise",
+        noise: NoiseLike = "noise",
         strength: Annotated[float, Field(gt=0)] = 1.0,
         border: Literal["estimated", "reflected"] = "estimated",
         needs_kernel: bool = True,
@@ -114,7 +123,7 @@ class Deconvolution(Extending):
         steps = [annealed(first_deviation, place) for place in places(K)]
         initial = torch.tensor([[step, balanced(step)] for step in steps]).permute(2, 0, 1)
         self.hyper = make_part(HyperParameters, hyper_parameters, initial.contiguous())
-        self.noise = noise if isinstance(noise, float) else make_part(NoiseEstimator, noise)
+        self.noise = make_noise(noise)
         self.requires_training = requires_training(self.stages)
 
     def forward(
@@ -146,9 +155,7 @@ class Deconvolution(Extending):
         return super().tiling_input(image, kernel=kernel)
 
     def survey(self, image: Tensor, *, kernel: Tensor | None = None) -> Mapping[str, Tensor]:
-        if isinstance(self.noise, float):
-            return {"noise": torch.full_like(image[:, :1, :1, :1], self.noise)}
-        return {"noise": self.noise(image)}
+        return {"noise": measure_noise(self.noise, image)}
 
     def explain(self) -> str:
         output = "image = Z; z/w, the variance told to the prior, falls to that of the noise"

@@ -26,14 +26,23 @@ from unfold.core import (
     State,
 )
 from unfold.core.clip import clip
-from unfold.estimators import HyperParameters, KernelEstimator, NoiseEstimator
+from unfold.estimators import HyperParameters
 from unfold.priors import SoftThreshold
 from unfold.registry.spec import PriorLike, factory
 from unfold.terms import SparseError
 
 from .assembly import describe, requires_training, steps_for, unroll
-from .estimating import Estimating
-from .parts import BlurLike, EstimatorLike, has_slot, make_blur, make_part, with_hyper_parameters
+from .estimating import Estimates, Estimating
+from .parts import (
+    BlurLike,
+    EstimatorLike,
+    NoiseLike,
+    has_slot,
+    make_blur,
+    make_kernel_estimator,
+    make_part,
+    with_hyper_parameters,
+)
 from .schedule import annealed, balanced, places, told
 
 PAPER_ORDER = ("U", "Z", "X", "E", "P", "G", "O", "D")
@@ -133,13 +142,13 @@ class ErA(Estimating):
         error_prior: bool = True,
         order: Literal["error-first", "paper"] = "error-first",
         kernel_estimator: EstimatorLike = "kernel",
-        noise: Annotated[float, Field(gt=0, lt=0.25)] | EstimatorLike = "noise",
+        noise: NoiseLike = "noise",
         hyper_parameters: EstimatorLike = "noise-powers",
         strength: Annotated[float, Field(gt=0)] = 1.0,
     ) -> None:
         super().__init__()
         make: Callable[[int], Prior] = factory("priors", prior)
-        self.maps = has_slot(blur, "weights") or has_slot(blur, "maps")
+        self.maps = has_slot(blur, "weights")
         if num_kernels > 1 and not self.maps:
             raise ValueError(
                 f"num_kernels={num_kernels}: several kernels need a blur with maps, such as "
@@ -159,13 +168,12 @@ class ErA(Estimating):
             return era_lagrangian(term, *priors, error=error, split=error_prior)
 
         maps = num_kernels if self.maps else 0
-        self.estimator = make_part(KernelEstimator, kernel_estimator, num_kernels, maps)
+        self.estimator = make_kernel_estimator(kernel_estimator, num_kernels, maps)
         self.stages = unroll(
             declare, self.order, partial(_weigh, strength=strength), NAMES, K=K, tied=tied, cg=_CG
         )
         self.hyper = make_part(HyperParameters, hyper_parameters, initial_hyper_parameters(K))
-        self.exposure = self.enhancer = self.denoiser = None
-        self.noise = noise if isinstance(noise, float) else make_part(NoiseEstimator, noise)
+        self.add_parts(noise=noise)
         self.requires_training = requires_training(self)
 
     def forward(
@@ -176,25 +184,22 @@ class ErA(Estimating):
         ledger: Ledger | None = None,
         guide: Mapping[str, Tensor] | None = None,
     ) -> Restoration:
-        x, frame = self.prepare(image, kernel)
-        guide = self._global(image) if guide is None else guide
-        estimated, logits = self.estimator(x)
-        if kernel is not None or "kernel" in guide:
-            estimated = guide["kernel"] if kernel is None else kernel.to(x)
-        state = self.stages(self.start(x, estimated, logits, guide["noise"]), ledger)
-        parts = {name: frame.crop(state[name]) for name in "XZUEP" if name in state}
+        known = self.estimate(image, kernel, guide)
+        state = self.stages(self.start(known), ledger)
+        parts = {name: known.frame.crop(state[name]) for name in "XZUEP" if name in state}
         if self.maps:
-            parts["weights"] = frame.crop(state["W"])
-        told = {"kernel": state["H"], "noise": guide["noise"]}
+            parts["weights"] = known.frame.crop(state["W"])
+        told = {"kernel": state["H"], **self.measured_parts(known)}
         return Restoration(clip(parts["X"]), {**told, **parts}, ledger)
 
-    def start(self, y: Tensor, kernel: Tensor, logits: Tensor | None, noise: Tensor) -> State:
+    def start(self, known: Estimates) -> State:
         """Where the optimization starts: at the photo, blurred once more as U, with no error."""
+        y, kernel = known.x, known.kernel
         none = torch.zeros_like(y)
         blocks = dict.fromkeys("YXZ", y) | dict.fromkeys(("U", *self._errors), none)
-        given = {**blocks, "noise": noise}
+        given = {**blocks, "noise": known.guide["noise"]}
         if self.maps:
-            kernel, given["W"] = _with_maps(kernel, logits, self.num_kernels, y)
+            kernel, given["W"] = _with_maps(kernel, known.logits, self.num_kernels)
         state = State(with_hyper_parameters(self.hyper, {**given, "H": kernel}))
         stage: Stage = self.stages.stages[0]  # type: ignore[assignment]
         blur = stage.lagrangian.constraints[0].residual  # B X − U, at U = 0
@@ -236,14 +241,12 @@ def _weights(
     return made
 
 
-def _with_maps(
-    kernel: Tensor, logits: Tensor | None, num_kernels: int, y: Tensor
-) -> tuple[Tensor, Tensor]:
+def _with_maps(kernel: Tensor, logits: Tensor | None, num_kernels: int) -> tuple[Tensor, Tensor]:
     """Kernels and the maps of where they act; a single kernel is joined by a point."""
     if logits is None:
         raise ValueError("the kernel estimator gives no maps: choose a blur without maps")
     if num_kernels > 1:
-        return kernel.expand(-1, num_kernels, -1, -1), logits.softmax(1)
+        return kernel, logits.softmax(1)
     share = logits.sigmoid()
     point = torch.zeros_like(kernel)
     point[..., kernel.shape[-2] // 2, kernel.shape[-1] // 2] = 1

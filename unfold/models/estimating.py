@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
 
 from unfold.estimators import (
@@ -16,15 +16,35 @@ from unfold.estimators import (
 )
 from unfold.estimators.exposure import expose
 from unfold.estimators.noise import thinned
+from unfold.imaging.boundary import Frame
 
 from .assembly import Extending
+from .parts import make_noise, make_part, measure_noise
+
+
+class Estimates(NamedTuple):
+    """What is known before the optimization.
+
+    Attributes:
+        x: the photo at full exposure, made periodic, ``(B, 3, H, W)``.
+        frame: where the photo lies in it.
+        guide: what was measured of the whole photo.
+        kernel: as given, or estimated.
+        logits: of the kernel estimator's maps, where it has any.
+    """
+
+    x: Tensor
+    frame: Frame
+    guide: Mapping[str, Tensor]
+    kernel: Tensor
+    logits: Tensor | None
 
 
 class Estimating(Extending):
     """A restorer that estimates the noise, the exposure and the kernel of a photo.
 
-    A subclass sets the attributes in its constructor, in its own order: each is a part of its
-    state dict under that name.
+    A subclass sets ``estimator``, and the others by `add_parts`: each is a part of its state dict
+    under that name.
 
     Attributes:
         estimator: of the blur kernels.
@@ -43,6 +63,49 @@ class Estimating(Extending):
     @property
     def kernel_size(self) -> int:
         return self.estimator.kernel_size
+
+    def add_parts(
+        self,
+        *,
+        noise: Any,
+        exposure: Any = None,
+        enhancer: Any = None,
+        denoiser: Any = None,
+        light: int = 3,
+    ) -> None:
+        """Build the parts that options name; ``light`` is the number of the light's channels."""
+        self.enhancer = enhancer and make_part(IlluminationEnhancer, enhancer, light)
+        self.denoiser = denoiser and make_part(ReflectanceDenoiser, denoiser, 3)
+        self.exposure = exposure and make_part(ExposureEstimator, exposure)
+        self.noise = make_noise(noise)
+        self.means = ("scene",) if self.enhancer and self.enhancer.pooled else ()
+
+    def estimate(
+        self, image: Tensor, kernel: Tensor | None, guide: Mapping[str, Tensor] | None
+    ) -> Estimates:
+        """Estimate what neither the caller nor the guide knows. Arguments as for ``forward``."""
+        x, frame = self.prepare(image, kernel)
+        guide = self._global(image) if guide is None else guide
+        x = self._exposed(x, guide)
+        found, logits = self.estimator(x)
+        known = guide.get("kernel") if kernel is None else kernel
+        if known is not None:  # (one kernel that is given serves all maps)
+            found = known.to(x).expand(-1, found.shape[1], -1, -1)
+        return Estimates(x, frame, guide, found, logits)
+
+    def measured_parts(self, known: Estimates, features: Tensor | None = None) -> dict[str, Tensor]:
+        """The parts ``noise``, ``gain``, ``curve`` and ``scene``, those that there are.
+
+        Args:
+            known: the estimates.
+            features: of the enhancer, see `recompose`.
+        """
+        names = ("noise", "gain", "curve")
+        parts = {name: known.guide[name] for name in names if name in known.guide}
+        if self.means and features is not None:
+            factor = known.x.shape[-2] // features.shape[-2]
+            parts["scene"] = known.frame.coarser(factor).crop(features)
+        return parts
 
     def survey(self, image: Tensor, *, kernel: Tensor | None = None) -> Mapping[str, Tensor]:
         found = self._global(image)
@@ -76,11 +139,7 @@ class Estimating(Extending):
 
     def _global(self, image: Tensor) -> dict[str, Tensor]:
         """What is measured of the whole photo, but for its kernel."""
-        found: dict[str, Tensor] = {}
-        if isinstance(self.noise, (int, float)):
-            found["noise"] = torch.full_like(image[:, :1, :1, :1], self.noise)
-        else:
-            found["noise"] = self.noise(image)
+        found = {"noise": measure_noise(self.noise, image)}
         rows = thinned(image)
         if self.exposure is not None:
             gain, curve = found["gain"], found["curve"] = self.exposure(image)

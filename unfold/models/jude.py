@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from unfold.core import (
     CG,
@@ -26,12 +26,7 @@ from unfold.core import (
 )
 from unfold.core.clip import clip
 from unfold.estimators import (
-    ExposureEstimator,
     HyperParameters,
-    IlluminationEnhancer,
-    KernelEstimator,
-    NoiseEstimator,
-    ReflectanceDenoiser,
 )
 from unfold.estimators.illumination import DARKEST, retinex_split
 from unfold.priors import Box
@@ -39,14 +34,16 @@ from unfold.registry.spec import PriorLike, factory
 from unfold.terms import Convolution, Retinex
 
 from .assembly import Impute, describe, requires_training, steps_for, unroll
-from .estimating import Estimating
+from .estimating import Estimates, Estimating
 from .parts import (
     BlurLike,
     EstimatorLike,
+    NoiseLike,
     OptionalEstimator,
     OptionalPrior,
     has_slot,
     make_blur,
+    make_kernel_estimator,
     make_part,
     with_hyper_parameters,
 )
@@ -154,7 +151,7 @@ class JUDE(Estimating):
         enhancer: OptionalEstimator = "illumination",
         denoiser: OptionalEstimator = "reflectance",
         exposure: OptionalEstimator = None,
-        noise: Annotated[float, Field(gt=0, lt=0.25)] | EstimatorLike = "noise",
+        noise: NoiseLike = "noise",
         hyper_parameters: EstimatorLike = "noise-powers",
         illumination_channels: Literal[1, 3] = 3,
         order: Literal["data-first", "paper"] = "data-first",
@@ -166,7 +163,7 @@ class JUDE(Estimating):
         light = self.illumination_channels = illumination_channels
         self.order = ORDER if order == "data-first" else PAPER_ORDER
         self.strength, self.zero, self.quotient = strength, start == "zero", reflectance == "Z/L"
-        self.maps = has_slot(blur, "weights") or has_slot(blur, "maps")
+        self.maps = has_slot(blur, "weights")
         self.trusts = trust
         if (self.maps and trust) or (num_kernels > 1 and not self.maps):
             raise ValueError(
@@ -174,12 +171,8 @@ class JUDE(Estimating):
                 f"the place of the trust map: got num_kernels={num_kernels}, trust={trust}; set "
                 "trust=False, or choose one kernel"
             )
-        self.estimator = make_part(
-            KernelEstimator, kernel_estimator, num_kernels, num_kernels if self.maps else int(trust)
-        )
-        if trust and (logits := getattr(self.estimator, "to_logits", None)) is not None:
-            # Sigmoid of 4: trust everything, nearly, until trained otherwise.
-            nn.init.constant_(logits.bias, 4.0)
+        num_maps = num_kernels if self.maps else int(trust)
+        self.estimator = make_kernel_estimator(kernel_estimator, num_kernels, num_maps, trust=trust)
         term = make_blur(blur, "JUDE", "I", "X", "HW" if self.maps else "HT" if trust else "H")
         make: Callable[[int], Prior] = factory("priors", prior)
         make_light = make if light_prior is None else factory("priors", light_prior)
@@ -202,11 +195,9 @@ class JUDE(Estimating):
             K=K, tied=tied, cg=_CG, before={"I": Impute(term)} if imputes else None,
         )  # fmt: skip
         self.hyper = make_part(HyperParameters, hyper_parameters, initial_hyper_parameters(K))
-        self.enhancer = enhancer and make_part(IlluminationEnhancer, enhancer, light)
-        self.denoiser = denoiser and make_part(ReflectanceDenoiser, denoiser, 3)
-        self.exposure = exposure and make_part(ExposureEstimator, exposure)
-        self.noise = noise if isinstance(noise, float) else make_part(NoiseEstimator, noise)
-        self.means = ("scene",) if self.enhancer and self.enhancer.pooled else ()
+        self.add_parts(
+            noise=noise, exposure=exposure, enhancer=enhancer, denoiser=denoiser, light=light
+        )
         self.requires_training = requires_training(self)
 
     def _weigh(self, lagrangian: Lagrangian):
@@ -223,38 +214,32 @@ class JUDE(Estimating):
         ledger: Ledger | None = None,
         guide: Mapping[str, Tensor] | None = None,
     ) -> Restoration:
-        x, frame = self.prepare(image, kernel)
-        guide = self._global(image) if guide is None else guide
-        x = self._exposed(x, guide)
-        estimated, logits = self.estimator(x)
-        if kernel is not None or "kernel" in guide:
-            estimated = guide["kernel"] if kernel is None else kernel.to(x)
-        state = self.stages(self.start(x, estimated, logits, guide["noise"]), ledger)
+        known = self.estimate(image, kernel, guide)
+        state = self.stages(self.start(known), ledger)
         if self.quotient:
             state = state.replace("R", state["Z"].clamp_min(0) / state["L"])
         enhanced, denoised, features = self.recompose(
-            state["L"], state["R"], state["noise"], guide.get("scene")
+            state["L"], state["R"], state["noise"], known.guide.get("scene")
         )
         parts = {name: state[name] for name in ("I", "Z", "R", "L")}
         parts |= {"trust": state["T"]} if self.trusts else {}
         parts |= {"weights": state["W"]} if self.maps else {}
         parts |= {"enhanced": enhanced, "denoised": denoised}
-        parts = {name: frame.crop(part) for name, part in parts.items()}
+        parts = {name: known.frame.crop(part) for name, part in parts.items()}
         restored = clip(parts["enhanced"] * parts["denoised"])
-        if self.means and features is not None:
-            parts["scene"] = frame.coarser(x.shape[-2] // features.shape[-2]).crop(features)
-        told = {name: guide[name] for name in ("noise", "gain", "curve") if name in guide}
-        return Restoration(restored, {"kernel": state["H"], **parts, **told}, ledger)
+        parts |= self.measured_parts(known, features)
+        return Restoration(restored, {"kernel": state["H"], **parts}, ledger)
 
-    def start(self, x: Tensor, kernel: Tensor, logits: Tensor | None, noise: Tensor) -> State:
+    def start(self, known: Estimates) -> State:
         """Where the optimization starts: at the photo and its Retinex split, or at zero."""
+        x, logits = known.x, known.logits
         reflectance, light = retinex_split(x)
         light = light.expand(-1, self.illumination_channels, -1, -1)
         blocks = dict.fromkeys("IZ", x) | dict.fromkeys("PR", reflectance)
         blocks |= {"Q": light, "L": light}
         if self.zero:
             blocks = {name: torch.zeros_like(value) for name, value in blocks.items()}
-        given = {"X": x, "Y": x, "H": kernel, "noise": noise, **blocks}
+        given = {"X": x, "Y": x, "H": known.kernel, "noise": known.guide["noise"], **blocks}
         if self.maps and logits is not None:
             given["W"] = logits.softmax(1)
         elif self.trusts:

@@ -6,11 +6,17 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BeforeValidator, SerializeAsAny, WithJsonSchema
+import torch
+from pydantic import BeforeValidator, Field, SerializeAsAny, WithJsonSchema
 from torch import Tensor, nn
 
 from unfold.core import Residual
-from unfold.estimators.roles import Estimator, HyperParameters
+from unfold.estimators.roles import (
+    Estimator,
+    HyperParameters,
+    KernelEstimator,
+    NoiseEstimator,
+)
 from unfold.registry.catalogue import ComponentError
 from unfold.registry.spec import PriorLike, Spec, factory, resolve, spec_type
 
@@ -30,11 +36,15 @@ EstimatorLike = Annotated[
 ]
 
 
+# The type of an option that holds the standard deviation of the noise, or what estimates it.
+NoiseLike = Annotated[float, Field(gt=0, lt=0.25)] | EstimatorLike
+
+
 def _none_if_false(value: Any) -> Any:
     return None if value is False else value
 
 
-# The same where the part may be left out: None or, as TOML has no null, false.
+# An estimator or a prior that may be left out: None or, as TOML has no null, false.
 OptionalEstimator = Annotated[EstimatorLike | None, BeforeValidator(_none_if_false)]
 OptionalPrior = Annotated[PriorLike | None, BeforeValidator(_none_if_false)]
 
@@ -59,6 +69,36 @@ def make_part(role: type[Role], value: Any, *inputs: Any) -> Role:
     if not isinstance(part, role):
         raise _misfit(role, value, type(part))
     return part
+
+
+def make_noise(value: Any) -> float | NoiseEstimator:
+    """The standard deviation that an option gives, or the estimator that it names."""
+    return value if isinstance(value, float) else make_part(NoiseEstimator, value)
+
+
+def measure_noise(noise: float | NoiseEstimator, image: Tensor) -> Tensor:
+    """The standard deviation of a photo's noise, ``(B, 1, 1, 1)``: as given, or estimated."""
+    if isinstance(noise, NoiseEstimator):
+        return noise(image)
+    return torch.full_like(image[:, :1, :1, :1], noise)
+
+
+def make_kernel_estimator(
+    value: Any, num_kernels: int, num_maps: int, *, trust: bool = False
+) -> KernelEstimator:
+    """The kernel estimator that an option names.
+
+    Args:
+        value: see `make_part`.
+        num_kernels: kernels that it estimates.
+        num_maps: maps that it estimates.
+        trust: whether its map is one of trust: nearly full, until it is trained.
+    """
+    estimator = make_part(KernelEstimator, value, num_kernels, num_maps)
+    logits = getattr(estimator, "to_logits", None)
+    if trust and logits is not None:
+        nn.init.constant_(logits.bias, 4.0)  # (its sigmoid is 0.98)
+    return estimator
 
 
 def _misfit(role: type[Role], value: Any, given: type) -> ComponentError:
