@@ -6,7 +6,7 @@ from skimage.data import astronaut
 
 import unfold
 from unfold.core import Ledger
-from unfold.degradation import blur
+from unfold.degradation import Outliers, blur
 from unfold.priors import TotalVariation
 from unfold.registry import list_components
 
@@ -212,6 +212,19 @@ def test_without_outliers_the_untrained_era_sees_no_error():
     torch.manual_seed(0)
     error = unfold.create_model("era-small", prior="total-variation").eval()(crop(96)).parts["E"]
     assert (error == 0).float().mean() > 0.99
+
+
+@torch.inference_mode()
+def test_the_untrained_era_finds_planted_outliers():
+    torch.manual_seed(0)
+    before = blur(crop(160), torch.full((1, 1, 5, 5), 1 / 25))
+    plant = Outliers(density=(1e-3, 1e-3))
+    after = plant.apply(before, plant.sample(1, torch.Generator().manual_seed(0)))
+    model = unfold.create_model("era-small", prior="identity").eval()
+    found, planted = model(after).parts["E"] != 0, after != before
+    hits = (found & planted).sum().item()
+    assert hits > 0.8 * planted.sum().item() > 0
+    assert hits > 0.8 * found.sum().item()
 
 
 @torch.inference_mode()

@@ -27,6 +27,7 @@ from unfold.core import (
 )
 from unfold.core.clip import clip
 from unfold.estimators import HyperParameters
+from unfold.estimators.outliers import find_outliers
 from unfold.priors import SoftThreshold
 from unfold.registry.spec import PriorLike, factory
 from unfold.terms import SparseError
@@ -98,8 +99,10 @@ class ErA(Estimating):
     (its gradient is zero to the accuracy of that solve; with CG to convergence to 1e-10). With
     ``blur="convolution"`` it is stationary and X is one division by FFT.
 
-    E and the duals start at zero and U at B Y. Each prior is told a noise variance between that of
-    the photo and 0.25², the ℓ1 norm a threshold in these bounds: E is sparse by construction.
+    E starts at the photo's outliers, X at the photo without them, U at B X, the duals at zero: an
+    outlier that X explained at first would remain in X. Each prior is told a noise variance between
+    that of the photo and 0.25², the ℓ1 norm a threshold in these bounds: E is sparse by
+    construction.
 
     All updates but that of X minimise the Lagrangian over their block exactly. That of X does so
     with one kernel; with several the gradient in X vanishes (to 1e-10 in float64) only if conjugate
@@ -193,10 +196,12 @@ class ErA(Estimating):
         return Restoration(clip(parts["X"]), {**told, **parts}, ledger)
 
     def start(self, known: Estimates) -> State:
-        """Where the optimization starts: at the photo, blurred once more as U, with no error."""
+        """Where the optimization starts: outliers are error, the photo without them is X, and U
+        is X blurred."""
         y, kernel = known.x, known.kernel
-        none = torch.zeros_like(y)
-        blocks = dict.fromkeys("YXZ", y) | dict.fromkeys(("U", *self._errors), none)
+        blocks = {"Y": y, "U": torch.zeros_like(y)}
+        error = find_outliers(y) if self._errors else blocks["U"]
+        blocks |= dict.fromkeys("XZ", y - error) | dict.fromkeys(self._errors, error)
         given = {**blocks, "noise": known.guide["noise"]}
         if self.maps:
             kernel, given["W"] = _with_maps(kernel, known.logits, self.num_kernels)
