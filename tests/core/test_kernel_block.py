@@ -117,21 +117,35 @@ def test_a_kernel_that_nothing_else_names_is_data_until_it_is_ordered():
     assert gradient(lagrangian, "H", step(state, {}), {}).abs().max() < 1e-8
 
 
-def test_small_kernels_stay_data_and_are_refused_as_blocks():
-    lagrangian = blind(BLURS["convolution"]())
-    state = blind_state((1, 3, 8, 9))
+@pytest.mark.parametrize("name", ["convolution", "masked"])
+@pytest.mark.parametrize(("channels", "kernels"), [(1, 1), (3, 1), (3, 3)])
+@pytest.mark.parametrize("size", [(3, 4), (5, 7), (6, 6)])
+def test_a_kernel_of_small_support_is_the_dense_solution(name, channels, kernels, size):
+    """Supports that are half the image and more: the lags of a period meet."""
+    lagrangian = blind(BLURS[name]())
+    state = blind_state((2, channels, 6, 7), kernels)
+    for entry in "HKU":
+        state[entry] = torch.rand(2, kernels, *size, dtype=torch.float64)
+    (step,) = lower(lagrangian, ("H",), CONVERGED)
+    dense = dense_minimiser(lagrangian, "H", state, WEIGHTS)
+    torch.testing.assert_close(step(state, WEIGHTS)["H"], dense, rtol=0, atol=1e-10)
+
+
+def test_a_filter_flow_takes_no_small_kernel_as_a_block():
+    lagrangian = blind(BLURS["filter flow"]())
+    state = blind_state((1, 3, 8, 9), 2)
     for name in "HK":
-        state[name] = random_kernel(size=(3, 4))
+        state[name] = random_kernel(batch=1, channels=2, size=(3, 4))
     del state["U"]
     state = lagrangian.start(state)
-    update_image, update_kernel = lower(lagrangian, ("I", "H"))
+    update_image, update_kernel = lower(lagrangian, ("I", "H"), CONVERGED)
     small = update_image(state, WEIGHTS)["I"]
-    with pytest.raises(ValueError, match=r"'H' has shape \(1, 1, 3, 4\).*as the image.*8×9"):
+    with pytest.raises(ValueError, match=r"'H' has shape \(1, 2, 3, 4\).*as the image.*8×9"):
         update_kernel(state, WEIGHTS)
     for name in "HKU":
         state = state.replace(name, embed_kernel(state[name], (8, 9)))
     torch.testing.assert_close(update_image(state, WEIGHTS)["I"], small, rtol=0, atol=1e-12)
-    assert update_kernel(state, WEIGHTS)["H"].shape == (1, 1, 8, 9)
+    assert update_kernel(state, WEIGHTS)["H"].shape == (1, 2, 8, 9)
 
 
 def test_a_prior_on_the_kernel_asks_for_a_split():

@@ -23,6 +23,7 @@ from unfold.core.operators import (
 )
 from unfold.core.residual import Residual
 from unfold.core.state import State
+from unfold.imaging.boundary import fast_length
 
 
 class Convolution(Residual):
@@ -35,21 +36,23 @@ class Convolution(Residual):
 
     The kernel is a block, too, where it is in the order (blind deconvolution). Convolution is
     symmetric in its factors: the normal matrix in ``H`` is ``|F(I)|²``, summed over the channels
-    that a kernel serves, and one division solves it.
+    that a kernel serves, and one division solves it for a kernel as large as the image (see
+    `embed_kernel`). That of a smaller one holds the correlations of I up to the kernel's size, and
+    conjugate gradients on a grid of twice that size solve it.
 
     Args:
         block: ``I``, ``(B, C, H, W)``, affine.
         kernel: ``H``, ``(1 or B, 1 or C, h, w)``, at most as large as the image. Its centre is
             the element ``(h // 2, w // 2)``, also for even sizes, as in ``scipy.ndimage``. As a
-            block it has the height, the width and the batch of the image (see `embed_kernel`).
+            block it has the batch of the image.
         observed: ``X``, ``(B, C, H, W)``; affine too, and a block where it is in the order (ErA's
             constraint ``U = H ⊗ X`` is ``Convolution("X", kernel="H", observed="U")``).
 
     FFT means circular: pad real photos first (`unfold.imaging.boundary`).
 
     Raises:
-        ValueError: a kernel larger than the image; one that is to be minimised over and smaller;
-            an observation that has not the shape of the blurred image.
+        ValueError: a kernel larger than the image; an observation that has not the shape of the
+            blurred image.
 
     Source: Cho and Lee, "Fast motion deblurring", SIGGRAPH Asia 2009, for the kernel's update.
     """
@@ -70,7 +73,7 @@ class Convolution(Residual):
         if block == self.block:
             return self._fourier(state)
         if block == self.kernel:
-            return self._fourier_in_kernel(state)
+            return self._map_of_kernel(state)
         return Pixel(-1.0, state[block].shape)
 
     def offset(self, block: str, state: State) -> Tensor:
@@ -115,18 +118,62 @@ class Convolution(Residual):
         self._check_observed(state)
         return Fourier(otf, domain, power)
 
-    def _fourier_in_kernel(self, state: State) -> Fourier:
+    def _map_of_kernel(self, state: State) -> LinearMap:
         """``H -> H ⊗ I``: the image takes the place of the kernel, its centre at the origin."""
-        domain = state[self.kernel].shape
-        _check_full_size(self, self.kernel, domain, state[self.block].shape)
+        kernel, size = state[self.kernel].shape, state[self.block].shape[-2:]
         self._check_observed(state)
-        otf, power = transfer(state, self.block, domain)
-        return Fourier(otf, domain, power)
+        if kernel[-2:] != size:
+            _check_kernel(self.kernel, kernel, size)
+            return _Support(self.block, kernel, state)
+        otf, power = transfer(state, self.block, kernel)
+        return Fourier(otf, kernel, power)
 
     def _check_observed(self, state: State) -> None:
         kernel, block = state[self.kernel].shape, state[self.block].shape
         blurred = broadcast_shapes((*kernel[:2], 1, 1), block)
         _check_observed(self, state[self.observed].shape, blurred)
+
+
+class _Support(MatrixFree):
+    """``H -> H ⊗ I`` for kernels smaller than the image."""
+
+    def __init__(self, block: str, domain: torch.Size, state: State) -> None:
+        size = state[block].shape[-2:]
+        rows, columns = (torch.arange(1 - n, n) for n in domain[-2:])  # lags between two entries
+        grid = tuple(fast_length(2 * n - 1) for n in domain[-2:])
+        names = f"of {block} on {tuple(size)}", f"of {block} for kernels {tuple(domain)}"
+        spectra = state.derive(f"F {names[0]}", (block,), lambda: spectrum(state[block]))
+
+        def correlations() -> Tensor:
+            total = image(_sum(power_spectrum(spectra), domain), size)
+            # (Rows and columns below 0 count from the end, as the lags of a period do.)
+            near = total[..., (rows % size[0])[:, None], columns % size[1]]
+            near = pad(near, (0, grid[1] - near.shape[-1], 0, grid[0] - near.shape[-2]))
+            return spectrum(near.roll((1 - domain[-2], 1 - domain[-1]), (-2, -1)))
+
+        self._correlations = state.derive(f"correlations {names[1]}", (block,), correlations)
+        self._grid = torch.Size(grid)
+        h, w = domain[-2:]
+
+        def mv(kernel: Tensor) -> Tensor:
+            return image(spectra * transfer_function(kernel, size), size)
+
+        def adjoint(y: Tensor) -> Tensor:
+            correlation = image(_sum(spectra.conj() * spectrum(y), domain), size)
+            return correlation.roll((h // 2, w // 2), (-2, -1))[..., :h, :w]
+
+        super().__init__(mv, adjoint, domain)
+
+    def gram(self, x: Tensor) -> Tensor:
+        h, w = self.domain[-2:]
+        transformed = torch.fft.rfft2(x, s=tuple(self._grid))
+        return image(self._correlations * transformed, self._grid)[..., :h, :w]
+
+
+def _sum(spectra: Tensor, domain: torch.Size) -> Tensor:
+    """The sum over images and channels where a domain has one of them."""
+    shared = [axis for axis in (0, 1) if domain[axis] == 1]
+    return spectra.sum(shared, keepdim=True) if shared else spectra
 
 
 class FilterFlow(Residual):
@@ -319,13 +366,18 @@ def transfer_function(kernel: Tensor, size: tuple[int, int]) -> Tensor:
 
 def _transfer_function(kernel: Tensor, name: str, domain: torch.Size) -> Tensor:
     height, width = domain[-2:]
-    if kernel.ndim != 4 or kernel.shape[-2] > height or kernel.shape[-1] > width:
-        raise ValueError(
-            f"the kernel {name!r} has shape {tuple(kernel.shape)}, must be (batch or 1, channels "
-            f"or 1, h, w) and at most as large as the image, {height}×{width}: crop the kernel "
-            "or pad the image"
-        )
+    _check_kernel(name, kernel.shape, domain[-2:])
     return transfer_function(kernel, (height, width))
+
+
+def _check_kernel(name: str, kernel: torch.Size, size: torch.Size) -> None:
+    height, width = size
+    if len(kernel) != 4 or kernel[-2] > height or kernel[-1] > width:
+        raise ValueError(
+            f"the kernel {name!r} has shape {tuple(kernel)}, must be (batch or 1, channels or 1, "
+            f"h, w) and at most as large as the image, {height}×{width}: crop the kernel or pad "
+            "the image"
+        )
 
 
 def _mean_power(otf: Tensor, weights: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from torch import Tensor
 
 from unfold.core.ambiguity import Ambiguity
-from unfold.core.operators import LinearMap, MatrixFree, Pixel, Structure
+from unfold.core.operators import Fourier, LinearMap, MatrixFree, Pixel, Structure
 from unfold.core.residual import Residual
 from unfold.core.state import State
 
@@ -20,7 +20,8 @@ class MaskedConvolution(Residual):
     Saturated lights, for one, are no convolution of anything: T = 0 leaves them out. The normal
     matrix in I, ``Hᵀ T² H``, is diagonal in no basis, so that I is solved by conjugate gradients,
     preconditioned by ``mean(T²) |F H|²``; X is a plain observation. The kernel is a block, too,
-    where it is in the order, and solved likewise with ``|F I|²``.
+    where it is in the order, and solved likewise with ``|F I|²``, or without where it is smaller
+    than the image.
 
     Args:
         block: ``I``, ``(B, C, H, W)``.
@@ -45,13 +46,14 @@ class MaskedConvolution(Residual):
         mask = state[self.mask]
         if block == self.observed:
             return Pixel(mask, state[block].shape, sign=-1.0)
-        blur = self.blur.operator(block, state)
-        power = blur.gram_power()  # type: ignore[attr-defined]
+        blur, stationary = self.blur.operator(block, state), None
+        if isinstance(blur, Fourier):
+            stationary = mask.square().mean((-2, -1), keepdim=True) * blur.gram_power()
         return MatrixFree(
             lambda x: mask * blur.mv(x),
             lambda y: blur.adjoint(mask * y),
             state[block].shape,
-            mask.square().mean((-2, -1), keepdim=True) * power,
+            stationary,
         )
 
     def offset(self, block: str, state: State) -> Tensor:
