@@ -1,6 +1,7 @@
 """Parts around the optimization: kernels, noise, exposure, illumination, reflectance, and the
 hyper-parameters of its stages."""
 
+from .blind import BlindKernel
 from .brightest import BrightestExposure
 from .exposure import HistogramExposure
 from .hyper_parameters import LearnedConstants, NoisePowers, PredictedFromKernel
@@ -21,8 +22,9 @@ from .roles import (
 )
 
 __all__ = [
-    "BrightestExposure", "DilatedDenoiser", "Estimator", "ExposureEstimator", "HistogramExposure",
-    "HyperParameters", "IlluminationEnhancer", "IlluminationNet", "KernelEstimator", "KernelNet",
-    "LaplacianNoise", "LearnedConstants", "NoiseEstimator", "NoisePowers", "PointKernel",
-    "PowerCurve", "PredictedFromKernel", "ReflectanceDenoiser", "estimate_noise",
+    "BlindKernel", "BrightestExposure", "DilatedDenoiser", "Estimator", "ExposureEstimator",
+    "HistogramExposure", "HyperParameters", "IlluminationEnhancer", "IlluminationNet",
+    "KernelEstimator", "KernelNet", "LaplacianNoise", "LearnedConstants", "NoiseEstimator",
+    "NoisePowers", "PointKernel", "PowerCurve", "PredictedFromKernel", "ReflectanceDenoiser",
+    "estimate_noise",
 ]  # fmt: skip

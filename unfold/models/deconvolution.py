@@ -21,7 +21,7 @@ from unfold.core import (
     State,
 )
 from unfold.core.clip import clip
-from unfold.estimators import HyperParameters
+from unfold.estimators import HyperParameters, KernelEstimator
 from unfold.registry.spec import PriorLike, factory
 
 from .assembly import Extending, Impute, describe, requires_training, steps_for, unroll
@@ -29,6 +29,7 @@ from .parts import (
     BlurLike,
     EstimatorLike,
     NoiseLike,
+    OptionalEstimator,
     make_blur,
     make_noise,
     make_part,
@@ -71,8 +72,8 @@ class Deconvolution(Extending):
         strength: of the prior against the data: x is its reciprocal.
         border: ``"estimated"``, as above, or ``"reflected"``: X stays the photo's reflection in
             the margin.
-        needs_kernel: whether a photo without a kernel is refused; else it is taken for sharp, and
-            noise alone is removed.
+        kernel_estimator: of the kernel where none is given: ``"blind"`` estimates it, ``"point"``
+            takes the photo for sharp, so that noise alone is removed. None refuses such a photo.
 
     Parts: ``kernel`` (1 or B,1,h,w); ``I`` (B,3,H,W), the photo after the last deconvolution;
     ``noise`` (B,1,1,1), as given or estimated.
@@ -101,10 +102,11 @@ class Deconvolution(Extending):
         noise: NoiseLike = "noise",
         strength: Annotated[float, Field(gt=0)] = 1.0,
         border: Literal["estimated", "reflected"] = "estimated",
-        needs_kernel: bool = True,
+        kernel_estimator: OptionalEstimator = None,
     ) -> None:
         super().__init__()
-        self.needs_kernel = needs_kernel
+        self.needs_kernel = not kernel_estimator
+        self.estimator = kernel_estimator and make_part(KernelEstimator, kernel_estimator, 1, 0)
         make: Callable[[int], Prior] = factory("priors", prior)
         term = make_blur(blur, "a deconvolution", "I", "X", "H")
 
@@ -134,15 +136,16 @@ class Deconvolution(Extending):
         ledger: Ledger | None = None,
         guide: Mapping[str, Tensor] | None = None,
     ) -> Restoration:
-        if kernel is None and self.needs_kernel:
+        if kernel is None and self.estimator is None:
             raise ValueError(
                 "a deconvolution needs the blur's kernel: give kernel=..., or --kernel FILE; "
-                "jude-small restores without one"
+                "or let it be estimated, kernel_estimator='blind', as the model deblur does"
             )
+        guide = guide or self.survey(image, kernel=kernel)
+        kernel, noise = guide["kernel"] if kernel is None else kernel, guide["noise"]
         x, frame = self.prepare(image, kernel)
-        used = x.new_ones(1, 1, 1, 1) if kernel is None else kernel.to(x)
-        noise = (guide or self.survey(image))["noise"]
-        start = {**dict.fromkeys("XYIZ", x), "T": frame.inside(x), "H": used, "noise": noise}
+        given = {"T": frame.inside(x), "H": kernel.to(x), "noise": noise}
+        start = {**dict.fromkeys("XYIZ", x), **given}
         state = self.stages(State(with_hyper_parameters(self.hyper, start)), ledger)
         parts = {"kernel": state["H"], "I": frame.crop(state["I"]), "noise": noise}
         return Restoration(clip(frame.crop(state["Z"])), parts, ledger)
@@ -155,13 +158,21 @@ class Deconvolution(Extending):
         return super().tiling_input(image, kernel=kernel)
 
     def survey(self, image: Tensor, *, kernel: Tensor | None = None) -> Mapping[str, Tensor]:
-        return {"noise": measure_noise(self.noise, image)}
+        found = {"noise": measure_noise(self.noise, image)}
+        if kernel is None and self.estimator is not None:
+            found["kernel"] = self.estimator.measure(image)
+        return found
+
+    @property
+    def kernel_size(self) -> int:
+        return 1 if self.estimator is None else self.estimator.kernel_size
 
     def explain(self) -> str:
         output = "image = Z; z/w, the variance told to the prior, falls to that of the noise"
         if self.estimates_border:
             output = f"Impute: beyond the photo's border, X ← H⊗Z\n{output}"
-        return describe(self, ("stages", "hyper"), ORDER, output)
+        parts = ("stages", "hyper") if self.estimator is None else ("estimator", "stages", "hyper")
+        return describe(self, parts, ORDER, output)
 
 
 def _weights(

@@ -108,7 +108,15 @@ tv_deblur = preset(
     K=12,
     prior=_FEW_STEPS,
     first_deviation=0.05,
-    needs_kernel=False,
+    kernel_estimator="point",
+)
+
+deblur = preset(
+    Deconvolution,
+    """Blind deconvolution: the kernel of a uniform shake is estimated, and the photo deconvolved.
+
+    See `unfold.estimators.BlindKernel` and `Deconvolution`.""",
+    kernel_estimator="blind",
 )
 
 jude_classic = preset(

@@ -33,6 +33,8 @@ class L0(Prior):
         self.grouped = grouped
 
     def prox(self, v: Tensor, step: Tensor) -> Tensor:
+        if self.grouped and step.shape[1] == 1:
+            return v * (v.square().sum(1, keepdim=True) > 2 * step)
         if self.grouped:
             # A step of zero keeps what is not zero already.
             gain = (v.square() / step).nan_to_num(0.0).sum(1, keepdim=True)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from unfold.core.normal import add_scaled
 from unfold.core.operators import Fourier, LinearMap, Pixel, Structure, image, spectrum
 from unfold.core.residual import Residual
 from unfold.core.state import State
@@ -56,15 +57,19 @@ class Gradient(Residual):
             return differences(state[self.block])
         return -state[self.gradient]
 
-    # The adjoint in pixels takes half the transforms of that in the Fourier basis, which
+    # In pixels: it takes half the transforms of the Fourier basis, which
     # `unfold.core.residual.pull` would take.
     def data(self, block: str, state: State, operator: LinearMap) -> Tensor:
-        return operator.adjoint(-self.offset(block, state))
+        if block == self.gradient:
+            return differences(state[self.block])
+        return differences_adjoint(state[self.gradient])
 
     def drive(
         self, block: str, state: State, operator: LinearMap, dual: Tensor, weight: Tensor | float
     ) -> Tensor:
-        return operator.adjoint(-dual - weight * self.offset(block, state))
+        if block == self.gradient:
+            return add_scaled(dual, weight, differences(state[self.block]))
+        return differences_adjoint(weight * state[self.gradient] - dual)
 
     def check_shapes(self, state: State) -> None:
         x, g = state[self.block].shape, state[self.gradient].shape

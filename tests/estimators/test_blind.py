@@ -1,0 +1,120 @@
+"""Blind kernel estimation: on photos that were blurred by known kernels."""
+
+import numpy as np
+import pytest
+import scipy.signal
+import torch
+from skimage.data import astronaut, coffee
+
+from unfold.core import State
+from unfold.degradation import blur, motion_kernel
+from unfold.estimators import BlindKernel
+from unfold.estimators.blind import centred, cleaned, latent_stages, levels, with_most_edges
+
+
+def shaken(photo, seed, size=17):
+    sharp = torch.from_numpy(photo.copy()).permute(2, 0, 1)[None].float() / 255
+    kernel = motion_kernel(size, generator=torch.Generator().manual_seed(seed)).float()
+    noise = 0.01 * torch.randn(sharp.shape, generator=torch.Generator().manual_seed(seed))
+    return (blur(sharp, kernel) + noise).clamp(0, 1), kernel
+
+
+def similarity(one, other):
+    """The largest normalized correlation over all shifts."""
+    one, other = (k[0, 0].double().numpy() for k in (one, other))
+    peak = scipy.signal.correlate2d(one, other).max()
+    return peak / np.linalg.norm(one) / np.linalg.norm(other)
+
+
+@pytest.mark.parametrize(
+    ("photo", "seed"), [(astronaut()[:320, 80:400], 1), (coffee()[:360, :400], 2)]
+)
+def test_the_kernel_of_a_shake_is_found(photo, seed):
+    observed, kernel = shaken(photo, seed)
+    found, maps = BlindKernel(size=21)(observed)
+    assert maps is None
+    assert found.shape == (1, 1, 21, 21)
+    torch.testing.assert_close(found.sum((-2, -1)), torch.ones(1, 1))
+    assert found.min() >= 0
+    point = torch.zeros_like(found)
+    point[..., 10, 10] = 1
+    assert similarity(found, kernel) > 0.8
+    assert similarity(found, kernel) > similarity(point, kernel) + 0.2
+
+
+def test_a_batch_is_one_photo_after_the_other():
+    photos = torch.cat([shaken(astronaut()[:96, 100:196], seed, 7)[0] for seed in (1, 2)])
+    estimator = BlindKernel(size=9)
+    together = estimator(photos)[0]
+    for i in range(2):
+        assert torch.equal(together[i : i + 1], estimator(photos[i : i + 1])[0])
+
+
+def test_an_l0_round_lowers_its_energy():
+    """The gradients that stay are those whose square is above the threshold (Xu et al., eq. 12)."""
+    x = torch.rand(1, 1, 24, 24, dtype=torch.float64)
+    h = torch.ones(1, 1, 1, 1, dtype=torch.float64)
+    stage = latent_stages().stages[2]
+    gradient = torch.zeros(1, 2, 24, 24, dtype=torch.float64)
+    state = State({"X": x, "I": x, "G": gradient, "H": h, "λ": torch.full((1, 1, 1, 1), 0.01)})
+    weights = stage.weights(state)
+    values = [stage.lagrangian.value(state, weights)]
+    for step in stage.steps:
+        state = step(state, weights)
+        values.append(stage.lagrangian.value(state, weights))
+    assert values[0] >= values[1] >= values[2]
+    size = state["G"].square().sum(1)
+    assert size[size > 0].min() > stage.weights.threshold
+    assert 0 < (size > 0).float().mean() < 1
+
+
+def test_faint_entries_and_islands_are_cleaned_away():
+    kernel = torch.zeros(1, 1, 9, 9)
+    kernel[..., 4, 2:7] = 1.0
+    kernel[..., 3, 7] = 0.5  # touches at a corner
+    kernel[..., 0, 0] = 0.3  # an island of little mass
+    kernel[..., 8, 4] = 0.04  # faint
+    clean = cleaned(kernel)
+    expected = kernel.clone()
+    expected[..., 0, 0] = expected[..., 8, 4] = 0
+    torch.testing.assert_close(clean, expected / expected.sum())
+    heavy = kernel.clone()
+    heavy[..., 0, 0] = 1.0  # a tenth and more of the mass
+    assert cleaned(heavy)[..., 0, 0] > 0
+
+
+@pytest.mark.parametrize("place", [(0, 0), (2, 6), (8, 3), (4, 4)])
+def test_the_centre_of_mass_comes_to_the_middle(place):
+    kernel = torch.zeros(1, 1, 9, 9)
+    kernel[..., place[0], place[1]] = 1.0
+    assert centred(kernel)[..., 4, 4] == 1
+
+
+def test_what_is_moved_out_of_the_kernel_is_gone():
+    kernel = torch.zeros(1, 1, 5, 5)
+    kernel[..., 0, 0] = 0.1
+    kernel[..., 4, 4] = 0.9
+    moved = centred(kernel)
+    assert moved[..., 2, 2] == 1
+
+
+def test_levels_begin_with_a_kernel_of_about_five_pixels():
+    assert levels(5) == [1.0]
+    assert levels(21)[-1] == 1
+    assert 4 <= 21 * levels(21)[0] <= 6
+
+
+def test_the_part_with_most_edges_is_looked_at():
+    photo = torch.zeros(1, 1, 300, 400)
+    photo[..., 200:280, 300:380] = torch.rand(80, 80)
+    part = with_most_edges(photo, 128)
+    assert part.shape == (1, 1, 128, 128)
+    assert (part > 0).sum() == (photo > 0).sum()
+    assert with_most_edges(photo, 1000).shape == photo.shape
+
+
+def test_refusals():
+    with pytest.raises(ValueError, match="size=20: must be odd"):
+        BlindKernel(size=20)
+    with pytest.raises(ValueError, match="20×40 pixels, fewer than the kernel.*31×31"):
+        BlindKernel()(torch.rand(1, 3, 20, 40))

@@ -1,0 +1,92 @@
+"""From coarse to fine: each level starts where the coarser one ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from .state import State
+
+Run = Callable[[State], Mapping[str, Tensor]]
+
+
+def coarse_to_fine(
+    run: Run,
+    state: Mapping[str, Tensor],
+    scales: Sequence[float],
+    *,
+    kernels: Collection[str] = (),
+) -> State:
+    """Run stages at one scale after the other, and carry over what they changed.
+
+    At each level an entry that the run before replaced (a block) is resized to the level from
+    there, and all others (observations, and at the first level everything) from the given state.
+    What a run adds to it (duals that start at zero) does not go on; give zeros that shall.
+    Alternating minimization of a problem that is not convex, such as blind deconvolution, so finds
+    the large before the small.
+
+    Args:
+        run: state -> state: an `Unrolled`, or a function that runs several.
+        state: entries at full size. Images ``(B, C, H, W)`` are resized by bicubic interpolation
+            (with a low-pass where they shrink), to at least one pixel; an entry of one row and
+            column holds numbers, and stays as it is.
+        scales: of rows and columns against full size, in (0, 1], in the order of the levels.
+        kernels: names of entries that are kernels, of odd sides. They keep their sum of one and
+            their centre, and have odd sides of at least 3.
+
+    Returns:
+        What the last level left.
+
+    Raises:
+        ValueError: there is no level; a scale that is not in (0, 1]; a kernel of an even side.
+
+    Source: Cho and Lee, "Fast motion deblurring", SIGGRAPH Asia 2009, section 3.
+
+    Example:
+        >>> import torch
+        >>> def blend(state):
+        ...     return state.replace("I", (state["I"] + state["X"]) / 2)
+        >>> state = {"X": torch.ones(1, 1, 8, 8), "I": torch.zeros(1, 1, 8, 8)}
+        >>> coarse_to_fine(blend, state, (0.5, 1.0))["I"].unique()
+        tensor([0.7500])
+    """
+    if not scales or not all(0 < scale <= 1 for scale in scales):
+        raise ValueError(f"scales must be numbers in (0, 1], at least one, got {tuple(scales)}")
+    for name in kernels:
+        if not all(side % 2 for side in state[name].shape[-2:]):
+            raise ValueError(
+                f"the kernel {name!r} has shape {tuple(state[name].shape)}: its sides must be odd, "
+                "so that its centre stays where it is"
+            )
+    begin, now = dict(state), State(state)
+    for scale in scales:
+        begin = {
+            name: _at(scale, full, full if now[name] is begin[name] else now[name], name in kernels)
+            for name, full in state.items()
+        }
+        now = State(run(State(begin)))
+    return now
+
+
+def _at(scale: float, full: Tensor, source: Tensor, kernel: bool) -> Tensor:
+    """An entry at a level, resized from the source; the full one tells how large it is there."""
+    if kernel:
+        return resize_kernel(source, tuple(_odd(n * scale) for n in full.shape[-2:]))
+    size = tuple(max(1, round(n * scale)) for n in full.shape[-2:])
+    if source.shape[-2:] == size:
+        return source.clone()
+    return interpolate(source, size, mode="bicubic", antialias=True)
+
+
+def resize_kernel(kernel: Tensor, size: tuple[int, int]) -> Tensor:
+    """A kernel ``(B, C, h, w)`` at another size, at least 0, its sum 1; odd sides stay centred."""
+    if kernel.shape[-2:] == size:
+        return kernel.clone()
+    resized = interpolate(kernel, size, mode="bicubic", antialias=True).clamp_min(0)
+    return resized / resized.sum((-2, -1), keepdim=True)
+
+
+def _odd(side: float) -> int:
+    return max(3, round(side) | 1)

@@ -1,0 +1,219 @@
+"""The kernel of a shake, estimated by blind deconvolution: nothing learned."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d
+
+from unfold.core import (
+    CG,
+    Equal,
+    Lagrangian,
+    Quadratic,
+    Regularizer,
+    Stage,
+    State,
+    Unrolled,
+    lower,
+)
+from unfold.core.pyramid import coarse_to_fine
+from unfold.imaging.boundary import pad_periodic
+from unfold.priors import L0
+from unfold.terms import Convolution, Gradient, differences
+
+from .roles import KernelEstimator
+
+_SMALLEST = 5  # side of the kernel at the coarsest level
+_ALTERNATIONS = 5
+_LAMBDA, _LEAST_LAMBDA, _DECAY = 8e-3, 1e-4, 1.1
+_RIDGE = 10.0
+# Squared gradients below these are taken for noise or for blur, one rounds after the other.
+_THRESHOLDS = tuple(2.0**-i for i in range(3, 17))
+# An alternation starts with the strongest gradients, at least so many times the kernel's side in
+# each of four directions.
+_STRONGEST = 20
+_FAINT, _ISLAND = 0.05, 0.1  # of the largest entry, of the sum
+
+
+class BlindKernel(KernelEstimator):
+    """The kernel of a uniform shake.
+
+    It minimizes in turn over the sharp image I and the kernel H, from a small version of the photo
+    to the full one::
+
+        min ½‖H⊗I − X‖² + λ/2 ‖∇I‖₀
+        min ½‖H⊗S − ∇X‖² + γ/2 ‖H‖²,   S the strongest gradients of I
+
+    X is the mean of the photo's channels. The first is split by G = ∇I, whose penalty doubles; the
+    second is solved by conjugate gradients on the kernel's own grid. After it, entries below 5 % of
+    the largest are dropped, and parts that hold less than 10 %; H sums to 1 and is centred on its
+    mass. The photo that explains itself by a point is kept away by the selection of strong
+    gradients, the ridge and the levels (`coarse_to_fine`).
+
+    A large photo is looked at in its part that has most edges.
+
+    Args:
+        size: side of the kernel in pixels, odd: larger than the shake.
+        side: of the part that is looked at, at most, in pixels.
+
+    Raises:
+        ValueError: the size is even, or the photo smaller than the kernel (from ``forward``).
+
+    Source: Cho and Lee, "Fast motion deblurring", SIGGRAPH Asia 2009 (alternation, selection,
+    levels); Xu, Zheng and Jia, "Unnatural L0 sparse representation for natural image deblurring",
+    CVPR 2013 (the prior).
+    """
+
+    def __init__(
+        self,
+        *,
+        size: Annotated[int, Field(ge=3, le=255)] = 31,
+        side: Annotated[int, Field(ge=64)] = 768,
+    ) -> None:
+        super().__init__()
+        if size % 2 == 0:
+            raise ValueError(f"size={size}: must be odd, so that the kernel has a centre")
+        self.kernel_size, self.side = size, side
+        self.latent, self.kernel = latent_stages(), kernel_stage()
+
+    @torch.no_grad()
+    def forward(self, image: Tensor) -> tuple[Tensor, None]:
+        least = self.kernel_size
+        if min(image.shape[-2:]) < least:
+            raise ValueError(
+                f"the photo has {image.shape[-2]}×{image.shape[-1]} pixels, fewer than the kernel "
+                f"that is sought in it, {least}×{least}: choose a smaller size, or give the kernel"
+            )
+        grey = image.mean(1, keepdim=True)
+        return torch.cat([self._estimate(photo[None]) for photo in grey]), None
+
+    def _estimate(self, grey: Tensor) -> Tensor:
+        """The kernel of one photo, ``(1, 1, H, W)``."""
+        n = self.kernel_size
+        scales = levels(n)
+        state = {
+            "X": with_most_edges(grey, self.side),
+            "H": _first(n, grey),
+            "λ": grey.new_full((1, 1, 1, 1), _LAMBDA),
+        }
+        return coarse_to_fine(self.alternate, state, scales, kernels=["H"])["H"]
+
+    def alternate(self, state: State) -> State:
+        """The alternations of one level."""
+        h, lam = state["H"], state["λ"]
+        n = h.shape[-1]
+        x, _ = pad_periodic(state["X"], (n, n))
+        gradient = differences(x)
+        image = State({"X": x, "I": x, "G": gradient})
+        kernel = State({"Y": gradient, "0": torch.zeros_like(h)})
+        least = None
+        for _ in range(_ALTERNATIONS):
+            image = self.latent(image.replace("I", x).replace("H", h).replace("λ", lam))
+            edges = differences(image["I"])
+            size = edges.square().sum(1, keepdim=True)
+            least = _threshold(edges, size, _STRONGEST * n) if least is None else least / _DECAY**2
+            strong = kernel.replace("S", edges * (size >= least)).replace("H", h)
+            h = centred(cleaned(self.kernel(strong)["H"]))
+            lam = (lam / _DECAY).clamp_min(_LEAST_LAMBDA)
+        return state.replace("H", h).replace("λ", lam)
+
+
+def latent_stages() -> Unrolled:
+    """``min ½‖H⊗I − X‖² + λ/2 ‖∇I‖₀`` by half-quadratic splitting."""
+    lagrangian = Lagrangian(
+        Quadratic(Convolution("I", kernel="H", observed="X")),
+        Quadratic(Gradient("I", gradient="G"), "β"),
+        Regularizer("G", L0(grouped=True), "λ/2"),
+    )
+    steps = lower(lagrangian, ("G", "I"))
+    return Unrolled([Stage(steps, _Penalty(threshold)) for threshold in _THRESHOLDS])
+
+
+def kernel_stage() -> Stage:
+    """``min ½‖H⊗S − Y‖² + γ/2 ‖H‖²``."""
+    lagrangian = Lagrangian(
+        Quadratic(Convolution("S", kernel="H", observed="Y")),
+        Quadratic(Equal("H", "0"), "γ"),
+    )
+    return Stage(lower(lagrangian, ("H",), CG(maximum=20, tolerance=None)), {"γ": _RIDGE})
+
+
+class _Penalty(nn.Module):
+    """The penalty with which gradients whose square is below a threshold become zero."""
+
+    def __init__(self, threshold: float) -> None:
+        super().__init__()
+        self.threshold = threshold
+
+    def forward(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {"λ/2": state["λ"] / 2, "β": state["λ"] / self.threshold}
+
+
+def levels(size: int) -> list[float]:
+    """Scales, a factor √2 apart, from a kernel of about 5 pixels to full size."""
+    count = max(0, round(2 * math.log2(size / _SMALLEST)))
+    return [2.0 ** (-i / 2) for i in range(count, -1, -1)]
+
+
+def with_most_edges(image: Tensor, side: int) -> Tensor:
+    """The part of a photo ``(1, 1, H, W)``, at most ``side`` long and wide, with most edges."""
+    size = [min(side, n) for n in image.shape[-2:]]
+    step = [max(1, (n - s) // 8) for n, s in zip(image.shape[-2:], size, strict=True)]
+    found = avg_pool2d(differences(image).abs().sum(1, keepdim=True), size, step)
+    row, column = divmod(int(found.argmax()), found.shape[-1])
+    top, left = row * step[0], column * step[1]
+    return image[..., top : top + size[0], left : left + size[1]]
+
+
+def _first(size: int, like: Tensor) -> Tensor:
+    """A short horizontal stroke."""
+    kernel = like.new_zeros(1, 1, size, size)
+    kernel[..., size // 2, size // 2 - size // 5 : size // 2 + 1] = 1
+    return kernel / kernel.sum()
+
+
+def _threshold(edges: Tensor, size: Tensor, count: int) -> Tensor:
+    """The squared gradient that ``count`` pixels have in each of four directions."""
+    right, down = edges.chunk(2, 1)
+    direction = (torch.atan2(down, right) % math.pi * (4 / math.pi)).long().clamp_max(3)
+    least = [
+        size[direction == i].topk(min(count, int((direction == i).sum()))).values[-1:]
+        for i in range(4)
+    ]
+    return torch.cat(least).amin()
+
+
+def cleaned(kernel: Tensor) -> Tensor:
+    """A kernel without faint entries and small islands, at least 0, sum 1."""
+    from kornia.contrib import connected_components
+
+    kernel = torch.where(kernel < _FAINT * kernel.amax(), 0, kernel)
+    islands = connected_components((kernel > 0).to(kernel), num_iterations=2 * kernel.shape[-1])
+    shares = torch.zeros_like(kernel).flatten()
+    _, index = islands.unique(return_inverse=True)
+    shares.index_add_(0, index.flatten(), kernel.flatten())
+    kernel = torch.where(shares[index] < _ISLAND * kernel.sum(), 0, kernel)
+    return kernel / kernel.sum()
+
+
+def centred(kernel: Tensor) -> Tensor:
+    """A kernel ``(1, 1, n, n)`` whose centre of mass is its middle, to half a pixel."""
+    h, w = kernel.shape[-2:]
+    rows, columns = (torch.arange(n, dtype=kernel.dtype, device=kernel.device) for n in (h, w))
+    down = h // 2 - round(float(kernel.sum(-1).flatten() @ rows))
+    right = w // 2 - round(float(kernel.sum(-2).flatten() @ columns))
+    moved = kernel.roll((down, right), (-2, -1))
+    # (What leaves on one side does not come back on the other.)
+    kept = torch.ones_like(moved)
+    if down:
+        kept[..., slice(0, down) if down > 0 else slice(down, None), :] = 0
+    if right:
+        kept[..., slice(0, right) if right > 0 else slice(right, None)] = 0
+    moved = moved * kept
+    return moved / moved.sum()
