@@ -18,8 +18,12 @@ shield()
 
 if TYPE_CHECKING:
     from .core import Restoration, Restorer
+    from .estimators.kernel_estimate import estimate_kernel
 
-__all__ = ["ComponentError", "Restoration", "Restorer", "create_model", "list_components"]
+__all__ = [
+    "ComponentError", "Restoration", "Restorer", "create_model", "estimate_kernel",
+    "list_components",
+]  # fmt: skip
 
 
 def create_model(
@@ -64,4 +68,8 @@ def __getattr__(name: str) -> Any:
         from . import core
 
         return getattr(core, name)
+    if name == "estimate_kernel":
+        from .estimators import kernel_estimate
+
+        return kernel_estimate.estimate_kernel
     raise AttributeError(f"module 'unfold' has no attribute {name!r}")

@@ -113,8 +113,21 @@ def test_the_part_with_most_edges_is_looked_at():
     assert with_most_edges(photo, 1000).shape == photo.shape
 
 
+def test_what_tells_no_kernel_is_taken_for_sharp():
+    point = torch.zeros(2, 1, 31, 31)
+    point[..., 15, 15] = 1
+    assert torch.equal(BlindKernel()(torch.rand(2, 3, 61, 90))[0], point)  # small
+    assert torch.equal(BlindKernel()(torch.full((2, 3, 70, 90), 0.5))[0], point)  # flat
+    sharp = torch.from_numpy(astronaut()[:200, 60:300].copy()).permute(2, 0, 1)[None] / 255
+    assert torch.equal(BlindKernel()(sharp)[0], point[:1])
+
+
+def test_the_kernel_does_not_depend_on_the_exposure():
+    observed, _ = shaken(astronaut()[:200, 100:300], 1, 9)
+    one, dark = (BlindKernel(size=15)(photo)[0] for photo in (observed, observed / 8))
+    torch.testing.assert_close(one, dark, rtol=0, atol=1e-3)
+
+
 def test_refusals():
     with pytest.raises(ValueError, match="size=20: must be odd"):
         BlindKernel(size=20)
-    with pytest.raises(ValueError, match="20×40 pixels, fewer than the kernel.*31×31"):
-        BlindKernel()(torch.rand(1, 3, 20, 40))

@@ -15,6 +15,7 @@ from . import (
     demo,
     evaluate,
     explain,
+    kernel,
     ledger,
     listing,
     plugins,
@@ -40,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     modules = (
         demo,
         restore,
+        kernel,
         ledger,
         trace,
         app,

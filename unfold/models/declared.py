@@ -134,6 +134,7 @@ class Declared(Estimating):
         self.num_kernels = num_kernels
         trust = "trust" in data.values()
         num_maps = num_kernels if "maps" in data.values() else int(trust)
+        self.uses_maps = num_maps > 0
         self.estimator = make_kernel_estimator(kernel_estimator, num_kernels, num_maps, trust=trust)
         names, self.hyper = stage_hyper_parameters(terms, weights, stages, hyper_parameters)
         self.stages = unroll(

@@ -34,6 +34,7 @@ from unfold.terms import SparseError
 
 from .assembly import describe, requires_training, steps_for, unroll
 from .estimating import Estimates, Estimating
+from .on_support import OnSupport
 from .parts import (
     BlurLike,
     EstimatorLike,
@@ -100,7 +101,8 @@ class ErA(Estimating):
     ``blur="convolution"`` it is stationary and X is one division by FFT.
 
     E starts at the photo's outliers, X at the photo without them, U at B X, the duals at zero: an
-    outlier that X explained at first would remain in X. Each prior is told a noise variance between
+    outlier that X explained at first would remain in X. The prior on P keeps zeros (`OnSupport`).
+    Each prior is told a noise variance between
     that of the photo and 0.25², the ℓ1 norm a threshold in these bounds: E is sparse by
     construction.
 
@@ -157,7 +159,7 @@ class ErA(Estimating):
                 f"num_kernels={num_kernels}: several kernels need a blur with maps, such as "
                 "filter-flow; choose one kernel, or another blur"
             )
-        self.num_kernels = num_kernels
+        self.num_kernels, self.uses_maps = num_kernels, self.maps
         self._errors = ("EP" if error_prior else "E") if error else ""
         self.order = ORDER if order == "error-first" else PAPER_ORDER
         term = make_blur(blur, "ErA", "X", "U", "HW" if self.maps else "H")
@@ -167,7 +169,7 @@ class ErA(Estimating):
         def declare(stage: int) -> Lagrangian:
             priors = [Regularizer("Z", make(3), "z")]
             if error and error_prior and (tied or stage < reaches):
-                priors.append(Regularizer("P", make(3), "p"))
+                priors.append(Regularizer("P", OnSupport(make(3)), "p"))
             return era_lagrangian(term, *priors, error=error, split=error_prior)
 
         maps = num_kernels if self.maps else 0

@@ -52,8 +52,10 @@ class Estimating(Extending):
         exposure: of the factor that brings a dark photo to full exposure, or None.
         enhancer: of the illumination, or None.
         denoiser: of the reflectance, or None.
+        uses_maps: whether the estimator's maps are used, so that it runs though the kernel is known.
     """
 
+    uses_maps: bool = False
     estimator: KernelEstimator
     noise: float | NoiseEstimator
     exposure: ExposureEstimator | None
@@ -87,8 +89,10 @@ class Estimating(Extending):
         x, frame = self.prepare(image, kernel)
         guide = self._global(image) if guide is None else guide
         x = self._exposed(x, guide)
-        found, logits = self.estimator(x)
         known = guide.get("kernel") if kernel is None else kernel
+        if known is not None and not self.uses_maps:
+            return Estimates(x, frame, guide, known.to(x), None)
+        found, logits = self.estimator(x)
         if known is not None:  # (one kernel that is given serves all maps)
             found = known.to(x).expand(-1, found.shape[1], -1, -1)
         return Estimates(x, frame, guide, found, logits)

@@ -172,6 +172,7 @@ class JUDE(Estimating):
                 "trust=False, or choose one kernel"
             )
         num_maps = num_kernels if self.maps else int(trust)
+        self.uses_maps = num_maps > 0
         self.estimator = make_kernel_estimator(kernel_estimator, num_kernels, num_maps, trust=trust)
         term = make_blur(blur, "JUDE", "I", "X", "HW" if self.maps else "HT" if trust else "H")
         make: Callable[[int], Prior] = factory("priors", prior)

@@ -54,7 +54,8 @@ def preset(model: Callable[..., Model], about: str, **defaults: Any) -> Callable
 
 jude_small = preset(
     JUDE,
-    """JUDE with 2 stages, small priors on unshuffled pixels, light of one channel, 21×21 kernels.
+    """JUDE with 2 stages, small priors on unshuffled pixels, light of one channel, and a kernel
+    that `BlindKernel` estimates.
 
     It brings a dark photo to full exposure first, and its illumination enhancer has two levels
     more than JUDE's and sees the whole photo: what is dark because of the exposure, and what is
@@ -62,7 +63,8 @@ jude_small = preset(
     K=2,
     prior=_SMALL_PRIOR,
     light_prior=_LIGHT_PRIOR,
-    kernel_estimator=_SMALL_KERNEL,
+    kernel_estimator="blind",
+    trust=False,
     enhancer={"kind": "illumination", "widths": (16, 32, 64, 64, 64), "pooled": True},
     denoiser={"kind": "prior-denoiser", "prior": _SMALL_PRIOR},
     exposure="exposure-histogram",
@@ -77,15 +79,28 @@ era_small = preset(
     kernel_estimator=_SMALL_KERNEL,
 )
 
+_DECONV_SMALL = {
+    "K": 5,
+    "prior": {"kind": "resunet", "widths": (16, 32, 64), "residual": True},
+    "tied": False,
+    "hyper_parameters": "noise-powers",
+    "border": "reflected",  # as its weights were trained
+}
+
 deconv_small = preset(
     Deconvolution,
     """Deconvolution with a known kernel by 5 rounds, each with a small learned prior of its own,
     told a learned power of the noise.""",
-    K=5,
-    prior={"kind": "resunet", "widths": (16, 32, 64), "residual": True},
-    tied=False,
-    hyper_parameters="noise-powers",
-    border="reflected",  # as its weights were trained
+    **_DECONV_SMALL,
+)
+
+deblur = preset(
+    Deconvolution,
+    """Blind deconvolution: the kernel of a uniform shake is estimated (`BlindKernel`), and the
+    photo deconvolved by deconv-small, with its weights. A photo that shows no shake keeps its
+    sharpness; its noise is removed.""",
+    **_DECONV_SMALL,
+    kernel_estimator="blind",
 )
 
 plug_and_play = preset(
@@ -111,13 +126,6 @@ tv_deblur = preset(
     kernel_estimator="point",
 )
 
-deblur = preset(
-    Deconvolution,
-    """Blind deconvolution: the kernel of a uniform shake is estimated, and the photo deconvolved.
-
-    See `unfold.estimators.BlindKernel` and `Deconvolution`.""",
-    kernel_estimator="blind",
-)
 
 jude_classic = preset(
     JUDE,

@@ -13,11 +13,14 @@ from typing import Any
 from .weights import is_model_folder
 
 _SHIPPED = Path(__file__).parent / "shipped"
+# Models that take the weights of another, and the options in which they differ from it.
+_BORROWED = {"deblur": ("deconv-small", {"kernel_estimator": "blind"})}
 
 
 def pretrained_models() -> list[str]:
     """Names of the models that weights are shipped of."""
-    return sorted(folder.name for folder in _SHIPPED.iterdir() if is_model_folder(folder))
+    own = (folder.name for folder in _SHIPPED.iterdir() if is_model_folder(folder))
+    return sorted([*own, *_BORROWED])
 
 
 def with_weights(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -33,8 +36,9 @@ def with_weights(config: Mapping[str, Any]) -> dict[str, Any]:
         return {**config, "models": models}
     if kind not in pretrained_models():
         return dict(config)
-    options = {name: value for name, value in config.items() if name != "kind"}
-    return {"kind": "trained", "folder": str(_SHIPPED / kind), "options": options}
+    lender, differences = _BORROWED.get(kind, (kind, {}))
+    options = differences | {name: value for name, value in config.items() if name != "kind"}
+    return {"kind": "trained", "folder": str(_SHIPPED / lender), "options": options}
 
 
 def _mapping(model: str | Mapping[str, Any]) -> Mapping[str, Any]:

@@ -1,7 +1,8 @@
-"""A blur kernel from a file."""
+"""A blur kernel from a file, and to one."""
 
 from __future__ import annotations
 
+import io
 import os
 import warnings
 from pathlib import Path
@@ -10,7 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from unfold._files import replace_file
 from unfold.imaging import ImageError, read
+from unfold.imaging.io import destination, writing
 
 _ARRAYS = (".npy", ".npz", ".txt", ".csv")
 
@@ -40,6 +43,20 @@ def read_kernel(path: str | os.PathLike[str]) -> Tensor:
             f"to {total:g}, the least is {values.min():g}"
         )
     return torch.from_numpy(values / total).float()[None, None]
+
+
+def write_kernel(path: str | os.PathLike[str], kernel: Tensor) -> None:
+    """Write a kernel ``(1, 1, h, w)`` as a 2-D array, ``.npy``, which `read_kernel` reads.
+
+    The file appears whole or not at all.
+
+    Raises:
+        ImageError: the file cannot be written.
+    """
+    data = io.BytesIO()
+    np.save(data, kernel[0, 0].cpu().numpy())
+    with writing(path):
+        replace_file(destination(path), data.getvalue())
 
 
 def _array(path: Path) -> np.ndarray:

@@ -347,7 +347,8 @@ def _unmeasured_starts(phases: tuple[Phase, ...], validation: Validation | None)
 
 
 def _unlike_entries(given: MixedData) -> list[str]:
-    """A batch is stacked entry by entry. What only losses read may be unknown in some parts."""
+    """A batch is stacked entry by entry. Kernels, and what only losses read, may be unknown in
+    some parts."""
     parts = [part.data for part in given.parts]
     shapes = [part.shapes(1) if isinstance(part, SynthesizedData) else {} for part in parts]
     faults = []
@@ -356,7 +357,7 @@ def _unlike_entries(given: MixedData) -> list[str]:
         lacking = [i for i, part in enumerate(shapes) if name not in part]
         if len(found) > 1:
             faults.append(f"data.parts: kernels of unlike sides ({name}); choose one side")
-        elif name in ("kernel", OTHER) and lacking:
+        elif name == OTHER and lacking:
             faults.append(
                 f"data.parts.{lacking[0]}: its items have no {name!r}, which models read, those "
                 "of other parts have one; give it to all parts or to none"

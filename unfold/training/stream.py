@@ -87,7 +87,8 @@ class TwoStreams(data.Dataset):
 class MixedStreams(data.Dataset):
     """Item n of one of several streams, drawn by their weights; which, ``(seed, n)`` decides.
 
-    Entries of ``shapes`` that a stream does not have are NaN: unknown, which losses leave out.
+    Entries of ``shapes`` that a stream does not have are NaN: unknown, which losses leave out. A
+    photo whose kernel is unknown is taken for sharp: its kernel is a point.
     """
 
     def __init__(
@@ -103,6 +104,8 @@ class MixedStreams(data.Dataset):
     def __getitem__(self, n: int) -> Item:
         which = torch.multinomial(self.weights, 1, generator=seeded(self.seed, "mixed", n))
         unknown = {name: torch.full(shape, torch.nan) for name, shape in self.shapes.items()}
+        if (kernel := unknown.get("kernel")) is not None:
+            kernel.zero_()[:, kernel.shape[-2] // 2, kernel.shape[-1] // 2] = 1
         return {**unknown, **self.streams[int(which)][n]}
 
 

@@ -1,0 +1,82 @@
+"""``unfold kernel``: how a photo was blurred."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ._common import CommandError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from unfold.estimators.kernel_estimate import KernelEstimate
+    from unfold.imaging import Photo
+
+
+def add(commands) -> None:
+    parser = commands.add_parser(
+        "kernel",
+        help="estimate the kernel of a photo's blur",
+        description="Estimate the kernel of a shaken photo, and say how sure it is. "
+        "`unfold restore PHOTO --kernel FILE` takes it.",
+    )
+    parser.add_argument("photo", type=Path, metavar="PHOTO")
+    parser.add_argument(
+        "-o", "--output", required=True, type=Path, metavar="FILE", help="the kernel, .npy"
+    )
+    parser.add_argument(
+        "--picture", type=Path, metavar="FILE",
+        help="a picture of it (.png, .tif, .jpg), its largest entry white",
+    )  # fmt: skip
+    parser.add_argument(
+        "--size", type=odd, metavar="N",
+        help="side of the square in which it is sought, in pixels, odd (default: 31, and more "
+        "where the blur reaches farther)",
+    )  # fmt: skip
+    parser.set_defaults(run=run)
+
+
+def odd(text: str) -> int:
+    if not text.isdecimal() or not 3 <= int(text) <= 255 or int(text) % 2 == 0:
+        raise argparse.ArgumentTypeError(f"must be an odd number from 3 to 255, got {text!r}")
+    return int(text)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    import torch
+
+    from unfold.estimators.kernel_estimate import estimate_kernel
+    from unfold.imaging import ImageError, read, write
+    from unfold.imaging.io import encode
+    from unfold.restoration.kernel_file import write_kernel
+
+    if arguments.output.suffix.lower() != ".npy":
+        raise CommandError(f"{arguments.output}: a kernel is written as .npy")
+    try:
+        if arguments.picture:
+            encode(arguments.picture, _picture(torch.ones(1, 1, 1, 1)))  # (refuses a bad name)
+        estimate = estimate_kernel(read(arguments.photo).image[None], arguments.size)
+        write_kernel(arguments.output, estimate.kernel)
+        if arguments.picture:
+            write(arguments.picture, _picture(estimate.kernel))
+    except (ImageError, ValueError) as error:
+        raise CommandError(str(error)) from error
+    print(f"{arguments.output}: {told(estimate)}")
+    return 0
+
+
+def _picture(kernel: Tensor) -> Photo:
+    from unfold.imaging import Photo
+
+    return Photo((kernel / kernel.max())[0].expand(3, -1, -1).contiguous(), grey=True)
+
+
+def told(estimate: KernelEstimate) -> str:
+    """What was found, in one line."""
+    if estimate.sharp:
+        return "1×1: the photo shows no blur that a kernel tells"
+    n = estimate.kernel.shape[-1]
+    sure = "sure" if estimate.sure else "not sure: it may not be the same all over the photo"
+    return f"{n}×{n}, {sure} (the photo's halves agree by {estimate.agreement:.2f} of 1)"

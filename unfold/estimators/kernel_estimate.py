@@ -1,0 +1,103 @@
+"""A photo's kernel, and how sure it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .blind import BlindKernel
+
+_SIZES = (31, 51, 75)
+_RIM, _CUT = (
+    3,
+    0.02,
+)  # this share of the mass within so many pixels of the rim: a larger size is due
+_SURE = 0.7
+
+
+@dataclass(frozen=True)
+class KernelEstimate:
+    """What `estimate_kernel` found.
+
+    Attributes:
+        kernel: ``(1, 1, n, n)``, at least 0, sum 1, cut to its odd square; a single 1 for a photo
+            without blur.
+        agreement: correlation, 0 to 1, of the kernels that the photo's halves give, each moved to
+            where it fits best: one that the whole photo shares is found in both.
+    """
+
+    kernel: Tensor
+    agreement: float
+
+    @property
+    def sharp(self) -> bool:
+        """Whether the photo has no blur that a kernel tells."""
+        return self.kernel.numel() == 1
+
+    @property
+    def sure(self) -> bool:
+        """Whether the halves agree: the blur is a shake of the whole photo."""
+        return self.agreement >= _SURE
+
+
+def estimate_kernel(image: Tensor, size: int | None = None) -> KernelEstimate:
+    """The kernel of a photo's uniform blur, and whether its halves agree about it.
+
+    Args:
+        image: one photo ``(1, 1 or 3, H, W)`` in [0, 1].
+        size: side of the square in which the kernel is sought, odd; None: 31, and 51 or 75 where
+            the kernel reaches the rim of that, and the photo is three times as large. A photo less
+            than twice as large tells none: it is taken for sharp.
+
+    Returns:
+        The kernel, which `unfold.create_model("tv-deblur")(image, kernel=...)` takes.
+
+    Raises:
+        ValueError: not one photo; values that are not finite; a size that is even.
+
+    Source: `BlindKernel`.
+
+    Example::
+
+        >>> estimate = unfold.estimate_kernel(image)
+        >>> restored = unfold.create_model("tv-deblur")(image, kernel=estimate.kernel).image
+    """
+    if image.ndim != 4 or image.shape[0] != 1 or image.shape[1] not in (1, 3):
+        raise ValueError(
+            f"estimate_kernel takes one photo, (1, 1 or 3, height, width), got "
+            f"{tuple(image.shape)}: add the axis with image[None], or go through a batch"
+        )
+    if not bool(image.isfinite().all()):
+        raise ValueError("the photo has values that are not finite: replace them")
+    least = min(image.shape[-2:])
+    sizes = [n for n in _SIZES if 3 * n <= least] or [max(3, least // 4 | 1)]
+    for n in sizes if size is None else [size]:
+        estimator = BlindKernel(size=n)
+        kernel = estimator(image)[0]
+        if _rim(kernel) < _CUT:
+            break
+    halves = image.chunk(2, -1 if image.shape[-1] >= image.shape[-2] else -2)
+    one, other = (estimator(half)[0] for half in halves)
+    return KernelEstimate(trimmed(kernel), correlation(one, other))
+
+
+def trimmed(kernel: Tensor) -> Tensor:
+    """A kernel ``(1, 1, n, n)``, n odd, without the rows and columns of zeros around it."""
+    middle = kernel.shape[-1] // 2
+    reach = int((kernel[0, 0].nonzero() - middle).abs().max())
+    inner = slice(middle - reach, middle + reach + 1)
+    return kernel[..., inner, inner]
+
+
+def correlation(one: Tensor, other: Tensor) -> float:
+    """The largest normalized correlation of two kernels ``(1, 1, n, n)`` over all shifts."""
+    size = [2 * n for n in one.shape[-2:]]
+    first, second = (torch.fft.rfft2(k, s=size) for k in (one, other))
+    peak = torch.fft.irfft2(first * second.conj(), s=size).max()
+    return float(peak / one.norm() / other.norm())
+
+
+def _rim(kernel: Tensor) -> float:
+    return 1 - float(kernel[..., _RIM:-_RIM, _RIM:-_RIM].sum())
