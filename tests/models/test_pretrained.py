@@ -22,6 +22,7 @@ from unfold.models.weights import read_facts
 
 SHIPPED = Path(pretrained.__file__).parent / "shipped"
 NAMES = pretrained_models()
+FOLDERS = sorted(folder.name for folder in SHIPPED.iterdir() if folder.is_dir())
 
 
 def psnr(image, target):
@@ -38,14 +39,14 @@ def sharp():
 
 def model(name):
     try:
-        for needed in read_facts(SHIPPED / name)["needs"]:
+        for needed in read_facts(Path(with_weights({"kind": name})["folder"]))["needs"]:
             version(needed)
     except PackageNotFoundError as error:
         pytest.skip(f"the plugin {error.name} is not installed")
     return unfold.create_model(name, pretrained=True)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", FOLDERS)
 def test_files_are_whole_small_and_described(name):
     folder = SHIPPED / name
     data = (folder / "model.safetensors").read_bytes()
@@ -75,6 +76,14 @@ def test_the_model_is_ready(name):
         image = loaded(photo, **told).image
     assert image.shape == photo.shape
     assert image.isfinite().all()
+
+
+def test_deblur_is_deconv_small_that_estimates_the_kernel():
+    assert set(NAMES) == {*FOLDERS, "deblur"}
+    blind, told = model("deblur").state_dict(), model("deconv-small").state_dict()
+    assert blind.keys() == told.keys()
+    assert all(torch.equal(blind[name], told[name]) for name in told)
+    assert model("deblur").estimator.kernel_size == 31
 
 
 def test_other_weights_than_those_described_are_refused(tmp_path, monkeypatch):

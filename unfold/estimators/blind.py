@@ -24,9 +24,10 @@ from unfold.core import (
 )
 from unfold.core.pyramid import coarse_to_fine
 from unfold.imaging.boundary import pad_periodic
-from unfold.priors import L0
+from unfold.priors import L0, TotalVariation
 from unfold.terms import Convolution, Gradient, differences
 
+from .noise import estimate_noise
 from .roles import KernelEstimator
 
 _SMALLEST = 5  # side of the kernel at the coarsest level
@@ -39,9 +40,11 @@ _THRESHOLDS = tuple(2.0**-i for i in range(3, 17))
 # each of four directions.
 _STRONGEST = 20
 _FAINT, _ISLAND = 0.05, 0.1  # of the largest entry, of the sum
-_SHARP = 0.75
-# A photo is scaled so that this share of its pixels lies below 1, by 1 / 0.02 at most.
-_WHITE, _DARKEST = 0.998, 0.02
+# A stroke covers so many pixels at least, and so much of the length that its spread tells.
+_LEAST_PIXELS, _LEAST_SHARE = 5.0, 0.95
+_BORNE = 0.02  # standard deviation of noise that the estimate bears as it is
+# A dark photo is scaled until this share of its pixels lies below 0.6; by 0.6 / 0.02 at most.
+_WHITE, _EXPOSED, _DARKEST = 0.998, 0.6, 0.02
 
 
 class BlindKernel(KernelEstimator):
@@ -53,16 +56,16 @@ class BlindKernel(KernelEstimator):
         min ½‖H⊗I − X‖² + λ/2 ‖∇I‖₀
         min ½‖H⊗S − ∇X‖² + γ/2 ‖H‖²,   S the strongest gradients of I
 
-    X is the mean of the photo's channels. The first is split by G = ∇I, whose penalty doubles; the
-    second is solved by conjugate gradients on the kernel's own grid. After it, entries below 5 % of
-    the largest are dropped, and parts that hold less than 10 %; H sums to 1 and is centred on its
-    mass. The photo that explains itself by a point is kept away by the selection of strong
-    gradients, the ridge and the levels (`coarse_to_fine`).
+    X is the mean of the photo's channels; noise beyond σ = 0.02 is removed by total variation.
+    The first is split by G = ∇I, whose penalty doubles; the second is solved by conjugate gradients
+    on the kernel's own grid. After it, entries below 5 % of the largest are dropped, and parts that
+    hold less than 10 %; H sums to 1 and is centred on its mass. The photo that explains itself by a
+    point is kept away by the selection of strong gradients, the ridge and the levels
+    (`coarse_to_fine`).
 
-    A kernel that has three quarters of its mass in its 3×3 middle entries is that of a sharp photo
-    (0.86 to 1 for those of BSDS500, 0.5 at most for blurred ones): a point is returned, which
-    blurs nothing; so it is for a photo that is less than twice as high or wide as the kernel, which
-    tells none. A dark photo is scaled to full range. A large one is looked at in its part that has
+    A kernel that is no stroke (`is_stroke`) is that of a sharp photo, and a point is returned,
+    which blurs nothing; so it is for a photo that is less than twice as high or wide as the kernel,
+    which tells none. A dark photo is made brighter. A large one is looked at in its part that has
     most edges.
 
     Args:
@@ -87,7 +90,7 @@ class BlindKernel(KernelEstimator):
         if size % 2 == 0:
             raise ValueError(f"size={size}: must be odd, so that the kernel has a centre")
         self.kernel_size, self.side = size, side
-        self.latent, self.kernel = latent_stages(), kernel_stage()
+        self.smooth, self.latent, self.kernel = TotalVariation(), latent_stages(), kernel_stage()
 
     @torch.no_grad()
     def forward(self, image: Tensor) -> tuple[Tensor, None]:
@@ -100,16 +103,18 @@ class BlindKernel(KernelEstimator):
     def _estimate(self, grey: Tensor) -> Tensor:
         """The kernel of one photo, ``(1, 1, H, W)``."""
         n = self.kernel_size
-        grey = grey / grey.flatten().kthvalue(math.ceil(_WHITE * grey.numel())).values.clamp_min(
-            _DARKEST
+        white = grey.flatten().kthvalue(math.ceil(_WHITE * grey.numel())).values
+        grey = with_most_edges(
+            grey * (_EXPOSED / white.clamp_min(_DARKEST)).clamp_min(1), self.side
         )
+        variance = (estimate_noise(grey).square() - _BORNE**2).clamp_min(1e-6)
         state = {
-            "X": with_most_edges(grey, self.side),
+            "X": self.smooth(grey, self.smooth.step_for(variance)),
             "H": _first(n, grey),
             "λ": grey.new_full((1, 1, 1, 1), _LAMBDA),
         }
         kernel = coarse_to_fine(self.alternate, state, levels(n), kernels=["H"])["H"]
-        return _point(kernel) if inner_share(kernel) > _SHARP else kernel
+        return kernel if is_stroke(kernel) else _point(kernel)
 
     def alternate(self, state: State) -> State:
         """The alternations of one level."""
@@ -178,10 +183,20 @@ def with_most_edges(image: Tensor, side: int) -> Tensor:
     return image[..., top : top + size[0], left : left + size[1]]
 
 
-def inner_share(kernel: Tensor) -> float:
-    """The mass of the 3×3 entries in the middle."""
-    row, column = (n // 2 for n in kernel.shape[-2:])
-    return float(kernel[..., row - 1 : row + 2, column - 1 : column + 2].sum())
+def is_stroke(kernel: Tensor) -> bool:
+    """Whether a kernel ``(1, 1, h, w)`` can be that of a shake or a disc.
+
+    It covers ``1 / Σ H²`` pixels. A line of length l has the spread (standard deviation)
+    ``l / √12``, and covers l pixels at least. Photos that are sharp give kernels of less than 5
+    pixels or, where a texture repeats, a few points far apart.
+    """
+    pixels = 1 / float(kernel.square().sum())
+    spread = 0.0
+    for axis in (-1, -2):
+        mass = kernel.sum(axis).flatten()
+        place = torch.arange(len(mass), dtype=mass.dtype, device=mass.device)
+        spread += float(mass @ (place - mass @ place).square())
+    return pixels >= max(_LEAST_PIXELS, _LEAST_SHARE * math.sqrt(12 * spread))
 
 
 def _point(kernel: Tensor) -> Tensor:

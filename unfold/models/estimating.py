@@ -52,7 +52,7 @@ class Estimating(Extending):
         exposure: of the factor that brings a dark photo to full exposure, or None.
         enhancer: of the illumination, or None.
         denoiser: of the reflectance, or None.
-        uses_maps: whether the estimator's maps are used, so that it runs though the kernel is known.
+        uses_maps: whether its maps are used, so that it runs though the kernel is known.
     """
 
     uses_maps: bool = False

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from unfold.core import Restorer
 
+from .findings import findings
 from .grid import ALIGN, Grid
 from .memory import default_budget, format_bytes, release, used
 from .reach import PROBE, Reach, bytes_per_pixel, measure_reach
@@ -48,10 +49,12 @@ class Tiling:
 
 @dataclass(frozen=True)
 class Restored:
-    """A restored photo ``(3, H, W)``, float32 in [0, 1] on the CPU; how, if not whole."""
+    """A restored photo ``(3, H, W)``, float32 in [0, 1] on the CPU; how, if not whole; what was
+    found in it (see `findings`)."""
 
     image: Tensor
     tilings: tuple[Tiling, ...] = ()
+    found: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 class AnySize:
@@ -95,15 +98,17 @@ class AnySize:
             MemoryError: not even one tile fits into the budget, or the model is one that must see
                 the whole photo, which does not.
         """
-        x, kernel, tilings = image[None], self.kernel, []
+        x, kernel, tilings, found = image[None], self.kernel, [], {}
         for model in self.model.successive():
             if self._fits(model, x, kernel):
-                x = model(x.to(self.device), kernel=kernel).image.float().cpu()
+                restoration = model(x.to(self.device), kernel=kernel)
+                x, parts = restoration.image.float().cpu(), restoration.parts
             else:
-                x, tiling = self._tiled(model, x, kernel)
+                x, tiling, parts = self._tiled(model, x, kernel)
                 tilings.append(tiling)
+            found = findings(parts, kernel_known=kernel is not None) | found
             kernel = None  # it describes the photo as it came in
-        return Restored(x[0], tuple(tilings))
+        return Restored(x[0], tuple(tilings), found)
 
     @torch.inference_mode()
     def together(self, images: Sequence[Tensor]) -> list[Restored]:
@@ -113,9 +118,15 @@ class AnySize:
             images: each ``(3, H, W)`` in [0, 1], on the CPU.
         """
         x, kernel = torch.stack([*images]).to(self.device), self.kernel
+        found: list[dict[str, Tensor]] = [{} for _ in images]
         for model in self.model.successive():
-            x, kernel = model(x, kernel=kernel).image, None
-        return [Restored(image) for image in x.float().cpu()]
+            restoration = model(x, kernel=kernel)
+            parts = findings(restoration.parts, kernel_known=kernel is not None)
+            for i, one in enumerate(found):
+                one |= {n: p[i : i + 1] if len(p) > 1 else p for n, p in parts.items()} | one
+            x, kernel = restoration.image, None
+        restored = zip(x.float().cpu(), found, strict=True)
+        return [Restored(image, found=one) for image, one in restored]
 
     def room(self) -> int:
         """Bytes of the budget that are not used."""
@@ -152,7 +163,9 @@ class AnySize:
         result = 4 * x.numel() if self.device.type == "cpu" else 0
         return int(_TILE_SHARE * (self.room() - result) / rate)
 
-    def _tiled(self, model: Restorer, x: Tensor, kernel: Tensor | None) -> tuple[Tensor, Tiling]:
+    def _tiled(
+        self, model: Restorer, x: Tensor, kernel: Tensor | None
+    ) -> tuple[Tensor, Tiling, Mapping[str, Tensor]]:
         height, width = x.shape[-2:]
         rate = self._rate(model, x, kernel)
         if model.whole:
@@ -184,7 +197,7 @@ class AnySize:
         out = tiles.assemble(grid)
         seams = tiles.check(out, grid, pixels) if self.verify else None
         image = out[..., top : top + height, left : left + width]
-        return image, Tiling(type(model).__name__, grid, reach, seams)
+        return image, Tiling(type(model).__name__, grid, reach, seams), guide
 
 
 class _Tiles:

@@ -1,0 +1,40 @@
+"""What a model found in a photo, in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from unfold.estimators.kernel_estimate import trimmed
+
+NAMES = ("gain", "kernel", "noise")
+_DARK = 1.05  # a smaller gain is no exposure
+_NOISY = 2 / 255
+
+
+def findings(parts: Mapping[str, Tensor], *, kernel_known: bool) -> dict[str, Tensor]:
+    """What there is of exposure, kernel and noise among the parts of a restoration.
+
+    Args:
+        parts: of one photo, or what was measured of it.
+        kernel_known: whether the kernel was given, so that it was not found.
+    """
+    names = [name for name in NAMES if name != "kernel" or not kernel_known]
+    return {name: parts[name].float().cpu() for name in names if name in parts}
+
+
+def told(found: Mapping[str, Tensor]) -> str:
+    """One line: dark, shaken, noisy; empty where nothing was measured but the noise."""
+    if not found.keys() & {"gain", "kernel"}:
+        return ""
+    faults = []
+    if "gain" in found and (gain := float(found["gain"].max())) > _DARK:
+        faults.append(f"dark (exposure ×{gain:.1f})")
+    if (kernel := found.get("kernel")) is not None and kernel.shape[1] == 1:
+        side = max(trimmed(kernel).shape[-2:])
+        if side > 1:
+            faults.append(f"shaken (within {side} pixels)")
+    if "noise" in found and (noise := float(found["noise"].max())) > _NOISY:
+        faults.append(f"noisy (σ = {255 * noise:.1f}/255)")
+    return f"found {', '.join(faults)}" if faults else "found nothing amiss"
