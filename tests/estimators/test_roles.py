@@ -10,13 +10,13 @@ import unfold
 from unfold import ComponentError
 from unfold.core.operators import power_spectrum
 from unfold.estimators import (
+    BlindKernel,
     BrightestExposure,
     DilatedDenoiser,
     ExposureEstimator,
     HyperParameters,
     IlluminationEnhancer,
     KernelEstimator,
-    KernelNet,
     LaplacianNoise,
     LearnedConstants,
     NoiseEstimator,
@@ -212,11 +212,11 @@ class Ours(KernelEstimator):
 
 
 def test_a_strangers_kernel_estimator_serves():
-    model = unfold.create_model("jude-small", K=1, kernel_estimator=Ours)
+    model = unfold.create_model("jude-small", K=1, kernel_estimator=Ours, trust=True)
     restoration = model(torch.rand(2, 3, 16, 16))
     assert torch.equal(restoration.parts["kernel"], torch.full((2, 1, 3, 3), 1 / 9))
     assert torch.equal(restoration.parts["trust"], torch.ones(2, 1, 16, 16))
-    assert isinstance(unfold.create_model("jude-small", K=1).estimator, KernelNet)
+    assert isinstance(unfold.create_model("jude-small", K=1).estimator, BlindKernel)
 
 
 BLUR = """

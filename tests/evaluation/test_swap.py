@@ -228,7 +228,7 @@ def test_an_option_of_a_component_in_the_model_is_swapped(data, tmp_path, capsys
     [
         ("prior", [], "--swap prior: must be OPTION=NAME"),
         ("K=3", [], "plug-and-play has no option 'K' that holds a component; there is blur, "
-         "hyper_parameters, noise, prior"),
+         "hyper_parameters, kernel_estimator, noise, prior"),
         ("light.prior=*", [], "plug-and-play holds no component 'light'"),
         ("prior.width=*", [], "denoiser has no option 'width' that holds a component"),
         ("prior=zz*", [], "no prior matches; installed:"),

@@ -13,6 +13,7 @@ from unfold.imaging.boundary import pad_periodic
 from unfold.losses import FFT, L1, LossError, Outcome, Perceptual, Reblur, StageWise, lsgan
 from unfold.losses.reblur import reblur
 from unfold.metrics import MetricError
+from unfold.models.estimating import Estimates
 from unfold.registry.spec import resolve, spec_type
 from unfold.training.player import captured
 
@@ -92,7 +93,7 @@ def test_reblur_has_the_models_borders():
     x, frame = pad_periodic(photo, (2, 2), multiple=16)
     kernel = torch.full((1, 3, 5, 5), 1 / 25)
     logits, noise = torch.zeros(1, 3, *x.shape[-2:]), torch.full((1, 1, 1, 1), 0.01)
-    state = model.start(x, kernel, logits, noise)
+    state = model.start(Estimates(x, frame, {"noise": noise}, kernel, logits))
     blur = model.stages.stages[0].lagrangian.constraints[0].residual
     made = blur(state.replace("U", torch.zeros_like(x)))
     torch.testing.assert_close(frame.crop(made), blurred)

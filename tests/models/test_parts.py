@@ -59,6 +59,7 @@ STRENGTH = {
     "era": {"K": 6, "num_kernels": 1, "blur": "convolution", "kernel_estimator": "point",
             "error": False},
     "era-small": {"K": 6, "kernel_estimator": SMALL},
+    "deblur": {"K": 6, "kernel_estimator": "point"},
     "deconv-small": {"K": 6},
     "plug-and-play": {"K": 6},
     "tv-deblur": {"K": 6},
@@ -232,7 +233,7 @@ def test_the_untrained_era_finds_planted_outliers():
 def test_a_kernel_that_is_given_serves_all_maps_of_a_filter_flow():
     """The maps sum to one: with one kernel for all of them the blur is stationary."""
     torch.manual_seed(0)
-    options = {"prior": "total-variation", "light_prior": None, "trust": False}
+    options = {"prior": "total-variation", "light_prior": None, "kernel_estimator": "kernel"}
     model = unfold.create_model("jude-small", blur="filter-flow", num_kernels=2, **options)
     parts = model.eval()(crop(64), kernel=torch.full((1, 1, 3, 3), 1 / 9)).parts
     assert parts["kernel"].shape == (1, 2, 3, 3)

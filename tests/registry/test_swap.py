@@ -17,6 +17,7 @@ from unfold.registry.swap import Swap, SwapError, held_groups
                 "blur": "terms",
                 "noise": "estimators",
                 "hyper_parameters": "estimators",
+                "kernel_estimator": "estimators",
             },
         ),
         ("identity", {}),

@@ -72,9 +72,10 @@ def coarse_to_fine(
 
 def _at(scale: float, full: Tensor, source: Tensor, kernel: bool) -> Tensor:
     """An entry at a level, resized from the source; the full one tells how large it is there."""
+    rows, columns = full.shape[-2:]
     if kernel:
-        return resize_kernel(source, tuple(_odd(n * scale) for n in full.shape[-2:]))
-    size = tuple(max(1, round(n * scale)) for n in full.shape[-2:])
+        return resize_kernel(source, (_odd(rows * scale), _odd(columns * scale)))
+    size = max(1, round(rows * scale)), max(1, round(columns * scale))
     if source.shape[-2:] == size:
         return source.clone()
     return interpolate(source, size, mode="bicubic", antialias=True)

@@ -90,7 +90,8 @@ class BlindKernel(KernelEstimator):
         if size % 2 == 0:
             raise ValueError(f"size={size}: must be odd, so that the kernel has a centre")
         self.kernel_size, self.side = size, side
-        self.smooth, self.latent, self.kernel = TotalVariation(), latent_stages(), kernel_stage()
+        # (Not modules of this one: nothing in them is learned, and the priors are not the model's.)
+        self._solvers = TotalVariation(), latent_stages(), kernel_stage()
 
     @torch.no_grad()
     def forward(self, image: Tensor) -> tuple[Tensor, None]:
@@ -108,8 +109,9 @@ class BlindKernel(KernelEstimator):
             grey * (_EXPOSED / white.clamp_min(_DARKEST)).clamp_min(1), self.side
         )
         variance = (estimate_noise(grey).square() - _BORNE**2).clamp_min(1e-6)
+        smooth, *_ = self._solvers
         state = {
-            "X": self.smooth(grey, self.smooth.step_for(variance)),
+            "X": smooth(grey, smooth.step_for(variance)),
             "H": _first(n, grey),
             "λ": grey.new_full((1, 1, 1, 1), _LAMBDA),
         }
@@ -124,14 +126,14 @@ class BlindKernel(KernelEstimator):
         gradient = differences(x)
         image = State({"X": x, "I": x, "G": gradient})
         kernel = State({"Y": gradient, "0": torch.zeros_like(h)})
-        least = None
+        least, (_, latent, fit) = None, self._solvers
         for _ in range(_ALTERNATIONS):
-            image = self.latent(image.replace("I", x).replace("H", h).replace("λ", lam))
+            image = latent(image.replace("I", x).replace("H", h).replace("λ", lam))
             edges = differences(image["I"])
             size = edges.square().sum(1, keepdim=True)
             least = _threshold(edges, size, _STRONGEST * n) if least is None else least / _DECAY**2
             strong = kernel.replace("S", edges * (size >= least)).replace("H", h)
-            h = centred(cleaned(self.kernel(strong)["H"]))
+            h = centred(cleaned(fit(strong)["H"]))
             lam = (lam / _DECAY).clamp_min(_LEAST_LAMBDA)
         return state.replace("H", h).replace("λ", lam)
 

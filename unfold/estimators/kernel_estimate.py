@@ -25,7 +25,8 @@ class KernelEstimate:
         kernel: ``(1, 1, n, n)``, at least 0, sum 1, cut to its odd square; a single 1 for a photo
             without blur.
         agreement: correlation, 0 to 1, of the kernels that the photo's halves give, each moved to
-            where it fits best: one that the whole photo shares is found in both.
+            where it fits best: one that the whole photo shares is found in both. 1 where the whole
+            photo has none.
     """
 
     kernel: Tensor
@@ -71,16 +72,27 @@ def estimate_kernel(image: Tensor, size: int | None = None) -> KernelEstimate:
         )
     if not bool(image.isfinite().all()):
         raise ValueError("the photo has values that are not finite: replace them")
-    least = min(image.shape[-2:])
-    sizes = [n for n in _SIZES if 3 * n <= least] or [max(3, least // 4 | 1)]
-    for n in sizes if size is None else [size]:
-        estimator = BlindKernel(size=n)
-        kernel = estimator(image)[0]
-        if _rim(kernel) < _CUT:
-            break
+    estimator, kernel = _estimated(image, size)
+    if kernel.count_nonzero() == 1:
+        return KernelEstimate(trimmed(kernel), 1.0)
     halves = image.chunk(2, -1 if image.shape[-1] >= image.shape[-2] else -2)
     one, other = (estimator(half)[0] for half in halves)
     return KernelEstimate(trimmed(kernel), correlation(one, other))
+
+
+def _estimated(image: Tensor, size: int | None) -> tuple[BlindKernel, Tensor]:
+    """The kernel, and the estimator of the size that it took."""
+    least = min(image.shape[-2:])
+    sizes = [n for n in _SIZES if 3 * n <= least] or [max(3, least // 4 | 1)]
+    if size is not None:
+        sizes = [size]
+    for n in sizes[:-1]:
+        estimator = BlindKernel(size=n)
+        kernel = estimator(image)[0]
+        if _rim(kernel) < _CUT:
+            return estimator, kernel
+    estimator = BlindKernel(size=sizes[-1])
+    return estimator, estimator(image)[0]
 
 
 def trimmed(kernel: Tensor) -> Tensor:

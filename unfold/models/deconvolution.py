@@ -25,6 +25,7 @@ from unfold.estimators import HyperParameters, KernelEstimator
 from unfold.registry.spec import PriorLike, factory
 
 from .assembly import Extending, Impute, describe, requires_training, steps_for, unroll
+from .checks import check_image
 from .parts import (
     BlurLike,
     EstimatorLike,
@@ -141,6 +142,7 @@ class Deconvolution(Extending):
                 "a deconvolution needs the blur's kernel: give kernel=..., or --kernel FILE; "
                 "or let it be estimated, kernel_estimator='blind', as the model deblur does"
             )
+        check_image(image)
         guide = guide or self.survey(image, kernel=kernel)
         kernel, noise = guide["kernel"] if kernel is None else kernel, guide["noise"]
         x, frame = self.prepare(image, kernel)

@@ -138,14 +138,14 @@ class _Support(MatrixFree):
     """``H -> H ⊗ I`` for kernels smaller than the image."""
 
     def __init__(self, block: str, domain: torch.Size, state: State) -> None:
-        size = state[block].shape[-2:]
+        size = (state[block].shape[-2], state[block].shape[-1])
         rows, columns = (torch.arange(1 - n, n) for n in domain[-2:])  # lags between two entries
         grid = tuple(fast_length(2 * n - 1) for n in domain[-2:])
         names = f"of {block} on {tuple(size)}", f"of {block} for kernels {tuple(domain)}"
         spectra = state.derive(f"F {names[0]}", (block,), lambda: spectrum(state[block]))
 
         def correlations() -> Tensor:
-            total = image(_sum(power_spectrum(spectra), domain), size)
+            total = image(_sum(power_spectrum(spectra), domain), state[block].shape)
             # (Rows and columns below 0 count from the end, as the lags of a period do.)
             near = total[..., (rows % size[0])[:, None], columns % size[1]]
             near = pad(near, (0, grid[1] - near.shape[-1], 0, grid[0] - near.shape[-2]))
@@ -156,10 +156,10 @@ class _Support(MatrixFree):
         h, w = domain[-2:]
 
         def mv(kernel: Tensor) -> Tensor:
-            return image(spectra * transfer_function(kernel, size), size)
+            return image(spectra * transfer_function(kernel, size), torch.Size(size))
 
         def adjoint(y: Tensor) -> Tensor:
-            correlation = image(_sum(spectra.conj() * spectrum(y), domain), size)
+            correlation = image(_sum(spectra.conj() * spectrum(y), domain), torch.Size(size))
             return correlation.roll((h // 2, w // 2), (-2, -1))[..., :h, :w]
 
         super().__init__(mv, adjoint, domain)
