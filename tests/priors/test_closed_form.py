@@ -7,13 +7,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.restoration import denoise_tv_chambolle
 
-from unfold.priors import Box, Identity, SoftThreshold, TotalVariation
+from unfold.priors import (
+    L0,
+    Box,
+    HyperLaplacian,
+    Identity,
+    Ridge,
+    SoftThreshold,
+    TotalVariation,
+)
 
 PIXELWISE = {
     "identity": Identity(),
     "box": Box(low=-0.2, high=0.6),
     "half-open box": Box(low=0.1, high=float("inf")),
     "soft-threshold": SoftThreshold(),
+    "l0": L0(),
+    "hyper-laplacian, 1/2": HyperLaplacian(exponent=0.5),
+    "hyper-laplacian, 2/3": HyperLaplacian(),
+    "hyper-laplacian, 0.05": HyperLaplacian(exponent=0.05),
+    "hyper-laplacian, 0.95": HyperLaplacian(exponent=0.95),
+    "ridge": Ridge(),
 }
 
 

@@ -9,7 +9,7 @@ from unfold.cli import main
 from unfold.degradation import blur, motion_kernel
 from unfold.imaging import Photo, write
 from unfold.restoration import AnySize
-from unfold.restoration.findings import findings, told
+from unfold.restoration.findings import findings, sentence
 
 POINT, STROKE = torch.zeros(1, 1, 5, 5), torch.zeros(1, 1, 5, 5)
 POINT[..., 2, 2] = 1
@@ -36,7 +36,7 @@ def number(value):
     ],
 )
 def test_lines(found, line):
-    assert told(found) == line
+    assert sentence(found) == line
 
 
 def test_a_kernel_that_was_given_was_not_found():

@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
             write(arguments.picture, _picture(estimate.kernel))
     except (ImageError, ValueError) as error:
         raise CommandError(str(error)) from error
-    print(f"{arguments.output}: {told(estimate)}")
+    print(f"{arguments.output}: {sentence(estimate)}")
     return 0
 
 
@@ -73,7 +73,7 @@ def _picture(kernel: Tensor) -> Photo:
     return Photo((kernel / kernel.max())[0].expand(3, -1, -1).contiguous(), grey=True)
 
 
-def told(estimate: KernelEstimate) -> str:
+def sentence(estimate: KernelEstimate) -> str:
     """What was found, in one line."""
     if estimate.sharp:
         return "1×1: the photo shows no blur that a kernel tells"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d
+from torch.nn.functional import avg_pool2d, pad
 
 from unfold.core import (
     CG,
@@ -25,7 +25,7 @@ from unfold.core import (
 from unfold.core.pyramid import coarse_to_fine
 from unfold.imaging.boundary import pad_periodic
 from unfold.priors import L0, TotalVariation
-from unfold.terms import Convolution, Gradient, differences
+from unfold.terms import Convolution, Gradient, differences, embed_kernel
 
 from .noise import estimate_noise
 from .roles import KernelEstimator
@@ -34,7 +34,7 @@ _SMALLEST = 5  # side of the kernel at the coarsest level
 _ALTERNATIONS = 5
 _LAMBDA, _LEAST_LAMBDA, _DECAY = 8e-3, 1e-4, 1.1
 _RIDGE = 10.0
-# Squared gradients below these are taken for noise or for blur, one rounds after the other.
+# Squared gradients below these are taken for noise or for blur, one round after the other.
 _THRESHOLDS = tuple(2.0**-i for i in range(3, 17))
 # An alternation starts with the strongest gradients, at least so many times the kernel's side in
 # each of four directions.
@@ -45,6 +45,12 @@ _LEAST_PIXELS, _LEAST_SHARE = 5.0, 0.95
 _BORNE = 0.02  # standard deviation of noise that the estimate bears as it is
 # A dark photo is scaled until this share of its pixels lies below 0.6; by 0.6 / 0.02 at most.
 _WHITE, _EXPOSED, _DARKEST = 0.998, 0.6, 0.02
+
+
+class _Solvers(NamedTuple):
+    smooth: TotalVariation
+    latent: Unrolled
+    kernel: Stage
 
 
 class BlindKernel(KernelEstimator):
@@ -91,14 +97,13 @@ class BlindKernel(KernelEstimator):
             raise ValueError(f"size={size}: must be odd, so that the kernel has a centre")
         self.kernel_size, self.side = size, side
         # (Not modules of this one: nothing in them is learned, and the priors are not the model's.)
-        self._solvers = TotalVariation(), latent_stages(), kernel_stage()
+        self._solvers = _Solvers(TotalVariation(), latent_stages(), kernel_stage())
 
     @torch.no_grad()
     def forward(self, image: Tensor) -> tuple[Tensor, None]:
         grey = image.mean(1, keepdim=True)
         if min(image.shape[-2:]) < 2 * self.kernel_size:
-            n = self.kernel_size
-            return _point(image.new_zeros(len(image), 1, n, n)), None
+            return point(self.kernel_size, image).expand(len(image), -1, -1, -1), None
         return torch.cat([self._estimate(photo[None]) for photo in grey]), None
 
     def _estimate(self, grey: Tensor) -> Tensor:
@@ -109,14 +114,14 @@ class BlindKernel(KernelEstimator):
             grey * (_EXPOSED / white.clamp_min(_DARKEST)).clamp_min(1), self.side
         )
         variance = (estimate_noise(grey).square() - _BORNE**2).clamp_min(1e-6)
-        smooth, *_ = self._solvers
+        smooth = self._solvers.smooth
         state = {
             "X": smooth(grey, smooth.step_for(variance)),
             "H": _first(n, grey),
             "λ": grey.new_full((1, 1, 1, 1), _LAMBDA),
         }
         kernel = coarse_to_fine(self.alternate, state, levels(n), kernels=["H"])["H"]
-        return kernel if is_stroke(kernel) else _point(kernel)
+        return kernel if is_stroke(kernel) else point(n, grey)
 
     def alternate(self, state: State) -> State:
         """The alternations of one level."""
@@ -126,14 +131,14 @@ class BlindKernel(KernelEstimator):
         gradient = differences(x)
         image = State({"X": x, "I": x, "G": gradient})
         kernel = State({"Y": gradient, "0": torch.zeros_like(h)})
-        least, (_, latent, fit) = None, self._solvers
+        least = None
         for _ in range(_ALTERNATIONS):
-            image = latent(image.replace("I", x).replace("H", h).replace("λ", lam))
+            image = self._solvers.latent(image.replace("I", x).replace("H", h).replace("λ", lam))
             edges = differences(image["I"])
             size = edges.square().sum(1, keepdim=True)
             least = _threshold(edges, size, _STRONGEST * n) if least is None else least / _DECAY**2
             strong = kernel.replace("S", edges * (size >= least)).replace("H", h)
-            h = centred(cleaned(fit(strong)["H"]))
+            h = centred(cleaned(self._solvers.kernel(strong)["H"]))
             lam = (lam / _DECAY).clamp_min(_LEAST_LAMBDA)
         return state.replace("H", h).replace("λ", lam)
 
@@ -201,10 +206,9 @@ def is_stroke(kernel: Tensor) -> bool:
     return pixels >= max(_LEAST_PIXELS, _LEAST_SHARE * math.sqrt(12 * spread))
 
 
-def _point(kernel: Tensor) -> Tensor:
-    point = torch.zeros_like(kernel)
-    point[..., kernel.shape[-2] // 2, kernel.shape[-1] // 2] = 1
-    return point
+def point(size: int, like: Tensor) -> Tensor:
+    """The kernel ``(1, 1, size, size)`` that blurs nothing."""
+    return embed_kernel(like.new_ones(1, 1, 1, 1), (size, size))
 
 
 def _first(size: int, like: Tensor) -> Tensor:
@@ -230,7 +234,7 @@ def cleaned(kernel: Tensor) -> Tensor:
     from kornia.contrib import connected_components
 
     if not kernel.amax() > 0:  # (a photo without edges)
-        return _point(torch.zeros_like(kernel))
+        return point(kernel.shape[-1], kernel)
     kernel = torch.where(kernel < _FAINT * kernel.amax(), 0, kernel)
     islands = connected_components((kernel > 0).to(kernel), num_iterations=2 * kernel.shape[-1])
     shares = torch.zeros_like(kernel).flatten()
@@ -246,12 +250,5 @@ def centred(kernel: Tensor) -> Tensor:
     rows, columns = (torch.arange(n, dtype=kernel.dtype, device=kernel.device) for n in (h, w))
     down = h // 2 - round(float(kernel.sum(-1).flatten() @ rows))
     right = w // 2 - round(float(kernel.sum(-2).flatten() @ columns))
-    moved = kernel.roll((down, right), (-2, -1))
-    # (What leaves on one side does not come back on the other.)
-    kept = torch.ones_like(moved)
-    if down:
-        kept[..., slice(0, down) if down > 0 else slice(down, None), :] = 0
-    if right:
-        kept[..., slice(0, right) if right > 0 else slice(right, None)] = 0
-    moved = moved * kept
+    moved = pad(kernel, (right, -right, down, -down))
     return moved / moved.sum()

@@ -30,7 +30,7 @@ from unfold.estimators import HyperParameters
 from unfold.estimators.outliers import find_outliers
 from unfold.priors import SoftThreshold
 from unfold.registry.spec import PriorLike, factory
-from unfold.terms import SparseError
+from unfold.terms import SparseError, embed_kernel
 
 from .assembly import describe, requires_training, steps_for, unroll
 from .estimating import Estimates, Estimating
@@ -255,6 +255,5 @@ def _with_maps(kernel: Tensor, logits: Tensor | None, num_kernels: int) -> tuple
     if num_kernels > 1:
         return kernel, logits.softmax(1)
     share = logits.sigmoid()
-    point = torch.zeros_like(kernel)
-    point[..., kernel.shape[-2] // 2, kernel.shape[-1] // 2] = 1
+    point = embed_kernel(kernel.new_ones(len(kernel), 1, 1, 1), kernel.shape[-2:])
     return torch.cat((kernel, point), 1), torch.cat((share, 1 - share), 1)

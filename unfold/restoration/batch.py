@@ -24,7 +24,7 @@ from unfold.imaging.io import MAX_PIXELS, contents, decode, encode, writing
 
 from .file_ledger import FileLedger, Source
 from .files import Outcome
-from .findings import told
+from .findings import sentence
 from .shard import Shard
 from .tiling import AnySize, Restored
 
@@ -286,7 +286,7 @@ def _write(made: _Taken, ledger: FileLedger | None) -> str | None:
 
 def _notes(source: Path, restored: Restored, verify: bool) -> tuple[str, ...]:
     """What was found in the photo, and what the user should know of the tiles, or asked to."""
-    found = told(restored.found)
+    found = sentence(restored.found)
     notes = [f"{source}: {found}"] if found else []
     notes += [f"{source}: {tiling}" for tiling in restored.tilings if verify]
     if verify and not restored.tilings:

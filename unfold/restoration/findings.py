@@ -24,7 +24,7 @@ def findings(parts: Mapping[str, Tensor], *, kernel_known: bool) -> dict[str, Te
     return {name: parts[name].float().cpu() for name in names if name in parts}
 
 
-def told(found: Mapping[str, Tensor]) -> str:
+def sentence(found: Mapping[str, Tensor]) -> str:
     """One line: dark, shaken, noisy; empty where nothing was measured but the noise."""
     if not found.keys() & {"gain", "kernel"}:
         return ""

@@ -118,15 +118,18 @@ class AnySize:
             images: each ``(3, H, W)`` in [0, 1], on the CPU.
         """
         x, kernel = torch.stack([*images]).to(self.device), self.kernel
-        found: list[dict[str, Tensor]] = [{} for _ in images]
+        found: dict[str, Tensor] = {}
         for model in self.model.successive():
             restoration = model(x, kernel=kernel)
-            parts = findings(restoration.parts, kernel_known=kernel is not None)
-            for i, one in enumerate(found):
-                one |= {n: p[i : i + 1] if len(p) > 1 else p for n, p in parts.items()} | one
+            found = findings(restoration.parts, kernel_known=kernel is not None) | found
             x, kernel = restoration.image, None
-        restored = zip(x.float().cpu(), found, strict=True)
-        return [Restored(image, found=one) for image, one in restored]
+        each = [
+            {name: part[i : i + 1] if len(part) > 1 else part for name, part in found.items()}
+            for i in range(len(images))
+        ]
+        return [
+            Restored(image, found=one) for image, one in zip(x.float().cpu(), each, strict=True)
+        ]
 
     def room(self) -> int:
         """Bytes of the budget that are not used."""

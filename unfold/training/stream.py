@@ -17,6 +17,7 @@ from unfold.losses import OTHER
 from unfold.registry.spec import Spec
 from unfold.synthesis import SynthesizedPhotos
 from unfold.synthesis.pipeline import seeded
+from unfold.terms import embed_kernel
 
 from .error import TrainingError
 from .phase import Phase
@@ -105,7 +106,8 @@ class MixedStreams(data.Dataset):
         which = torch.multinomial(self.weights, 1, generator=seeded(self.seed, "mixed", n))
         unknown = {name: torch.full(shape, torch.nan) for name, shape in self.shapes.items()}
         if (kernel := unknown.get("kernel")) is not None:
-            kernel.zero_()[:, kernel.shape[-2] // 2, kernel.shape[-1] // 2] = 1
+            point = kernel.new_ones(1, len(kernel), 1, 1)
+            unknown["kernel"] = embed_kernel(point, kernel.shape[-2:])[0]
         return {**unknown, **self.streams[int(which)][n]}
 
 
