@@ -12,7 +12,7 @@ from unfold.degradation import blur, motion_kernel
 from unfold.degradation.aperture import SHAPES, aperture_kernels
 from unfold.degradation.camera_shake import CameraShake
 from unfold.degradation.defocus import Defocus
-from unfold.degradation.kernels import kernel_size, motion_kernels
+from unfold.degradation.kernels import disturbed, kernel_size, motion_kernels
 
 
 def seeded(seed):
@@ -224,3 +224,29 @@ def test_defocus_draws_every_shape_within_its_ranges():
 def test_components_refuse(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@given(seed=st.integers(0, 1000), extent=st.floats(0.5, 13), error=st.floats(0, 1))
+@settings(max_examples=40, deadline=None)
+def test_a_disturbed_kernel_stays_a_kernel_at_its_place(seed, extent, error):
+    kernel = motion_kernel(39, extent=extent, generator=seeded(seed))
+    wrong = disturbed(kernel, error, seeded(seed + 1))
+    assert wrong.shape == kernel.shape
+    assert (wrong >= 0).all()
+    assert wrong.sum().item() == pytest.approx(1, abs=1e-5)
+    (before, _), (after, _) = moments(kernel[0, 0]), moments(wrong[0, 0])
+    assert (after - before).abs().max() < 0.05
+
+
+def test_the_error_grows_to_a_fifth_of_the_kernel():
+    def wrong(error):
+        found = []
+        for seed in range(40):
+            kernel = motion_kernel(39, extent=8.0, generator=seeded(seed))
+            off = disturbed(kernel, error, seeded(seed)) - kernel
+            found.append(off.abs().sum().item() / 2)  # the share of the mass that is elsewhere
+        return sum(found) / len(found)
+
+    assert wrong(0.0) == 0
+    assert 0.02 < wrong(0.3) < wrong(1.0)
+    assert 0.15 < wrong(1.0) < 0.4

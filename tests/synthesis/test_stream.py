@@ -154,3 +154,18 @@ def test_pictures_that_cannot_be(photos):
     for taken in ("input", "target", "kernel", "true-kernel", "name"):
         with pytest.raises(ValueError, match=rf"pictures\.{taken}: the name is taken"):
             SynthesizedPhotos(photos, RECIPE, crop=32, pictures={taken: "bad"})
+
+
+def test_a_wrong_kernel_is_told_of_the_same_photo(photos):
+    recipe = parse_recipe(BRANCHES)
+    true = SynthesizedPhotos(photos, recipe, crop=48, kernel=15)[0]
+    wrong = SynthesizedPhotos(photos, recipe, crop=48, kernel=15, kernel_error=1.0)[0]
+    assert torch.equal(true["input"], wrong["input"])
+    assert torch.equal(true["target"], wrong["target"])
+    assert not torch.equal(true["kernel"], wrong["kernel"])
+    assert wrong["kernel"].sum().item() == pytest.approx(1, abs=1e-5)
+    for options in ({}, {"kernel": 15, "kernel_known": False}):
+        with pytest.raises(ValueError, match=r"kernel_error=0\.5: .* given no kernel"):
+            SynthesizedPhotos(photos, recipe, crop=48, kernel_error=0.5, **options)
+    with pytest.raises(ValueError, match=r"kernel_error=2: must be in \[0, 1\]"):
+        SynthesizedPhotos(photos, recipe, crop=48, kernel=15, kernel_error=2)

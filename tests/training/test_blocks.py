@@ -167,6 +167,7 @@ def test_extra_degradations_are_on_both_inputs_and_unlike(source):
         ({"data.pictures.x": "gone"}, r"pictures\.x: the recipe saves no picture 'gone'; there ar"),
         ({"data.pictures.target": "dark"}, r"pictures\.target: the name is taken"),
         ({"data.kernel": None}, r"kernel_known: there is no kernel; set kernel to its side"),
+        ({"data.kernel_error": 0.5}, r"kernel_error: the model is given no kernel; leave it out"),
     ],
 )
 def test_recipes_that_do_not_hold_together(source, changes, message):

@@ -95,14 +95,12 @@ def add(commands) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from unfold._heap import keep_heap
     from unfold.evaluation import EvaluationError, ProtocolError, ReportError, find_protocol
     from unfold.evaluation.markdown import one_line
     from unfold.evaluation.page import check_page, write_page
     from unfold.evaluation.report import check_target
     from unfold.metrics import MetricError
 
-    keep_heap()
     try:
         for path in arguments.report:
             check_target(path)

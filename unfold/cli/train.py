@@ -57,14 +57,12 @@ def add(commands) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from unfold._heap import keep_heap
     from unfold.data import DataError
     from unfold.imaging import ImageError
     from unfold.losses import LossError
     from unfold.metrics import MetricError
     from unfold.training import TrainingError
 
-    keep_heap()
     try:
         return _run(arguments)
     except (TrainingError, ImageError, DataError, MetricError, LossError) as error:

@@ -1,4 +1,4 @@
-"""Blur kernels of a moving camera."""
+"""Blur kernels of a moving camera, and wrong ones."""
 
 from __future__ import annotations
 
@@ -63,6 +63,48 @@ def motion_kernels(noise: Tensor, extent: Tensor, turns: Tensor, size: int) -> T
     path -= path.mean(1, keepdim=True)
     path *= (extent / path.norm(dim=2).amax(1))[:, None, None]
     return _splat(path + size // 2, size)
+
+
+def disturbed(kernel: Tensor, error: float, generator: torch.Generator) -> Tensor:
+    """A kernel ``(1, 1, h, w)`` as an estimate of it might be: wrong, but not elsewhere.
+
+    It is blurred, multiplied by smooth noise, made more or less even by a power, and loses its
+    faint entries; then it is moved back to its centre of mass. Sums to 1, like the kernel.
+
+    Args:
+        error: how wrong it may be; at 1 the blur's standard deviation is up to 1 pixel, the noise's
+            up to half of the entries, the power from 0.67 to 1.5, and entries below up to 8 % of
+            the largest are lost. A factor in [0, 1] is drawn for all of them together.
+        generator: of what is drawn.
+    """
+    from kornia.filters import gaussian_blur2d
+
+    size = error * float(torch.rand((), generator=generator))
+    spread, least, power = torch.rand(3, generator=generator).tolist()
+    noise = torch.randn(kernel.shape, generator=generator, dtype=kernel.dtype)
+    if size == 0:
+        return kernel
+    sigma = max(size * spread, 1e-3)
+    rough = gaussian_blur2d(kernel, (5, 5), (sigma, sigma), "constant")
+    smooth = gaussian_blur2d(noise, (5, 5), (1.0, 1.0))
+    rough = rough * (0.5 * size * smooth / smooth.std()).exp()
+    rough = (rough / rough.max()) ** (1.5 ** (size * (2 * power - 1)))
+    rough = torch.where(rough < 0.08 * size * least, 0, rough)
+    rough = _moved(rough / rough.sum(), _centre(kernel) - _centre(rough / rough.sum()))
+    return rough / rough.sum()
+
+
+def _centre(kernel: Tensor) -> Tensor:
+    """The centre of mass of a kernel ``(1, 1, h, w)`` that sums to 1: row, column."""
+    rows, columns = (torch.arange(n, dtype=kernel.dtype) for n in kernel.shape[-2:])
+    return torch.stack([kernel.sum(-1).flatten() @ rows, kernel.sum(-2).flatten() @ columns])
+
+
+def _moved(kernel: Tensor, shift: Tensor) -> Tensor:
+    """A kernel moved by a shift in pixels, bilinearly."""
+    from kornia.geometry.transform import translate
+
+    return translate(kernel, shift.flip(0)[None], align_corners=True)
 
 
 def kernel_size(extent: Tensor) -> int:

@@ -43,8 +43,11 @@ def find_outliers(image: Tensor) -> Tensor:
     bright, dark = image - _opened(image), image + _opened(-image)
     difference = torch.where(bright > -dark, bright, dark)
     size = difference.abs()
-    around = avg_pool2d(size.clamp_max(_MOST), 2 * _RADIUS + 1, 1, _RADIUS, count_include_pad=False)
-    least = _LEAST + _ACTIVITY * around.mean(1, keepdim=True)
+    around = size.clamp_max(_MOST).mean(1, keepdim=True)
+    for reach in ((_RADIUS, 0), (0, _RADIUS)):
+        side = [2 * r + 1 for r in reach]
+        around = avg_pool2d(around, side, 1, reach, count_include_pad=False)
+    least = _LEAST + _ACTIVITY * around
     return torch.where(size > least, difference, 0)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from unfold._heap import kept_heap
 from unfold.core import Restorer
 from unfold.core.digest import tensors_digest
 from unfold.data import Pair
@@ -39,6 +40,7 @@ class _Instrument:
     metric: Metric
 
 
+@kept_heap()
 def evaluate(
     model: Restorer,
     dataset: Sequence[Pair],

@@ -102,7 +102,9 @@ class UNet(nn.Module):
         missing = (0, -width % self.factor, 0, -height % self.factor)
         if any(missing):
             x = pad(x, missing, mode="replicate")
-        skips = [self.head(pixel_unshuffle(x, self.unshuffle))]
+        # Channels of a pixel side by side: on a CPU convolutions take two thirds of the time.
+        squares = pixel_unshuffle(x, self.unshuffle).contiguous(memory_format=torch.channels_last)
+        skips = [self.head(squares)]
         for down in self.down:
             skips.append(down(skips[-1]))
         x = self.body(skips[-1])

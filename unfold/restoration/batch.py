@@ -17,6 +17,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from unfold._heap import kept_heap
 from unfold.core import Restorer
 from unfold.data.header import HeaderError, size_of
 from unfold.imaging import ImageError, Photo, write
@@ -87,7 +88,7 @@ def restore_files(
     give = functools.partial(_give, ledger=ledger)
     reading: Future[list[_Taken | Outcome]] | None = None
     writing: Future[list[Outcome]] | None = None
-    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
+    with kept_heap(), ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
         for group, after in itertools.pairwise(itertools.chain(_groups(pairs, batch), [()])):
             current, reading = reading or reader.submit(_each, take, group), None
             taken, current = current.result(), None  # (or it would keep the photos)

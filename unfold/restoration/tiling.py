@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from unfold._heap import kept_heap
 from unfold.core import Restorer
 
 from .findings import findings
@@ -20,6 +21,7 @@ from .reach import PROBE, Reach, bytes_per_pixel, measure_reach
 _PLENTY = 16_384
 # What allocators hold on to adds up from tile to tile.
 _TILE_SHARE = 0.8
+_GATHERED = 8  # halo of tiles that only means are taken of, in pixels
 _SEAMS = 4  # how many are looked at to verify
 
 
@@ -87,6 +89,7 @@ class AnySize:
         self.budget = default_budget(self.device) if memory is None else memory
         self._rates: dict[int, float] = {}  # bytes a pixel, by the model's id
 
+    @kept_heap()
     @torch.inference_mode()
     def __call__(self, image: Tensor) -> Restored:
         """Restore one photo.
@@ -110,6 +113,7 @@ class AnySize:
             kernel = None  # it describes the photo as it came in
         return Restored(x[0], tuple(tilings), found)
 
+    @kept_heap()
     @torch.inference_mode()
     def together(self, images: Sequence[Tensor]) -> list[Restored]:
         """Restore photos of one size at once and whole; see `fits`.
@@ -149,7 +153,13 @@ class AnySize:
         self, model: Restorer, x: Tensor, kernel: Tensor | None, beside: int = 0, batch: int = 1
     ) -> bool:
         pixels, room = batch * x.shape[-2] * x.shape[-1], self.room() - beside
-        return pixels * _PLENTY <= room or self._rate(model, x, kernel) * pixels <= room
+        if pixels * _PLENTY <= room:
+            return True
+        takes = self._rate(model, x, kernel) * pixels
+        if takes > room:  # (of which some may be free, but kept)
+            release(self.device)
+            room = self.room() - beside
+        return takes <= room
 
     @torch.inference_mode()
     def _rate(self, model: Restorer, x: Tensor, kernel: Tensor | None) -> float:
@@ -196,7 +206,8 @@ class AnySize:
             )
         tiles = _Tiles(model, x, kernel, guide, self.device)
         if model.means:
-            tiles.gather(grid)
+            # (Means bear what is wrong along the seams: these tiles overlap less.)
+            tiles.gather(Grid.plan(*x.shape[-2:], halo=_GATHERED, pixels=pixels) or grid)
         out = tiles.assemble(grid)
         seams = tiles.check(out, grid, pixels) if self.verify else None
         image = out[..., top : top + height, left : left + width]
@@ -230,7 +241,6 @@ class _Tiles:
         for (rows, columns, _), core in zip(grid.tiles(), grid.cores(), strict=True):
             part = self.x[..., rows, columns].to(self.device)
             parts = self.model(part, kernel=self.kernel, **options).parts
-            release(self.device)
             for name in self.model.means:
                 inner = _inner(parts[name], part.shape[-2:], (rows, columns), core)
                 sums[name] = sums.get(name, 0) + inner.sum((-2, -1), keepdim=True)
@@ -241,7 +251,6 @@ class _Tiles:
         out = torch.zeros_like(self.x, dtype=torch.float32)
         for rows, columns, weight in grid.tiles():
             out[..., rows, columns] += weight * self.restore(rows, columns)
-            release(self.device)
         return out
 
     def check(self, out: Tensor, grid: Grid, pixels: int) -> tuple[float, float]:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch.utils.data import Dataset
 
+from unfold.degradation.kernels import disturbed
 from unfold.losses import TRUE_KERNEL
 
 from .pipeline import Pipeline, one_thread, seeded
@@ -36,6 +37,7 @@ class SynthesizedPhotos(Dataset):
         seed: int = 0,
         kernel: int | None = None,
         kernel_known: bool = True,
+        kernel_error: float = 0.0,
         pictures: Mapping[str, str] | None = None,
     ) -> None:
         """Find the photos.
@@ -51,6 +53,8 @@ class SynthesizedPhotos(Dataset):
             kernel: side of the blur's kernel in the items; None: they have none.
             kernel_known: whether the kernel is called ``kernel``, which models are given, or
                 ``true-kernel``, which only losses read.
+            kernel_error: how wrong the kernel may be that models are given (see
+                `unfold.degradation.kernels.disturbed`); 0: it is the true one.
             pictures: further pictures of the items: entry -> the name that the recipe saves it
                 under, such as ``{"sharp-dark": "dark"}``.
 
@@ -70,6 +74,12 @@ class SynthesizedPhotos(Dataset):
         self.scenes = find_scenes(Path(source), recipe.frames)
         self.recipe, self.pipeline = recipe, Pipeline(recipe)
         self.crop, self.margin, self.seed, self.kernel = crop, margin, seed, kernel
+        if not 0 <= kernel_error <= 1 or (kernel_error and (kernel is None or not kernel_known)):
+            raise ValueError(
+                f"kernel_error={kernel_error}: must be in [0, 1], and 0 where models are given no "
+                "kernel"
+            )
+        self.kernel_error = kernel_error
         self.kernel_name = "kernel" if kernel_known else TRUE_KERNEL
         self.pictures = {"input": recipe.input, "target": recipe.target, **(pictures or {})}
         self.length = len(self.scenes) if length is None else length
@@ -110,5 +120,8 @@ class SynthesizedPhotos(Dataset):
             for entry, name in self.pictures.items()
         }
         if self.kernel is not None:
-            item[self.kernel_name] = self.pipeline.kernel(drawn, self.kernel)[0]
+            kernel = self.pipeline.kernel(drawn, self.kernel)
+            if self.kernel_error:
+                kernel = disturbed(kernel, self.kernel_error, generator)
+            item[self.kernel_name] = kernel[0]
         return {**item, "name": scene.name}

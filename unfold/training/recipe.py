@@ -70,6 +70,8 @@ class SynthesizedData(Part):
         margin: pixels around the crop that blur brings in.
         kernel: side of the blur's kernel in pixels; None: the items have none.
         kernel_known: whether the model is given that kernel; otherwise only losses read it.
+        kernel_error: how wrong the kernel may be that the model is given, 0 to 1 (see
+            `unfold.degradation.kernels.disturbed`).
         pictures: further pictures for losses: entry of the batch -> the name that the recipe
             saves it under, such as ``{ sharp-dark = "dark" }``.
     """
@@ -80,6 +82,7 @@ class SynthesizedData(Part):
     margin: Annotated[int, Field(ge=0)] = 24
     kernel: Annotated[int, Field(ge=1)] | None = None
     kernel_known: bool = True
+    kernel_error: Annotated[float, Field(ge=0, le=1)] = 0.0
     pictures: dict[str, str] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -87,6 +90,8 @@ class SynthesizedData(Part):
         faults = self.recipe.picture_faults(self.pictures)
         if self.kernel is None and not self.kernel_known:
             faults.append("kernel_known: there is no kernel; set kernel to its side in pixels")
+        if self.kernel_error and (self.kernel is None or not self.kernel_known):
+            faults.append("kernel_error: the model is given no kernel; leave it out")
         if faults:
             raise ValueError("; ".join(faults))
         return self

@@ -12,12 +12,15 @@ from typing import Any
 
 import torch
 
+from unfold._heap import kept_heap
+
 from .lock import held
 from .recipe import Recipe
 from .trainer import Trainer
 from .world import World, joined
 
 
+@kept_heap()
 def train(
     recipe: Recipe,
     folder: str | os.PathLike[str],

@@ -148,6 +148,7 @@ def open_pairs(given: SynthesizedData | PairedData, crop: int | None, seed: int)
             seed=seed,
             kernel=given.kernel,
             kernel_known=given.kernel_known,
+            kernel_error=given.kernel_error,
             pictures=given.pictures,
         )
     spec: Spec = given.dataset
