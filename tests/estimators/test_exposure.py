@@ -166,8 +166,8 @@ def test_a_part_is_exposed_as_the_whole(photo):
     alone = model(dark, kernel=POINT).parts["I"]
     assert (alone - expose(dark, *HistogramExposure()(dark))).abs().mean() < 0.03
     assert (alone - found).abs().mean() > 0.1
-    assert set(guide) == {"gain", "curve", "noise"}
-    assert set(model.survey(whole)) == {"gain", "curve", "noise", "kernel"}
+    assert set(guide) == {"gain", "curve", "noise", "grain"}
+    assert set(model.survey(whole)) == {"gain", "curve", "noise", "grain", "kernel"}
 
 
 def test_a_pooled_enhancer_sees_the_whole_photo():

@@ -17,10 +17,10 @@ from unfold.estimators import (
     HyperParameters,
     IlluminationEnhancer,
     KernelEstimator,
-    LaplacianNoise,
     LearnedConstants,
     NoiseEstimator,
     NoisePowers,
+    PhotoNoise,
     PointKernel,
     PowerCurve,
     PredictedFromKernel,
@@ -133,10 +133,10 @@ def test_the_brightest_tell_the_exposure(white, gain):
 @pytest.mark.parametrize("sigma", [0.003, 0.02, 0.1])
 def test_noise_is_measured(sigma):
     ramp = torch.linspace(0.2, 0.8, 120).expand(2, 3, 100, 120)
-    found = LaplacianNoise()(ramp + sigma * torch.randn(ramp.shape))
+    found = PhotoNoise()(ramp + sigma * torch.randn(ramp.shape))
     assert found.shape == (2, 1, 1, 1)
     torch.testing.assert_close(found, torch.full_like(found, sigma), rtol=0.05, atol=0)
-    assert (LaplacianNoise()(ramp) == 1e-3).all()
+    assert (PhotoNoise()(ramp) == 0.003).all()
 
 
 ROLES = {

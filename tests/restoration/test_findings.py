@@ -24,12 +24,12 @@ def number(value):
     ("found", "line"),
     [
         ({}, ""),
-        ({"noise": number(0.1)}, ""),
-        ({"gain": number(1.0), "noise": number(0.001)}, "found nothing amiss"),
+        ({"grain": number(0.1)}, ""),
+        ({"gain": number(1.0), "grain": number(0.001)}, "found nothing amiss"),
         ({"gain": number(4.0)}, "found dark (exposure ×4.0)"),
         ({"kernel": POINT}, "found nothing amiss"),
         (
-            {"kernel": STROKE, "noise": number(10 / 255)},
+            {"kernel": STROKE, "grain": number(10 / 255)},
             "found shaken (within 3 pixels), noisy (σ = 10.0/255)",
         ),
         ({"kernel": STROKE.expand(1, 3, 5, 5)}, "found nothing amiss"),
@@ -40,9 +40,9 @@ def test_lines(found, line):
 
 
 def test_a_kernel_that_was_given_was_not_found():
-    parts = {"kernel": STROKE, "noise": number(0.01), "I": torch.zeros(1, 3, 8, 8)}
-    assert findings(parts, kernel_known=True).keys() == {"noise"}
-    assert findings(parts, kernel_known=False).keys() == {"noise", "kernel"}
+    parts = {"kernel": STROKE, "grain": number(0.01), "I": torch.zeros(1, 3, 8, 8)}
+    assert findings(parts, kernel_known=True).keys() == {"grain"}
+    assert findings(parts, kernel_known=False).keys() == {"grain", "kernel"}
 
 
 def shaken():
@@ -59,7 +59,7 @@ def test_together_and_alone_find_the_same():
     alone = [restorer(photo).found, restorer(other).found]
     together = [one.found for one in restorer.together([photo, other])]
     for one, two in zip(alone, together, strict=True):
-        assert one.keys() == two.keys() == {"kernel", "noise"}
+        assert one.keys() == two.keys() == {"kernel", "grain"}
         torch.testing.assert_close(one["kernel"], two["kernel"], rtol=0, atol=1e-4)
 
 

@@ -7,7 +7,7 @@ from .exposure import HistogramExposure
 from .hyper_parameters import LearnedConstants, NoisePowers, PredictedFromKernel
 from .illumination import IlluminationNet
 from .kernel import KernelNet
-from .noise import LaplacianNoise, estimate_noise
+from .noise import PhotoNoise, estimate_noise
 from .point import PointKernel
 from .power_curve import PowerCurve
 from .reflectance import DilatedDenoiser
@@ -24,7 +24,7 @@ from .roles import (
 __all__ = [
     "BlindKernel", "BrightestExposure", "DilatedDenoiser", "Estimator", "ExposureEstimator",
     "HistogramExposure", "HyperParameters", "IlluminationEnhancer", "IlluminationNet",
-    "KernelEstimator", "KernelNet", "LaplacianNoise", "LearnedConstants", "NoiseEstimator",
-    "NoisePowers", "PointKernel", "PowerCurve", "PredictedFromKernel", "ReflectanceDenoiser",
+    "KernelEstimator", "KernelNet", "LearnedConstants", "NoiseEstimator", "NoisePowers",
+    "PhotoNoise", "PointKernel", "PowerCurve", "PredictedFromKernel", "ReflectanceDenoiser",
     "estimate_noise",
 ]  # fmt: skip

@@ -42,6 +42,7 @@ _STRONGEST = 20
 _FAINT, _ISLAND = 0.05, 0.1  # of the largest entry, of the sum
 # A stroke covers so many pixels at least, and so much of the length that its spread tells.
 _LEAST_PIXELS, _LEAST_SHARE = 5.0, 0.95
+_LEAST_SPREAD = 1.1  # in pixels; what is less is the softness of a lens or of a file
 _BORNE = 0.02  # standard deviation of noise that the estimate bears as it is
 # A dark photo is scaled until this share of its pixels lies below 0.6; by 0.6 / 0.02 at most.
 _WHITE, _EXPOSED, _DARKEST = 0.998, 0.6, 0.02
@@ -195,15 +196,17 @@ def is_stroke(kernel: Tensor) -> bool:
 
     It covers ``1 / Σ H²`` pixels. A line of length l has the spread (standard deviation)
     ``l / √12``, and covers l pixels at least. Photos that are sharp give kernels of less than 5
-    pixels or, where a texture repeats, a few points far apart.
+    pixels, small blobs or, where a texture repeats, a few points far apart.
     """
     pixels = 1 / float(kernel.square().sum())
-    spread = 0.0
+    variance = 0.0
     for axis in (-1, -2):
         mass = kernel.sum(axis).flatten()
         place = torch.arange(len(mass), dtype=mass.dtype, device=mass.device)
-        spread += float(mass @ (place - mass @ place).square())
-    return pixels >= max(_LEAST_PIXELS, _LEAST_SHARE * math.sqrt(12 * spread))
+        variance += float(mass @ (place - mass @ place).square())
+    spread = math.sqrt(variance)
+    least = max(_LEAST_PIXELS, _LEAST_SHARE * math.sqrt(12) * spread)
+    return spread >= _LEAST_SPREAD and pixels >= least
 
 
 def point(size: int, like: Tensor) -> Tensor:

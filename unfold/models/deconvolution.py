@@ -22,6 +22,8 @@ from unfold.core import (
 )
 from unfold.core.clip import clip
 from unfold.estimators import HyperParameters, KernelEstimator
+from unfold.estimators.faults import is_good
+from unfold.estimators.noise import estimate_noise
 from unfold.registry.spec import PriorLike, factory
 
 from .assembly import Extending, Impute, describe, requires_training, steps_for, unroll
@@ -75,9 +77,12 @@ class Deconvolution(Extending):
             the margin.
         kernel_estimator: of the kernel where none is given: ``"blind"`` estimates it, ``"point"``
             takes the photo for sharp, so that noise alone is removed. None refuses such a photo.
+        keeps_good: whether a photo with which nothing is amiss (`is_good`) comes back as it is, if
+            its kernel is estimated. In training it never does.
 
     Parts: ``kernel`` (1 or B,1,h,w); ``I`` (B,3,H,W), the photo after the last deconvolution;
-    ``noise`` (B,1,1,1), as given or estimated.
+    ``noise`` (B,1,1,1), as given or estimated; ``grain``
+    (B,1,1,1), the noise without what JPEG did to the photo, estimated.
 
     Raises:
         ValueError: no kernel is given (from ``forward``).
@@ -104,9 +109,10 @@ class Deconvolution(Extending):
         strength: Annotated[float, Field(gt=0)] = 1.0,
         border: Literal["estimated", "reflected"] = "estimated",
         kernel_estimator: OptionalEstimator = None,
+        keeps_good: bool = False,
     ) -> None:
         super().__init__()
-        self.needs_kernel = not kernel_estimator
+        self.needs_kernel, self.keeps_good = not kernel_estimator, keeps_good
         self.estimator = kernel_estimator and make_part(KernelEstimator, kernel_estimator, 1, 0)
         make: Callable[[int], Prior] = factory("priors", prior)
         term = make_blur(blur, "a deconvolution", "I", "X", "H")
@@ -143,14 +149,19 @@ class Deconvolution(Extending):
                 "or let it be estimated, kernel_estimator='blind', as the model deblur does"
             )
         check_image(image)
+        estimated = kernel is None
         guide = guide or self.survey(image, kernel=kernel)
         kernel, noise = guide["kernel"] if kernel is None else kernel, guide["noise"]
         x, frame = self.prepare(image, kernel)
         given = {"T": frame.inside(x), "H": kernel.to(x), "noise": noise}
         start = {**dict.fromkeys("XYIZ", x), **given}
         state = self.stages(State(with_hyper_parameters(self.hyper, start)), ledger)
-        parts = {"kernel": state["H"], "I": frame.crop(state["I"]), "noise": noise}
-        return Restoration(clip(frame.crop(state["Z"])), parts, ledger)
+        parts = {"kernel": state["H"], "I": frame.crop(state["I"])}
+        parts |= {"noise": noise, "grain": guide["grain"]}
+        restored = clip(frame.crop(state["Z"]))
+        if self.keeps_good and estimated and not self.training:
+            restored = torch.where(is_good(parts), image, restored)
+        return Restoration(restored, parts, ledger)
 
     def tiling_input(
         self, image: Tensor, *, kernel: Tensor | None = None
@@ -160,7 +171,7 @@ class Deconvolution(Extending):
         return super().tiling_input(image, kernel=kernel)
 
     def survey(self, image: Tensor, *, kernel: Tensor | None = None) -> Mapping[str, Tensor]:
-        found = {"noise": measure_noise(self.noise, image)}
+        found = {"noise": measure_noise(self.noise, image), "grain": estimate_noise(image)}
         if kernel is None and self.estimator is not None:
             found["kernel"] = self.estimator.measure(image)
         return found

@@ -15,7 +15,7 @@ from unfold.estimators import (
     ReflectanceDenoiser,
 )
 from unfold.estimators.exposure import expose
-from unfold.estimators.noise import thinned
+from unfold.estimators.noise import estimate_noise, thinned
 from unfold.imaging.boundary import Frame
 
 from .assembly import Extending
@@ -98,13 +98,13 @@ class Estimating(Extending):
         return Estimates(x, frame, guide, found, logits)
 
     def measured_parts(self, known: Estimates, features: Tensor | None = None) -> dict[str, Tensor]:
-        """The parts ``noise``, ``gain``, ``curve`` and ``scene``, those that there are.
+        """The parts ``noise``, ``grain``, ``gain``, ``curve`` and ``scene``, those that there are.
 
         Args:
             known: the estimates.
             features: of the enhancer, see `recompose`.
         """
-        names = ("noise", "gain", "curve")
+        names = ("noise", "grain", "gain", "curve")
         parts = {name: known.guide[name] for name in names if name in known.guide}
         if self.means and features is not None:
             factor = known.x.shape[-2] // features.shape[-2]
@@ -143,14 +143,14 @@ class Estimating(Extending):
 
     def _global(self, image: Tensor) -> dict[str, Tensor]:
         """What is measured of the whole photo, but for its kernel."""
-        found = {"noise": measure_noise(self.noise, image)}
+        found = {"noise": measure_noise(self.noise, image), "grain": estimate_noise(image)}
         rows = thinned(image)
         if self.exposure is not None:
             gain, curve = found["gain"], found["curve"] = self.exposure(image)
             # Noise grows by the slope of the exposure, here at the photo's mean.
             mean = gain * rows.mean((1, 2, 3), keepdim=True).clamp(0, 1)
             slope = gain * curve / (1 + (curve - 1) * mean).square()
-            found["noise"] = found["noise"] * slope
+            found |= {name: found[name] * slope for name in ("noise", "grain")}
             rows = expose(rows, gain, curve)
         scene = self.enhancer and self.enhancer.measure(rows)
         return found if scene is None else {**found, "scene": scene}

@@ -28,6 +28,7 @@ from unfold.core.clip import clip
 from unfold.estimators import (
     HyperParameters,
 )
+from unfold.estimators.faults import is_good
 from unfold.estimators.illumination import DARKEST, retinex_split
 from unfold.priors import Box
 from unfold.registry.spec import PriorLike, factory
@@ -126,11 +127,14 @@ class JUDE(Estimating):
         start: ``"photo"``, or the paper's ``"zero"``, from where X enters through I alone and the
             product PQ leaves its saddle by the bound on L only.
         strength: of the priors against the data: w1 is its reciprocal.
+        keeps_good: whether a photo with which nothing is amiss (`is_good`) comes back as it is, if
+            its kernel is estimated. In training it never does.
 
     Parts: ``kernel`` (B,M,h,w); ``trust`` (B,1,H,W), where it is estimated; ``weights``
     (B,M,H,W), the maps of several kernels; ``I``, ``Z`` (sharp), ``R``, ``L``, and ``enhanced``
     (the enhanced illumination) and ``denoised`` (the denoised reflectance), whose product is the
-    image; ``noise`` (B,1,1,1), the standard deviation in X; ``gain`` and ``curve`` (B,1,1,1),
+    image; ``noise`` (B,1,1,1), the standard deviation in X, and ``grain``, that without
+    what JPEG did to the photo; ``gain`` and ``curve`` (B,1,1,1),
     where there is an exposure estimator. Where the enhancer is pooled also ``scene`` (B,C,h,w):
     its features at the coarsest level.
 
@@ -158,13 +162,14 @@ class JUDE(Estimating):
         reflectance: Literal["R", "Z/L"] = "R",
         start: Literal["photo", "zero"] = "photo",
         strength: Annotated[float, Field(gt=0)] = 1.0,
+        keeps_good: bool = False,
     ) -> None:
         super().__init__()
         light = self.illumination_channels = illumination_channels
         self.order = ORDER if order == "data-first" else PAPER_ORDER
         self.strength, self.zero, self.quotient = strength, start == "zero", reflectance == "Z/L"
         self.maps = has_slot(blur, "weights")
-        self.trusts = trust
+        self.trusts, self.keeps_good = trust, keeps_good
         if (self.maps and trust) or (num_kernels > 1 and not self.maps):
             raise ValueError(
                 "several kernels need a blur with maps, such as filter-flow, and its maps take "
@@ -228,8 +233,10 @@ class JUDE(Estimating):
         parts |= {"enhanced": enhanced, "denoised": denoised}
         parts = {name: known.frame.crop(part) for name, part in parts.items()}
         restored = clip(parts["enhanced"] * parts["denoised"])
-        parts |= self.measured_parts(known, features)
-        return Restoration(restored, {"kernel": state["H"], **parts}, ledger)
+        parts |= {"kernel": state["H"], **self.measured_parts(known, features)}
+        if self.keeps_good and kernel is None and not self.training:
+            restored = torch.where(is_good(parts), image, restored)
+        return Restoration(restored, parts, ledger)
 
     def start(self, known: Estimates) -> State:
         """Where the optimization starts: at the photo and its Retinex split, or at zero."""

@@ -59,11 +59,13 @@ jude_small = preset(
 
     It brings a dark photo to full exposure first, and its illumination enhancer has two levels
     more than JUDE's and sees the whole photo: what is dark because of the exposure, and what is
-    dark itself, is not to be told from a few pixels.""",
+    dark itself, is not to be told from a few pixels. A photo with which nothing is amiss comes back
+    as it is.""",
     K=2,
     prior=_SMALL_PRIOR,
     light_prior=_LIGHT_PRIOR,
     kernel_estimator="blind",
+    keeps_good=True,
     trust=False,
     enhancer={"kind": "illumination", "widths": (16, 32, 64, 64, 64), "pooled": True},
     denoiser={"kind": "prior-denoiser", "prior": _SMALL_PRIOR},
@@ -97,10 +99,11 @@ deconv_small = preset(
 deblur = preset(
     Deconvolution,
     """Blind deconvolution: the kernel of a uniform shake is estimated (`BlindKernel`), and the
-    photo deconvolved by deconv-small, with its weights. A photo that shows no shake keeps its
-    sharpness; its noise is removed.""",
+    photo deconvolved by deconv-small, with its weights. Of a photo that shows no shake the noise
+    is removed; one that shows none either comes back as it is.""",
     **_DECONV_SMALL,
     kernel_estimator="blind",
+    keeps_good=True,
 )
 
 plug_and_play = preset(

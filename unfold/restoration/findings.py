@@ -6,11 +6,10 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from unfold.estimators.faults import DARK, NOISY
 from unfold.estimators.kernel_estimate import trimmed
 
-NAMES = ("gain", "kernel", "noise")
-_DARK = 1.05  # a smaller gain is no exposure
-_NOISY = 2 / 255
+NAMES = ("gain", "kernel", "grain")
 
 
 def findings(parts: Mapping[str, Tensor], *, kernel_known: bool) -> dict[str, Tensor]:
@@ -29,12 +28,12 @@ def sentence(found: Mapping[str, Tensor]) -> str:
     if not found.keys() & {"gain", "kernel"}:
         return ""
     faults = []
-    if "gain" in found and (gain := float(found["gain"].max())) > _DARK:
+    if "gain" in found and (gain := float(found["gain"].max())) > DARK:
         faults.append(f"dark (exposure ×{gain:.1f})")
     if (kernel := found.get("kernel")) is not None and kernel.shape[1] == 1:
         side = max(trimmed(kernel).shape[-2:])
         if side > 1:
             faults.append(f"shaken (within {side} pixels)")
-    if "noise" in found and (noise := float(found["noise"].max())) > _NOISY:
-        faults.append(f"noisy (σ = {255 * noise:.1f}/255)")
+    if "grain" in found and (grain := float(found["grain"].max())) > NOISY:
+        faults.append(f"noisy (σ = {255 * grain:.1f}/255)")
     return f"found {', '.join(faults)}" if faults else "found nothing amiss"

@@ -1,0 +1,108 @@
+"""Noise and JPEG's errors, measured on photos whose noise is known."""
+
+import io
+import math
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from skimage import data
+from torch.nn.functional import interpolate
+
+from unfold.degradation import blur, motion_kernel
+from unfold.estimators import PhotoNoise, estimate_noise
+from unfold.estimators.compression import jpeg_noise, quantization_step
+from unfold.estimators.noise import LEAST_NOISE, laplacian_noise
+
+PHOTOS = [data.astronaut, data.chelsea, data.coffee, data.rocket]
+# The standard table for luma, at the frequencies that are looked at.
+STANDARD = {
+    (0, 1): 11, (0, 2): 10, (0, 3): 16, (0, 4): 24, (1, 0): 12, (1, 1): 12, (1, 2): 14,
+    (1, 3): 19, (2, 0): 14, (2, 1): 13, (2, 2): 16, (3, 0): 14, (3, 1): 17, (4, 0): 18,
+}  # fmt: skip
+
+
+def photo(load):
+    return torch.from_numpy(load()).permute(2, 0, 1)[None].float() / 255
+
+
+def noisy(image, sigma, seed=0):
+    noise = torch.randn(image.shape, generator=torch.Generator().manual_seed(seed))
+    return image + sigma * noise
+
+
+def saved(image, quality):
+    """Through a JPEG file."""
+    samples = (255 * image[0].clamp(0, 1)).round().byte().permute(1, 2, 0).numpy()
+    file = io.BytesIO()
+    Image.fromarray(samples).save(file, "jpeg", quality=quality)
+    file.seek(0)
+    return torch.from_numpy(np.array(Image.open(file))).permute(2, 0, 1)[None].float() / 255
+
+
+@pytest.mark.parametrize("load", PHOTOS)
+@pytest.mark.parametrize("sigma", [0.01, 0.03, 0.1])
+def test_texture_is_not_taken_for_noise(load, sigma):
+    found = estimate_noise(noisy(photo(load), sigma)).item()
+    own = 0.009  # at most, of the photos themselves
+    assert 0.97 * sigma < found < 1.03 * math.hypot(sigma, own)
+
+
+def test_it_is_told_for_each_photo_and_tells_little_of_little():
+    two = torch.cat([photo(data.astronaut), noisy(photo(data.astronaut), 0.02)])
+    both = estimate_noise(two)
+    assert both.shape == (2, 1, 1, 1)
+    torch.testing.assert_close(both, torch.cat([estimate_noise(one[None]) for one in two]))
+    assert LEAST_NOISE <= both[0] < 0.008
+    assert estimate_noise(torch.full((1, 3, 50, 50), 0.5)).item() == pytest.approx(LEAST_NOISE)
+
+
+def test_noise_of_a_photo_made_smaller_is_what_is_left_of_it():
+    sharp, bad = photo(data.coffee), noisy(photo(data.coffee), 0.03)
+    small, smaller = (
+        interpolate(x, scale_factor=0.5, mode="bicubic", antialias=True) for x in (sharp, bad)
+    )
+    left = (smaller - small).square().mean().sqrt().item()
+    assert estimate_noise(smaller).item() == pytest.approx(left, rel=0.2)
+
+
+def test_grey_photos_small_ones_and_one_channel_have_the_median_of_laplacians():
+    grey = noisy(photo(data.coffee).mean(1, keepdim=True), 0.02)
+    for image in (grey, grey.expand(-1, 3, -1, -1), photo(data.coffee)[..., :20, :20]):
+        assert torch.equal(estimate_noise(image), laplacian_noise(image))
+    mixed = torch.cat([grey.expand(-1, 3, -1, -1), noisy(photo(data.coffee), 0.02)])
+    assert torch.equal(estimate_noise(mixed)[0], laplacian_noise(mixed)[0])
+    assert not torch.equal(estimate_noise(mixed)[1], laplacian_noise(mixed)[1])
+
+
+@pytest.mark.parametrize("load", PHOTOS)
+@pytest.mark.parametrize("quality", [95, 90, 80])
+def test_the_step_of_a_jpeg_file_is_found(load, quality):
+    """libjpeg scales the standard table by 2 − quality/50; steps below 2 leave no trace."""
+    image = noisy(blur(photo(load), motion_kernel(15, generator=torch.Generator().manual_seed(1))),
+                  0.005)  # fmt: skip
+    scale = 200 - 2 * quality
+    steps = sorted((step * scale + 50) // 100 for step in STANDARD.values())
+    telling = [step for step in steps if step >= 2]
+    found = quantization_step(saved(image, quality)).item()
+    assert telling[0] <= found <= telling[-1]
+    assert found == pytest.approx(telling[len(telling) // 2], abs=1.0)
+
+
+@pytest.mark.parametrize("load", PHOTOS)
+def test_photos_that_were_no_jpeg_file_have_no_step(load):
+    image = noisy(photo(load), 0.005).clamp(0, 1)
+    jpeg = saved(image, 90)
+    shrunk = interpolate(jpeg, scale_factor=0.6, mode="bicubic", antialias=True)
+    for other in (image, (255 * image).round() / 255, jpeg[..., 3:, 5:], shrunk, image[..., :6, :]):
+        assert quantization_step(other).item() == 0
+    assert quantization_step(jpeg).item() > 0
+
+
+def test_the_model_is_told_both_together():
+    jpeg = saved(noisy(photo(data.coffee), 0.005), 85)
+    together = PhotoNoise()(jpeg).item()
+    parts = estimate_noise(jpeg).item(), jpeg_noise(jpeg).item()
+    assert together == pytest.approx((parts[0] ** 2 + parts[1] ** 2) ** 0.5)
+    assert jpeg_noise(jpeg).item() == pytest.approx(0.8 * quantization_step(jpeg).item() / 255)

@@ -1,0 +1,41 @@
+"""Whether a photo has a fault that estimates tell: dark, shaken, noisy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+DARK = 1.05
+"""A photo is dark if full exposure takes a larger gain."""
+
+NOISY = 2 / 255
+"""A photo is noisy if the standard deviation of its noise is larger."""
+
+
+def is_good(found: Mapping[str, Tensor]) -> Tensor:
+    """Whether nothing is amiss with each photo: full exposure, a point as its kernel, little noise.
+
+    Args:
+        found: of the estimates ``gain``, ``kernel`` (a point is one entry that is not zero) and
+            ``grain`` (the noise without what JPEG did) those that there are, ``(1 or B, ...)``
+            each.
+
+    Returns:
+        ``(1 or B, 1, 1, 1)``, bool.
+
+    Example::
+
+        >>> is_good({"kernel": torch.ones(1, 1, 1, 1), "grain": torch.full((1, 1, 1, 1), 0.001)})
+        tensor([[[[True]]]])
+    """
+    good = torch.ones(1, 1, 1, 1, dtype=torch.bool)
+    if "gain" in found:
+        good = good.to(found["gain"].device) & (found["gain"] <= DARK)
+    if "grain" in found:
+        good = good.to(found["grain"].device) & (found["grain"] <= NOISY)
+    if "kernel" in found:
+        points = found["kernel"].count_nonzero((1, 2, 3)) == 1
+        good = good.to(points.device) & points.view(-1, 1, 1, 1)
+    return good
