@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import statistics
 
 import torch
 from torch import Tensor
@@ -41,39 +40,37 @@ def quantization_step(image: Tensor) -> Tensor:
     Source: the histogram of coefficients has a comb: Fan and de Queiroz, "Identification of bitmap
     compression history", IEEE TIP 2003.
     """
-    return torch.stack([_step(photo) for photo in image]).view(-1, 1, 1, 1)
+    if min(image.shape[-2:]) < _SIDE:
+        return image.new_zeros(len(image), 1, 1, 1)
+    values = _coefficients(255 * image)
+    steps = _combs(values)  # (B, frequencies)
+    known = 3 * steps.count_nonzero(1) >= len(_FREQUENCIES)
+    median = torch.where(steps == 0, torch.nan, steps).nanmedian(1).values
+    return torch.where(known, median, 0).view(-1, 1, 1, 1)
 
 
-def _step(photo: Tensor) -> Tensor:
-    if min(photo.shape[-2:]) < _SIDE:
-        return photo.new_zeros(())
-    coefficients = _coefficients(255 * photo)
-    found = [_comb(values) for values in coefficients]
-    steps = [step for step in found if step is not None]
-    known = 3 * len(steps) >= len(_FREQUENCIES)
-    return photo.new_tensor(statistics.median(steps) if known else 0.0)
-
-
-def _coefficients(photo: Tensor) -> Tensor:
-    """The low frequencies of the luma's blocks, ``(frequencies, blocks)``."""
-    height, width = (n // _SIDE * _SIDE for n in photo.shape[-2:])
-    if photo.shape[0] == 3:
-        photo = torch.einsum("c,chw->hw", photo.new_tensor(_LUMA), photo)[None]
-    blocks = photo[0, :height, :width].unfold(0, _SIDE, _SIDE).unfold(1, _SIDE, _SIDE)
-    blocks = blocks.reshape(-1, _SIDE, _SIDE)
-    blocks = blocks[:: -(-len(blocks) // _BLOCKS)]
-    place = torch.arange(_SIDE, dtype=photo.dtype, device=photo.device)
+def _coefficients(image: Tensor) -> Tensor:
+    """The low frequencies of the luma's blocks, ``(B, frequencies, blocks)``."""
+    height, width = (n // _SIDE * _SIDE for n in image.shape[-2:])
+    if image.shape[1] == 3:
+        image = torch.einsum("c,bchw->bhw", image.new_tensor(_LUMA), image)[:, None]
+    blocks = image[:, 0, :height, :width].unfold(1, _SIDE, _SIDE).unfold(2, _SIDE, _SIDE)
+    blocks = blocks.flatten(1, 2)
+    blocks = blocks[:, :: -(-blocks.shape[1] // _BLOCKS)]
+    place = torch.arange(_SIDE, dtype=image.dtype, device=image.device)
     cosines = torch.cos(math.pi / _SIDE * (place[None] + 0.5) * place[:, None]) / 2
     cosines[0] /= math.sqrt(2)
     transformed = cosines @ blocks @ cosines.mT
-    return torch.stack([transformed[:, u, v] for u, v in _FREQUENCIES])
+    return torch.stack([transformed[..., u, v] for u, v in _FREQUENCIES], 1)
 
 
-def _comb(values: Tensor) -> float | None:
-    """The step that coefficients are multiples of; None if there is none, or too few tell."""
-    steps = torch.tensor([*_STEPS], dtype=values.dtype, device=values.device)[:, None]
-    telling = values.abs() > steps / 2
-    count = telling.sum(1)
-    means = ((2 * math.pi / steps * values).cos() * telling).sum(1) / count.clamp_min(1)
-    sure = (means > _SURE) & (count >= _FEWEST)
-    return float(steps[sure].max()) if bool(sure.any()) else None
+def _combs(values: Tensor) -> Tensor:
+    """For each frequency the step that its coefficients are multiples of, ``(B, frequencies)``; 0
+    where there is none, or too few coefficients tell."""
+    found = torch.zeros_like(values[..., 0])
+    for step in _STEPS:
+        telling = values.abs() > step / 2
+        count = telling.sum(-1)
+        mean = ((2 * math.pi / step * values).cos() * telling).sum(-1) / count.clamp_min(1)
+        found = torch.where((mean > _SURE) & (count >= _FEWEST), step, found)
+    return found

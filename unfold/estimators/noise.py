@@ -51,8 +51,6 @@ def estimate_noise(image: Tensor) -> Tensor:
         return laplacian_noise(image)
     found = _from_squares(image, math.ceil(math.sqrt(squares / _MOST))).clamp_min(LEAST_NOISE)
     grey = (image.amax(1) - image.amin(1)).amax((-2, -1)) < 1e-6
-    if not bool(grey.any()):
-        return found
     return torch.where(grey.view(-1, 1, 1, 1), laplacian_noise(image), found)
 
 

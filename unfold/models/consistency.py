@@ -20,7 +20,8 @@ Fault = tuple[Path, str]
 
 # What else a state or a restoration has under a name.
 RESERVED = frozenset((
-    "noise", "kernel", "weights", "trust", "enhanced", "denoised", "gain", "curve", "scene", HYPER,
+    "noise", "grain", "kernel", "weights", "trust", "share", "enhanced", "denoised", "gain",
+    "curve", "scene", HYPER,
 ))  # fmt: skip
 
 

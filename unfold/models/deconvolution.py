@@ -24,6 +24,7 @@ from unfold.core.clip import clip
 from unfold.estimators import HyperParameters, KernelEstimator
 from unfold.estimators.faults import is_good
 from unfold.estimators.noise import estimate_noise
+from unfold.estimators.reblur import reblur_share
 from unfold.registry.spec import PriorLike, factory
 
 from .assembly import Extending, Impute, describe, requires_training, steps_for, unroll
@@ -77,12 +78,14 @@ class Deconvolution(Extending):
             the margin.
         kernel_estimator: of the kernel where none is given: ``"blind"`` estimates it, ``"point"``
             takes the photo for sharp, so that noise alone is removed. None refuses such a photo.
-        keeps_good: whether a photo with which nothing is amiss (`is_good`) comes back as it is, if
-            its kernel is estimated. In training it never does.
+        careful: what is never worse than given, where the kernel is estimated: a photo with which
+            nothing is amiss (`is_good`) comes back as it is, and where the kernel does not explain
+            the photo (`reblur_share`) the photo stays. Training leaves it out.
 
-    Parts: ``kernel`` (1 or B,1,h,w); ``I`` (B,3,H,W), the photo after the last deconvolution;
-    ``noise`` (B,1,1,1), as given or estimated; ``grain``
-    (B,1,1,1), the noise without what JPEG did to the photo, estimated.
+    Parts: ``kernel`` (1 or B,1,h,w); ``share`` (B,1,H,W), that of the restoration in the image,
+    where it is ``careful``; ``I`` (B,3,H,W), the photo after the last deconvolution;
+    ``noise`` (B,1,1,1), as given or estimated; ``grain`` (B,1,1,1), the noise without what JPEG
+    did to the photo, estimated.
 
     Raises:
         ValueError: no kernel is given (from ``forward``).
@@ -109,10 +112,10 @@ class Deconvolution(Extending):
         strength: Annotated[float, Field(gt=0)] = 1.0,
         border: Literal["estimated", "reflected"] = "estimated",
         kernel_estimator: OptionalEstimator = None,
-        keeps_good: bool = False,
+        careful: bool = False,
     ) -> None:
         super().__init__()
-        self.needs_kernel, self.keeps_good = not kernel_estimator, keeps_good
+        self.needs_kernel, self.careful = not kernel_estimator, careful
         self.estimator = kernel_estimator and make_part(KernelEstimator, kernel_estimator, 1, 0)
         make: Callable[[int], Prior] = factory("priors", prior)
         term = make_blur(blur, "a deconvolution", "I", "X", "H")
@@ -159,7 +162,9 @@ class Deconvolution(Extending):
         parts = {"kernel": state["H"], "I": frame.crop(state["I"])}
         parts |= {"noise": noise, "grain": guide["grain"]}
         restored = clip(frame.crop(state["Z"]))
-        if self.keeps_good and estimated and not self.training:
+        if self.careful and estimated and not self.training:
+            share = parts["share"] = reblur_share(image, parts["kernel"], noise)
+            restored = share * restored + (1 - share) * image
             restored = torch.where(is_good(parts), image, restored)
         return Restoration(restored, parts, ledger)
 

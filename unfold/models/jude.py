@@ -30,6 +30,7 @@ from unfold.estimators import (
 )
 from unfold.estimators.faults import is_good
 from unfold.estimators.illumination import DARKEST, retinex_split
+from unfold.estimators.reblur import as_bright_as, reblur_share
 from unfold.priors import Box
 from unfold.registry.spec import PriorLike, factory
 from unfold.terms import Convolution, Retinex
@@ -127,16 +128,18 @@ class JUDE(Estimating):
         start: ``"photo"``, or the paper's ``"zero"``, from where X enters through I alone and the
             product PQ leaves its saddle by the bound on L only.
         strength: of the priors against the data: w1 is its reciprocal.
-        keeps_good: whether a photo with which nothing is amiss (`is_good`) comes back as it is, if
-            its kernel is estimated. In training it never does.
+        careful: what is never worse than given, where the kernel is estimated: a photo with which
+            nothing is amiss (`is_good`) comes back as it is, and where the kernel does not explain
+            the photo (`reblur_share`) the photo stays, made as bright as the result. Training
+            leaves it out.
 
     Parts: ``kernel`` (B,M,h,w); ``trust`` (B,1,H,W), where it is estimated; ``weights``
-    (B,M,H,W), the maps of several kernels; ``I``, ``Z`` (sharp), ``R``, ``L``, and ``enhanced``
+    (B,M,H,W), the maps of several kernels; ``share`` (B,1,H,W), that of the restoration in the
+    image, where it is ``careful``; ``I``, ``Z`` (sharp), ``R``, ``L``, and ``enhanced``
     (the enhanced illumination) and ``denoised`` (the denoised reflectance), whose product is the
-    image; ``noise`` (B,1,1,1), the standard deviation in X, and ``grain``, that without
-    what JPEG did to the photo; ``gain`` and ``curve`` (B,1,1,1),
-    where there is an exposure estimator. Where the enhancer is pooled also ``scene`` (B,C,h,w):
-    its features at the coarsest level.
+    image; ``noise`` (B,1,1,1), the standard deviation in X, and ``grain``, that without what JPEG
+    did to the photo; ``gain`` and ``curve`` (B,1,1,1), where there is an exposure estimator. Where
+    the enhancer is pooled also ``scene`` (B,C,h,w): its features at the coarsest level.
 
     Source: the JUDE paper and supplement, with the misprints mended.
     """
@@ -162,20 +165,22 @@ class JUDE(Estimating):
         reflectance: Literal["R", "Z/L"] = "R",
         start: Literal["photo", "zero"] = "photo",
         strength: Annotated[float, Field(gt=0)] = 1.0,
-        keeps_good: bool = False,
+        careful: bool = False,
     ) -> None:
         super().__init__()
         light = self.illumination_channels = illumination_channels
         self.order = ORDER if order == "data-first" else PAPER_ORDER
         self.strength, self.zero, self.quotient = strength, start == "zero", reflectance == "Z/L"
         self.maps = has_slot(blur, "weights")
-        self.trusts, self.keeps_good = trust, keeps_good
+        self.trusts, self.careful = trust, careful
         if (self.maps and trust) or (num_kernels > 1 and not self.maps):
             raise ValueError(
                 "several kernels need a blur with maps, such as filter-flow, and its maps take "
                 f"the place of the trust map: got num_kernels={num_kernels}, trust={trust}; set "
                 "trust=False, or choose one kernel"
             )
+        if self.maps and careful:
+            raise ValueError("careful=True asks for one kernel, and a blur without maps")
         num_maps = num_kernels if self.maps else int(trust)
         self.uses_maps = num_maps > 0
         self.estimator = make_kernel_estimator(kernel_estimator, num_kernels, num_maps, trust=trust)
@@ -234,7 +239,11 @@ class JUDE(Estimating):
         parts = {name: known.frame.crop(part) for name, part in parts.items()}
         restored = clip(parts["enhanced"] * parts["denoised"])
         parts |= {"kernel": state["H"], **self.measured_parts(known, features)}
-        if self.keeps_good and kernel is None and not self.training:
+        if self.careful and kernel is None and not self.training:
+            exposed = known.frame.crop(known.x)
+            share = parts["share"] = reblur_share(exposed, state["H"], parts["noise"])
+            kept = as_bright_as(image, restored)
+            restored = clip(share * restored + (1 - share) * kept)
             restored = torch.where(is_good(parts), image, restored)
         return Restoration(restored, parts, ledger)
 

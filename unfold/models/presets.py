@@ -60,12 +60,12 @@ jude_small = preset(
     It brings a dark photo to full exposure first, and its illumination enhancer has two levels
     more than JUDE's and sees the whole photo: what is dark because of the exposure, and what is
     dark itself, is not to be told from a few pixels. A photo with which nothing is amiss comes back
-    as it is.""",
+    as it is, and so does what the kernel does not explain, but for its brightness.""",
     K=2,
     prior=_SMALL_PRIOR,
     light_prior=_LIGHT_PRIOR,
     kernel_estimator="blind",
-    keeps_good=True,
+    careful=True,
     trust=False,
     enhancer={"kind": "illumination", "widths": (16, 32, 64, 64, 64), "pooled": True},
     denoiser={"kind": "prior-denoiser", "prior": _SMALL_PRIOR},
@@ -100,10 +100,11 @@ deblur = preset(
     Deconvolution,
     """Blind deconvolution: the kernel of a uniform shake is estimated (`BlindKernel`), and the
     photo deconvolved by deconv-small, with its weights. Of a photo that shows no shake the noise
-    is removed; one that shows none either comes back as it is.""",
+    is removed; one that shows none either comes back as it is, and so does what the kernel does not
+    explain.""",
     **_DECONV_SMALL,
     kernel_estimator="blind",
-    keeps_good=True,
+    careful=True,
 )
 
 plug_and_play = preset(

@@ -14,7 +14,7 @@ from .weights import is_model_folder
 
 _SHIPPED = Path(__file__).parent / "shipped"
 # Models that take the weights of another, and the options in which they differ from it.
-_BORROWED = {"deblur": ("deconv-small", {"kernel_estimator": "blind", "keeps_good": True})}
+_BORROWED = {"deblur": ("deconv-small", {"kernel_estimator": "blind", "careful": True})}
 
 
 def pretrained_models() -> list[str]:
