@@ -32,7 +32,7 @@ def test_the_kernel_is_that_of_the_first():
     whole = Cascade(first, second)(PHOTO, kernel=kernel)
     assert torch.equal(whole.image, second(first(PHOTO, kernel=kernel).image).image)
     assert torch.equal(whole.parts["1.kernel"], kernel)
-    assert whole.parts["2.kernel"].shape == (1, 1, 1, 1)
+    assert whole.parts["2.kernel"].count_nonzero() == 1  # (a photo too small to tell one)
 
 
 def test_a_ledger_holds_all_of_them():

@@ -34,7 +34,7 @@ def test_noise_by_differences_is_noise_by_convolution():
 def test_a_large_photo_is_measured_on_some_of_its_rows(name, monkeypatch):
     x = torch.linspace(0.05, 0.6, 300).expand(1, 3, 200, 300)
     photo = (x + 0.02 * torch.randn(x.shape)).clamp(0, 1)
-    model = unfold.create_model(name)
+    model = unfold.create_model(name, kernel_estimator="point")
     full = model.survey(photo)
     monkeypatch.setattr(noise, "_ENOUGH_PIXELS", 15_000)
     monkeypatch.setattr(noise, "_MOST", 8_000)

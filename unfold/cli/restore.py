@@ -48,7 +48,7 @@ def add(commands) -> None:
     parser.add_argument(
         "--kernel", type=Path, metavar="FILE",
         help="the blur's kernel, a 2-D array (.npy, .txt) or a grey picture; without it a model "
-        "estimates the blur, or (jude-classic) takes the photo to be sharp",
+        "estimates the blur, or takes the photo for sharp (tv-deblur, say)",
     )  # fmt: skip
     parser.add_argument(
         "--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default: %(default)s)"

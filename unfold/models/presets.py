@@ -133,12 +133,12 @@ tv_deblur = preset(
 
 jude_classic = preset(
     JUDE,
-    """JUDE without learning: deblurs with a given kernel, and brightens.
+    """JUDE without learning: deblurs, and brightens.
 
     The photo is scaled to full exposure, JUDE's Lagrangian is minimized with total variation on
     P, Q and Z, the illumination is brightened by a power curve, and the reflectance is denoised
-    where the light was low. No kernel given means no blur assumed. A sharp, well-lit, clean
-    photo comes back nearly unchanged. ``exposure=None, enhancer=None`` leave the exposure and the
+    where the light was low. Where no kernel is given, that of a shake is estimated
+    (`BlindKernel`). A sharp, well-lit, clean photo comes back nearly unchanged. ``exposure=None, enhancer=None`` leave the exposure and the
     illumination alone.
 
     Source: JUDE's equations (see `unfold.models.jude.jude_lagrangian`); the power curve is gamma
@@ -147,7 +147,7 @@ jude_classic = preset(
     prior=_FEW_STEPS,
     tied=True,
     trust=False,
-    kernel_estimator="point",
+    kernel_estimator="blind",
     enhancer="power-curve",
     denoiser={"kind": "prior-denoiser", "prior": _FEW_STEPS},
     exposure="exposure-brightest",
