@@ -23,7 +23,11 @@ MODELS = [
 @pytest.mark.parametrize("name", MODELS)
 def test_no_model_reads_a_value_back(name):
     few = {"K": 2} if "K" in spec_type("models", name).model_fields else {}
-    if name in ("deblur", "jude-small", "jude-classic"):  # blind estimation selects edges by their values
+    if name in (
+        "deblur",
+        "jude-small",
+        "jude-classic",
+    ):  # blind estimation selects edges by their values
         few["kernel_estimator"] = "point"
     model = unfold.create_model(name, **few).eval().to("meta")
     image = torch.rand(2, 3, 37, 50, device="meta")

@@ -10,13 +10,16 @@ import torch
 from torch import Tensor
 
 from unfold.core import Prior, Regularizer, Stage, State, Unrolled, lower
+from unfold.estimators.blind import latent_stages
 from unfold.estimators.illumination import DARKEST
 from unfold.models.jude import PAPER_ORDER, jude_lagrangian
 from unfold.priors import Box, ResUNet, SoftThreshold
+from unfold.terms import differences
 
 from .case import Case, Pair
 from .sample import kernels, photo
 from .size import Size
+from .yardstick import TRANSFORMS, transforms
 
 ROUNDS = 5
 WEIGHTS = {"w1": 1.0, "w2": 0.5, "w3": 0.1, "w4": 0.1, "w5": 0.1}
@@ -25,7 +28,8 @@ _WIDTHS = (16, 32, 64)
 
 def stage_cases(size: Size) -> Iterator[Case]:
     """JUDE's five stages: with a network as prior, and with next to none, where the overhead
-    shows; and their gradient with the stages recomputed."""
+    shows; their gradient with the stages recomputed; and what an alternation of blind estimation
+    takes for the image."""
     priors = {"resunet": partial(ResUNet, widths=_WIDTHS), "soft-threshold": SoftThreshold}
     for name, make in priors.items():
         prepare = partial(_declared, make, size)
@@ -33,6 +37,21 @@ def stage_cases(size: Size) -> Iterator[Case]:
     yield Case(
         "stages", f"gradient of {ROUNDS} stages, recomputed", size, partial(gradient, size, ROUNDS)
     )
+    yield Case("stages", "blind, image of a level", size, partial(_latent, size))
+
+
+def _latent(size: Size, device: torch.device) -> Pair:
+    """The stages of the image at one level of `BlindKernel`, and the transforms in them alone."""
+    stages, image = latent_stages(), photo(size, device)[:, :1]
+    blocks = {"X": image, "I": image, "G": differences(image), "H": kernels(1, 31, device)}
+    state = State({**blocks, "λ": image.new_full((1, 1, 1, 1), 4e-3)})
+    bare, count = transforms(image), len(stages.stages)
+
+    def repeated() -> None:
+        for _ in range(count):
+            bare()
+
+    return Pair(partial(stages, state), repeated, f"{TRANSFORMS}, in each of {count} stages")
 
 
 def _declared(make, size: Size, device: torch.device) -> Pair:

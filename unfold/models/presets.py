@@ -138,8 +138,8 @@ jude_classic = preset(
     The photo is scaled to full exposure, JUDE's Lagrangian is minimized with total variation on
     P, Q and Z, the illumination is brightened by a power curve, and the reflectance is denoised
     where the light was low. Where no kernel is given, that of a shake is estimated
-    (`BlindKernel`). A sharp, well-lit, clean photo comes back nearly unchanged. ``exposure=None, enhancer=None`` leave the exposure and the
-    illumination alone.
+    (`BlindKernel`). A sharp, well-lit, clean photo comes back nearly unchanged.
+    ``exposure=None, enhancer=None`` leave the exposure and the illumination alone.
 
     Source: JUDE's equations (see `unfold.models.jude.jude_lagrangian`); the power curve is gamma
     correction.""",
