@@ -128,7 +128,7 @@ class JUDE(Estimating):
         start: ``"photo"``, or the paper's ``"zero"``, from where X enters through I alone and the
             product PQ leaves its saddle by the bound on L only.
         strength: of the priors against the data: w1 is its reciprocal.
-        careful: what is never worse than given, where the kernel is estimated: a photo with which
+        careful: what is never worse than given, where one kernel is estimated: a photo with which
             nothing is amiss (`is_good`) comes back as it is, and where the kernel does not explain
             the photo (`reblur_share`) the photo stays, made as bright as the result. Training
             leaves it out.
@@ -172,15 +172,13 @@ class JUDE(Estimating):
         self.order = ORDER if order == "data-first" else PAPER_ORDER
         self.strength, self.zero, self.quotient = strength, start == "zero", reflectance == "Z/L"
         self.maps = has_slot(blur, "weights")
-        self.trusts, self.careful = trust, careful
+        self.trusts, self.careful = trust, careful and not self.maps
         if (self.maps and trust) or (num_kernels > 1 and not self.maps):
             raise ValueError(
                 "several kernels need a blur with maps, such as filter-flow, and its maps take "
                 f"the place of the trust map: got num_kernels={num_kernels}, trust={trust}; set "
                 "trust=False, or choose one kernel"
             )
-        if self.maps and careful:
-            raise ValueError("careful=True asks for one kernel, and a blur without maps")
         num_maps = num_kernels if self.maps else int(trust)
         self.uses_maps = num_maps > 0
         self.estimator = make_kernel_estimator(kernel_estimator, num_kernels, num_maps, trust=trust)
