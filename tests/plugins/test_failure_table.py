@@ -236,6 +236,7 @@ assert not {"acme_hang", "acme_die", "acme_one", "acme_future"} & set(sys.module
     assert "did you mean" in said["acme-gone"]
 
 
+@pytest.mark.slow
 def test_every_command_works_meanwhile(scratch, tmp_path):
     done = unfold(scratch, "explain", "jude", "--set", "prior=acme-two:acme-shared", "--set", "K=1")
     assert (done.returncode, "Ridge" in done.stdout) == (0, True), done.stderr

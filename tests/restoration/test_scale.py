@@ -80,6 +80,7 @@ def test_the_ledger_tells_all(unbroken):
         assert record["seconds"] > 0
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments(unbroken, tmp_path):
     source, whole = unbroken
     chance = random.Random(time.time_ns())

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d
+from torch.nn.functional import avg_pool2d, interpolate
 
 from unfold.core.operators import power_spectrum
 from unfold.imaging.boundary import pad_periodic
 from unfold.terms.blur import transfer_function
 
 _EPSILON = 0.003  # |F(H)|² below which a frequency counts as lost
-_WINDOW = 49  # pixels
 _FITS, _FAILS = 3.0, 8.0  # of the expected energy
-_SURROUNDINGS = 65
+# Means are taken of cells of 8×8 pixels, over squares of so many cells.
+_CELL, _WINDOW, _SURROUNDINGS = 8, 7, 9
 
 
 def reblur_share(photo: Tensor, kernel: Tensor, noise: Tensor) -> Tensor:
@@ -21,7 +21,7 @@ def reblur_share(photo: Tensor, kernel: Tensor, noise: Tensor) -> Tensor:
 
     A blur by H leaves noise alone at the frequencies that H suppresses. These pass the filter
     ``ε / (|F(H)|² + ε)``, ε = 0.003: it is what a Wiener deconvolution does not explain of the
-    photo once it is blurred again. Its energy in a window of 49 pixels, over that of white noise
+    photo once it is blurred again. Its energy in a window of 56 pixels, over that of white noise
     of the photo's deviation, is 1 where H is right. Something that moved otherwise, a lamp that is
     clipped and a kernel that is wrong give more: up to 3 the share is 1, from 8 on it is 0. A
     kernel is refuted so, not proved: one that suppresses little is believed, and so is any where
@@ -41,8 +41,9 @@ def reblur_share(photo: Tensor, kernel: Tensor, noise: Tensor) -> Tensor:
     lost = _EPSILON / (power + _EPSILON)
     residual = frame.crop(torch.fft.irfft2(torch.fft.rfft2(x) * lost, s=size))
     expected = noise.square() * lost.square().mean((-3, -2, -1), keepdim=True)
-    energy = _mean(residual.square().mean(1, keepdim=True), _WINDOW) / expected
+    energy = _mean(_cells(residual.square().mean(1, keepdim=True)), _WINDOW) / expected
     share = _mean(((_FAILS - energy) / (_FAILS - _FITS)).clamp(0, 1), _WINDOW)
+    share = _pixels(share, photo.shape[-2:])
     point = kernel.count_nonzero((1, 2, 3)).view(-1, 1, 1, 1) == 1
     return torch.where(point, 1.0, share)
 
@@ -51,14 +52,22 @@ def as_bright_as(photo: Tensor, other: Tensor) -> Tensor:
     """A photo whose means over its surroundings are those of another, ``(B, C, H, W)``."""
 
     def surroundings(image: Tensor) -> Tensor:
-        return _mean(_mean(image, _SURROUNDINGS), _SURROUNDINGS)
+        return _mean(_mean(_cells(image), _SURROUNDINGS), _SURROUNDINGS)
 
-    return photo * surroundings(other) / surroundings(photo).clamp_min(1e-4)
+    ratio = surroundings(other) / surroundings(photo).clamp_min(1e-4)
+    return photo * _pixels(ratio, photo.shape[-2:])
 
 
-def _mean(image: Tensor, side: int) -> Tensor:
+def _cells(image: Tensor) -> Tensor:
+    return avg_pool2d(image, _CELL, ceil_mode=True)
+
+
+def _pixels(cells: Tensor, size: tuple[int, ...]) -> Tensor:
+    """Cells as pixels, bilinearly."""
+    image = interpolate(cells, scale_factor=_CELL, mode="bilinear", align_corners=False)
+    return image[..., : size[0], : size[1]]
+
+
+def _mean(cells: Tensor, side: int) -> Tensor:
     """Over squares; at the borders over what there is of them."""
-    for window in ((side, 1), (1, side)):
-        half = window[0] // 2, window[1] // 2
-        image = avg_pool2d(image, window, 1, half, count_include_pad=False)
-    return image
+    return avg_pool2d(cells, side, 1, side // 2, count_include_pad=False)
