@@ -36,7 +36,7 @@ def reblur_share(photo: Tensor, kernel: Tensor, noise: Tensor) -> Tensor:
         ``(B, 1, H, W)``, smooth.
     """
     x, frame = pad_periodic(photo, (kernel.shape[-2] // 2, kernel.shape[-1] // 2))
-    size = x.shape[-2:]
+    size = x.shape[-2], x.shape[-1]
     power = power_spectrum(transfer_function(kernel, size))
     lost = _EPSILON / (power + _EPSILON)
     residual = frame.crop(torch.fft.irfft2(torch.fft.rfft2(x) * lost, s=size))

@@ -255,5 +255,6 @@ def _with_maps(kernel: Tensor, logits: Tensor | None, num_kernels: int) -> tuple
     if num_kernels > 1:
         return kernel, logits.softmax(1)
     share = logits.sigmoid()
-    point = embed_kernel(kernel.new_ones(len(kernel), 1, 1, 1), kernel.shape[-2:])
+    batch, _, h, w = kernel.shape
+    point = embed_kernel(kernel.new_ones(batch, 1, 1, 1), (h, w))
     return torch.cat((kernel, point), 1), torch.cat((share, 1 - share), 1)

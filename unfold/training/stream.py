@@ -106,8 +106,8 @@ class MixedStreams(data.Dataset):
         which = torch.multinomial(self.weights, 1, generator=seeded(self.seed, "mixed", n))
         unknown = {name: torch.full(shape, torch.nan) for name, shape in self.shapes.items()}
         if (kernel := unknown.get("kernel")) is not None:
-            point = kernel.new_ones(1, len(kernel), 1, 1)
-            unknown["kernel"] = embed_kernel(point, kernel.shape[-2:])[0]
+            channels, h, w = kernel.shape
+            unknown["kernel"] = embed_kernel(kernel.new_ones(1, channels, 1, 1), (h, w))[0]
         return {**unknown, **self.streams[int(which)][n]}
 
 
