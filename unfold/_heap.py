@@ -40,9 +40,9 @@ def kept_heap() -> Iterator[None]:
 
 def trim() -> None:
     """Hand memory that is free, but kept, back to the system, where it can be told to."""
-    trim = _libc("malloc_trim")
-    if trim is not None:
-        trim(0)
+    malloc_trim = _libc("malloc_trim")
+    if malloc_trim is not None:
+        malloc_trim(0)
 
 
 def _set(options: dict[int, int]) -> None:

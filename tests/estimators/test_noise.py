@@ -1,16 +1,13 @@
 """Noise and JPEG's errors, measured on photos whose noise is known."""
 
-import io
 import math
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 from skimage import data
 from torch.nn.functional import interpolate
 
-from unfold.degradation import blur, motion_kernel
+from unfold.degradation import JPEG, blur, motion_kernel
 from unfold.estimators import PhotoNoise, estimate_noise
 from unfold.estimators.compression import jpeg_noise, quantization_step
 from unfold.estimators.noise import LEAST_NOISE, laplacian_noise
@@ -34,11 +31,7 @@ def noisy(image, sigma, seed=0):
 
 def saved(image, quality):
     """Through a JPEG file."""
-    samples = (255 * image[0].clamp(0, 1)).round().byte().permute(1, 2, 0).numpy()
-    file = io.BytesIO()
-    Image.fromarray(samples).save(file, "jpeg", quality=quality)
-    file.seek(0)
-    return torch.from_numpy(np.array(Image.open(file))).permute(2, 0, 1)[None].float() / 255
+    return JPEG().apply(image, {"quality": torch.tensor([quality])})
 
 
 @pytest.mark.parametrize("load", PHOTOS)

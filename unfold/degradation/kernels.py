@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor
 
+from unfold.terms.blur import centre_of_mass
+
 STEPS = 2000
 TURNS = 6.0
 
@@ -66,7 +68,7 @@ def motion_kernels(noise: Tensor, extent: Tensor, turns: Tensor, size: int) -> T
 
 
 def disturbed(kernel: Tensor, error: float, generator: torch.Generator) -> Tensor:
-    """A kernel ``(1, 1, h, w)`` as an estimate of it might be: wrong, but not elsewhere.
+    """A kernel ``(1, 1, h, w)`` with errors as an estimate has them, at the place where it was.
 
     It is blurred, multiplied by smooth noise, made more or less even by a power, and loses its
     faint entries; then it is moved back to its centre of mass. Sums to 1, like the kernel.
@@ -78,6 +80,7 @@ def disturbed(kernel: Tensor, error: float, generator: torch.Generator) -> Tenso
         generator: of what is drawn.
     """
     from kornia.filters import gaussian_blur2d
+    from kornia.geometry.transform import translate
 
     size = error * float(torch.rand((), generator=generator))
     spread, least, power = torch.rand(3, generator=generator).tolist()
@@ -90,21 +93,10 @@ def disturbed(kernel: Tensor, error: float, generator: torch.Generator) -> Tenso
     rough = rough * (0.5 * size * smooth / smooth.std()).exp()
     rough = (rough / rough.max()) ** (1.5 ** (size * (2 * power - 1)))
     rough = torch.where(rough < 0.08 * size * least, 0, rough)
-    rough = _moved(rough / rough.sum(), _centre(kernel) - _centre(rough / rough.sum()))
+    rough = rough / rough.sum()
+    shift = centre_of_mass(kernel) - centre_of_mass(rough)
+    rough = translate(rough, shift.flip(0)[None], align_corners=True)
     return rough / rough.sum()
-
-
-def _centre(kernel: Tensor) -> Tensor:
-    """The centre of mass of a kernel ``(1, 1, h, w)`` that sums to 1: row, column."""
-    rows, columns = (torch.arange(n, dtype=kernel.dtype) for n in kernel.shape[-2:])
-    return torch.stack([kernel.sum(-1).flatten() @ rows, kernel.sum(-2).flatten() @ columns])
-
-
-def _moved(kernel: Tensor, shift: Tensor) -> Tensor:
-    """A kernel moved by a shift in pixels, bilinearly."""
-    from kornia.geometry.transform import translate
-
-    return translate(kernel, shift.flip(0)[None], align_corners=True)
 
 
 def kernel_size(extent: Tensor) -> int:

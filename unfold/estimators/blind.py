@@ -26,6 +26,7 @@ from unfold.core.pyramid import coarse_to_fine
 from unfold.imaging.boundary import pad_periodic
 from unfold.priors import L0, TotalVariation
 from unfold.terms import Convolution, Gradient, differences, embed_kernel
+from unfold.terms.blur import centre_of_mass
 
 from .noise import estimate_noise
 from .roles import KernelEstimator
@@ -249,9 +250,7 @@ def cleaned(kernel: Tensor) -> Tensor:
 
 def centred(kernel: Tensor) -> Tensor:
     """A kernel ``(1, 1, n, n)`` whose centre of mass is its middle, to half a pixel."""
-    h, w = kernel.shape[-2:]
-    rows, columns = (torch.arange(n, dtype=kernel.dtype, device=kernel.device) for n in (h, w))
-    down = h // 2 - round(float(kernel.sum(-1).flatten() @ rows))
-    right = w // 2 - round(float(kernel.sum(-2).flatten() @ columns))
+    row, column = centre_of_mass(kernel).tolist()
+    down, right = kernel.shape[-2] // 2 - round(row), kernel.shape[-1] // 2 - round(column)
     moved = pad(kernel, (right, -right, down, -down))
     return moved / moved.sum()

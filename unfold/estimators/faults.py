@@ -36,6 +36,10 @@ def is_good(found: Mapping[str, Tensor]) -> Tensor:
     if "grain" in found:
         good = good.to(found["grain"].device) & (found["grain"] <= NOISY)
     if "kernel" in found:
-        points = found["kernel"].count_nonzero((1, 2, 3)) == 1
-        good = good.to(points.device) & points.view(-1, 1, 1, 1)
+        good = good.to(found["kernel"].device) & is_point(found["kernel"])
     return good
+
+
+def is_point(kernel: Tensor) -> Tensor:
+    """Whether kernels ``(B, M, h, w)`` have one entry that is not zero, ``(B, 1, 1, 1)``."""
+    return kernel.count_nonzero((1, 2, 3)).view(-1, 1, 1, 1) == 1

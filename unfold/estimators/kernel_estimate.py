@@ -10,10 +10,8 @@ from torch import Tensor
 from .blind import BlindKernel
 
 _SIZES = (31, 51, 75)
-_RIM, _CUT = (
-    3,
-    0.02,
-)  # this share of the mass within so many pixels of the rim: a larger size is due
+# This share of the mass within so many pixels of the rim: a larger size is due.
+_CUT, _RIM = 0.02, 3
 _SURE = 0.7
 
 

@@ -25,7 +25,11 @@ class PhotoNoise(NoiseEstimator):
     """
 
     def forward(self, image: Tensor) -> Tensor:
-        return (estimate_noise(image).square() + jpeg_noise(image).square()).sqrt()
+        return self.with_jpeg(estimate_noise(image), image)
+
+    def with_jpeg(self, grain: Tensor, image: Tensor) -> Tensor:
+        """The noise of an image whose `estimate_noise` is known."""
+        return (grain.square() + jpeg_noise(image).square()).sqrt()
 
 
 def estimate_noise(image: Tensor) -> Tensor:

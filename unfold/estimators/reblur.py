@@ -10,6 +10,8 @@ from unfold.core.operators import power_spectrum
 from unfold.imaging.boundary import pad_periodic
 from unfold.terms.blur import transfer_function
 
+from .faults import is_point
+
 _EPSILON = 0.003  # |F(H)|² below which a frequency counts as lost
 _FITS, _FAILS = 3.0, 8.0  # of the expected energy
 # Means are taken of cells of 8×8 pixels, over squares of so many cells.
@@ -44,8 +46,7 @@ def reblur_share(photo: Tensor, kernel: Tensor, noise: Tensor) -> Tensor:
     energy = _mean(_cells(residual.square().mean(1, keepdim=True)), _WINDOW) / expected
     share = _mean(((_FAILS - energy) / (_FAILS - _FITS)).clamp(0, 1), _WINDOW)
     share = _pixels(share, photo.shape[-2:])
-    point = kernel.count_nonzero((1, 2, 3)).view(-1, 1, 1, 1) == 1
-    return torch.where(point, 1.0, share)
+    return torch.where(is_point(kernel), 1.0, share)
 
 
 def as_bright_as(photo: Tensor, other: Tensor) -> Tensor:

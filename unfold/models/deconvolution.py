@@ -22,12 +22,10 @@ from unfold.core import (
 )
 from unfold.core.clip import clip
 from unfold.estimators import HyperParameters, KernelEstimator
-from unfold.estimators.faults import is_good
-from unfold.estimators.noise import estimate_noise
-from unfold.estimators.reblur import reblur_share
 from unfold.registry.spec import PriorLike, factory
 
 from .assembly import Extending, Impute, describe, requires_training, steps_for, unroll
+from .careful import spliced
 from .checks import check_image
 from .parts import (
     BlurLike,
@@ -78,9 +76,9 @@ class Deconvolution(Extending):
             the margin.
         kernel_estimator: of the kernel where none is given: ``"blind"`` estimates it, ``"point"``
             takes the photo for sharp, so that noise alone is removed. None refuses such a photo.
-        careful: what is never worse than given, where the kernel is estimated: a photo with which
-            nothing is amiss (`is_good`) comes back as it is, and where the kernel does not explain
-            the photo (`reblur_share`) the photo stays. Training leaves it out.
+        careful: whether the photo stays where its restoration cannot be believed, if the kernel is
+            estimated: all of a photo with which nothing is amiss (`is_good`), and those places that
+            the kernel does not explain (`reblur_share`). It has no effect in training.
 
     Parts: ``kernel`` (1 or B,1,h,w); ``share`` (B,1,H,W), that of the restoration in the image,
     where it is ``careful``; ``I`` (B,3,H,W), the photo after the last deconvolution;
@@ -163,9 +161,7 @@ class Deconvolution(Extending):
         parts |= {"noise": noise, "grain": guide["grain"]}
         restored = clip(frame.crop(state["Z"]))
         if self.careful and estimated and not self.training:
-            share = parts["share"] = reblur_share(image, parts["kernel"], noise)
-            restored = share * restored + (1 - share) * image
-            restored = torch.where(is_good(parts), image, restored)
+            restored, parts["share"] = spliced(image, restored, image, image, parts)
         return Restoration(restored, parts, ledger)
 
     def tiling_input(
@@ -176,7 +172,7 @@ class Deconvolution(Extending):
         return super().tiling_input(image, kernel=kernel)
 
     def survey(self, image: Tensor, *, kernel: Tensor | None = None) -> Mapping[str, Tensor]:
-        found = {"noise": measure_noise(self.noise, image), "grain": estimate_noise(image)}
+        found = measure_noise(self.noise, image)
         if kernel is None and self.estimator is not None:
             found["kernel"] = self.estimator.measure(image)
         return found

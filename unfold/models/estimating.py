@@ -15,7 +15,7 @@ from unfold.estimators import (
     ReflectanceDenoiser,
 )
 from unfold.estimators.exposure import expose
-from unfold.estimators.noise import estimate_noise, thinned
+from unfold.estimators.noise import thinned
 from unfold.imaging.boundary import Frame
 
 from .assembly import Extending
@@ -143,7 +143,7 @@ class Estimating(Extending):
 
     def _global(self, image: Tensor) -> dict[str, Tensor]:
         """What is measured of the whole photo, but for its kernel."""
-        found = {"noise": measure_noise(self.noise, image), "grain": estimate_noise(image)}
+        found = measure_noise(self.noise, image)
         rows = thinned(image)
         if self.exposure is not None:
             gain, curve = found["gain"], found["curve"] = self.exposure(image)

@@ -28,14 +28,14 @@ from unfold.core.clip import clip
 from unfold.estimators import (
     HyperParameters,
 )
-from unfold.estimators.faults import is_good
 from unfold.estimators.illumination import DARKEST, retinex_split
-from unfold.estimators.reblur import as_bright_as, reblur_share
+from unfold.estimators.reblur import as_bright_as
 from unfold.priors import Box
 from unfold.registry.spec import PriorLike, factory
 from unfold.terms import Convolution, Retinex
 
 from .assembly import Impute, describe, requires_training, steps_for, unroll
+from .careful import spliced
 from .estimating import Estimates, Estimating
 from .parts import (
     BlurLike,
@@ -128,10 +128,10 @@ class JUDE(Estimating):
         start: ``"photo"``, or the paper's ``"zero"``, from where X enters through I alone and the
             product PQ leaves its saddle by the bound on L only.
         strength: of the priors against the data: w1 is its reciprocal.
-        careful: what is never worse than given, where one kernel is estimated: a photo with which
-            nothing is amiss (`is_good`) comes back as it is, and where the kernel does not explain
-            the photo (`reblur_share`) the photo stays, made as bright as the result. Training
-            leaves it out.
+        careful: whether the photo stays where its restoration cannot be believed, if one kernel is
+            estimated: all of a photo with which nothing is amiss (`is_good`), and those places that
+            the kernel does not explain (`reblur_share`), made as bright as the result. It has no
+            effect in training.
 
     Parts: ``kernel`` (B,M,h,w); ``trust`` (B,1,H,W), where it is estimated; ``weights``
     (B,M,H,W), the maps of several kernels; ``share`` (B,1,H,W), that of the restoration in the
@@ -238,11 +238,9 @@ class JUDE(Estimating):
         restored = clip(parts["enhanced"] * parts["denoised"])
         parts |= {"kernel": state["H"], **self.measured_parts(known, features)}
         if self.careful and kernel is None and not self.training:
-            exposed = known.frame.crop(known.x)
-            share = parts["share"] = reblur_share(exposed, state["H"], parts["noise"])
-            kept = as_bright_as(image, restored)
-            restored = clip(share * restored + (1 - share) * kept)
-            restored = torch.where(is_good(parts), image, restored)
+            kept, exposed = as_bright_as(image, restored), known.frame.crop(known.x)
+            restored, parts["share"] = spliced(image, restored, kept, exposed, parts)
+            restored = clip(restored)
         return Restoration(restored, parts, ledger)
 
     def start(self, known: Estimates) -> State:

@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, WithJsonSchema
 from torch import Tensor, nn
 
 from unfold.core import Residual
+from unfold.estimators.noise import PhotoNoise, estimate_noise
 from unfold.estimators.roles import (
     Estimator,
     HyperParameters,
@@ -76,11 +77,17 @@ def make_noise(value: Any) -> float | NoiseEstimator:
     return value if isinstance(value, float) else make_part(NoiseEstimator, value)
 
 
-def measure_noise(noise: float | NoiseEstimator, image: Tensor) -> Tensor:
-    """The standard deviation of a photo's noise, ``(B, 1, 1, 1)``: as given, or estimated."""
-    if isinstance(noise, NoiseEstimator):
-        return noise(image)
-    return torch.full_like(image[:, :1, :1, :1], noise)
+def measure_noise(noise: float | NoiseEstimator, image: Tensor) -> dict[str, Tensor]:
+    """Standard deviations of a photo's noise, ``(B, 1, 1, 1)``: ``noise``, as given or estimated,
+    and ``grain``, that without what JPEG did to the photo, always estimated."""
+    grain = estimate_noise(image)
+    if isinstance(noise, PhotoNoise):
+        total = noise.with_jpeg(grain, image)
+    elif isinstance(noise, NoiseEstimator):
+        total = noise(image)
+    else:
+        total = torch.full_like(grain, noise)
+    return {"noise": total, "grain": grain}
 
 
 def make_kernel_estimator(

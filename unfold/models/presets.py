@@ -99,9 +99,9 @@ deconv_small = preset(
 deblur = preset(
     Deconvolution,
     """Blind deconvolution: the kernel of a uniform shake is estimated (`BlindKernel`), and the
-    photo deconvolved by deconv-small, with its weights. Of a photo that shows no shake the noise
-    is removed; one that shows none either comes back as it is, and so does what the kernel does not
-    explain.""",
+    photo deconvolved by deconv-small, with its weights. Where no shake is found, only
+    the noise is removed. A photo with neither comes back as it is, and so do the places of a
+    shaken one that the kernel does not explain.""",
     **_DECONV_SMALL,
     kernel_estimator="blind",
     careful=True,

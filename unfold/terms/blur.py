@@ -328,6 +328,13 @@ def embed_kernel(kernel: Tensor, size: tuple[int, int]) -> Tensor:
     return pad(kernel, (left, width - w - left, top, height - h - top))
 
 
+def centre_of_mass(kernel: Tensor) -> Tensor:
+    """Row and column of the centre of mass of a kernel ``(1, 1, h, w)`` that sums to 1."""
+    places = (torch.arange(n, dtype=kernel.dtype, device=kernel.device) for n in kernel.shape[-2:])
+    rows, columns = places
+    return torch.stack([kernel.sum(-1).flatten() @ rows, kernel.sum(-2).flatten() @ columns])
+
+
 def _check_full_size(term: Residual, name: str, kernel: torch.Size, blurred: torch.Size) -> None:
     if len(kernel) != 4 or kernel[-2:] != blurred[-2:]:
         h, w = blurred[-2:]
