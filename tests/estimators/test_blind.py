@@ -4,12 +4,15 @@ import numpy as np
 import pytest
 import scipy.signal
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from skimage.data import astronaut, coffee
 
 from unfold.core import State
 from unfold.degradation import blur, motion_kernel
 from unfold.estimators import BlindKernel
 from unfold.estimators.blind import (
+    away_from,
     centred,
     cleaned,
     is_stroke,
@@ -129,10 +132,39 @@ def test_levels_begin_with_a_kernel_of_about_five_pixels():
 def test_the_part_with_most_edges_is_looked_at():
     photo = torch.zeros(1, 1, 300, 400)
     photo[..., 200:280, 300:380] = torch.rand(80, 80)
-    part = with_most_edges(photo, 128)
+    part = photo[with_most_edges(photo, 128)]
     assert part.shape == (1, 1, 128, 128)
     assert (part > 0).sum() == (photo > 0).sum()
-    assert with_most_edges(photo, 1000).shape == photo.shape
+    assert photo[with_most_edges(photo, 1000)].shape == photo.shape
+    trusted = torch.ones_like(photo)
+    trusted[..., 290:] = 0
+    photo[..., 20:40, 20:40] = 0.1 * torch.rand(20, 20)
+    found = photo[with_most_edges(photo, 128, trusted)]
+    assert 0 < found.max() <= 0.1
+
+
+@given(st.integers(1, 9), st.integers(0, 2**32 - 1))
+def test_no_lamp_is_within_the_distance_of_what_is_trusted(distance, seed):
+    lamps = (
+        torch.rand(1, 1, 40, 50, generator=torch.Generator().manual_seed(seed)) > 0.999
+    ).float()
+    trusted = away_from(lamps, distance)
+    places = lamps[0, 0].nonzero()
+    for row, column in torch.cartesian_prod(torch.arange(0, 40, 3), torch.arange(0, 50, 3)):
+        near = ((places - torch.stack([row, column])).abs().amax(-1) <= distance).any()
+        assert trusted[0, 0, row, column] == (not near or float(1 - trusted.mean()) == 0)
+
+
+def test_lamps_that_are_clipped_have_no_say():
+    sharp = 0.3 * torch.from_numpy(coffee()[:360, :400].copy()).permute(2, 0, 1)[None].float() / 255
+    generator = torch.Generator().manual_seed(5)
+    for row, column in ((60, 80), (200, 300), (300, 60)):
+        sharp[..., row : row + 3, column : column + 3] = 30
+    kernel = motion_kernel(17, generator=generator).float()
+    noise = 0.005 * torch.randn(sharp.shape, generator=generator)
+    observed = (blur(sharp, kernel) + noise).clamp(0, 1)
+    found = BlindKernel(size=21)(observed)[0]
+    assert similarity(found, kernel) > 0.8
 
 
 def test_what_tells_no_kernel_is_taken_for_sharp():

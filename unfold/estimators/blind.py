@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, pad
+from torch.nn.functional import avg_pool2d, max_pool2d, pad
 
 from unfold.core import (
     CG,
@@ -47,6 +47,10 @@ _LEAST_SPREAD = 1.1  # in pixels; what is less is the softness of a lens or of a
 _BORNE = 0.02  # standard deviation of noise that the estimate bears as it is
 # A dark photo is scaled until this share of its pixels lies below 0.6; by 0.6 / 0.02 at most.
 _WHITE, _EXPOSED, _DARKEST = 0.998, 0.6, 0.02
+# White is what comes so near to the largest value. Lamps that leave less of the photo have a say.
+_CLIPPED, _LEAST_TRUSTED = 0.98, 0.4
+
+_FIT = Convolution("S", kernel="H", observed="Y")
 
 
 class _Solvers(NamedTuple):
@@ -70,6 +74,9 @@ class BlindKernel(KernelEstimator):
     hold less than 10 %; H sums to 1 and is centred on its mass. The photo that explains itself by a
     point is kept away by the selection of strong gradients, the ridge and the levels
     (`coarse_to_fine`).
+
+    Lamps are no convolution, for the photo clips them. What is white, and all within the kernel's
+    size of it, has no say: there S is 0 and ∇X is ``H⊗S`` of the estimate before.
 
     A kernel that is no stroke (`is_stroke`) is that of a sharp photo, and a point is returned,
     which blurs nothing; so it is for a photo that is less than twice as high or wide as the kernel,
@@ -104,21 +111,27 @@ class BlindKernel(KernelEstimator):
     @torch.no_grad()
     def forward(self, image: Tensor) -> tuple[Tensor, None]:
         grey = image.mean(1, keepdim=True)
+        value = image.median(1, keepdim=True).values  # (a lamp may have a color)
+        lamps = (value >= _CLIPPED * value.amax((1, 2, 3), keepdim=True)).to(grey)
         if min(image.shape[-2:]) < 2 * self.kernel_size:
             return point(self.kernel_size, image).expand(len(image), -1, -1, -1), None
-        return torch.cat([self._estimate(photo[None]) for photo in grey]), None
+        kernels = [
+            self._estimate(*each) for each in zip(grey.split(1), lamps.split(1), strict=True)
+        ]
+        return torch.cat(kernels), None
 
-    def _estimate(self, grey: Tensor) -> Tensor:
-        """The kernel of one photo, ``(1, 1, H, W)``."""
+    def _estimate(self, grey: Tensor, lamps: Tensor) -> Tensor:
+        """The kernel of one photo, ``(1, 1, H, W)``, whose lamps are where a map is 1."""
         n = self.kernel_size
         white = grey.flatten().kthvalue(math.ceil(_WHITE * grey.numel())).values
-        grey = with_most_edges(
-            grey * (_EXPOSED / white.clamp_min(_DARKEST)).clamp_min(1), self.side
-        )
+        exposed = grey * (_EXPOSED / white.clamp_min(_DARKEST)).clamp_min(1)
+        part = with_most_edges(exposed, self.side, away_from(lamps, n))
+        grey, lamps = exposed[part], lamps[part]
         variance = (estimate_noise(grey).square() - _BORNE**2).clamp_min(1e-6)
         smooth = self._solvers.smooth
         state = {
             "X": smooth(grey, smooth.step_for(variance)),
+            "lamps": lamps,
             "H": _first(n, grey),
             "λ": grey.new_full((1, 1, 1, 1), _LAMBDA),
         }
@@ -130,16 +143,20 @@ class BlindKernel(KernelEstimator):
         h, lam = state["H"], state["λ"]
         n = h.shape[-1]
         x, _ = pad_periodic(state["X"], (n, n))
+        trusted = away_from(pad_periodic(state["lamps"], (n, n))[0], n)
+        lamps = not bool(trusted.all())
         gradient = differences(x)
         image = State({"X": x, "I": x, "G": gradient})
         kernel = State({"Y": gradient, "0": torch.zeros_like(h)})
         least = None
         for _ in range(_ALTERNATIONS):
             image = self._solvers.latent(image.replace("I", x).replace("H", h).replace("λ", lam))
-            edges = differences(image["I"])
+            edges = trusted * differences(image["I"])
             size = edges.square().sum(1, keepdim=True)
             least = _threshold(edges, size, _STRONGEST * n) if least is None else least / _DECAY**2
             strong = kernel.replace("S", edges * (size >= least)).replace("H", h)
+            if lamps:
+                strong = strong.replace("Y", gradient + (1 - trusted) * _FIT(strong))
             h = centred(cleaned(self._solvers.kernel(strong)["H"]))
             lam = (lam / _DECAY).clamp_min(_LEAST_LAMBDA)
         return state.replace("H", h).replace("λ", lam)
@@ -159,7 +176,7 @@ def latent_stages() -> Unrolled:
 def kernel_stage() -> Stage:
     """``min ½‖H⊗S − Y‖² + γ/2 ‖H‖²``."""
     lagrangian = Lagrangian(
-        Quadratic(Convolution("S", kernel="H", observed="Y")),
+        Quadratic(_FIT),
         Quadratic(Equal("H", "0"), "γ"),
     )
     return Stage(lower(lagrangian, ("H",), CG(maximum=20, tolerance=None)), {"γ": _RIDGE})
@@ -182,14 +199,33 @@ def levels(size: int) -> list[float]:
     return [2.0 ** (-i / 2) for i in range(count, -1, -1)]
 
 
-def with_most_edges(image: Tensor, side: int) -> Tensor:
-    """The part of a photo ``(1, 1, H, W)``, at most ``side`` long and wide, with most edges."""
+def with_most_edges(image: Tensor, side: int, trusted: Tensor | None = None) -> tuple[Any, ...]:
+    """The index of that part of a photo ``(1, 1, H, W)``, at most ``side`` long and wide, which has
+    most edges where it is trusted."""
     size = [min(side, n) for n in image.shape[-2:]]
     step = [max(1, (n - s) // 8) for n, s in zip(image.shape[-2:], size, strict=True)]
-    found = avg_pool2d(differences(image).abs().sum(1, keepdim=True), size, step)
+    edges = differences(image).abs().sum(1, keepdim=True)
+    found = avg_pool2d(edges if trusted is None else edges * trusted, size, step)
     row, column = divmod(int(found.argmax()), found.shape[-1])
     top, left = row * step[0], column * step[1]
-    return image[..., top : top + size[0], left : left + size[1]]
+    return ..., slice(top, top + size[0]), slice(left, left + size[1])
+
+
+def away_from(lamps: Tensor, distance: int) -> Tensor:
+    """1 where no lamp is within a distance in rows or columns, else 0; 1 everywhere where that
+    leaves too little of the photo.
+
+    Args:
+        lamps: ``(1, 1, H, W)``, above 0.1 where there is one.
+        distance: in pixels.
+    """
+    near = (lamps > 0.1).to(lamps)
+    if near.any():
+        for axis in (0, 1):
+            window = [1, 1]
+            window[axis] = 2 * distance + 1
+            near = max_pool2d(near, window, 1, [n // 2 for n in window])
+    return torch.ones_like(near) if 1 - near.mean() < _LEAST_TRUSTED else 1 - near
 
 
 def is_stroke(kernel: Tensor) -> bool:
