@@ -4,13 +4,17 @@ import math
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from skimage import data
 from torch.nn.functional import interpolate
 
+import unfold
 from unfold.degradation import JPEG, blur, motion_kernel
 from unfold.estimators import PhotoNoise, estimate_noise
 from unfold.estimators.compression import jpeg_noise, quantization_step
-from unfold.estimators.noise import LEAST_NOISE, laplacian_noise
+from unfold.estimators.noise import LEAST_NOISE, laplacian_noise, with_beyond
+from unfold.estimators.reblur import noise_beyond
 
 PHOTOS = [data.astronaut, data.chelsea, data.coffee, data.rocket]
 # The standard table for luma, at the frequencies that are looked at.
@@ -99,3 +103,43 @@ def test_the_model_is_told_both_together():
     parts = estimate_noise(jpeg).item(), jpeg_noise(jpeg).item()
     assert together == pytest.approx((parts[0] ** 2 + parts[1] ** 2) ** 0.5)
     assert jpeg_noise(jpeg).item() == pytest.approx(0.8 * quantization_step(jpeg).item() / 255)
+
+
+@given(st.floats(0.003, 0.1), st.floats(0, 0.1), st.just(0.0) | st.floats(1e-4, 1))
+def test_what_a_kernel_tells_counts_where_it_is_more_and_is_bounded(grain, jpeg, beyond):
+    values = (math.hypot(grain, jpeg), grain, beyond)
+    noise, grain_, found = (torch.tensor(v).double().view(1, 1, 1, 1) for v in values)
+    told, expected = (t.item() for t in with_beyond(noise, grain_, found))
+    if noise > grain_ * (1 + 1e-6) and beyond > 0:
+        assert expected == pytest.approx(min(max(noise.item(), beyond), 4 * noise.item()))
+        assert told == pytest.approx(1.6 * expected)
+    else:
+        assert expected == noise
+        assert told == pytest.approx(min(max(noise.item(), beyond), 2 * noise.item()))
+
+
+@pytest.mark.parametrize("load", PHOTOS)
+@pytest.mark.parametrize("sigma", [0.01, 0.03])
+def test_the_frequencies_that_a_kernel_suppresses_tell_the_noise(load, sigma):
+    kernel = motion_kernel(21, extent=9.0, generator=torch.Generator().manual_seed(3))
+    blurred = blur(photo(load), kernel)
+    found = noise_beyond(noisy(blurred, sigma), kernel).item()
+    assert found == pytest.approx(sigma, rel=0.15)
+
+
+def test_noise_that_jpeg_hides_is_found_with_the_kernel():
+    kernel = motion_kernel(21, extent=9.0, generator=torch.Generator().manual_seed(3))
+    bad = saved(noisy(blur(photo(data.coffee), kernel), 0.03).clamp(0, 1), 92)
+    assert PhotoNoise()(bad).item() < 0.015
+    model = unfold.create_model("tv-deblur", kernel_estimator=None)
+    with torch.inference_mode():
+        parts = model(bad, kernel=kernel).parts
+    assert 0.015 < parts["residue"].item() < 0.03
+    assert parts["noise"].item() == pytest.approx(1.6 * parts["residue"].item())
+    assert parts["grain"].item() < 0.015
+
+
+def test_a_point_and_a_small_photo_tell_no_noise():
+    image = torch.rand(2, 3, 64, 64)
+    assert noise_beyond(image, torch.ones(1, 1, 1, 1)).eq(0).all()
+    assert noise_beyond(image[..., :50, :50], torch.full((1, 1, 3, 3), 1 / 9)).eq(0).all()

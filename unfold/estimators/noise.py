@@ -14,8 +14,11 @@ LEAST_NOISE = 0.003
 """Three quarters of a step of 8 bits: what rounding, optics and files leave in any photo."""
 
 _ENOUGH_PIXELS = 2_000_000
+# What a kernel tells of the noise is believed up to so many times what the photo alone tells; JPEG
+# takes noise away, and the rest of its errors is not where the kernel suppresses.
+_MOST, _MOST_OF_JPEG, _AMPLIFIED = 2.0, 4.0, 1.6
 # Squares of 5×5 pixels, and how many of them at least and at most.
-_SIDE, _FEWEST, _MOST = 5, 1000, 50_000
+_SIDE, _FEWEST, _ENOUGH_SQUARES = 5, 1000, 50_000
 
 
 class PhotoNoise(NoiseEstimator):
@@ -30,6 +33,26 @@ class PhotoNoise(NoiseEstimator):
     def with_jpeg(self, grain: Tensor, image: Tensor) -> Tensor:
         """The noise of an image whose `estimate_noise` is known."""
         return (grain.square() + jpeg_noise(image).square()).sqrt()
+
+
+def with_beyond(noise: Tensor, grain: Tensor, beyond: Tensor) -> tuple[Tensor, Tensor]:
+    """What a deconvolution is told of the noise once the kernel is known.
+
+    Args:
+        noise: what the photo tells (`PhotoNoise`), ``(B, 1, 1, 1)``.
+        grain: that without what JPEG did; smaller than ``noise`` for a JPEG file.
+        beyond: what the kernel tells (`noise_beyond`); 0: nothing.
+
+    Returns:
+        The deviation to tell the priors, and that to expect where the kernel suppresses. The
+        kernel's word counts where it is the larger, up to twice the photo's, four times that of a
+        JPEG file. To expect is the photo's alone if it is no JPEG file, so that a wrong kernel
+        stands out; of one, what was found, and 1.6 times that is told.
+    """
+    jpeg = (noise > grain * (1 + 1e-6)) & (beyond > 0)
+    most = torch.where(jpeg, _MOST_OF_JPEG, _MOST) * noise
+    found = torch.maximum(noise, torch.minimum(beyond, most))
+    return torch.where(jpeg, _AMPLIFIED * found, found), torch.where(jpeg, found, noise)
 
 
 def estimate_noise(image: Tensor) -> Tensor:
@@ -53,7 +76,9 @@ def estimate_noise(image: Tensor) -> Tensor:
     squares = max(0, height - _SIDE + 1) * max(0, width - _SIDE + 1)
     if image.shape[1] != 3 or squares < _FEWEST:
         return laplacian_noise(image)
-    found = _from_squares(image, math.ceil(math.sqrt(squares / _MOST))).clamp_min(LEAST_NOISE)
+    found = _from_squares(image, math.ceil(math.sqrt(squares / _ENOUGH_SQUARES))).clamp_min(
+        LEAST_NOISE
+    )
     grey = (image.amax(1) - image.amin(1)).amax((-2, -1)) < 1e-6
     return torch.where(grey.view(-1, 1, 1, 1), laplacian_noise(image), found)
 

@@ -1,4 +1,5 @@
-"""Whether a photo was blurred by a kernel, place by place."""
+"""What a photo has at the frequencies that its kernel suppresses: its noise, where the kernel is
+right."""
 
 from __future__ import annotations
 
@@ -14,6 +15,8 @@ from .faults import is_point
 
 _EPSILON = 0.003  # |F(H)|² below which a frequency counts as lost
 _FITS, _FAILS = 3.0, 8.0  # of the expected energy
+_FEWER = 0.0005  # the same, where noise is measured: less of the photo itself passes
+_ENOUGH = 768  # rows and columns that noise is measured of, at most
 # Means are taken of cells of 8×8 pixels, over squares of so many cells.
 _CELL, _WINDOW, _SURROUNDINGS = 8, 7, 9
 
@@ -37,16 +40,49 @@ def reblur_share(photo: Tensor, kernel: Tensor, noise: Tensor) -> Tensor:
     Returns:
         ``(B, 1, H, W)``, smooth.
     """
-    x, frame = pad_periodic(photo, (kernel.shape[-2] // 2, kernel.shape[-1] // 2))
-    size = x.shape[-2], x.shape[-1]
-    power = power_spectrum(transfer_function(kernel, size))
-    lost = _EPSILON / (power + _EPSILON)
-    residual = frame.crop(torch.fft.irfft2(torch.fft.rfft2(x) * lost, s=size))
-    expected = noise.square() * lost.square().mean((-3, -2, -1), keepdim=True)
+    residual, lost = _unexplained(photo, kernel, _EPSILON)
+    expected = noise.square() * lost
     energy = _mean(_cells(residual.square().mean(1, keepdim=True)), _WINDOW) / expected
     share = _mean(((_FAILS - energy) / (_FAILS - _FITS)).clamp(0, 1), _WINDOW)
     share = _pixels(share, photo.shape[-2:])
     return torch.where(is_point(kernel), 1.0, share)
+
+
+def noise_beyond(photo: Tensor, kernel: Tensor) -> Tensor:
+    """The standard deviation of a photo's noise, told by the kernel of its blur.
+
+    A blur by H leaves noise alone at the frequencies that H suppresses: what passes the filter
+    ``ε / (|F(H)|² + ε)``, ε = 0.0005, over what white noise of deviation 1 leaves of itself there;
+    the median over windows of 56 pixels, in the middle of a large photo. Noise that JPEG took from
+    smooth places, and `estimate_noise` with it, is found so. A kernel that is wrong gives more.
+    This is Morozov's discrepancy principle at the frequencies where the restored image has no say.
+
+    Args:
+        photo: ``(B, C, H, W)``.
+        kernel: ``(1 or B, 1, h, w)``.
+
+    Returns:
+        ``(B, 1, 1, 1)``; 0 for a point, which suppresses nothing, and for a photo smaller than 56
+        pixels.
+    """
+    top, left = (max(0, n - _ENOUGH) // 2 for n in photo.shape[-2:])
+    photo = photo[..., top : top + _ENOUGH, left : left + _ENOUGH]
+    if min(photo.shape[-2:]) < _CELL * _WINDOW:
+        return photo.new_zeros(len(photo), 1, 1, 1)
+    residual, lost = _unexplained(photo, kernel, _FEWER)
+    cells = avg_pool2d(residual.square().mean(1, keepdim=True), _CELL)
+    energy = avg_pool2d(cells, _WINDOW, 1).flatten(1).median(1).values.view(-1, 1, 1, 1)
+    return torch.where(is_point(kernel), 0.0, (energy / lost).sqrt())
+
+
+def _unexplained(photo: Tensor, kernel: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
+    """What a photo has where the kernel suppresses, and the variance there of white noise of
+    deviation 1, ``(1 or B, 1, 1, 1)``."""
+    x, frame = pad_periodic(photo, (kernel.shape[-2] // 2, kernel.shape[-1] // 2))
+    size = x.shape[-2], x.shape[-1]
+    lost = epsilon / (power_spectrum(transfer_function(kernel, size)) + epsilon)
+    residual = frame.crop(torch.fft.irfft2(torch.fft.rfft2(x) * lost, s=size))
+    return residual, lost.square().mean((-3, -2, -1), keepdim=True)
 
 
 def as_bright_as(photo: Tensor, other: Tensor) -> Tensor:

@@ -21,11 +21,12 @@ def spliced(
         restored: the restoration.
         kept: the photo, where the restoration is not believed.
         exposed: the photo that was deconvolved.
-        parts: of the restoration: ``kernel``, ``noise`` (of ``exposed``), and what `is_good` reads.
+        parts: of the restoration: ``kernel``, ``residue`` (of ``exposed``), and what `is_good`
+            reads.
 
     Returns:
         The result, and the share of the restoration in it, ``(B, 1, H, W)`` (`reblur_share`).
     """
-    share = reblur_share(exposed, parts["kernel"], parts["noise"])
+    share = reblur_share(exposed, parts["kernel"], parts["residue"])
     mixed = share * restored + (1 - share) * kept
     return torch.where(is_good(parts), image, mixed), share

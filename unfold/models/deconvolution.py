@@ -37,6 +37,7 @@ from .parts import (
     make_part,
     measure_noise,
     with_hyper_parameters,
+    with_kernel,
 )
 from .schedule import annealed, balanced, places, told
 
@@ -82,8 +83,9 @@ class Deconvolution(Extending):
 
     Parts: ``kernel`` (1 or B,1,h,w); ``share`` (B,1,H,W), that of the restoration in the image,
     where it is ``careful``; ``I`` (B,3,H,W), the photo after the last deconvolution;
-    ``noise`` (B,1,1,1), as given or estimated; ``grain`` (B,1,1,1), the noise without what JPEG
-    did to the photo, estimated.
+    (B,1,1,1) each: ``noise``, the standard deviation that the priors are told, as given or
+    estimated; ``residue``, that which the re-blur test expects; ``grain``, the noise without what
+    JPEG did to the photo, estimated.
 
     Raises:
         ValueError: no kernel is given (from ``forward``).
@@ -158,7 +160,7 @@ class Deconvolution(Extending):
         start = {**dict.fromkeys("XYIZ", x), **given}
         state = self.stages(State(with_hyper_parameters(self.hyper, start)), ledger)
         parts = {"kernel": state["H"], "I": frame.crop(state["I"])}
-        parts |= {"noise": noise, "grain": guide["grain"]}
+        parts |= {name: guide[name] for name in ("noise", "residue", "grain")}
         restored = clip(frame.crop(state["Z"]))
         if self.careful and estimated and not self.training:
             restored, parts["share"] = spliced(image, restored, image, image, parts)
@@ -174,8 +176,8 @@ class Deconvolution(Extending):
     def survey(self, image: Tensor, *, kernel: Tensor | None = None) -> Mapping[str, Tensor]:
         found = measure_noise(self.noise, image)
         if kernel is None and self.estimator is not None:
-            found["kernel"] = self.estimator.measure(image)
-        return found
+            kernel = found["kernel"] = self.estimator.measure(image)
+        return found if kernel is None else with_kernel(self.noise, found, image, kernel)
 
     @property
     def kernel_size(self) -> int:

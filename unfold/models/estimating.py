@@ -19,7 +19,7 @@ from unfold.estimators.noise import thinned
 from unfold.imaging.boundary import Frame
 
 from .assembly import Extending
-from .parts import make_noise, make_part, measure_noise
+from .parts import make_noise, make_part, measure_noise, with_kernel
 
 
 class Estimates(NamedTuple):
@@ -89,22 +89,25 @@ class Estimating(Extending):
         x, frame = self.prepare(image, kernel)
         guide = self._global(image) if guide is None else guide
         x = self._exposed(x, guide)
-        known = guide.get("kernel") if kernel is None else kernel
-        if known is not None and not self.uses_maps:
-            return Estimates(x, frame, guide, known.to(x), None)
-        found, logits = self.estimator(x)
-        if known is not None:  # (one kernel that is given serves all maps)
-            found = known.to(x).expand(-1, found.shape[1], -1, -1)
-        return Estimates(x, frame, guide, found, logits)
+        known, logits = guide.get("kernel") if kernel is None else kernel, None
+        if known is None or self.uses_maps:
+            found, logits = self.estimator(x)
+            # (One kernel that is given serves all maps.)
+            known = found if known is None else known.expand(-1, found.shape[1], -1, -1)
+        known = known.to(x)
+        if "residue" not in guide:
+            guide = with_kernel(self.noise, guide, frame.crop(x), known)
+        return Estimates(x, frame, guide, known, logits)
 
     def measured_parts(self, known: Estimates, features: Tensor | None = None) -> dict[str, Tensor]:
-        """The parts ``noise``, ``grain``, ``gain``, ``curve`` and ``scene``, those that there are.
+        """The parts ``noise``, ``residue``, ``grain``, ``gain``, ``curve`` and ``scene``, those
+        that there are.
 
         Args:
             known: the estimates.
             features: of the enhancer, see `recompose`.
         """
-        names = ("noise", "grain", "gain", "curve")
+        names = ("noise", "residue", "grain", "gain", "curve")
         parts = {name: known.guide[name] for name in names if name in known.guide}
         if self.means and features is not None:
             factor = known.x.shape[-2] // features.shape[-2]
@@ -113,10 +116,11 @@ class Estimating(Extending):
 
     def survey(self, image: Tensor, *, kernel: Tensor | None = None) -> Mapping[str, Tensor]:
         found = self._global(image)
+        x, frame = self.prepare(image, kernel)
+        x = self._exposed(x, found)
         if kernel is None:
-            x, _ = self.extended(image)
-            found["kernel"] = self.estimator.measure(self._exposed(x, found))
-        return found
+            kernel = found["kernel"] = self.estimator.measure(x)
+        return with_kernel(self.noise, found, frame.crop(x), kernel)
 
     def recompose(
         self, light: Tensor, reflectance: Tensor, noise: Tensor, scene: Tensor | None

@@ -137,8 +137,9 @@ class JUDE(Estimating):
     (B,M,H,W), the maps of several kernels; ``share`` (B,1,H,W), that of the restoration in the
     image, where it is ``careful``; ``I``, ``Z`` (sharp), ``R``, ``L``, and ``enhanced``
     (the enhanced illumination) and ``denoised`` (the denoised reflectance), whose product is the
-    image; ``noise`` (B,1,1,1), the standard deviation in X, and ``grain``, that without what JPEG
-    did to the photo; ``gain`` and ``curve`` (B,1,1,1), where there is an exposure estimator. Where
+    image; (B,1,1,1) each: ``noise``, the standard deviation in X that the priors are told,
+    ``residue``, that which the re-blur test expects, and ``grain``, the noise without what JPEG did
+    to the photo; ``gain`` and ``curve`` (B,1,1,1), where there is an exposure estimator. Where
     the enhancer is pooled also ``scene`` (B,C,h,w): its features at the coarsest level.
 
     Source: the JUDE paper and supplement, with the misprints mended.

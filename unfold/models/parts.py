@@ -11,7 +11,8 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, WithJsonSchema
 from torch import Tensor, nn
 
 from unfold.core import Residual
-from unfold.estimators.noise import PhotoNoise, estimate_noise
+from unfold.estimators.noise import PhotoNoise, estimate_noise, with_beyond
+from unfold.estimators.reblur import noise_beyond
 from unfold.estimators.roles import (
     Estimator,
     HyperParameters,
@@ -88,6 +89,25 @@ def measure_noise(noise: float | NoiseEstimator, image: Tensor) -> dict[str, Ten
     else:
         total = torch.full_like(grain, noise)
     return {"noise": total, "grain": grain}
+
+
+def with_kernel(
+    noise: float | NoiseEstimator, found: Mapping[str, Tensor], photo: Tensor, kernel: Tensor
+) -> dict[str, Tensor]:
+    """What was measured of a photo, with what its kernel tells of the noise (`with_beyond`).
+
+    Args:
+        noise: a model's option. Only of `PhotoNoise` the kernel changes anything.
+        found: ``noise`` and ``grain``, and more.
+        photo: that is deconvolved, ``(B, C, H, W)``.
+        kernel: ``(1 or B, M, h, w)``; of several nothing is told.
+    """
+    told = expected = found["noise"]
+    if isinstance(noise, PhotoNoise) and kernel.shape[1] == 1:
+        with torch.no_grad():
+            beyond = noise_beyond(photo, kernel.to(photo))
+            told, expected = with_beyond(told, found["grain"], beyond)
+    return {**found, "noise": told, "residue": expected}
 
 
 def make_kernel_estimator(
