@@ -23,7 +23,8 @@ SYNTHESIS = {
 MODEL = {
     "kind": "jude-small",
     "K": 1,
-    "kernel_estimator": {"kind": "kernel", "size": 5, "widths": [8, 16, 32]},
+    "kernel_estimator": {"kind": "kernel", "size": 5, "widths": [8, 8]},
+    "enhancer": {"kind": "illumination", "widths": [8, 8], "pooled": True},
     "denoiser": None,
     "prior": {"kind": "resunet", "widths": [4], "residual": True},
     "light_prior": None,

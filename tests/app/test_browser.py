@@ -9,6 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,6 @@ from skimage.data import coffee
 import unfold
 from unfold.imaging import Photo, read, write
 
-pytest.importorskip("gradio", reason="the extra app is not installed")
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 from selenium.webdriver.chrome.service import Service  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
@@ -27,9 +27,13 @@ from selenium.webdriver.common.keys import Keys  # noqa: E402
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 DRIVER = shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(
-    not (CHROMIUM and DRIVER), reason="Chromium and its driver are not installed"
-)
+# (Importing gradio takes seconds, and only the page's own process needs to.)
+pytestmark = [
+    pytest.mark.skipif(not find_spec("gradio"), reason="the extra app is not installed"),
+    pytest.mark.skipif(
+        not (CHROMIUM and DRIVER), reason="Chromium and its driver are not installed"
+    ),
+]
 PATIENCE = 120  # seconds: the machine may be busy
 
 # A plugin that raises as it restores, and one that ends the process as it is imported.

@@ -2,9 +2,7 @@
 
 import pytest
 import torch
-from functorch.compile import make_boxed_func
 from systems import random_kernel
-from torch._dynamo.backends.common import aot_autograd
 
 from unfold.core import Constraint, Equal, Lagrangian, Quadratic, Regularizer, State, lower
 from unfold.models import fast as module
@@ -60,6 +58,10 @@ def fresh():
 @pytest.mark.parametrize("system", [deblurring, retinex])
 @pytest.mark.parametrize("tensors", [False, True], ids=["numbers", "learned"])
 def test_a_round_is_one_graph_and_the_same_numbers(system, tensors):
+    # (Seconds to import, for these tests alone.)
+    from functorch.compile import make_boxed_func
+    from torch._dynamo.backends.common import aot_autograd
+
     weights = {"w1": 1.3, "w2": 0.2, "z": 0.01}
     if tensors:
         weights = {name: torch.full((2, 1, 1, 1), w).double() for name, w in weights.items()}

@@ -30,7 +30,8 @@ def test_a_shake_of_the_whole_photo_is_found_in_both_halves():
 
 
 def test_halves_that_were_blurred_otherwise_do_not_agree():
-    left, right = blur(photo(), kernel_of(1)), blur(photo(), kernel_of(4).mT)
+    sharp = photo(slice(0, 200))
+    left, right = blur(sharp, kernel_of(1)), blur(sharp, kernel_of(4).mT)
     mixed = torch.cat((left[..., :180], right[..., 180:]), -1)
     one = unfold.estimate_kernel(left, 21).agreement
     assert unfold.estimate_kernel(mixed, 21).agreement < one - 0.1
@@ -45,7 +46,7 @@ def test_a_sharp_photo_has_a_point():
 
 def test_a_kernel_that_reaches_the_rim_is_sought_in_a_larger_square():
     long = torch.full((1, 1, 1, 41), 1 / 41)
-    estimate = unfold.estimate_kernel(blur(photo(columns=slice(0, 512)), long))
+    estimate = unfold.estimate_kernel(blur(photo(slice(0, 160), slice(0, 512)), long))
     assert estimate.kernel.shape[-1] > 31
 
 

@@ -45,6 +45,10 @@ CASES = {
     },
     "era-small": {"era-small": _SMALL},
     "deconv-small": {"deconv-small": {"K": 2, "prior": _PRIOR}},
+    "deblur": {
+        "deblur": {"K": 2, "prior": _PRIOR, "kernel_estimator": {"kind": "blind", "size": 7}},
+    },
+    "plug-and-play": {"plug-and-play": {"K": 2}},
 }  # fmt: skip
 # No model of their own: what they are made of is tested.
 WRAPPERS = ("cascade", "declared", "trained")

@@ -20,13 +20,18 @@ from unfold.terms import Convolution
 BUILT_IN = [c for c in scan().components if c.distribution == "unfold-imaging"]
 # (Models that unroll nothing of their own, such as identity, run the conformance kit alone.)
 MODELS = [c.name for c in BUILT_IN if c.group == "models" and c.name.startswith(("jude", "era"))]
+BLIND = ("jude-small", "jude-classic")
 QUICK = [name for name in MODELS if name not in ("jude", "era")]
 
 
 @pytest.fixture(scope="module")
 def models():
     torch.manual_seed(0)
-    return {name: unfold.create_model(name).eval() for name in MODELS}
+    blind = {"kernel_estimator": {"kind": "blind", "size": 9}}  # (of few levels)
+    return {
+        name: unfold.create_model(name, **(blind if name in BLIND else {})).eval()
+        for name in MODELS
+    }
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -278,8 +283,8 @@ def psnr(a, b):
 
 
 @pytest.fixture(scope="module")
-def classic(models):
-    return models["jude-classic"]
+def classic():
+    return unfold.create_model("jude-classic").eval()
 
 
 @pytest.fixture

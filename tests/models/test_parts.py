@@ -32,10 +32,11 @@ def small_prior(name):
     return {"kind": name, **options}
 
 
+# (Few stages: bm3d, of which each has up to three, takes a second a call.)
 MODELS = {
     "jude": {"K": 1, "kernel_estimator": SMALL, "denoiser": {"kind": "reflectance", "width": 4}},
-    "jude-classic": {"K": 2},
-    "era": {"K": 2, "kernel_estimator": SMALL, "num_kernels": 2},
+    "jude-classic": {"K": 1},
+    "era": {"K": 1, "kernel_estimator": SMALL, "num_kernels": 2},
     "deconv-small": {"K": 2},
     "plug-and-play": {"K": 2},
 }

@@ -81,7 +81,7 @@ def test_it_minimises_what_it_says():
     """Without a blur the minimum is one proximal step of total variation."""
     image = photo("coffee")[..., :32, :48]  # sizes that are fast already: nothing is padded
     noisy = image.double() + 0.03 * torch.randn(image.shape, dtype=torch.float64)
-    model = tv_deblur(K=200, strength=1.5, border="reflected")
+    model = tv_deblur(K=100, strength=1.5, border="reflected")
     prior = model.stages.stages[0].lagrangian.priors["Z"]  # (one, which all rounds share)
     prior.iterations = 50  # its own few leave an error, which is this test's not
     with torch.no_grad():

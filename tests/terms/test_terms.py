@@ -208,6 +208,14 @@ def test_the_adjoint_of_the_gradient_is_the_same_in_both_bases(size):
     torch.testing.assert_close(spectral, operator.adjoint(y), rtol=0, atol=1e-5)
 
 
+def test_what_is_remembered_of_the_gradient_goes_by_size_and_type():
+    term, state = Gradient("I", gradient="G"), State({"I": torch.zeros(1, 3, 8, 9)})
+    term.operator("I", state).gram(state["I"])
+    for x in (torch.rand(1, 3, 4, 7), torch.rand(1, 3, 8, 9, dtype=torch.float64)):
+        operator = term.operator("I", state.replace("I", x))
+        torch.testing.assert_close(operator.gram(x), operator.adjoint(operator.mv(x)))
+
+
 def test_filter_flow_is_the_weighted_sum_of_convolutions():
     x, k = torch.rand(1, 3, 8, 7, dtype=torch.float64), random_kernel(1, 2)
     w = torch.rand(1, 2, 8, 7, dtype=torch.float64)

@@ -111,7 +111,7 @@ def acme(tmp_path, monkeypatch):
 def test_a_prior_from_a_plugin_trains_too(source, tmp_path, acme):
     """By its name alone: its parameters learn, and its weights say that they need it."""
     model = {**MODEL, "prior": {"kind": "acme", "width": 6}, "exposure": None}
-    recipe = short("jude-small", source, model=model, **{"phases.0.steps": 60})
+    recipe = short("jude-small", source, model=model, **{"phases.0.steps": 40})
     first = {}
 
     def begin(trainer):

@@ -18,7 +18,7 @@ from unfold.training import TrainingError, parse_recipe, train
 from unfold.training import checkpoint as checkpoints
 from unfold.training.log import Records, Table
 
-STEPS = 40
+STEPS = 28
 KILLS = 3
 
 
@@ -28,8 +28,8 @@ def long(source):
     return values(
         source,
         phases=[
-            {"steps": 22, "batch": 2, "crop": 16, "lr": 1e-3},
-            {"steps": STEPS - 22, "batch": 4, "crop": 8, "lr": 5e-4, "extra": extra},
+            {"steps": 14, "batch": 2, "crop": 16, "lr": 1e-3},
+            {"steps": STEPS - 14, "batch": 4, "crop": 8, "lr": 5e-4, "extra": extra},
         ],
         ema=0.9,
         accumulation=2,

@@ -47,7 +47,7 @@ def summarise(values: Sequence[float]) -> Mean:
         mean = float(finite[0]) if len(finite) else None
         return Mean(mean, None, None, len(finite), infinite)
     generator = np.random.default_rng(SEED)
-    means = [finite[generator.integers(0, len(finite), len(finite))].mean()
-             for _ in range(RESAMPLES)]  # fmt: skip
+    drawn = generator.integers(0, len(finite), (RESAMPLES, len(finite)))
+    means = finite[drawn].mean(1)
     low, high = np.quantile(means, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
     return Mean(float(finite.mean()), float(low), float(high), len(finite), infinite)

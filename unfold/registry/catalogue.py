@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import entrypoints
@@ -210,7 +211,7 @@ def _components(
 ) -> Iterator[Component]:
     parser = entrypoints.CaseSensitiveConfigParser(delimiters=("=",))
     parser.read_string(text)
-    refused = _refused(distribution, project)
+    refused, version = _refused(distribution, project), distribution.version
     for section in parser.sections():
         if not section.startswith("unfold."):
             continue
@@ -218,7 +219,7 @@ def _components(
         wrong = "" if group in GROUPS else f"is in no group; groups are {_join(list(GROUPS))}"
         for name, target in parser.items(section, raw=True):
             obstacle = refused or wrong or _malformed(name, target)
-            yield Component(group, name, project, distribution.version, target.strip(), obstacle)
+            yield Component(group, name, project, version, target.strip(), obstacle)
 
 
 def _refused(distribution: importlib.metadata.Distribution, project: str) -> str:
@@ -233,7 +234,7 @@ def _refused(distribution: importlib.metadata.Distribution, project: str) -> str
         return ""
     from packaging.requirements import Requirement
 
-    ours = importlib.metadata.version(HOME)
+    ours = _our_version()
     for requirement in map(Requirement, needs):
         same = _normalise(requirement.name) == HOME
         if same and not requirement.specifier.contains(ours, prereleases=True):
@@ -242,6 +243,11 @@ def _refused(distribution: importlib.metadata.Distribution, project: str) -> str
                 f"version of {project} that fits"
             )
     return ""
+
+
+@cache
+def _our_version() -> str:
+    return importlib.metadata.version(HOME)
 
 
 def _malformed(name: str, target: str) -> str:

@@ -50,7 +50,12 @@ class Gradient(Residual):
     def operator(self, block: str, state: State) -> LinearMap:
         if block == self.gradient:
             return Pixel(-1.0, state[block].shape)
-        return _Differences(state[block])
+        x = state[block]
+        # Nothing but the size matters to it: remembered whatever is replaced.
+        name = f"F ∇ on {tuple(x.shape[-2:])}, {x.dtype}, {x.device}"
+        otf = state.derive(name, (), lambda: _transfer_functions(x))
+        power = state.derive(f"|{name}|²", (), lambda: _total_power(x))
+        return _Differences(otf, x.shape, power)
 
     def offset(self, block: str, state: State) -> Tensor:
         if block == self.gradient:
@@ -113,14 +118,7 @@ def differences_adjoint(y: Tensor) -> Tensor:
 
 
 class _Differences(Fourier):
-    """``∇`` on images of the shape of ``x``; its Gram matrix is that of one convolution."""
-
-    def __init__(self, x: Tensor) -> None:
-        right, down = (_transfer(x.shape[axis], x) for axis in (-1, -2))
-        right = right[: x.shape[-1] // 2 + 1].expand(x.shape[-2], -1)
-        otf = torch.stack((right, down[:, None].expand_as(right)))[None]
-        power = _power(x.shape[-2], x)[:, None] + _power(x.shape[-1], x)[: x.shape[-1] // 2 + 1]
-        super().__init__(otf, x.shape, power[None, None])
+    """``∇``; its Gram matrix is that of one convolution."""
 
     def mv(self, x: Tensor) -> Tensor:
         return differences(x)
@@ -135,6 +133,18 @@ class _Differences(Fourier):
 
     def gram(self, x: Tensor) -> Tensor:
         return image(self.gram_power() * spectrum(x), self.domain)
+
+
+def _transfer_functions(x: Tensor) -> Tensor:
+    """Of the differences to the right and downwards on the grid of ``x``."""
+    right, down = (_transfer(x.shape[axis], x) for axis in (-1, -2))
+    right = right[: x.shape[-1] // 2 + 1].expand(x.shape[-2], -1)
+    return torch.stack((right, down[:, None].expand_as(right)))[None]
+
+
+def _total_power(x: Tensor) -> Tensor:
+    right, down = (_power(x.shape[axis], x) for axis in (-1, -2))
+    return (down[:, None] + right[: x.shape[-1] // 2 + 1])[None, None]
 
 
 def _frequencies(length: int, like: Tensor) -> Tensor:
