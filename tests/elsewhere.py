@@ -37,7 +37,7 @@ class Distant(torch.Tensor):
         return f"Distant({self.here})"
 
 
-class elsewhere(TorchDispatchMode):  # noqa: N801 (used as a function)
+class elsewhere(TorchDispatchMode):
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         kwargs = dict(kwargs or {})
         given = [x for x in tree_flatten((args, kwargs))[0] if isinstance(x, torch.Tensor)]
