@@ -48,7 +48,15 @@ TOLD = 4000  # characters of a phase's output that the report repeats
 
 @dataclass
 class Phase:
-    """What became of one part of the run."""
+    """What became of one part of the run.
+
+    Attributes:
+        name: of the part.
+        status: "ok"; "cut short" where its time was over; or "failed".
+        seconds: that it took.
+        message: of what failed.
+        figures: what it found.
+    """
 
     name: str
     status: str = "ok"
@@ -77,7 +85,7 @@ class Place:
 def main() -> int:
     given = arguments()
     end = time.monotonic() + 60 * given.minutes
-    # (Shells let background processes ignore Ctrl-C, which is what ends those that are started here.)
+    # (In the background Ctrl-C may be ignored, and would be by the processes that it is to end.)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     given.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
@@ -100,7 +108,7 @@ def main() -> int:
             rest = sum(other for _, other, _ in jobs[number:])
             phases.append(carried_out(name, max(0.0, end - time.monotonic()) * weight / rest, job))
             report(place, given.minutes, phases)  # what there is, whatever comes
-    return int(any(phase.status != "ok" for phase in phases))
+    return int(any(phase.status == "failed" for phase in phases))
 
 
 def arguments() -> argparse.Namespace:
@@ -251,7 +259,7 @@ def process(phase: Phase, seconds: float, place: Place, command: list[str], fold
     with (place.out / "log.txt").open("a", encoding="utf-8") as log:
         log.write(f"== {phase.name}: {' '.join(command)}\n{said[-LARGEST // (2 * MOST) :]}\n")
     if code is None:
-        phase.message = "came to the end of its time"
+        phase.status = "cut short"
     elif code:
         phase.status, phase.message = "failed", f"exit status {code}\n{said[-TOLD:]}"
 

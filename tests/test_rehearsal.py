@@ -134,6 +134,12 @@ def test_a_training_that_runs_out_of_time_keeps_its_weights(data, tmp_path, monk
     load_model(tmp_path / "run")
 
 
+@pytest.fixture(autouse=True)
+def alone(monkeypatch):
+    """Where these tests are shared among processes, the benchmarks in them need not know."""
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
+
+
 def arguments(data, tmp_path, minutes, *more):
     pack.pack(data, ["photos/sharp"], tmp_path / "photos.pack", 2**20)
     made = recipe(tmp_path, phases=[{"steps": 40, "batch": 2, "crop": 16, "lr": 1e-3}])
@@ -144,10 +150,9 @@ def arguments(data, tmp_path, minutes, *more):
 
 def looked_at(out):
     """What every rehearsal must leave; the report's phases by name."""
-    files = sorted(out.iterdir())
-    assert [file.name for file in files] == [
-        "benchmarks.json", "log.txt", "report.json", "report.md", "tiny.zip"
-    ]  # fmt: skip
+    files = list(out.iterdir())
+    left = {file.name for file in files} - {"benchmarks.json"}
+    assert left == {"log.txt", "report.json", "report.md", "tiny.zip"}
     assert all(file.stat().st_size < run.LARGEST for file in files)
     whole = json.loads((out / "report.json").read_text())
     assert whole["torch"] == torch.__version__
@@ -163,8 +168,14 @@ def looked_at(out):
 def test_a_rehearsal_on_the_cpu(data, tmp_path, monkeypatch):
     """The four phases; the first one fails, and the others go on."""
     (tmp_path / "test_cuda.py").write_text("def test_cuda(): assert False, 'as it should'\n")
-    bench = "benchmarks/test_degradations.py::test_degradation[cpu-clip]"
-    options = ["--tests", str(tmp_path / "test_cuda.py"), "--benchmarks", bench]
+    (tmp_path / "test_bench.py").write_text(
+        "def test_cpu(benchmark):\n"
+        "    benchmark.extra_info['ratio'] = 1.5\n"
+        "    benchmark(sum, [])\n"
+        "def test_cuda(benchmark): assert False\n"
+    )
+    options = ["--tests", str(tmp_path / "test_cuda.py")]
+    options += ["--benchmarks", str(tmp_path / "test_bench.py")]
     monkeypatch.setattr(sys, "argv", ["run.py", *arguments(data, tmp_path, 5, *options)])
     assert run.main() == 1
     phases = looked_at(tmp_path / "out")
@@ -172,8 +183,10 @@ def test_a_rehearsal_on_the_cpu(data, tmp_path, monkeypatch):
     assert [p["status"] for p in phases.values()] == ["failed", "ok", "ok", "ok"]
     assert "as it should" in phases["tests"]["message"]
     assert len(phases["tests"]["figures"]["failed"]) == 1
-    (ratio,) = (row["ratio"] for row in phases["benchmarks"]["figures"].values())
-    assert ratio > 0
+    assert (tmp_path / "out" / "benchmarks.json").is_file()
+    (row,) = phases["benchmarks"]["figures"].values()
+    assert row["ratio"] == 1.5
+    assert row["seconds"] > 0
     assert phases["photos"]["figures"]["files"] == 4
     figures = phases["training tiny"]["figures"]
     assert figures["steps"] == 4
@@ -184,9 +197,14 @@ def test_a_rehearsal_on_the_cpu(data, tmp_path, monkeypatch):
 def test_a_minutes_rehearsal_of_everything(data, tmp_path):
     """The command itself, with its own tests and benchmarks, which are cut off in time."""
     command = [sys.executable, str(GPU / "run.py"), *arguments(data, tmp_path, 1)]
-    done = subprocess.run(command, timeout=120, capture_output=True, text=True)
+    done = subprocess.run(command, timeout=90, capture_output=True, text=True)
     assert done.returncode in (0, 1), done.stderr
-    assert looked_at(tmp_path / "out")["training tiny"]["figures"]["steps"] == 4
+    phases = looked_at(tmp_path / "out")
+    assert phases["training tiny"]["figures"]["steps"] == 4
+    assert sum(phase["seconds"] for phase in phases.values()) < 60
+    # (A busy core makes no benchmark in 15 seconds.)
+    made = (tmp_path / "out" / "benchmarks.json").exists()
+    assert made == bool(phases["benchmarks"]["figures"])
 
 
 def test_wheels_and_projects_are_found_without_being_installed(tmp_path):
@@ -213,5 +231,5 @@ def test_a_command_that_does_not_end_is_ended(tmp_path):
     phase = run.Phase("sleep")
     (tmp_path / "sleep.py").write_text("import time; print('begun', flush=True); time.sleep(60)\n")
     run.process(phase, 3.0, place, [str(tmp_path / "sleep.py")], tmp_path)
-    assert phase.message == "came to the end of its time"
+    assert phase.status == "cut short"
     assert "begun" in (tmp_path / "log.txt").read_text()
