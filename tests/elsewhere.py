@@ -4,7 +4,10 @@
 on different devices fails there too, and what it computes can be looked at: ``x.to("cpu")``.
 """
 
+import contextlib
+
 import torch
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
@@ -15,6 +18,13 @@ _INDEXED = {
     torch.ops.aten.index.Tensor,
     torch.ops.aten.index_put_.default,
     torch.ops.aten._index_put_impl_.default,
+}
+
+
+# Views that only mark what is to be done later, which a Distant would not know of.
+_COMPUTED = {
+    torch.ops.aten._conj.default: torch.ops.aten._conj_physical.default,
+    torch.ops.aten._neg_view.default: torch.ops.aten.neg.default,
 }
 
 
@@ -37,7 +47,28 @@ class Distant(torch.Tensor):
         return f"Distant({self.here})"
 
 
-class elsewhere(TorchDispatchMode):
+@contextlib.contextmanager
+def elsewhere():
+    with _Numbers(), _Elsewhere():
+        yield
+
+
+class _Numbers(TorchFunctionMode):
+    """Numbers of Python's that become tensors there: torch reads those where no mode looks."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = dict(kwargs or {})
+        if function is torch.Tensor.new_tensor:
+            like, *args = args
+            kwargs = {"dtype": like.dtype, "device": like.device} | kwargs
+            function = torch.tensor
+        if function in (torch.tensor, torch.as_tensor) and kwargs.get("device") is not None:
+            device = torch.device(kwargs.pop("device"))
+            return function(*args, **kwargs).to(device)
+        return function(*args, **kwargs)
+
+
+class _Elsewhere(TorchDispatchMode):
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         kwargs = dict(kwargs or {})
         given = [x for x in tree_flatten((args, kwargs))[0] if isinstance(x, torch.Tensor)]
@@ -54,7 +85,7 @@ class elsewhere(TorchDispatchMode):
         elif function is torch.ops.aten.copy_.default:
             there = distant[0]
         args, kwargs = tree_map(lambda x: x.here if isinstance(x, Distant) else x, (args, kwargs))
-        made = function(*args, **kwargs)
+        made = _COMPUTED.get(function, function)(*args, **kwargs)
         if not there:
             return made
         return tree_map(lambda x: Distant(x) if isinstance(x, torch.Tensor) else x, made)

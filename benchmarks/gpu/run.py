@@ -5,7 +5,7 @@
 Runs the tests that need a GPU, the benchmarks on it, and the training of recipes, each within its
 share of the time. One that fails leaves its message, and the next begins. OUT holds at most eight
 files of at most 16 MiB: report.md and report.json, benchmarks.json, log.txt, and for each recipe
-NAME.zip, with model.safetensors and all else that a training leaves but its checkpoints.
+NAME.zip, with model.safetensors, model.json, the records of its training and its last samples.
 
 It needs torch, numpy, einops and the wheels of wheels.txt, and no network. With --device cpu it
 does the same on a CPU.
@@ -234,9 +234,8 @@ def training(
     phase.figures = json.loads((run / "figures.json").read_text(encoding="utf-8"))
     packed = place.work / f"{name}.zip"
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as file:
-        for path in sorted(run.rglob("*")):
-            if path.is_file() and "checkpoints" not in path.parts:
-                file.write(path, f"{name}/{path.relative_to(run).as_posix()}")
+        for path in [*run.glob("*.*"), *sorted(run.glob("samples/*"))[-1:]]:
+            file.write(path, f"{name}/{path.relative_to(run).as_posix()}")
     if packed.stat().st_size > LARGEST:
         raise ValueError(f"{name}.zip has {packed.stat().st_size:,} bytes: it is left out")
     shutil.copy(packed, place.out)

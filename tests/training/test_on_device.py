@@ -14,8 +14,11 @@ from unfold.data.plain import Paired
 from unfold.imaging import read
 from unfold.synthesis import SynthesizedPhotos, parse_recipe, read_recipe
 from unfold.synthesis import stream as synthesis_stream
+from unfold.training import read_recipe as read_training
 from unfold.training import train
+from unfold.training.assemble import assemble
 from unfold.training.stream import loader, open_stream
+from unfold.training.world import World
 
 CPU = torch.device("cpu")
 NOISY = SYNTHESIS | {
@@ -158,6 +161,47 @@ def test_batches_elsewhere_are_those_made_here(source, pairs):
                     torch.testing.assert_close(
                         value.to("cpu"), two[key], rtol=0, atol=1e-5, equal_nan=True
                     )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["deconv", "jude", "era"])
+def test_a_step_of_what_ships_meets_no_other_device(source, tmp_path, monkeypatch, name):
+    """Batch, model, losses and gradients of a shipped recipe elsewhere; numbers as here."""
+    for folder in ("photos/bsds500/train", "photos/debian_photos"):
+        (tmp_path / folder).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / folder).symlink_to(source)
+    for folder in ("lowlight/sice_pairs", "lol/train"):
+        (tmp_path / folder).mkdir(parents=True)
+        for side in ("low", "high"):
+            (tmp_path / folder / side).symlink_to(source)
+    monkeypatch.chdir(tmp_path)
+    changes = {"phases.0.batch": 2, "phases.0.crop": 64, "precision": "fp32"}
+    given = read_training(f"shipped-{name}-small", changes)
+    found = {}
+    for device in (CPU, THERE):
+        cast = assemble(given, World(CPU))
+        (player,) = cast.players.values()
+        with elsewhere():
+            moved(player, device)
+            stream = open_stream(given.data, given.phases[0], 0, Kept(device))
+            options = {"before": 0, "first": 0, "parts": 1, "batched": True}
+            losses = player(next(loader(stream, given.phases[0], **options)))
+            torch.stack(list(losses.values())).sum().backward()
+            found[device] = {key: value.to("cpu").item() for key, value in losses.items()}
+            assert all(p.grad.device == device for p in player.parameters())
+    assert found[THERE] == pytest.approx(found[CPU], rel=1e-3, abs=1e-6)
+
+
+def moved(player, device):
+    """As ``player.to(device)``, which knows no such device; losses have no tensors here."""
+    for module in player.modules():
+        for key, value in module._parameters.items():
+            if value is not None:
+                given = value.detach().to(device)
+                module._parameters[key] = torch.nn.Parameter(given, value.requires_grad)
+        for key, value in module._buffers.items():
+            if value is not None:
+                module._buffers[key] = value.to(device)
 
 
 def test_training_goes_on_to_the_same_bits_and_reads_each_photo_once(
