@@ -1,9 +1,12 @@
-"""What a bad photo costs: 256×256, eight at a time, on one core, against one blur by FFT."""
+"""What a bad photo costs: 256×256, eight at a time, against one blur by FFT, on a core or a GPU."""
+
+import contextlib
 
 import pytest
 import torch
 
 from unfold.degradation import blur, motion_kernel
+from unfold.degradation.counter import counted
 from unfold.registry import scan
 from unfold.registry.spec import spec_type
 
@@ -28,22 +31,23 @@ def one_thread():
 
 @pytest.mark.benchmark(group="degradations")
 @pytest.mark.parametrize("name", names())
-def test_degradation(against, benchmark, one_thread, name):
-    """Parameters are drawn anew for every batch, as in training."""
+def test_degradation(against, benchmark, one_thread, device, name):
+    """Parameters are drawn anew for every batch, as in training. On a GPU noise is drawn there."""
     degradation = spec_type("degradations", name)().build()
     frames = (FRAMES,) if degradation.frames else ()
-    image = torch.rand(BATCH, *frames, 3, SIZE, SIZE)
-    photo, kernel = torch.rand(BATCH, 3, SIZE, SIZE), motion_kernel(31)
+    image = torch.rand(BATCH, *frames, 3, SIZE, SIZE, device=device)
+    photo, kernel = torch.rand(BATCH, 3, SIZE, SIZE, device=device), motion_kernel(31).to(device)
     generator = torch.Generator().manual_seed(0)
     inputs = dict.fromkeys(degradation.inputs)
 
-    against(
-        lambda: degradation(image, generator=generator, **inputs),
-        lambda: blur(photo, kernel),
-        "one blur by FFT",
-        rounds=10,
-    )
-    benchmark.extra_info["photos per second and core"] = BATCH / benchmark.stats.stats.median
+    def degraded():
+        parameters = degradation.sample(BATCH, generator)
+        there = {name: value.to(device) for name, value in parameters.items()}
+        return degradation.apply(image, there, **inputs)
+
+    with contextlib.nullcontext() if device.type == "cpu" else counted():
+        against(degraded, lambda: blur(photo, kernel), "one blur by FFT", rounds=10)
+    benchmark.extra_info["photos per second"] = BATCH / benchmark.stats.stats.median
 
 
 def test_motion_kernels(against, benchmark, one_thread):

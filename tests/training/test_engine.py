@@ -345,14 +345,14 @@ def test_a_photo_that_vanishes_leaves_a_state_to_go_on_from(tmp_path, workers):
 def test_a_worker_that_dies_leaves_a_state_to_go_on_from(source, tmp_path, monkeypatch):
     from unfold.synthesis import SynthesizedPhotos
 
-    real = SynthesizedPhotos.item
+    real = SynthesizedPhotos.items
 
-    def deadly(self, index, epoch):
-        if epoch == 3:  # 3 photos: item 9 and later
+    def deadly(self, places):
+        if any(epoch == 3 for _, epoch in places):  # 3 photos: item 9 and later
             os._exit(1)
-        return real(self, index, epoch)
+        return real(self, places)
 
-    monkeypatch.setattr(SynthesizedPhotos, "item", deadly)
+    monkeypatch.setattr(SynthesizedPhotos, "items", deadly)
     with pytest.raises(TrainingError, match=r"worker.*exited unexpectedly.*goes on from"):
         train(recipe(source), tmp_path, workers=1)
     monkeypatch.undo()

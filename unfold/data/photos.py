@@ -13,6 +13,7 @@ from unfold.imaging import ImageError, read
 from unfold.imaging.shrink import shrink
 
 from .base import Pair
+from .kept import Kept, unit
 
 
 class Photos(data.Dataset):
@@ -29,6 +30,8 @@ class Photos(data.Dataset):
             leaves them as they are.
         seed: at least 0.
         flip: mirror every other item, by chance, left to right.
+        kept: keeps the photos, in 8 bits, on the device where crops are wanted; None reads them
+            from their files each time.
 
     Raises:
         ImageError: upon access: a photo cannot be read, input and target differ in size, or they
@@ -43,6 +46,7 @@ class Photos(data.Dataset):
         side: int | None = None,
         seed: int = 0,
         flip: bool = False,
+        kept: Kept | None = None,
     ) -> None:
         for name, pixels in {"crop": crop, "side": side}.items():
             if pixels is not None and pixels < 1:
@@ -52,6 +56,7 @@ class Photos(data.Dataset):
         if seed < 0:
             raise ValueError(f"seed must be at least 0, got {seed}")
         self.pairs, self.crop, self.side, self.seed, self.flip = pairs, crop, side, seed, flip
+        self.kept = kept
         # Shared, so that workers which outlive an epoch see the next one.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
 
@@ -69,15 +74,7 @@ class Photos(data.Dataset):
         """Item ``index`` of any epoch, whichever was set."""
         index = range(len(self))[index]
         pair = self.pairs[index]
-        images = {"input": read(pair.input).image}
-        if pair.target is not None:
-            images["target"] = read(pair.target).image
-            if images["target"].shape != images["input"].shape:
-                raise ImageError(
-                    f"{pair.input}: {_size(images['input'])} pixels, but {pair.target} has "
-                    f"{_size(images['target'])}; crop or resize them alike"
-                )
-        images = {key: self._small(image) for key, image in images.items()}
+        images = self._images(pair)
         # Not kornia.augmentation: it draws from torch's global generator, which would change every
         # crop, and takes about 10 times as long.
         chance = np.random.default_rng((self.seed, epoch, index))
@@ -87,8 +84,28 @@ class Photos(data.Dataset):
         for key, image in images.items():
             part = image[:, rows, columns]
             # (A copy: a view would take the whole photo along to another process.)
-            item[key] = part.flip(2) if mirrored else part.clone()
+            item[key] = unit(part.flip(2) if mirrored else part.clone())
         return item
+
+    def items(self, places: Sequence[tuple[int, int]]) -> list[dict[str, Tensor | str]]:
+        """Several items, each by its index and epoch."""
+        return [self.item(index, epoch) for index, epoch in places]
+
+    def _images(self, pair: Pair) -> dict[str, Tensor]:
+        if self.kept is None:
+            return self._read(pair)
+        return self.kept.get((pair.input, pair.target, self.side), lambda: self._read(pair))
+
+    def _read(self, pair: Pair) -> dict[str, Tensor]:
+        images = {"input": read(pair.input).image}
+        if pair.target is not None:
+            images["target"] = read(pair.target).image
+            if images["target"].shape != images["input"].shape:
+                raise ImageError(
+                    f"{pair.input}: {_size(images['input'])} pixels, but {pair.target} has "
+                    f"{_size(images['target'])}; crop or resize them alike"
+                )
+        return {key: self._small(image) for key, image in images.items()}
 
     def _small(self, image: Tensor) -> Tensor:
         height, width = image.shape[1:]

@@ -42,7 +42,7 @@ def aperture_kernels(
     reach = math.ceil((torch.where(disc, 1.0, CUTOFF) * axis).max().item() + 0.5)
     size = 2 * reach + 1
     places = size * SUBPIXELS
-    place = (torch.arange(places) - places // 2).double() / SUBPIXELS
+    place = (torch.arange(places, device=radius.device) - places // 2).double() / SUBPIXELS
     y, x = place[:, None], place
     cos, sin, axis, ratio, beta = (
         v[:, None, None] for v in (angle.cos(), angle.sin(), axis, ratio, beta)
@@ -53,6 +53,6 @@ def aperture_kernels(
     plateau = torch.where(q <= CUTOFF**2, 1 / (powered + 1), 0.0)
     # (Its edge fades over one place: a sharp one would run through many of them at once.)
     even = ((1 - q.sqrt()) * axis * SUBPIXELS + 0.5).clamp(0, 1)
-    fine = torch.stack((even, bell, plateau))[shape, torch.arange(len(shape))]
+    fine = torch.stack((even, bell, plateau))[shape, torch.arange(len(shape), device=shape.device)]
     kernel = torch.nn.functional.avg_pool2d(fine[:, None], SUBPIXELS)
     return kernel / kernel.sum((2, 3), keepdim=True)

@@ -59,7 +59,7 @@ class Degradation(ABC):
                 and what a file can hold is at most 1, but values above 1 may come in and go out
                 (a light source that saturates). Any H and W >= 1. It is not changed. With
                 `frames`, ``(B, T, 3, H, W)``.
-            parameters: what ``sample`` gave for B photos.
+            parameters: what ``sample`` gave for B photos, on the CPU or where the photos are.
             inputs: each of `inputs`, ``(B, C, H, W)`` or None.
 
         Returns:

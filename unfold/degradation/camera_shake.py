@@ -42,8 +42,8 @@ class CameraShake(Degradation):
         }
 
     def kernel(self, parameters: Mapping[str, Tensor]) -> Tensor:
-        """``H`` of each photo, ``(B, 1, size, size)`` float64 on the CPU, sum 1; ``size`` is odd
-        and fits the largest."""
+        """``H`` of each photo, ``(B, 1, size, size)`` float64 where the parameters are, sum 1;
+        ``size`` is odd and fits the largest."""
         noise = normal(parameters["seed"], STEPS, 2, dtype=torch.float64)
         extent = parameters["extent"]
         return motion_kernels(noise, extent, parameters["turns"], kernel_size(extent))

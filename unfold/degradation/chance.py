@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
+
+from . import counter
 
 Range = tuple[float, float]
 
@@ -43,12 +45,32 @@ def seeds(batch: int, generator: torch.Generator) -> Tensor:
 
 
 def normal(seed: Tensor, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Standard normal numbers ``(B, *shape)`` on the CPU, each row from its own seed."""
+    """Standard normal numbers ``(B, *shape)`` on the seeds' device, each row from its own seed."""
+    if counter.counting():
+        return counter.normal(seed, *shape, dtype=dtype)
+    return _drawn(torch.randn, seed, shape, dtype)
+
+
+def even(seed: Tensor, *shape: int) -> Tensor:
+    """Numbers ``(B, *shape)`` of [0, 1) on the seeds' device, float32, each row from its own."""
+    if counter.counting():
+        return counter.uniform(seed, *shape)
+    return _drawn(torch.rand, seed, shape, torch.float32)
+
+
+def _drawn(
+    draw: Callable[..., Tensor], seed: Tensor, shape: tuple[int, ...], dtype: torch.dtype
+) -> Tensor:
     rows = [
-        torch.randn(shape, generator=torch.Generator().manual_seed(s), dtype=dtype)
-        for s in seed.tolist()
+        draw(shape, generator=torch.Generator().manual_seed(s), dtype=dtype) for s in seed.tolist()
     ]
-    return torch.stack(rows) if rows else torch.empty(0, *shape, dtype=dtype)
+    made = torch.stack(rows) if rows else torch.empty(0, *shape, dtype=dtype)
+    return made.to(seed.device)
+
+
+def together(drawn: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """The parameters of several batches as those of one."""
+    return {name: torch.cat([values[name] for values in drawn]) for name in drawn[0]}
 
 
 def columns(image: Tensor, parameters: Mapping[str, Tensor], *names: str) -> list[Tensor]:

@@ -66,7 +66,7 @@ class Defocus(Degradation):
         }
 
     def kernel(self, parameters: Mapping[str, Tensor]) -> Tensor:
-        """``H`` of each photo, ``(B, 1, size, size)`` float64 on the CPU, sum 1."""
+        """``H`` of each photo, ``(B, 1, size, size)`` float64 where the parameters are, sum 1."""
         names = ("shape", "radius", "ratio", "angle", "beta")
         return aperture_kernels(*(parameters[name] for name in names))
 

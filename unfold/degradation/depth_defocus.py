@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import EllipsisType
 
 import torch
@@ -82,9 +82,7 @@ class DepthDefocus(Degradation):
             disparity = plane(image, parameters)
         _check(disparity, image)
         radius = (disparity.to(image) - focus) * strength
-        return torch.cat(
-            [render(*one) for one in zip(image.split(1), radius.split(1), strict=True)]
-        )
+        return render(image, radius)
 
 
 def plane(image: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
@@ -105,18 +103,16 @@ def render(image: Tensor, radius: Tensor) -> Tensor:
     """The photo with a circle of confusion at every pixel (see `DepthDefocus`).
 
     Args:
-        image: ``(1, C, H, W)``, linear light.
-        radius: ``(1, 1, H, W)`` in pixels; above 0 before the plane in focus, below 0 behind it.
+        image: ``(B, C, H, W)``, linear light.
+        radius: ``(B, 1, H, W)`` in pixels; above 0 before the plane in focus, below 0 behind it.
     """
+    if not len(image):
+        return image.clone()
     left = torch.ones_like(radius)
     light = torch.zeros_like(image)
-    nearest, furthest = math.ceil(radius.max().item()), math.floor(radius.min().item())
-    for level in range(nearest, furthest - 1, -1):
-        matte = (1 - (radius - level).abs()).clamp(min=0)
-        if not matte.any():
-            continue
-        part = _reach(matte[0, 0], abs(level))
-        layer = torch.cat((matte * image, matte), 1)[part]
+    for level, part in _layers(radius):
+        matte = _matte(radius[part], level)
+        layer = torch.cat((matte * image[part], matte), 1)
         if level:
             layer = blur(layer, _disc(abs(level)).to(image))
         colour, alpha = layer[:, :-1], layer[:, -1:].clamp(min=0)
@@ -125,19 +121,34 @@ def render(image: Tensor, radius: Tensor) -> Tensor:
     return light / (1 - left)
 
 
-def _reach(matte: Tensor, radius: int) -> tuple[EllipsisType, slice, slice]:
-    """The part of the photo that a layer's blur reaches. Beyond it, its mirror image is as empty
-    as the layer is there; at the photo's border it is the photo's mirror image."""
-    rows, columns = (matte.any(axis).nonzero() for axis in (1, 0))
-    margin = radius + 1
-    return (
-        ...,
-        slice(max(int(rows[0]) - margin, 0), int(rows[-1]) + margin + 1),
-        slice(max(int(columns[0]) - margin, 0), int(columns[-1]) + margin + 1),
-    )
+def _layers(radius: Tensor) -> Iterator[tuple[int, tuple[EllipsisType, slice, slice]]]:
+    """The layers that any photo has, nearest first, and the part of the photos that the blur of
+    each reaches. Beyond it, its mirror image is as empty as the layer is there; at the photo's
+    border it is the photo's mirror image.
+
+    (Which layers there are is asked in two questions, not in two for each: a GPU waits for the
+    answer.)
+    """
+    least, most = torch.stack(radius.aminmax()).cpu().tolist()
+    levels = range(math.ceil(most), math.floor(least) - 1, -1)
+    mattes = (_matte(radius, level)[:, 0] > 0 for level in levels)
+    filled = torch.stack([torch.cat((m.any(0).any(1), m.any(0).any(0))) for m in mattes]).cpu()
+    height = radius.shape[-2]
+    for level, where in zip(levels, filled, strict=True):
+        if where.any():
+            margin = abs(level) + 1
+            ends = (
+                line.nonzero()[[0, -1], 0].tolist() for line in (where[:height], where[height:])
+            )
+            rows, columns = (slice(max(a - margin, 0), b + margin + 1) for a, b in ends)
+            yield level, (..., rows, columns)
 
 
-def _disc(radius: float) -> Tensor:
+def _matte(radius: Tensor, level: int) -> Tensor:
+    return (1 - (radius - level).abs()).clamp(min=0)
+
+
+def _disc(radius: int) -> Tensor:
     one = torch.ones(1, dtype=torch.float64)
     disc = torch.tensor([SHAPES.index("disc")])
     return aperture_kernels(disc, radius * one, one, 0 * one, one)

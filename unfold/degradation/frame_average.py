@@ -67,7 +67,7 @@ class FrameAverage(Degradation):
                 f"frame-average: {2 * reach + 1} frames are to be averaged, the clip has "
                 f"{image.shape[1]}: give longer clips or lower frames=(low, high)"
             )
-        away = torch.arange(-reach, reach + 1).abs()
+        away = torch.arange(-reach, reach + 1, device=count.device).abs()
         weights = (away <= count[:, None] // 2) / count[:, None]
         chosen = image[:, middle - reach : middle + reach + 1]
         return torch.einsum("bt,btchw->bchw", weights.to(image), chosen)

@@ -12,15 +12,17 @@ from torch import Tensor
 
 from .base import Degradation, Parameters
 from .chance import check_photos
+from .libjpeg import through_jpeg
 
 Quality = Annotated[int, Field(ge=1, le=100)]
 
 
 class JPEG(Degradation):
-    """Write as JPEG and read again, with Pillow, in memory, colours at half resolution (4:2:0).
+    """Write as JPEG and read again, as libjpeg does, colours at half resolution (4:2:0).
 
-    Encoded values are clipped to [0, 1] and rounded to 8 bits first. It runs on the CPU, a photo
-    at a time, and no gradient passes: the result does not require one.
+    Encoded values are clipped to [0, 1] and rounded to 8 bits first. On the CPU it is Pillow, a
+    photo at a time; elsewhere `unfold.degradation.libjpeg`, a batch at a time, to the same bits.
+    No gradient passes: the result does not require one.
 
     Options:
         quality: range of libjpeg's quality, 1 to 100, both ends included.
@@ -52,9 +54,14 @@ class JPEG(Degradation):
         check_photos(image, parameters)
         if max(image.shape[-2:]) > 65500:
             raise ValueError(f"jpeg: {tuple(image.shape)} has too long a side: crop to 65500")
-        samples = (255 * image.detach().clamp(0, 1)).round().byte().cpu()
-        pairs = zip(samples, parameters["quality"].tolist(), strict=True)
-        return torch.stack([_through_jpeg(*pair) for pair in pairs]).to(image) / 255
+        samples = (255 * image.detach().clamp(0, 1)).round().byte()
+        coded = _with_pillow if image.device.type == "cpu" else through_jpeg
+        return coded(samples, parameters["quality"]).to(image) / 255
+
+
+def _with_pillow(samples: Tensor, quality: Tensor) -> Tensor:
+    pairs = zip(samples, quality.tolist(), strict=True)
+    return torch.stack([_through_jpeg(*pair) for pair in pairs])
 
 
 def _through_jpeg(samples: Tensor, quality: int) -> Tensor:

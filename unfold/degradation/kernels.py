@@ -60,7 +60,7 @@ def motion_kernels(noise: Tensor, extent: Tensor, turns: Tensor, size: int) -> T
     kicks = (1 - memory**2).sqrt() * noise
     kicks[:, 0] = noise[:, 0]
     # v_i = m v_{i−1} + kick_i, summed up: v_i = m^i Σ_{j<=i} kick_j / m^j.
-    faded = memory ** torch.arange(steps, dtype=noise.dtype)[:, None]
+    faded = memory ** torch.arange(steps, dtype=noise.dtype, device=noise.device)[:, None]
     path = (faded * (kicks / faded).cumsum(1)).cumsum(1)
     path -= path.mean(1, keepdim=True)
     path *= (extent / path.norm(dim=2).amax(1))[:, None, None]
@@ -84,7 +84,7 @@ def disturbed(kernel: Tensor, error: float, generator: torch.Generator) -> Tenso
 
     size = error * float(torch.rand((), generator=generator))
     spread, least, power = torch.rand(3, generator=generator).tolist()
-    noise = torch.randn(kernel.shape, generator=generator, dtype=kernel.dtype)
+    noise = torch.randn(kernel.shape, generator=generator, dtype=kernel.dtype).to(kernel)
     if size == 0:
         return kernel
     sigma = max(size * spread, 1e-3)
@@ -110,7 +110,7 @@ def _splat(points: Tensor, size: int) -> Tensor:
     corner = points.floor().long()
     fraction = points - corner
     kernel = points.new_zeros(batch * size * size)
-    first = size * size * torch.arange(batch)[:, None]
+    first = size * size * torch.arange(batch, device=points.device)[:, None]
     for dy in (0, 1):
         for dx in (0, 1):
             weight = (fraction[..., 0] - (1 - dy)).abs() * (fraction[..., 1] - (1 - dx)).abs()

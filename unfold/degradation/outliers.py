@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
 from .base import Degradation, Parameters
-from .chance import Range, check_photos, check_range, seeds, uniform
+from .chance import Range, check_photos, check_range, even, seeds, uniform
 
 _LARGEST_RADIUS = 16.0
 
@@ -59,45 +59,48 @@ class Outliers(Degradation):
         self, image: Tensor, parameters: Mapping[str, Tensor], **inputs: Tensor | None
     ) -> Tensor:
         check_photos(image, parameters)
-        height, width = image.shape[-2:]
-        drawn = (parameters[name].tolist() for name in ("seed", "density", "spots"))
-        masks = [
-            self._masks(int(seed), density, spots, height, width)
-            for seed, density, spots in zip(*drawn, strict=True)
-        ]
-        if not masks:
+        if not len(image):
             return image.clone()
-        white, black = (torch.stack(m).to(image.device) for m in zip(*masks, strict=True))
+        white, black = (m.to(image.device) for m in self._masks(parameters, image.shape[-2:]))
         return torch.where(white, image.clamp_min(1), image.masked_fill(black, 0))
 
     def _masks(
-        self, seed: int, density: float, spots: float, height: int, width: int
+        self, parameters: Mapping[str, Tensor], size: Sequence[int]
     ) -> tuple[Tensor, Tensor]:
-        """Which values become white and which black, ``(3, H, W)`` each."""
-        chance = torch.rand(4, height, width, generator=torch.Generator().manual_seed(seed))
-        center, kind, size, channel = chance
+        """Which values become white and which black, ``(B, 3, H, W)`` each."""
+        chance = even(parameters["seed"], 4, *size)
+        density, spots, hot_below = (
+            value.to(chance.dtype).view(-1, 1, 1)
+            for value in (
+                parameters["density"],
+                parameters["spots"],
+                (1 + parameters["spots"]) / 2,
+            )
+        )
+        center, kind, width, channel = chance.unbind(1)
         outlier = center < density
         spot = outlier & (kind < spots)
-        hot = outlier & (kind >= spots) & (kind < (1 + spots) / 2)
-        dead = outlier & (kind >= (1 + spots) / 2)
-        one = (channel * 3).long() == torch.arange(3)[:, None, None]
+        hot = outlier & (kind >= spots) & (kind < hot_below)
+        dead = outlier & (kind >= hot_below)
+        channels = torch.arange(3, device=chance.device)[:, None, None]
+        one = (channel * 3).long()[:, None] == channels
         low, high = self.radius
-        radii = torch.where(spot, low + (high - low) * size, -1.0)
-        return hot & one | discs(radii), dead & one
+        radii = torch.where(spot, low + (high - low) * width, -1.0)
+        return hot[:, None] & one | discs(radii)[:, None], dead[:, None] & one
 
 
 def discs(radii: Tensor) -> Tensor:
-    """The pixels that lie in any of the discs, ``(H, W)``.
+    """The pixels that lie in any of the discs, ``(..., H, W)``.
 
     Args:
-        radii: of the disc around each pixel, ``(H, W)``; below 0: there is none.
+        radii: of the disc around each pixel, ``(..., H, W)``; below 0: there is none.
     """
-    height, width = radii.shape
+    height, width = radii.shape[-2:]
     reach = max(0, int(radii.max()))
     around = pad(radii, (reach,) * 4, value=-1.0)
     covered = torch.zeros_like(radii, dtype=torch.bool)
     for row in range(2 * reach + 1):
         for column in range(2 * reach + 1):
             distance = ((row - reach) ** 2 + (column - reach) ** 2) ** 0.5
-            covered |= around[row : row + height, column : column + width] >= distance
+            covered |= around[..., row : row + height, column : column + width] >= distance
     return covered

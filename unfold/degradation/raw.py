@@ -48,7 +48,8 @@ class Camera:
     @classmethod
     def blend(cls, weights: Tensor, gains: Tensor) -> Camera:
         """The weighted mean, ``(B, 4)``, of four real cameras, with gains ``(B, 3)``."""
-        colours = torch.einsum("bn,nij->bij", weights, CAMERAS) @ XYZ_FROM_RGB
+        cameras, xyz = CAMERAS.to(weights.device), XYZ_FROM_RGB.to(weights.device)
+        colours = torch.einsum("bn,nij->bij", weights, cameras) @ xyz
         return cls(colours / colours.sum(2, keepdim=True), gains[:, :, None, None])
 
     def to(self, image: Tensor) -> Camera:

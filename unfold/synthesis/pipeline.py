@@ -87,8 +87,9 @@ class Pipeline:
     def kernel(self, drawn: Sequence[Mapping[str, Tensor]], size: int) -> Tensor:
         """The kernel of all blurs of the input together, ``(B, 1, size, size)`` float32, sum 1.
 
-        Without any blur it is a point. It is the whole blur where all are in one light, as with
-        the transfer ``linear``. Blurs of other pictures of the recipe are left out.
+        Without any blur it is a point, ``(1, 1, size, size)``. It is the whole blur where all are
+        in one light, as with the transfer ``linear``. Blurs of other pictures of the recipe are
+        left out.
 
         Raises:
             ValueError: the blur is wider than ``size``.
@@ -101,7 +102,8 @@ class Pipeline:
                 f"{2 * reach + 1}, or blur less"
             )
         batch = len(kernels[0]) if kernels else 1
-        whole = torch.zeros(batch, 1, size, size, dtype=torch.float64)
+        device = kernels[0].device if kernels else None
+        whole = torch.zeros(batch, 1, size, size, dtype=torch.float64, device=device)
         whole[..., size // 2, size // 2] = 1
         for kernel in kernels:
             transfer = transfer_function(kernel, (size, size))

@@ -93,14 +93,18 @@ def fit(
 
     What is smaller than ``size`` on a side stays so: nothing is scaled up.
     """
-    if size is None:
-        return scene
+    scene = shrunk(scene, size)
+    return scene if size is None else cut(scene, size, generator)
+
+
+def shrunk(scene: dict[str, Tensor], size: tuple[int, int] | None) -> dict[str, Tensor]:
+    """The scene scaled down until it just covers ``size``."""
     height, width = scene[SHARP].shape[-2:]
-    scale = max(size[0] / height, size[1] / width)
-    if scale < 1:
-        height, width = max(size[0], round(scale * height)), max(size[1], round(scale * width))
-        scene = {name: shrink(x, (height, width)) for name, x in scene.items()}
-    return cut(scene, size, generator)
+    scale = 1.0 if size is None else max(size[0] / height, size[1] / width)
+    if size is None or scale >= 1:
+        return scene
+    height, width = max(size[0], round(scale * height)), max(size[1], round(scale * width))
+    return {name: shrink(x, (height, width)) for name, x in scene.items()}
 
 
 def cut(

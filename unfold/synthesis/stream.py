@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.utils.data import Dataset
 
+from unfold.data.kept import Kept, unit
+from unfold.degradation.base import Parameters
+from unfold.degradation.chance import together
+from unfold.degradation.counter import counted
 from unfold.degradation.kernels import disturbed
 from unfold.losses import TRUE_KERNEL
 
 from .pipeline import Pipeline, one_thread, seeded
 from .recipe import SHARP, Recipe
-from .scenes import cut, find_scenes, fit
+from .scenes import Scene, cut, find_scenes, shrunk
 
 
 class SynthesizedPhotos(Dataset):
@@ -39,6 +45,7 @@ class SynthesizedPhotos(Dataset):
         kernel_known: bool = True,
         kernel_error: float = 0.0,
         pictures: Mapping[str, str] | None = None,
+        kept: Kept | None = None,
     ) -> None:
         """Find the photos.
 
@@ -57,6 +64,9 @@ class SynthesizedPhotos(Dataset):
                 `unfold.degradation.kernels.disturbed`); 0: it is the true one.
             pictures: further pictures of the items: entry -> the name that the recipe saves it
                 under, such as ``{"sharp-dark": "dark"}``.
+            kept: keeps the photos on a device, in 8 bits; the items are made there, too, those of
+                a batch together, with noise that is drawn there (see
+                `unfold.degradation.counter.counted`). None reads photos from their files each time.
 
         Raises:
             ImageError: no photos.
@@ -83,6 +93,7 @@ class SynthesizedPhotos(Dataset):
         self.kernel_name = "kernel" if kernel_known else TRUE_KERNEL
         self.pictures = {"input": recipe.input, "target": recipe.target, **(pictures or {})}
         self.length = len(self.scenes) if length is None else length
+        self.kept = kept
         # Shared memory: workers that live through epochs see the new one.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
 
@@ -98,30 +109,87 @@ class SynthesizedPhotos(Dataset):
 
     def item(self, index: int, epoch: int) -> dict[str, Any]:
         """Item ``index`` of any epoch, whichever was set."""
-        if not 0 <= index < self.length:
-            raise IndexError(f"item {index} of {self.length}")
-        with one_thread():
-            return self._make(index, seeded(self.seed, epoch, index))
+        return self.items([(index, epoch)])[0]
 
-    def _make(self, index: int, generator: torch.Generator) -> dict[str, Any]:
+    def items(self, places: Sequence[tuple[int, int]]) -> list[dict[str, Any]]:
+        """Several items, each by its index and epoch; those of one size are made together."""
+        if wrong := [index for index, _ in places if not 0 <= index < self.length]:
+            raise IndexError(f"item {wrong[0]} of {self.length}")
+        with one_thread() if self.kept is None else counted():
+            plans = [self._plan(i, seeded(self.seed, epoch, i)) for i, epoch in places]
+            made: dict[int, dict[str, Any]] = {}
+            for alike in _alike(plans):
+                made |= zip(alike, self._make([plans[i] for i in alike]), strict=True)
+        return [made[i] for i in range(len(plans))]
+
+    def _plan(self, index: int, generator: torch.Generator) -> _Plan:
         scene = self.scenes[index % len(self.scenes)]
-        pictures = fit(scene.read(self.pipeline.inputs), self.recipe.size, generator)
+        size = self.recipe.size
+        pictures = self._pictures_of(scene)
+        pictures = pictures if size is None else cut(pictures, size, generator)
         height, width = pictures[SHARP].shape[-2:]
         if min(height, width) < self.crop:
             raise ValueError(f"{scene.name} is {width}×{height}, below the crop of {self.crop}")
         side = self.crop + 2 * self.margin
         pictures = cut(pictures, (side, side), generator)
-        drawn = self.pipeline.draw(generator)
-        made = self.pipeline.make({n: x[None] for n, x in pictures.items()}, drawn)
-        top, left = ((n - self.crop) // 2 for n in pictures[SHARP].shape[-2:])
+        return _Plan(scene.name, pictures, self.pipeline.draw(generator), generator)
+
+    def _pictures_of(self, scene: Scene) -> dict[str, Tensor]:
+        def read() -> dict[str, Tensor]:
+            return shrunk(scene.read(self.pipeline.inputs), self.recipe.size)
+
+        if self.kept is None:
+            return read()
+        key = (scene, self.recipe.size, "disparity" in self.pipeline.inputs)
+        return self.kept.get(key, read)
+
+    def _make(self, plans: Sequence[_Plan]) -> list[dict[str, Any]]:
+        """The items of plans whose pictures have one size."""
+        scene = {
+            name: unit(torch.stack([plan.pictures[name] for plan in plans]))
+            for name in plans[0].pictures
+        }
+        device = scene[SHARP].device
+        drawn = [
+            {name: value.to(device) for name, value in together(step).items()}
+            for step in zip(*(plan.drawn for plan in plans), strict=True)
+        ]
+        made = self.pipeline.make(scene, drawn)
+        top, left = ((n - self.crop) // 2 for n in scene[SHARP].shape[-2:])
         rows, columns = slice(top, top + self.crop), slice(left, left + self.crop)
-        item: dict[str, Any] = {
-            entry: made[name][0, :, rows, columns].clamp(0, 1)
+        entries = {
+            entry: made[name][..., rows, columns].clamp(0, 1)
             for entry, name in self.pictures.items()
         }
         if self.kernel is not None:
-            kernel = self.pipeline.kernel(drawn, self.kernel)
+            kernels = self.pipeline.kernel(drawn, self.kernel).to(device)
+            kernels = kernels.expand(len(plans), -1, -1, -1)
             if self.kernel_error:
-                kernel = disturbed(kernel, self.kernel_error, generator)
-            item[self.kernel_name] = kernel[0]
-        return {**item, "name": scene.name}
+                pairs = zip(kernels.split(1), plans, strict=True)
+                kernels = torch.cat(
+                    [disturbed(kernel, self.kernel_error, plan.generator) for kernel, plan in pairs]
+                )
+            entries[self.kernel_name] = kernels
+        return [
+            {**{entry: values[i] for entry, values in entries.items()}, "name": plan.name}
+            for i, plan in enumerate(plans)
+        ]
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """All that chance decides of an item but its noise."""
+
+    name: str
+    pictures: dict[str, Tensor]
+    drawn: list[Parameters]
+    generator: torch.Generator
+
+
+def _alike(plans: Sequence[_Plan]) -> list[list[int]]:
+    """The places of plans with the same pictures of the same sizes."""
+    groups: dict[object, list[int]] = {}
+    for place, plan in enumerate(plans):
+        shapes = frozenset((name, picture.shape) for name, picture in plan.pictures.items())
+        groups.setdefault(shapes, []).append(place)
+    return list(groups.values())

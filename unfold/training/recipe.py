@@ -266,6 +266,9 @@ class Recipe(Part):
         recompute: whether stages are computed again for the gradient, to save memory.
         parallel: what several processes keep: ``"ddp"`` each the whole model, ``"fsdp"`` each a
             shard of its parameters, gradients and moments (torch's FSDP2). One process keeps all.
+        on_device: whether photos are read once and stay on the device, in 8 bits, and bad ones are
+            made there, those of a batch together; workers have nothing to do then. Noise is drawn
+            there, too: the same on every device, but not the one that the CPU draws without it.
         seed: of all chance.
         validation, checkpoint, samples: what is measured, kept and shown.
     """
@@ -284,6 +287,7 @@ class Recipe(Part):
     compile: bool = False
     recompute: bool = False
     parallel: Literal["ddp", "fsdp"] = "ddp"
+    on_device: bool = False
     seed: Annotated[int, Field(ge=0)] = 0
     validation: Validation | None = None
     checkpoint: Checkpoints = Checkpoints()

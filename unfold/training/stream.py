@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -9,9 +11,12 @@ import torch
 from torch.utils import data
 
 from unfold.data import Pair
+from unfold.data.kept import Kept
 from unfold.data.photos import Photos
 from unfold.data.plain import Unpaired
 from unfold.degradation.base import Degradation
+from unfold.degradation.chance import together
+from unfold.degradation.counter import counted
 from unfold.degradation.light import decode, encode
 from unfold.losses import OTHER
 from unfold.registry.spec import Spec
@@ -31,10 +36,23 @@ class Source(Protocol):
 
     def __len__(self) -> int: ...
 
-    def item(self, index: int, epoch: int) -> Item: ...
+    def items(self, places: Sequence[tuple[int, int]]) -> list[Item]:
+        """Items, each by its index and epoch."""
+        ...
 
 
-class Stream(data.Dataset):
+class Items(data.Dataset):
+    """Items by their number, one at a time or several together."""
+
+    @abstractmethod
+    def items(self, numbers: Sequence[int]) -> list[Item]:
+        """The items of these numbers, in their order."""
+
+    def __getitem__(self, n: int) -> Item:
+        return self.items([n])[0]
+
+
+class Stream(Items):
     """Epoch after epoch of a source, each in an order of its own.
 
     Item n = epoch · len + place depends on ``(seed, n)`` alone. So the number of workers changes
@@ -44,48 +62,67 @@ class Stream(data.Dataset):
         source: what is read.
         seed: of the orders and of what ``extra`` draws.
         extra: degradations of the item's input, and of its second input ``other``.
+        counts: whether their noise is drawn where the item is.
     """
 
-    def __init__(self, source: Source, *, seed: int, extra: Sequence[Degradation] = ()) -> None:
+    def __init__(
+        self,
+        source: Source,
+        *,
+        seed: int,
+        extra: Sequence[Degradation] = (),
+        counts: bool = False,
+    ) -> None:
         if not len(source):
             raise TrainingError("a stream of no photos: the data set is empty")
-        self.source, self.seed, self.extra = source, seed, extra
+        self.source, self.seed, self.extra, self.counts = source, seed, extra, counts
         self._order: tuple[int, list[int]] = (-1, [])
 
-    def __getitem__(self, n: int) -> Item:
+    def items(self, numbers: Sequence[int]) -> list[Item]:
+        items = self.source.items([self._place(n) for n in numbers])
+        # A second input of the scene has noise of its own.
+        for entry, key in (("input", ()), (OTHER, (OTHER,))):
+            if self.extra and entry in items[0]:
+                generators = [seeded(self.seed, "extra", *key, n) for n in numbers]
+                worse = self._worse(torch.stack([item[entry] for item in items]), generators)
+                for item, image in zip(items, worse, strict=True):
+                    item[entry] = image
+        return items
+
+    def _place(self, n: int) -> tuple[int, int]:
         epoch, place = divmod(n, len(self.source))
         if self._order[0] != epoch:
             generator = seeded(self.seed, "order", epoch)
             order = torch.randperm(len(self.source), generator=generator).tolist()
             self._order = (epoch, order)
-        item = self.source.item(self._order[1][place], epoch)
-        if self.extra:
-            item["input"] = self._worse(item["input"], seeded(self.seed, "extra", n))
-            if OTHER in item:  # a second input of the scene, with noise of its own
-                item[OTHER] = self._worse(item[OTHER], seeded(self.seed, "extra", OTHER, n))
-        return item
+        return self._order[1][place], epoch
 
-    def _worse(self, image: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        x = image[None]
+    def _worse(self, x: torch.Tensor, generators: Sequence[torch.Generator]) -> torch.Tensor:
         for degradation in self.extra:
+            drawn = together([degradation.sample(1, generator) for generator in generators])
+            parameters = {name: value.to(x.device) for name, value in drawn.items()}
             linear = degradation.light == "linear"
-            x = degradation(decode(x) if linear else x, generator=generator)
+            with counted() if self.counts else contextlib.nullcontext():
+                x = degradation.apply(decode(x) if linear else x, parameters)
             x = encode(x) if linear else x
-        return x[0].clamp(0, 1)
+        return x.clamp(0, 1)
 
 
-class TwoStreams(data.Dataset):
+class TwoStreams(Items):
     """Photos that do not belong together: inputs of one stream, targets of another."""
 
     def __init__(self, inputs: Stream, targets: Stream) -> None:
         self.inputs, self.targets = inputs, targets
 
-    def __getitem__(self, n: int) -> Item:
-        bad, good = self.inputs[n], self.targets[n]
-        return {"input": bad["input"], "target": good["input"], "name": bad["name"]}
+    def items(self, numbers: Sequence[int]) -> list[Item]:
+        pairs = zip(self.inputs.items(numbers), self.targets.items(numbers), strict=True)
+        return [
+            {"input": bad["input"], "target": good["input"], "name": bad["name"]}
+            for bad, good in pairs
+        ]
 
 
-class MixedStreams(data.Dataset):
+class MixedStreams(Items):
     """Item n of one of several streams, drawn by their weights; which, ``(seed, n)`` decides.
 
     Entries of ``shapes`` that a stream does not have are NaN: unknown, which losses leave out. A
@@ -94,7 +131,7 @@ class MixedStreams(data.Dataset):
 
     def __init__(
         self,
-        streams: Sequence[data.Dataset],
+        streams: Sequence[Items],
         weights: Sequence[float],
         seed: int,
         shapes: Mapping[str, tuple[int, ...]],
@@ -102,17 +139,39 @@ class MixedStreams(data.Dataset):
         self.streams, self.weights, self.seed = streams, torch.tensor(weights), seed
         self.shapes = shapes
 
-    def __getitem__(self, n: int) -> Item:
-        which = torch.multinomial(self.weights, 1, generator=seeded(self.seed, "mixed", n))
-        unknown = {name: torch.full(shape, torch.nan) for name, shape in self.shapes.items()}
+    def items(self, numbers: Sequence[int]) -> list[Item]:
+        found: dict[int, Item] = {}
+        which = [self._which(n) for n in numbers]
+        for stream in sorted(set(which)):
+            places = [place for place, chosen in enumerate(which) if chosen == stream]
+            items = self.streams[stream].items([numbers[place] for place in places])
+            found |= zip(places, items, strict=True)
+        return [{**self._unknown(found[i]), **found[i]} for i in range(len(numbers))]
+
+    def _which(self, n: int) -> int:
+        generator = seeded(self.seed, "mixed", n)
+        return int(torch.multinomial(self.weights, 1, generator=generator))
+
+    def _unknown(self, item: Item) -> Item:
+        """The entries that an item does not have."""
+        like: torch.Tensor = item["input"]
+        shapes = {name: shape for name, shape in self.shapes.items() if name not in item}
+        unknown = {name: like.new_full(shape, torch.nan) for name, shape in shapes.items()}
         if (kernel := unknown.get("kernel")) is not None:
             channels, h, w = kernel.shape
             unknown["kernel"] = embed_kernel(kernel.new_ones(1, channels, 1, 1), (h, w))[0]
-        return {**unknown, **self.streams[int(which)][n]}
+        return unknown
 
 
-def open_stream(given: AnyData, phase: Phase, seed: int) -> data.Dataset:
+def open_stream(given: AnyData, phase: Phase, seed: int, kept: Kept | None = None) -> Items:
     """The stream of a phase.
+
+    Args:
+        given: the data.
+        phase: says how large crops are, and what is done to them.
+        seed: of all chance.
+        kept: keeps photos on the device where the items are made; None: they are read from their
+            files each time, and items are made on the CPU.
 
     Raises:
         ImageError, DataError: the data are not there, or not as they should be.
@@ -120,23 +179,33 @@ def open_stream(given: AnyData, phase: Phase, seed: int) -> data.Dataset:
     extra = [spec.build() for spec in phase.extra]
     if isinstance(given, UnpairedData):
         folders = Unpaired(given.input), Unpaired(given.target)
-        bad, good = (_photos(pairs, given, phase.crop, seed + i) for i, pairs in enumerate(folders))
+        bad, good = (
+            _photos(pairs, given, phase.crop, seed + i, kept) for i, pairs in enumerate(folders)
+        )
         # (Seeds apart: of folders of one size, the same two photos would always meet.)
-        return TwoStreams(Stream(bad, seed=2 * seed, extra=extra), Stream(good, seed=2 * seed + 1))
+        return TwoStreams(
+            Stream(bad, seed=2 * seed, extra=extra, counts=kept is not None),
+            Stream(good, seed=2 * seed + 1),
+        )
     if isinstance(given, PhotosData):
-        photos = _photos(Unpaired(given.source), given, phase.crop, seed)
-        return Stream(photos, seed=seed, extra=extra)
+        photos = _photos(Unpaired(given.source), given, phase.crop, seed, kept)
+        return Stream(photos, seed=seed, extra=extra, counts=kept is not None)
     if isinstance(given, MixedData):
-        streams = [open_stream(part.data, phase, seed + i) for i, part in enumerate(given.parts)]
+        streams = [
+            open_stream(part.data, phase, seed + i, kept) for i, part in enumerate(given.parts)
+        ]
         shapes: dict[str, tuple[int, ...]] = {}
         for part in given.parts:
             if isinstance(part.data, SynthesizedData):
                 shapes |= part.data.shapes(phase.crop)
         return MixedStreams(streams, [part.weight for part in given.parts], seed, shapes)
-    return Stream(open_pairs(given, phase.crop, seed), seed=seed, extra=extra)
+    pairs = open_pairs(given, phase.crop, seed, kept)
+    return Stream(pairs, seed=seed, extra=extra, counts=kept is not None)
 
 
-def open_pairs(given: SynthesizedData | PairedData, crop: int | None, seed: int) -> Any:
+def open_pairs(
+    given: SynthesizedData | PairedData, crop: int | None, seed: int, kept: Kept | None = None
+) -> Any:
     """Pairs, cropped where ``crop`` is given. Synthesized ones must be."""
     if isinstance(given, SynthesizedData):
         assert crop is not None
@@ -150,6 +219,7 @@ def open_pairs(given: SynthesizedData | PairedData, crop: int | None, seed: int)
             kernel_known=given.kernel_known,
             kernel_error=given.kernel_error,
             pictures=given.pictures,
+            kept=kept,
         )
     spec: Spec = given.dataset
     pairs: Sequence[Pair] = spec.build(given.root, given.split)
@@ -157,7 +227,7 @@ def open_pairs(given: SynthesizedData | PairedData, crop: int | None, seed: int)
         raise TrainingError(
             f"{given.root}: photos without targets; they train as data of kind unpaired or photos"
         )
-    return _photos(pairs, given, crop, seed)
+    return _photos(pairs, given, crop, seed, kept)
 
 
 def _photos(
@@ -165,13 +235,14 @@ def _photos(
     given: PairedData | UnpairedData | PhotosData,
     crop: int | None,
     seed: int,
+    kept: Kept | None,
 ) -> Photos:
     flip = given.flip and crop is not None
-    return Photos(pairs, crop=crop, side=given.side, seed=seed, flip=flip)
+    return Photos(pairs, crop=crop, side=given.side, seed=seed, flip=flip, kept=kept)
 
 
 def loader(
-    stream: data.Dataset,
+    stream: Items,
     phase: Phase,
     *,
     before: int,
@@ -180,6 +251,7 @@ def loader(
     rank: int = 0,
     world: int = 1,
     workers: int = 0,
+    batched: bool = False,
 ) -> Iterator[Item]:
     """The parts of the batches of a phase, in their order.
 
@@ -194,12 +266,15 @@ def loader(
         parts: that each process cuts its share into.
         rank, world: which process of how many.
         workers: processes that read and degrade; 0: this one does.
+        batched: whether the items of a part are made together, by this process.
     """
     places = []
     for step in range(first, phase.steps):
         n = before + step * phase.batch
         share = range(n + rank, n + phase.batch, world)
         places += [list(share[part::parts]) for part in range(parts)]
+    if batched:
+        return (data.default_collate(stream.items(numbers)) for numbers in places)
     return iter(
         data.DataLoader(
             stream,

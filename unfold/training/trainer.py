@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils import data
 
 from unfold.core import Restorer
+from unfold.data.kept import Kept
 from unfold.evaluation.provenance import providers
 from unfold.models.weights import save_model
 
@@ -28,7 +29,7 @@ from .reading import parse_recipe
 from .recipe import Recipe
 from .samples import sample_sheet, write_sheet
 from .sharding import whole
-from .stream import loader, open_stream
+from .stream import Items, loader, open_stream
 from .validation import Judge
 from .world import World
 
@@ -70,6 +71,7 @@ class Trainer:
     ) -> None:
         self.recipe, self.folder, self.world, self.workers = recipe, folder, world, workers
         _check_shares(recipe, world)
+        self.kept = Kept(world.device) if recipe.on_device else None
         cast = assemble(recipe, world)
         self.model, self.average, self.optimizers = cast.model, cast.average, cast.optimizers
         self.bare = cast.players
@@ -79,7 +81,7 @@ class Trainer:
         self._whole = True  # no step is half done: what is due after it included
         self._resume(allow_changes)
         self.judge = recipe.validation and Judge(recipe.validation, recipe.seed, world.device)
-        open_stream(recipe.data, recipe.phases[0], recipe.seed)  # its faults are told now
+        self._stream(recipe.phases[0])  # its faults are told now
         self.records: Records | None = None
         if world.first:
             self._prune()
@@ -144,7 +146,7 @@ class Trainer:
         if phase.start == "best" and first == 0:
             self._start_from_best()
         batches = loader(
-            open_stream(recipe.data, phase, recipe.seed),
+            self._stream(phase),
             phase,
             before=before,
             first=first,
@@ -152,6 +154,7 @@ class Trainer:
             rank=world.rank,
             world=world.size,
             workers=self.workers,
+            batched=self.kept is not None,
         )
         for local in range(first, phase.steps):
             seed_all(recipe.seed, self.step, world.rank)
@@ -203,6 +206,9 @@ class Trainer:
         if self.average is not None:
             self.average.update_parameters(self.model)
 
+    def _stream(self, phase: Phase) -> Items:
+        return open_stream(self.recipe.data, phase, self.recipe.seed, self.kept)
+
     def _next(self, batches: Iterator[Batch]) -> Batch:
         try:
             batch = next(batches)
@@ -239,7 +245,7 @@ class Trainer:
         if self.judge:
             items = [self.judge.item(i) for i in range(min(count, self.judge.count))]
         else:
-            stream = open_stream(self.recipe.data, self.recipe.phases[0], self.recipe.seed)
+            stream = self._stream(self.recipe.phases[0])
             items = [self._moved(data.default_collate([stream[n]])) for n in range(count)]
         sheet = sample_sheet(self.learned, items)  # all processes take part, if it is sharded
         if self.world.first:
