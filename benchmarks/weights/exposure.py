@@ -1,26 +1,27 @@
-"""Trains the exposure estimator of jude-small; some minutes of one core.
+"""Trains the exposure estimator of jude-small; about six minutes of one core.
 
     python exposure.py DATA OUT.safetensors
 
-DATA is laid out as the recipes have it (photos/bsds500/train, ...). Whole photos, made small, are
-made dark by chance; for each the best gain is searched by brute force, and a network of three
-layers learns its logarithm from the photo's quantiles, which parts of photos make more diverse.
+DATA is laid out as the recipes have it (photos/bsds500/train, ..., lol/train). Whole photos and
+parts of them, made small, are made dark by chance, or are dark ones of real pairs; a network of
+three layers learns from a photo's quantiles the gain and the curve that bring it nearest to the
+good photo.
 """
 
 import argparse
-import math
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
 from torch import nn
+from torch.nn.functional import adaptive_avg_pool2d
 
-from unfold.estimators.exposure import LARGEST_GAIN, divide_gain, expose, features, spread, within
+from unfold.estimators.exposure import expose, features, gain_and_curve, spread
 from unfold.imaging import find_photos, read
 from unfold.imaging.shrink import shrink
 from unfold.synthesis import Pipeline, parse_recipe
 
-SIDE, DRAWS, WIDTH, STEPS, BATCH = 128, 36, 48, 10_000, 256
+SIDE, DRAWS, WIDTH, STEPS, BATCH = 128, 40, 64, 6000, 256
 SHAKE = {"kind": "camera-shake", "extent": [0, 5]}
 NOISE = {"kind": "gaussian-noise", "sigma": [0.0, 0.02]}
 DARK = {"kind": "low-light", "exposure": [0.015, 0.4]}
@@ -34,8 +35,9 @@ KINDS = {
 }
 DARKEST, GOOD = 0.2, 4  # a photo whose mean is lower is not taken for a good one
 BLUR = 0.1  # of the inputs, in standard deviations
-REAL = 15  # times that each real pair counts
-GAINS = torch.linspace(0, math.log(LARGEST_GAIN), 80).exp()
+REAL = {"lowlight/sice_pairs": 20, "lol/train": 20}  # parts of each pair
+THUMBNAIL = 24  # rows and columns of the photos that are compared
+LEAST = 3e-4  # squared error that a logarithm is taken of
 
 
 def main() -> None:
@@ -51,12 +53,12 @@ def main() -> None:
     save_file(tensors, given.out)
 
 
-def samples(data: Path) -> tuple[torch.Tensor, torch.Tensor]:
-    """What is told of each photo, ``(N, 24)``, and the logarithm of its best gain, ``(N,)``."""
+def samples(data: Path) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """What is told of each photo, ``(N, 24)``; thumbnails of it and of the good one."""
     generator = torch.Generator().manual_seed(0)
     pipelines = [Pipeline(recipe(steps)) for steps in KINDS.values()]
     often = torch.tensor([float(n) for n in KINDS])
-    seen, wanted = [], []
+    made = []
     for path in find_photos([data / "photos/bsds500/train", data / "photos/debian_photos"]):
         photo = small(path)
         for _ in range(DRAWS):
@@ -64,17 +66,21 @@ def samples(data: Path) -> tuple[torch.Tensor, torch.Tensor]:
             pipeline = pipelines[int(torch.multinomial(often, 1, generator=generator))]
             if sharp.mean() < DARKEST and pipeline is pipelines[GOOD]:
                 continue
-            dark = pipeline.make({"sharp": sharp}, pipeline.draw(generator))["dark"]
-            values = spread(dark)
-            seen.append(values)
-            wanted.append(best_gain(dark, sharp, values))
-    real, best = [], []
-    for folder in ("sice_pairs", "lol_train18"):
-        for path in find_photos([data / "lowlight" / folder / "low"]):
-            dark, bright = small(path), small(data / "lowlight" / folder / "high" / path.name)
-            real.append(spread(dark))
-            best.append(best_gain(dark, bright, real[-1]))
-    return torch.cat(seen + REAL * real), torch.stack(wanted + REAL * best).log()
+            made.append(
+                sample(pipeline.make({"sharp": sharp}, pipeline.draw(generator))["dark"], sharp)
+            )
+    for folder, count in REAL.items():
+        for path in find_photos([data / folder / "low"]):
+            pair = torch.cat(
+                [small(path), small(next((data / folder / "high").glob(f"{path.stem}.*")))], 1
+            )
+            made += [sample(*part(pair, generator).split(3, 1)) for _ in range(count)]
+    values, dark, sharp = zip(*made, strict=True)
+    return torch.cat(values), torch.cat(dark), torch.cat(sharp)
+
+
+def sample(dark, sharp):
+    return spread(dark), adaptive_avg_pool2d(dark, THUMBNAIL), adaptive_avg_pool2d(sharp, THUMBNAIL)
 
 
 def recipe(steps):
@@ -105,33 +111,27 @@ def small(path: Path) -> torch.Tensor:
     return shrink(image, size)[None] if scale < 1 else image[None]
 
 
-def best_gain(dark, sharp, values):
-    """The one, of 80, that brings the dark photo nearest to the sharp one."""
-    dark, sharp = (x[..., ::2, ::2] for x in (dark, sharp))
-    errors = [
-        (expose(dark, *divide_gain(g.view(1), values)).clamp(0, 1) - sharp).square().mean()
-        for g in GAINS
-    ]
-    return GAINS[int(torch.stack(errors).argmin())]
-
-
-def fit(values, wanted):
-    """A network fitted by AdamW to the least mean absolute error, on standardised inputs."""
-    inputs, room, dark = features(values)
+def fit(values, dark, sharp):
+    """A network fitted by AdamW to the mean logarithm of the squared error of what it exposes."""
+    inputs = features(values)
     mean, deviation = inputs.mean(0), inputs.std(0).clamp_min(1e-3)
     network = nn.Sequential(
         nn.Linear(inputs.shape[1], WIDTH), nn.SiLU(),
         nn.Linear(WIDTH, WIDTH), nn.SiLU(),
-        nn.Linear(WIDTH, 1),
+        nn.Linear(WIDTH, 2),
     )  # fmt: skip
     nn.init.zeros_(network[-1].weight)
-    optimiser = torch.optim.AdamW(network.parameters(), 3e-3, weight_decay=1e-2)
+    nn.init.zeros_(network[-1].bias)
+    optimiser = torch.optim.AdamW(network.parameters(), 4e-3, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, STEPS)
     for step in range(STEPS):
         some = torch.randint(len(inputs), (BATCH,))
         seen = (inputs[some] - mean) / deviation
-        found = network(seen + BLUR * torch.randn_like(seen))[:, 0]
-        loss = (within(found, room[some], dark[some]) - wanted[some]).abs().mean()
+        found = network(seen + BLUR * torch.randn_like(seen))
+        exposed = expose(dark[some], *gain_and_curve(found, values[some]))
+        exposed = torch.where(exposed > 1, 0.9 + 0.1 * exposed, exposed)  # (a gradient remains)
+        error = (exposed - sharp[some]).square().mean((1, 2, 3))
+        loss = 0.5 * (error + LEAST).log().mean()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

@@ -47,7 +47,7 @@ _LEAST_SPREAD = 1.1  # in pixels; what is less is the softness of a lens or of a
 _BORNE = 0.02  # standard deviation of noise that the estimate bears as it is
 # A dark photo is scaled until this share of its pixels lies below 0.6; by 0.6 / 0.02 at most.
 _WHITE, _EXPOSED, _DARKEST = 0.998, 0.6, 0.02
-# White is what comes so near to the largest value. Lamps that leave less of the photo have a say.
+# Clipped is what comes so near to the largest value. Lamps that leave less of the photo have a say.
 _CLIPPED, _LEAST_TRUSTED = 0.98, 0.4
 
 _FIT = Convolution("S", kernel="H", observed="Y")
@@ -75,8 +75,8 @@ class BlindKernel(KernelEstimator):
     point is kept away by the selection of strong gradients, the ridge and the levels
     (`coarse_to_fine`).
 
-    Lamps are no convolution, for the photo clips them. What is white, and all within the kernel's
-    size of it, has no say: there S is 0 and ∇X is ``H⊗S`` of the estimate before.
+    Lamps are no convolution, for the photo clips them. Where it is clipped, and within the
+    kernel's size around, it has no say: S is 0 there, and ∇X is ``H⊗S`` of the estimate before.
 
     A kernel that is no stroke (`is_stroke`) is that of a sharp photo, and a point is returned,
     which blurs nothing; so it is for a photo that is less than twice as high or wide as the kernel,
@@ -111,8 +111,7 @@ class BlindKernel(KernelEstimator):
     @torch.no_grad()
     def forward(self, image: Tensor) -> tuple[Tensor, None]:
         grey = image.mean(1, keepdim=True)
-        value = image.median(1, keepdim=True).values  # (a lamp may have a color)
-        lamps = (value >= _CLIPPED * value.amax((1, 2, 3), keepdim=True)).to(grey)
+        lamps = clipped(image).to(grey)
         if min(image.shape[-2:]) < 2 * self.kernel_size:
             return point(self.kernel_size, image).expand(len(image), -1, -1, -1), None
         kernels = [
@@ -123,9 +122,11 @@ class BlindKernel(KernelEstimator):
     def _estimate(self, grey: Tensor, lamps: Tensor) -> Tensor:
         """The kernel of one photo, ``(1, 1, H, W)``, whose lamps are where a map is 1."""
         n = self.kernel_size
-        white = grey.flatten().kthvalue(math.ceil(_WHITE * grey.numel())).values
+        trusted = away_from(lamps, n)
+        seen = grey[trusted > 0]
+        white = seen.kthvalue(math.ceil(_WHITE * seen.numel())).values
         exposed = grey * (_EXPOSED / white.clamp_min(_DARKEST)).clamp_min(1)
-        part = with_most_edges(exposed, self.side, away_from(lamps, n))
+        part = with_most_edges(exposed, self.side, trusted)
         grey, lamps = exposed[part], lamps[part]
         variance = (estimate_noise(grey).square() - _BORNE**2).clamp_min(1e-6)
         smooth = self._solvers.smooth
@@ -209,6 +210,14 @@ def with_most_edges(image: Tensor, side: int, trusted: Tensor | None = None) -> 
     row, column = divmod(int(found.argmax()), found.shape[-1])
     top, left = row * step[0], column * step[1]
     return ..., slice(top, top + size[0]), slice(left, left + size[1])
+
+
+def clipped(image: Tensor) -> Tensor:
+    """Where 3×3 pixels are as bright as any in the photo, in two channels of three: bool,
+    ``(B, 1, H, W)``."""
+    value = image.median(1, keepdim=True).values  # (a lamp may have a color)
+    bright = (value >= _CLIPPED * value.amax((1, 2, 3), keepdim=True)).to(value)
+    return -max_pool2d(-bright, 3, 1, 1) == 1
 
 
 def away_from(lamps: Tensor, distance: int) -> Tensor:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
+from torch.nn.functional import softplus
 
 from .roles import ExposureEstimator
 
@@ -16,21 +18,21 @@ _WHITE = _QUANTILES.index(0.995)
 _LAYERS, _FAINTEST = 3, -5.0
 # Means between which a photo goes over from dark to bright.
 _DARK, _BRIGHT = 0.25, 0.4
-_LARGEST_CURVE = 2.0  # its logarithm
+# Logarithms: of a gain beyond white, and of the gain and the curve.
+_MOST_BEYOND, _MOST_GAIN, _MOST_CURVE = 1.0, 3.7, 3.0
+LARGEST = 110.0  # product of gain and curve
 _LEAST = 1e-3  # of a value that a logarithm is taken of
-LARGEST_GAIN = 24.0
 _ENOUGH_PIXELS = 250_000
 
 
 class HistogramExposure(ExposureEstimator):
     """The gain and the curve that bring a dark photo to full exposure; 1 and 1 for a good one.
 
-    What is brighter than white once a gain is applied would be lost. So a network of three small
-    layers tells how much brighter the photo's darks should become than if its brightest half
-    percent were brought to white, from 11 quantiles and the mean of its largest channel and of
-    its grey, all compared with that half percent. As much of it as the brightest allow is a
-    ``gain`` g, the rest a ``curve`` c (see `expose`), which keeps white: a photo with lamps in the
-    dark has no room for a gain.
+    A photo is compared with white, the value that its brightest half percent reach. A network of
+    three small layers tells from 11 quantiles and the mean of its largest channel and of its grey
+    by how much a ``gain`` g differs from the one that brings this half percent to white, and a
+    ``curve`` c (see `expose`), which keeps white: a photo with lamps in the dark has no room for a
+    gain. A photo that is bright once its half percent is white gets no curve.
 
     Its weights come with it (``benchmarks/weights/exposure.py`` makes them); they are buffers, and
     stay as they are when a model around it is trained.
@@ -46,23 +48,20 @@ class HistogramExposure(ExposureEstimator):
 
     @torch.no_grad()
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """``gain`` and ``curve``, each ``(B, 1, 1, 1)`` and at least 1, their product at most 24.
+        """``gain`` and ``curve``, each ``(B, 1, 1, 1)`` and at least 1; at most 41 and 21, their
+        product at most 110.
 
         Args:
             image: ``(B, 3, H, W)`` in [0, 1]. Of a large one every other pixel, or fewer, are
                 looked at. No gradient passes.
         """
         values = spread(image)
-        return divide_gain(self.log_gain(values).exp().clamp(1, LARGEST_GAIN), values)
-
-    def log_gain(self, values: Tensor) -> Tensor:
-        """The logarithm of the gain in all, ``(B,)``, from what `spread` tells."""
-        x, *bounds = features(values)
+        x = features(values)
         for n in range(_LAYERS):
             weight, bias = (self.get_buffer(f"{name}_{n}").to(x) for name in ("weight", "bias"))
             x = torch.nn.functional.silu(x) if n else x
             x = (x[:, None] * weight).sum(-1) + bias  # (autocast would round a matrix product)
-        return within(x[:, 0], *bounds)
+        return gain_and_curve(x, values)
 
 
 def expose(image: Tensor, gain: Tensor, curve: Tensor) -> Tensor:
@@ -88,27 +87,26 @@ def spread(image: Tensor) -> Tensor:
     return torch.stack([*quantiles, both.mean(-1)], -1).clamp_min(_LEAST).flatten(1)
 
 
-def features(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """What the network sees of that, ``(B, 26)``; the logarithm of the gain to white, ``(B,)``;
-    and how dark the photo is once it has that, 0 to 1."""
+def features(values: Tensor) -> Tensor:
+    """What the network sees of that, ``(B, 26)``."""
     white = values[:, _WHITE, None]
     relative = (values / white).log().clamp_min(_FAINTEST)
-    room = _room(values).log()
-    t = ((_BRIGHT - values[:, -1] * room.exp()) / (_BRIGHT - _DARK)).clamp(0, 1)
-    return torch.cat([relative, white.log(), white], 1), room, t * t * (3 - 2 * t)
+    return torch.cat([relative, white.log(), white], 1)
 
 
-def within(found: Tensor, room: Tensor, dark: Tensor) -> Tensor:
-    """The logarithm of the gain in all: beyond white, only as far as the photo is dark."""
-    return room + found.clamp_max(0) + dark * found.clamp(0, _LARGEST_CURVE)
+def gain_and_curve(found: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    """Gain and curve, ``(B, 1, 1, 1)`` each, as the network's two outputs tell.
 
-
-def divide_gain(gain: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-    """A gain ``(B,)`` as what the brightest half percent allows, and the rest of it."""
-    linear = torch.minimum(gain, _room(values))
-    return linear.view(-1, 1, 1, 1), (gain / linear).view(-1, 1, 1, 1)
-
-
-def _room(values: Tensor) -> Tensor:
-    """The gain that brings the brightest half percent to white, ``(B,)``; at least 1."""
-    return (1 / values[:, _WHITE]).clamp_min(1)
+    Args:
+        found: ``(B, 2)``: the logarithm of the gain, compared with the one that brings the
+            brightest half percent to white; what the curve is told by.
+        values: see `spread`.
+    """
+    room = (1 / values[:, _WHITE]).clamp_min(1)
+    t = ((_BRIGHT - values[:, -1] * room) / (_BRIGHT - _DARK)).clamp(0, 1)
+    dark = t * t * (3 - 2 * t)
+    beyond, curve = found.unbind(1)
+    gain = (room.log() + beyond.clamp_max(_MOST_BEYOND)).clamp(0, _MOST_GAIN)
+    curve = (dark * softplus(2 * curve - 2)).clamp_max(_MOST_CURVE)
+    curve = torch.minimum(curve, math.log(LARGEST) - gain)
+    return gain.exp().view(-1, 1, 1, 1), curve.exp().view(-1, 1, 1, 1)
