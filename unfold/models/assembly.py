@@ -145,6 +145,19 @@ class Bound:
         return f"Bound({self.factor!r})"
 
 
+class Take:
+    """``A ← B``: a block takes the value of one that was made nearly equal, and is projected."""
+
+    def __init__(self, block: str, other: str) -> None:
+        self.block, self.other = block, other
+
+    def __call__(self, state: Mapping[str, Tensor], weights: Weights) -> State:
+        return State(state).replace(self.block, state[self.other])
+
+    def __repr__(self) -> str:
+        return f"Take({self.block!r}, {self.other!r})"
+
+
 class Impute:
     """``X ← T ⊙ Y + (1 − T) ⊙ (H ⊗ I)``: where the blur model is not trusted, believe the estimate.
 

@@ -23,6 +23,7 @@ from unfold.core import (
     Residual,
     Restoration,
     State,
+    Step,
 )
 from unfold.core.clip import clip
 from unfold.estimators import (
@@ -30,11 +31,11 @@ from unfold.estimators import (
 )
 from unfold.estimators.illumination import DARKEST, retinex_split
 from unfold.estimators.reblur import as_bright_as
-from unfold.priors import Box
+from unfold.priors import Box, Simplex
 from unfold.registry.spec import PriorLike, factory
 from unfold.terms import Convolution, Retinex
 
-from .assembly import Impute, describe, requires_training, steps_for, unroll
+from .assembly import Impute, Take, describe, requires_training, steps_for, unroll
 from .careful import spliced
 from .estimating import Estimates, Estimating
 from .parts import (
@@ -61,10 +62,14 @@ NAMES = ("log_z", "log_p", "log_q", "log_w2", "log_w3", "log_w4", "log_w5")
 _FIRST_DEVIATION, _LIGHT_DEVIATION = 0.05, 0.1
 _RATIO = 0.01  # of the penalties on P and Q to the weight of their product, at least
 _FIT = 0.03  # weight of the product, for each unit of the penalty of I = Z
+# Pull of the kernel to the one before, over the energy of the image that it blurs.
+_PULL = 1e-2
 _CG = CG(maximum=4, tolerance=None)  # (a fixed number never waits for the device)
 
 
-def jude_lagrangian(*regularizers: Regularizer, blur: Residual | None = None) -> Lagrangian:
+def jude_lagrangian(
+    *regularizers: Regularizer, blur: Residual | None = None, kernel: bool = False
+) -> Lagrangian:
     """JUDE's Lagrangian (paper eq. 4, with its misprints mended)::
 
         min w1/2 ‖H⊗I − X‖² + w2/2 ‖Z − P⊙Q‖² + g_Z(Z) + g_P(P) + g_Q(Q)
@@ -78,13 +83,17 @@ def jude_lagrangian(*regularizers: Regularizer, blur: Residual | None = None) ->
     Args:
         regularizers: on any of the blocks.
         blur: the first residual, where it is not the convolution.
+        kernel: whether the kernel is a block, too: ``w6/2 ‖H − K‖²`` is added, whose K is the
+            kernel before, and ``k g_K(K)``, which keeps K a kernel (`Simplex`).
     """
+    near = (Quadratic(Equal("H", "K"), "w6"), Regularizer("K", Simplex(), "k")) if kernel else ()
     return Lagrangian(
         Quadratic(blur or Convolution("I", kernel="H", observed="X"), "w1"),
         Quadratic(Retinex("Z", reflectance="P", illumination="Q"), "w2"),
         Constraint(Equal("R", "P"), penalty="w3", dual="G"),
         Constraint(Equal("L", "Q"), penalty="w4", dual="O"),
         Constraint(Equal("I", "Z"), penalty="w5", dual="D"),
+        *near,
         *regularizers,
     )
 
@@ -114,6 +123,10 @@ class JUDE(Estimating):
         num_kernels: kernels that are estimated; several need a blur that has maps.
         trust: whether a map of trust in the blur model is estimated; the convolution uses it by
             `Impute`.
+        kernel_updates: whether H is a block: each stage refines the estimated or given
+            kernel by conjugate gradients on ``w1/2 ‖H⊗I − X‖² + w6/2 ‖H − K‖²`` and takes its
+            projection onto kernels, K. The blur is the convolution, the order data-first, and the
+            whole photo is restored at once: parts of it would find kernels of their own.
         kernel_estimator, enhancer, denoiser: of the kernel, the illumination, the reflectance;
             None leaves the light or the reflectance as it is (the latter a paper's ablation).
         exposure: brings a dark photo to full exposure first; None: it stays as it is.
@@ -167,6 +180,7 @@ class JUDE(Estimating):
         start: Literal["photo", "zero"] = "photo",
         strength: Annotated[float, Field(gt=0)] = 1.0,
         careful: bool = False,
+        kernel_updates: bool = False,
     ) -> None:
         super().__init__()
         light = self.illumination_channels = illumination_channels
@@ -184,6 +198,16 @@ class JUDE(Estimating):
         self.uses_maps = num_maps > 0
         self.estimator = make_kernel_estimator(kernel_estimator, num_kernels, num_maps, trust=trust)
         term = make_blur(blur, "JUDE", "I", "X", "HW" if self.maps else "HT" if trust else "H")
+        self.kernel_updates = self.whole = kernel_updates
+        if kernel_updates:
+            if not isinstance(term, Convolution) or order == "paper":
+                raise ValueError(
+                    "kernel_updates: the kernel is a block of blur='convolution' with "
+                    f"order='data-first', got {type(term).__name__} and {order!r}; choose those, "
+                    "or leave kernel_updates out"
+                )
+            at = self.order.index("Q")
+            self.order = (*self.order[:at], "H", "K", *self.order[at:])
         make: Callable[[int], Prior] = factory("priors", prior)
         make_light = make if light_prior is None else factory("priors", light_prior)
 
@@ -197,12 +221,17 @@ class JUDE(Estimating):
                 Regularizer("R", Box(low=0.0, high=1.0), "r"),
                 Regularizer("L", Box(low=DARKEST, high=1.0), "l"),
                 blur=term,
+                kernel=kernel_updates,
             )
 
-        imputes = trust and not has_slot(blur, "mask")
+        before: dict[str, Step] = {}
+        if trust and not has_slot(blur, "mask"):
+            before["I"] = Impute(term)
+        if kernel_updates:
+            before["Q"] = Take("H", "K")
         self.stages = unroll(
             declare, self.order, self._weigh, NAMES,
-            K=K, tied=tied, cg=_CG, before={"I": Impute(term)} if imputes else None,
+            K=K, tied=tied, cg=_CG, before=before,
         )  # fmt: skip
         self.hyper = make_part(HyperParameters, hyper_parameters, initial_hyper_parameters(K))
         self.add_parts(
@@ -254,6 +283,8 @@ class JUDE(Estimating):
         if self.zero:
             blocks = {name: torch.zeros_like(value) for name, value in blocks.items()}
         given = {"X": x, "Y": x, "H": known.kernel, "noise": known.guide["noise"], **blocks}
+        if self.kernel_updates:
+            given["H"] = given["K"] = known.kernel.expand(len(x), -1, -1, -1)
         if self.maps and logits is not None:
             given["W"] = logits.softmax(1)
         elif self.trusts:
@@ -293,5 +324,9 @@ def _weights(
     p, w3 = product_weights(p, w2, values["log_w3"].exp())
     q, w4 = product_weights(q, w2, values["log_w4"].exp(), channels)
     least = noise.square().clamp_max(LARGEST)  # (projections are told something, and ignore it)
-    return {"w1": 1 / strength, "w2": w2, "w3": w3, "w4": w4, "w5": w5,
+    made = {"w1": 1 / strength, "w2": w2, "w3": w3, "w4": w4, "w5": w5,
             "z": z, "p": p, "q": q, "r": least * w3, "l": least * w4}  # fmt: skip
+    if "K" in state:
+        made["w6"] = _PULL / strength * state["I"].square().sum((1, 2, 3), keepdim=True)
+        made["k"] = made["w6"]  # (a projection is told something, and ignores it)
+    return made
