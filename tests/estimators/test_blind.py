@@ -185,3 +185,18 @@ def test_the_kernel_of_a_dark_photo_is_that_of_a_bright_one():
 def test_refusals():
     with pytest.raises(ValueError, match="size=20: must be odd"):
         BlindKernel(size=20)
+
+
+def test_halves_that_were_shaken_differently_tell_no_kernel():
+    sharp = torch.from_numpy(coffee()[:400, :600].copy()).permute(2, 0, 1)[None].float() / 255
+    kernels = [
+        motion_kernel(17, generator=torch.Generator().manual_seed(seed)).float() for seed in (2, 7)
+    ]
+    assert similarity(*kernels) < 0.5
+    noise = 0.005 * torch.randn(sharp.shape, generator=torch.Generator().manual_seed(0))
+    one, other = (blur(sharp, kernel) for kernel in kernels)
+    mixed = torch.cat([one[..., :300], other[..., 300:]], -1) + noise
+    estimator = BlindKernel(size=21)
+    assert estimator(mixed)[0].count_nonzero() == 1
+    assert BlindKernel(size=21, agreement=0)(mixed)[0].count_nonzero() > 1
+    assert estimator(one + noise)[0].count_nonzero() > 1

@@ -28,6 +28,7 @@ from unfold.priors import L0, TotalVariation
 from unfold.terms import Convolution, Gradient, differences, embed_kernel
 from unfold.terms.blur import centre_of_mass
 
+from .faults import is_point
 from .noise import estimate_noise
 from .roles import KernelEstimator
 
@@ -49,6 +50,7 @@ _BORNE = 0.02  # standard deviation of noise that the estimate bears as it is
 _WHITE, _EXPOSED, _DARKEST = 0.998, 0.6, 0.02
 # Clipped is what comes so near to the largest value. Lamps that leave less of the photo have a say.
 _CLIPPED, _LEAST_TRUSTED = 0.98, 0.4
+_HALVED = 256  # sides of halves, in pixels, that tell whether they agree
 
 _FIT = Convolution("S", kernel="H", observed="Y")
 
@@ -79,13 +81,16 @@ class BlindKernel(KernelEstimator):
     kernel's size around, it has no say: S is 0 there, and ∇X is ``H⊗S`` of the estimate before.
 
     A kernel that is no stroke (`is_stroke`) is that of a sharp photo, and a point is returned,
-    which blurs nothing; so it is for a photo that is less than twice as high or wide as the kernel,
-    which tells none. A dark photo is made brighter. A large one is looked at in its part that has
-    most edges.
+    which blurs nothing; so it is where the photo's halves do not agree, and for a photo that is
+    less than twice as high or wide as the kernel, which tells none. A dark photo is made brighter.
+    A large one is looked at in its part that has most edges.
 
     Args:
         size: side of the kernel in pixels, odd: larger than the shake.
         side: of the part that is looked at, at most, in pixels.
+        agreement: the least correlation of the kernels that the photo's halves give; where they
+            agree less (the camera turned, things moved, or there is little to tell by) a point is
+            returned. Of a photo too small to be halved it is not asked; 0 never asks.
 
     Raises:
         ValueError: the size is even.
@@ -100,27 +105,34 @@ class BlindKernel(KernelEstimator):
         *,
         size: Annotated[int, Field(ge=3, le=255)] = 31,
         side: Annotated[int, Field(ge=64)] = 768,
+        agreement: Annotated[float, Field(ge=0, le=1)] = 0.55,
     ) -> None:
         super().__init__()
         if size % 2 == 0:
             raise ValueError(f"size={size}: must be odd, so that the kernel has a centre")
-        self.kernel_size, self.side = size, side
+        self.kernel_size, self.side, self.agreement = size, side, agreement
         # (Not modules of this one: nothing in them is learned, and the priors are not the model's.)
         self._solvers = _Solvers(TotalVariation(), latent_stages(), kernel_stage())
 
     @torch.no_grad()
     def forward(self, image: Tensor) -> tuple[Tensor, None]:
-        grey = image.mean(1, keepdim=True)
-        lamps = clipped(image).to(grey)
-        if min(image.shape[-2:]) < 2 * self.kernel_size:
-            return point(self.kernel_size, image).expand(len(image), -1, -1, -1), None
-        kernels = [
-            self._estimate(*each) for each in zip(grey.split(1), lamps.split(1), strict=True)
-        ]
-        return torch.cat(kernels), None
+        return torch.cat([self._agreed(photo) for photo in image.split(1)]), None
 
-    def _estimate(self, grey: Tensor, lamps: Tensor) -> Tensor:
-        """The kernel of one photo, ``(1, 1, H, W)``, whose lamps are where a map is 1."""
+    def _agreed(self, photo: Tensor) -> Tensor:
+        """The kernel of one photo, if its halves agree about it."""
+        n = self.kernel_size
+        if min(photo.shape[-2:]) < 2 * n:
+            return point(n, photo)
+        kernel = self._estimate(photo)
+        parts = halves(photo)
+        if not self.agreement or is_point(kernel) or min(parts[1].shape[-2:]) < _HALVED:
+            return kernel
+        agree = correlation(*(self._estimate(part) for part in parts)) >= self.agreement
+        return kernel if agree else point(n, photo)
+
+    def _estimate(self, photo: Tensor) -> Tensor:
+        """The kernel ``(1, 1, n, n)`` of one photo, or a part of it."""
+        grey, lamps = photo.mean(1, keepdim=True), clipped(photo).to(photo)
         n = self.kernel_size
         trusted = away_from(lamps, n)
         seen = grey[trusted > 0]
@@ -253,6 +265,19 @@ def is_stroke(kernel: Tensor) -> bool:
     spread = math.sqrt(variance)
     least = max(_LEAST_PIXELS, _LEAST_SHARE * math.sqrt(12) * spread)
     return spread >= _LEAST_SPREAD and pixels >= least
+
+
+def correlation(one: Tensor, other: Tensor) -> float:
+    """The largest normalized correlation of two kernels ``(1, 1, n, n)`` over all shifts."""
+    size = [2 * n for n in one.shape[-2:]]
+    first, second = (torch.fft.rfft2(k, s=size) for k in (one, other))
+    peak = torch.fft.irfft2(first * second.conj(), s=size).max()
+    return float(peak / one.norm() / other.norm())
+
+
+def halves(image: Tensor) -> tuple[Tensor, ...]:
+    """The halves of a photo ``(B, C, H, W)``, across its longer side."""
+    return image.chunk(2, -1 if image.shape[-1] >= image.shape[-2] else -2)
 
 
 def point(size: int, like: Tensor) -> Tensor:

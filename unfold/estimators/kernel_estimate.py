@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-from .blind import BlindKernel
+from .blind import BlindKernel, correlation, halves
 
 _SIZES = (31, 51, 75)
 # This share of the mass within so many pixels of the rim: a larger size is due.
@@ -73,8 +72,7 @@ def estimate_kernel(image: Tensor, size: int | None = None) -> KernelEstimate:
     estimator, kernel = _estimated(image, size)
     if kernel.count_nonzero() == 1:
         return KernelEstimate(trimmed(kernel), 1.0)
-    halves = image.chunk(2, -1 if image.shape[-1] >= image.shape[-2] else -2)
-    one, other = (estimator(half)[0] for half in halves)
+    one, other = (estimator(half)[0] for half in halves(image))
     return KernelEstimate(trimmed(kernel), correlation(one, other))
 
 
@@ -85,11 +83,11 @@ def _estimated(image: Tensor, size: int | None) -> tuple[BlindKernel, Tensor]:
     if size is not None:
         sizes = [size]
     for n in sizes[:-1]:
-        estimator = BlindKernel(size=n)
+        estimator = BlindKernel(size=n, agreement=0)
         kernel = estimator(image)[0]
         if _rim(kernel) < _CUT:
             return estimator, kernel
-    estimator = BlindKernel(size=sizes[-1])
+    estimator = BlindKernel(size=sizes[-1], agreement=0)
     return estimator, estimator(image)[0]
 
 
@@ -99,14 +97,6 @@ def trimmed(kernel: Tensor) -> Tensor:
     reach = int((kernel[0, 0].nonzero() - middle).abs().max())
     inner = slice(middle - reach, middle + reach + 1)
     return kernel[..., inner, inner]
-
-
-def correlation(one: Tensor, other: Tensor) -> float:
-    """The largest normalized correlation of two kernels ``(1, 1, n, n)`` over all shifts."""
-    size = [2 * n for n in one.shape[-2:]]
-    first, second = (torch.fft.rfft2(k, s=size) for k in (one, other))
-    peak = torch.fft.irfft2(first * second.conj(), s=size).max()
-    return float(peak / one.norm() / other.norm())
 
 
 def _rim(kernel: Tensor) -> float:
