@@ -37,7 +37,7 @@ def test_a_large_photo_is_measured_on_some_of_its_rows(name, monkeypatch):
     model = unfold.create_model(name, kernel_estimator="point")
     full = model.survey(photo)
     monkeypatch.setattr(noise, "_ENOUGH_PIXELS", 15_000)
-    monkeypatch.setattr(noise, "_MOST", 8_000)
+    monkeypatch.setattr(noise, "_ENOUGH_SQUARES", 8_000)
     thin = model.survey(photo)
     assert any(not torch.equal(full[key], thin[key]) for key in full)
     for key, value in full.items():
