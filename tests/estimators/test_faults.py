@@ -18,6 +18,7 @@ def of(*values):
     [
         ({}, [True]),
         ({"gain": of(1.0, DARK, DARK + 0.01)}, [True, True, False]),
+        ({"gain": of(1.0, 1.0), "curve": of(1.0, 2.0)}, [True, False]),
         ({"grain": of(0.001, NOISY + 1e-4)}, [True, False]),
         ({"kernel": torch.cat([POINT, torch.full((1, 1, 5, 5), 0.04)])}, [True, False]),
         ({"gain": of(1.0, 2.0), "grain": of(0.001), "kernel": POINT}, [True, False]),

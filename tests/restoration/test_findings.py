@@ -27,6 +27,7 @@ def number(value):
         ({"grain": number(0.1)}, ""),
         ({"gain": number(1.0), "grain": number(0.001)}, "found nothing amiss"),
         ({"gain": number(4.0)}, "found dark (exposure ×4.0)"),
+        ({"gain": number(1.5), "curve": number(2.0)}, "found dark (exposure ×3.0)"),
         ({"kernel": POINT}, "found nothing amiss"),
         (
             {"kernel": STROKE, "grain": number(10 / 255)},

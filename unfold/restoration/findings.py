@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from unfold.estimators.faults import DARK, NOISY
+from unfold.estimators.faults import DARK, NOISY, exposure
 from unfold.estimators.kernel_estimate import trimmed
 
-NAMES = ("gain", "kernel", "grain")
+NAMES = ("gain", "curve", "kernel", "grain")
 
 
 def findings(parts: Mapping[str, Tensor], *, kernel_known: bool) -> dict[str, Tensor]:
@@ -28,8 +28,8 @@ def sentence(found: Mapping[str, Tensor]) -> str:
     if not found.keys() & {"gain", "kernel"}:
         return ""
     faults = []
-    if "gain" in found and (gain := float(found["gain"].max())) > DARK:
-        faults.append(f"dark (exposure ×{gain:.1f})")
+    if "gain" in found and (factor := float(exposure(found).max())) > DARK:
+        faults.append(f"dark (exposure ×{factor:.1f})")
     if (kernel := found.get("kernel")) is not None and kernel.shape[1] == 1:
         side = max(trimmed(kernel).shape[-2:])
         if side > 1:
