@@ -132,10 +132,10 @@ def test_levels_begin_with_a_kernel_of_about_five_pixels():
 def test_the_part_with_most_edges_is_looked_at():
     photo = torch.zeros(1, 1, 300, 400)
     photo[..., 200:280, 300:380] = torch.rand(80, 80)
-    part = photo[with_most_edges(photo, 128)]
+    part = photo[with_most_edges(photo, 128, torch.ones_like(photo))]
     assert part.shape == (1, 1, 128, 128)
     assert (part > 0).sum() == (photo > 0).sum()
-    assert photo[with_most_edges(photo, 1000)].shape == photo.shape
+    assert photo[with_most_edges(photo, 1000, torch.ones_like(photo))].shape == photo.shape
     trusted = torch.ones_like(photo)
     trusted[..., 290:] = 0
     photo[..., 20:40, 20:40] = 0.1 * torch.rand(20, 20)

@@ -8,7 +8,8 @@ from torch.nn.functional import pad
 
 import unfold
 from unfold.degradation import blur, motion_kernel
-from unfold.estimators.kernel_estimate import correlation, trimmed
+from unfold.estimators.blind import correlation
+from unfold.estimators.kernel_estimate import trimmed
 
 
 def photo(rows=slice(0, 300), columns=slice(60, 420)):

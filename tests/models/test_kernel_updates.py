@@ -7,7 +7,7 @@ from skimage.data import astronaut
 import unfold
 from unfold.core import Ledger
 from unfold.degradation import blur, motion_kernel
-from unfold.estimators.kernel_estimate import correlation
+from unfold.estimators.blind import correlation
 
 CLASSIC = {"exposure": None, "enhancer": None, "denoiser": None, "kernel_updates": True}
 

@@ -70,18 +70,12 @@ def _from_rgb(rgb: Tensor) -> Tensor:
     red, green, blue = rgb.unbind(1)
     # (The offset of the chroma: 128, and a rounding that falls short of a half.)
     middle = 128 * 65536 + 32767
-    return (
-        torch.stack(
-            (
-                (19595 * red + 38470 * green + 7471 * blue + 32768),
-                (-11059 * red - 21709 * green + 32768 * blue + middle),
-                (32768 * red - 27439 * green - 5329 * blue + middle),
-            ),
-            1,
-        )
-        .div(65536)
-        .floor()
+    parts = (
+        19595 * red + 38470 * green + 7471 * blue + 32768,
+        -11059 * red - 21709 * green + 32768 * blue + middle,
+        32768 * red - 27439 * green - 5329 * blue + middle,
     )
+    return (torch.stack(parts, 1) / 65536).floor()
 
 
 def _to_rgb(ycc: Tensor) -> Tensor:

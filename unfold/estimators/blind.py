@@ -48,7 +48,8 @@ _LEAST_SPREAD = 1.1  # in pixels; what is less is the softness of a lens or of a
 _BORNE = 0.02  # standard deviation of noise that the estimate bears as it is
 # A dark photo is scaled until this share of its pixels lies below 0.6; by 0.6 / 0.02 at most.
 _WHITE, _EXPOSED, _DARKEST = 0.998, 0.6, 0.02
-# Clipped is what comes so near to the largest value. Lamps that leave less of the photo have a say.
+# Clipped is what comes so near to the largest value. Where less of the photo than the second number
+# is far from lamps, they are not left out.
 _CLIPPED, _LEAST_TRUSTED = 0.98, 0.4
 _HALVED = 256  # sides of halves, in pixels, that tell whether they agree
 
@@ -77,8 +78,8 @@ class BlindKernel(KernelEstimator):
     point is kept away by the selection of strong gradients, the ridge and the levels
     (`coarse_to_fine`).
 
-    Lamps are no convolution, for the photo clips them. Where it is clipped, and within the
-    kernel's size around, it has no say: S is 0 there, and ∇X is ``H⊗S`` of the estimate before.
+    A photo clips its lamps, which therefore are no convolution, and they are left out: within the
+    kernel's size of a clipped pixel S is 0, and ``H⊗S`` of the estimate before replaces ∇X.
 
     A kernel that is no stroke (`is_stroke`) is that of a sharp photo, and a point is returned,
     which blurs nothing; so it is where the photo's halves do not agree, and for a photo that is
@@ -120,20 +121,23 @@ class BlindKernel(KernelEstimator):
 
     def _agreed(self, photo: Tensor) -> Tensor:
         """The kernel of one photo, if its halves agree about it."""
-        n = self.kernel_size
-        if min(photo.shape[-2:]) < 2 * n:
-            return point(n, photo)
-        kernel = self._estimate(photo)
-        parts = halves(photo)
-        if not self.agreement or is_point(kernel) or min(parts[1].shape[-2:]) < _HALVED:
+        kernel, half = self._estimate(photo), halves(photo)[1]
+        if not self.agreement or is_point(kernel) or min(half.shape[-2:]) < _HALVED:
             return kernel
-        agree = correlation(*(self._estimate(part) for part in parts)) >= self.agreement
-        return kernel if agree else point(n, photo)
+        agree = self.agreement_of(photo) >= self.agreement
+        return kernel if agree else point(self.kernel_size, photo)
+
+    @torch.no_grad()
+    def agreement_of(self, photo: Tensor) -> float:
+        """The `correlation` of the kernels that the halves of a photo ``(1, C, H, W)`` give."""
+        return correlation(*(self._estimate(half) for half in halves(photo)))
 
     def _estimate(self, photo: Tensor) -> Tensor:
         """The kernel ``(1, 1, n, n)`` of one photo, or a part of it."""
-        grey, lamps = photo.mean(1, keepdim=True), clipped(photo).to(photo)
         n = self.kernel_size
+        if min(photo.shape[-2:]) < 2 * n:
+            return point(n, photo)
+        grey, lamps = photo.mean(1, keepdim=True), clipped(photo).to(photo)
         trusted = away_from(lamps, n)
         seen = grey[trusted > 0]
         white = seen.kthvalue(math.ceil(_WHITE * seen.numel())).values
@@ -157,7 +161,7 @@ class BlindKernel(KernelEstimator):
         n = h.shape[-1]
         x, _ = pad_periodic(state["X"], (n, n))
         trusted = away_from(pad_periodic(state["lamps"], (n, n))[0], n)
-        lamps = not bool(trusted.all())
+        has_lamps = not bool(trusted.all())
         gradient = differences(x)
         image = State({"X": x, "I": x, "G": gradient})
         kernel = State({"Y": gradient, "0": torch.zeros_like(h)})
@@ -168,7 +172,7 @@ class BlindKernel(KernelEstimator):
             size = edges.square().sum(1, keepdim=True)
             least = _threshold(edges, size, _STRONGEST * n) if least is None else least / _DECAY**2
             strong = kernel.replace("S", edges * (size >= least)).replace("H", h)
-            if lamps:
+            if has_lamps:
                 strong = strong.replace("Y", gradient + (1 - trusted) * _FIT(strong))
             h = centred(cleaned(self._solvers.kernel(strong)["H"]))
             lam = (lam / _DECAY).clamp_min(_LEAST_LAMBDA)
@@ -212,13 +216,13 @@ def levels(size: int) -> list[float]:
     return [2.0 ** (-i / 2) for i in range(count, -1, -1)]
 
 
-def with_most_edges(image: Tensor, side: int, trusted: Tensor | None = None) -> tuple[Any, ...]:
-    """The index of that part of a photo ``(1, 1, H, W)``, at most ``side`` long and wide, which has
-    most edges where it is trusted."""
+def with_most_edges(image: Tensor, side: int, trusted: Tensor) -> tuple[Any, ...]:
+    """The index of the part of a photo ``(1, 1, H, W)``, at most ``side`` long and wide, that has
+    most edges where ``trusted`` is 1."""
     size = [min(side, n) for n in image.shape[-2:]]
     step = [max(1, (n - s) // 8) for n, s in zip(image.shape[-2:], size, strict=True)]
     edges = differences(image).abs().sum(1, keepdim=True)
-    found = avg_pool2d(edges if trusted is None else edges * trusted, size, step)
+    found = avg_pool2d(edges * trusted, size, step)
     row, column = divmod(int(found.argmax()), found.shape[-1])
     top, left = row * step[0], column * step[1]
     return ..., slice(top, top + size[0]), slice(left, left + size[1])

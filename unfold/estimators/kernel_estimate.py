@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from .blind import BlindKernel, correlation, halves
+from .blind import BlindKernel
+from .faults import is_point
 
 _SIZES = (31, 51, 75)
 # This share of the mass within so many pixels of the rim: a larger size is due.
@@ -70,10 +71,8 @@ def estimate_kernel(image: Tensor, size: int | None = None) -> KernelEstimate:
     if not bool(image.isfinite().all()):
         raise ValueError("the photo has values that are not finite: replace them")
     estimator, kernel = _estimated(image, size)
-    if kernel.count_nonzero() == 1:
-        return KernelEstimate(trimmed(kernel), 1.0)
-    one, other = (estimator(half)[0] for half in halves(image))
-    return KernelEstimate(trimmed(kernel), correlation(one, other))
+    agreement = 1.0 if is_point(kernel) else estimator.agreement_of(image)
+    return KernelEstimate(trimmed(kernel), agreement)
 
 
 def _estimated(image: Tensor, size: int | None) -> tuple[BlindKernel, Tensor]:

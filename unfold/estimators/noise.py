@@ -14,8 +14,8 @@ LEAST_NOISE = 0.003
 """Three quarters of a step of 8 bits: what rounding, optics and files leave in any photo."""
 
 _ENOUGH_PIXELS = 2_000_000
-# What a kernel tells of the noise is believed up to so many times what the photo alone tells; JPEG
-# takes noise away, and the rest of its errors is not where the kernel suppresses.
+# The noise found by the kernel is believed up to so many times that found in the photo alone, more
+# of a JPEG file, which smooths. JPEG's own errors lie at other frequencies as well: told is more.
 _MOST, _MOST_OF_JPEG, _AMPLIFIED = 2.0, 4.0, 1.6
 # Squares of 5×5 pixels, and how many of them at least and at most.
 _SIDE, _FEWEST, _ENOUGH_SQUARES = 5, 1000, 50_000
@@ -36,18 +36,19 @@ class PhotoNoise(NoiseEstimator):
 
 
 def with_beyond(noise: Tensor, grain: Tensor, beyond: Tensor) -> tuple[Tensor, Tensor]:
-    """What a deconvolution is told of the noise once the kernel is known.
+    """The noise of a photo, found in the photo alone and by the kernel of its blur, as one.
 
     Args:
-        noise: what the photo tells (`PhotoNoise`), ``(B, 1, 1, 1)``.
+        noise: standard deviation found in the photo alone (`PhotoNoise`), ``(B, 1, 1, 1)``.
         grain: that without what JPEG did; smaller than ``noise`` for a JPEG file.
-        beyond: what the kernel tells (`noise_beyond`); 0: nothing.
+        beyond: the deviation found by the kernel (`noise_beyond`); 0: none was found.
 
     Returns:
-        The deviation to tell the priors, and that to expect where the kernel suppresses. The
-        kernel's word counts where it is the larger, up to twice the photo's, four times that of a
-        JPEG file. To expect is the photo's alone if it is no JPEG file, so that a wrong kernel
-        stands out; of one, what was found, and 1.6 times that is told.
+        The deviation that priors are told, and the one that the re-blur test expects. Of a JPEG
+        file both are made of the larger of ``noise`` and ``beyond``, the latter at most 4 times
+        ``noise``; priors are told 1.6 times that. Of any other photo priors are told the larger,
+        ``beyond`` being at most twice ``noise``, and the test expects ``noise``, so that a wrong
+        kernel is found out.
     """
     jpeg = (noise > grain * (1 + 1e-6)) & (beyond > 0)
     most = torch.where(jpeg, _MOST_OF_JPEG, _MOST) * noise
@@ -76,9 +77,8 @@ def estimate_noise(image: Tensor) -> Tensor:
     squares = max(0, height - _SIDE + 1) * max(0, width - _SIDE + 1)
     if image.shape[1] != 3 or squares < _FEWEST:
         return laplacian_noise(image)
-    found = _from_squares(image, math.ceil(math.sqrt(squares / _ENOUGH_SQUARES))).clamp_min(
-        LEAST_NOISE
-    )
+    step = math.ceil(math.sqrt(squares / _ENOUGH_SQUARES))
+    found = _from_squares(image, step).clamp_min(LEAST_NOISE)
     grey = (image.amax(1) - image.amin(1)).amax((-2, -1)) < 1e-6
     return torch.where(grey.view(-1, 1, 1, 1), laplacian_noise(image), found)
 

@@ -116,11 +116,10 @@ class Estimating(Extending):
 
     def survey(self, image: Tensor, *, kernel: Tensor | None = None) -> Mapping[str, Tensor]:
         found = self._global(image)
-        x, frame = self.prepare(image, kernel)
-        x = self._exposed(x, found)
         if kernel is None:
-            kernel = found["kernel"] = self.estimator.measure(x)
-        return with_kernel(self.noise, found, frame.crop(x), kernel)
+            x, _ = self.extended(image)
+            kernel = found["kernel"] = self.estimator.measure(self._exposed(x, found))
+        return with_kernel(self.noise, found, self._exposed(image, found), kernel)
 
     def recompose(
         self, light: Tensor, reflectance: Tensor, noise: Tensor, scene: Tensor | None
