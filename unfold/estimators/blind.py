@@ -121,8 +121,8 @@ class BlindKernel(KernelEstimator):
 
     def _agreed(self, photo: Tensor) -> Tensor:
         """The kernel of one photo, if its halves agree about it."""
-        kernel, half = self._estimate(photo), halves(photo)[1]
-        if not self.agreement or is_point(kernel) or min(half.shape[-2:]) < _HALVED:
+        kernel, smallest = self._estimate(photo), halves(photo)[-1]
+        if not self.agreement or is_point(kernel) or min(smallest.shape[-2:]) < _HALVED:
             return kernel
         agree = self.agreement_of(photo) >= self.agreement
         return kernel if agree else point(self.kernel_size, photo)
