@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 CODE = """
-import sys, unfold.degradation, unfold.metrics, unfold.data, unfold.synthesis, unfold.training
+import sys, unfold.degradation, unfold.metrics, unfold.datasets, unfold.synthesis, unfold.training
 print("kornia" in sys.modules)
 unfold.create_model("identity")(__import__("torch").rand(1, 3, 8, 8))
 print("kornia" in sys.modules)

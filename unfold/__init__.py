@@ -63,7 +63,18 @@ def create_model(
     return model
 
 
+_FORMULA = (
+    "Objective", "blocks", "box", "constraint", "conv", "data", "downsample", "filter_flow",
+    "from_dict", "grad", "l0", "l1", "linear", "penalties", "poisson", "prior", "ridge", "simplex",
+    "sq", "tv",
+)  # fmt: skip
+
+
 def __getattr__(name: str) -> Any:
+    if name in _FORMULA:
+        from . import formula
+
+        return getattr(formula, name)
     if name in ("Restoration", "Restorer"):  # these import torch; listing must not
         from . import core
 

@@ -28,7 +28,7 @@ from unfold.core import (
     State,
     lower,
 )
-from unfold.models.era import era_lagrangian
+from unfold.models.era import era_objective
 from unfold.priors import Box, SoftThreshold, TotalVariation
 from unfold.terms import Convolution, FilterFlow, Retinex, SparseError
 
@@ -89,7 +89,7 @@ def test_era_every_block_is_stationary_after_its_update(shape, kernel):
 )
 def test_era_with_several_kernels_is_stationary_in_x_only_if_cg_converges(cg, stationary):
     flow = FilterFlow("X", kernels="K", weights="W", observed="U")
-    lagrangian = era_lagrangian(flow)
+    lagrangian = era_objective(flow).lagrangian
     state = random_state([*ERA_ORDER, "Y"], (2, 3, 8, 9))
     kernels = torch.cat([random_kernel(2), random_kernel(2)], 1)
     maps = torch.rand(2, 2, 8, 9, dtype=torch.float64).softmax(1)
@@ -117,7 +117,7 @@ def test_jude_updates_are_the_papers_formulas(shape):
     Z = (w2 * P * Q + w5 * n["I"] + n["D"]) / (w2 + w5)
     H = full_otf(n["H"], shape[-2:])
     top = w1 * H.conj() * F(n["X"]) + F(w5 * Z - n["D"])
-    I = Fi(top / (w1 * H.abs() ** 2 + w5)).real  # noqa: E741
+    I = Fi(top / (w1 * H.abs() ** 2 + w5)).real
     want = {"P": P, "R": R, "Q": Q, "L": L, "Z": Z, "I": I}
     want |= {"G": n["G"] + w3 * (R - P), "O": n["O"] + w4 * (L - Q), "D": n["D"] + w5 * (I - Z)}
     for name, value in want.items():
@@ -349,9 +349,9 @@ class TestRefusals:
     def test_blocks_of_different_shapes(self, shape):
         state = State(random_state([*JUDE_ORDER, "X"], (1, 3, 6, 6)))
         state = state.replace("Z", torch.zeros(shape).double())
-        with pytest.raises(ValueError, match="Equal cannot combine I .*, Z "):
+        with pytest.raises(ValueError, match=r"cannot combine I .*, Z |'Z' has shape \(3, 6, 6\)"):
             lower(jude(), ("I",))[0](state, JUDE_WEIGHTS)
-        with pytest.raises(ValueError, match="Equal cannot combine I .*, Z "):
+        with pytest.raises(ValueError, match=r"cannot combine I .*, Z |'Z' has shape \(3, 6, 6\)"):
             jude().start({name: state[name] for name in state if name != "D"})
 
     def test_a_block_of_a_smaller_batch_than_its_kernels(self):

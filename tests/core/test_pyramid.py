@@ -4,9 +4,8 @@ import pytest
 import torch
 from torch.nn.functional import interpolate
 
-from unfold.core import Lagrangian, Quadratic, Regularizer, Stage, State, Unrolled, lower
+from unfold.core import Equal, Lagrangian, Quadratic, Regularizer, Stage, State, Unrolled, lower
 from unfold.core.pyramid import coarse_to_fine
-from unfold.core.residual import Equal
 from unfold.priors import SoftThreshold
 
 

@@ -16,8 +16,8 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 import unfold
 from unfold.core import Restoration, Restorer
-from unfold.data import Pair
-from unfold.data.plain import Paired
+from unfold.datasets import Pair
+from unfold.datasets.plain import Paired
 from unfold.evaluation import (
     EvaluationError,
     Measure,

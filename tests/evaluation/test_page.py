@@ -11,7 +11,7 @@ from PIL import Image
 from skimage.data import coffee
 
 from unfold.cli import main
-from unfold.data.plain import Paired
+from unfold.datasets.plain import Paired
 from unfold.evaluation import ReportError, evaluate
 from unfold.evaluation.page import _changed_most, check_page, notable, write_page
 from unfold.models.identity import Identity

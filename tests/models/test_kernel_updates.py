@@ -46,10 +46,10 @@ def test_after_each_stage_it_is_a_kernel(shaken):
 def test_the_update_minimizes_over_the_kernel(shaken):
     """The Lagrangian has no slope in H there, in float64 with conjugate gradients to the end."""
     from unfold.core import CG, State, lower
-    from unfold.models.jude import jude_lagrangian
+    from unfold.models.jude import jude_objective
 
     photo, kernel = (x.double() for x in shaken)
-    lagrangian = jude_lagrangian(kernel=True)
+    lagrangian = jude_objective(kernel=True).lagrangian
     update, _ = lower(lagrangian, ("H", "K"), CG(maximum=500, tolerance=1e-13))
     state = State({**dict.fromkeys("XIZPR", photo), "Q": photo[:, :1], "L": photo[:, :1],
                    "H": kernel, "K": torch.full_like(kernel, 1 / kernel.numel()),

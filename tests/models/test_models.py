@@ -13,7 +13,7 @@ from unfold.core import Ledger
 from unfold.degradation import blur, motion_kernel
 from unfold.estimators import estimate_noise
 from unfold.models.assembly import prepare
-from unfold.models.jude import NAMES, Impute, jude_lagrangian
+from unfold.models.jude import NAMES, Impute, jude_objective
 from unfold.registry import scan
 from unfold.terms import Convolution
 
@@ -263,7 +263,7 @@ def test_impute_keeps_what_it_trusts():
 
 
 def test_the_model_and_the_documentation_share_one_lagrangian():
-    text = jude_lagrangian().explain(order=("I", "P"))
+    text = jude_objective().lagrangian.explain(order=("I", "P"))
     assert "‖H⊗I − X‖²" in text
 
 

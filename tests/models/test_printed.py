@@ -7,7 +7,7 @@ import torch
 from systems import JUDE_WEIGHTS, random_state
 
 from unfold.core import lower
-from unfold.models.jude import ORDER, jude_lagrangian
+from unfold.models.jude import ORDER, jude_objective
 from unfold.models.jude_printed import PrintedI, PrintedL, PrintedP, PrintedR
 
 PRINTED = {"P": PrintedP, "R": PrintedR, "L": PrintedL, "I": PrintedI}
@@ -21,7 +21,7 @@ def gradient(lagrangian, block, state):
 
 @pytest.mark.parametrize("block", PRINTED)
 def test_a_printed_update_leaves_a_gradient_and_cites_its_equation(block):
-    lagrangian = jude_lagrangian()
+    lagrangian = jude_objective().lagrangian
     state = random_state([*ORDER, "X"], (1, 3, 8, 9))
     (derived,) = lower(lagrangian, (block,))
     printed = PRINTED[block]()
@@ -34,7 +34,7 @@ def test_a_printed_update_leaves_a_gradient_and_cites_its_equation(block):
     ("block", "dual", "step"), [("R", "G", PrintedR()), ("L", "O", PrintedL())]
 )
 def test_the_dual_of_the_printed_equation_runs_away_and_the_derived_one_does_not(block, dual, step):
-    lagrangian = jude_lagrangian()
+    lagrangian = jude_objective().lagrangian
     names = [n for n in ORDER if n not in "GOD"]
     start = lagrangian.start(random_state([*names, "X"], (1, 3, 8, 9)))
     derived = list(lower(lagrangian, ORDER))
@@ -53,7 +53,7 @@ def test_the_dual_of_the_printed_equation_runs_away_and_the_derived_one_does_not
 
 def test_the_printed_dual_doubles_exactly():
     """Eq. 10 then 22: Γ ← 2Γ + (1 − λ3) P."""
-    lagrangian = jude_lagrangian()
+    lagrangian = jude_objective().lagrangian
     state = random_state([*ORDER, "X"], (1, 3, 8, 9))
     (ascend,) = lower(lagrangian, ("G",))
     after = ascend(PrintedR()(state, JUDE_WEIGHTS), JUDE_WEIGHTS)
@@ -62,8 +62,8 @@ def test_the_printed_dual_doubles_exactly():
 
 
 def test_r_and_l_are_p_and_q_from_zero_duals():
-    """Γ and Ω stay at zero, as the docstring of jude_lagrangian says; only Δ is alive."""
-    lagrangian = jude_lagrangian()
+    """Γ and Ω stay at zero, as the docstring of jude_objective says; only Δ is alive."""
+    lagrangian = jude_objective().lagrangian
     names = [n for n in ORDER if n not in "GOD"]
     state = lagrangian.start(random_state([*names, "X"], (1, 3, 8, 9)))
     for _ in range(3):

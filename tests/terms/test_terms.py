@@ -319,7 +319,7 @@ class TestRefusals:
     def test_the_observation_has_the_shape_of_the_blurred_image(self, term):
         state = make_state(1, 3, 8, 9, (3, 3), 1)
         for shape in ((1, 1, 8, 9), (1, 3, 9, 8), (2, 3, 8, 9)):
-            with pytest.raises(ValueError, match=r"'X' has shape .*\(1, 3, 8, 9\)"):
+            with pytest.raises(ValueError, match=r"cannot combine .* \(1, 3, 8, 9\), X "):
                 term(state.replace("X", torch.zeros(shape).double()))
 
     def test_a_small_kernel_is_no_block_of_a_filter_flow(self):
@@ -331,7 +331,7 @@ class TestRefusals:
     def test_a_gradient_has_twice_the_channels(self):
         state = make_state(1, 3, 8, 9, (3, 3), 1)
         for shape in ((1, 3, 8, 9), (1, 6, 9, 8), (2, 6, 8, 9)):
-            with pytest.raises(ValueError, match=r"combine I \(1, 3, 8, 9\), G .*twice the chan"):
+            with pytest.raises(ValueError, match=r"combine ∇I \(1, 6, 8, 9\), G "):
                 TERMS["gradient"]()(state.replace("G", torch.zeros(shape).double()))
 
     def test_an_optional_block_is_read(self):

@@ -8,9 +8,9 @@ from elsewhere import THERE, elsewhere
 from safetensors.torch import load_file
 from tiny_training import SYNTHESIS, photos, recipe, values
 
-from unfold.data.kept import Kept, unit
-from unfold.data.photos import Photos
-from unfold.data.plain import Paired
+from unfold.datasets.kept import Kept, unit
+from unfold.datasets.photos import Photos
+from unfold.datasets.plain import Paired
 from unfold.imaging import read
 from unfold.synthesis import SynthesizedPhotos, parse_recipe, read_recipe
 from unfold.synthesis import stream as synthesis_stream

@@ -7,7 +7,7 @@ import torch
 from tiny_training import SYNTHESIS, photos, recipe, values
 
 from unfold.cli import main
-from unfold.data.photos import Photos
+from unfold.datasets.photos import Photos
 from unfold.training import TrainingError, parse_recipe, read_recipe, recipes
 from unfold.training.phase import Phase
 from unfold.training.stream import Stream, open_stream
@@ -130,7 +130,7 @@ def test_extra_degradations_are_on_top_and_repeat(tmp_path):
 
 
 def test_item_is_getitem_of_an_epoch(tmp_path):
-    from unfold.data.plain import Unpaired
+    from unfold.datasets.plain import Unpaired
     from unfold.synthesis import SynthesizedPhotos
     from unfold.synthesis import parse_recipe as parse_synthesis
 

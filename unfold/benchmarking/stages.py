@@ -9,11 +9,12 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from unfold.core import Prior, Regularizer, Stage, State, Unrolled, lower
+import unfold.formula as uf
+from unfold.core import Prior, Stage, State, Unrolled, lower
 from unfold.estimators.blind import latent_stages
 from unfold.estimators.illumination import DARKEST
-from unfold.models.jude import PAPER_ORDER, jude_lagrangian
-from unfold.priors import Box, ResUNet, SoftThreshold
+from unfold.models.jude import PAPER_ORDER, jude_objective
+from unfold.priors import ResUNet, SoftThreshold
 from unfold.terms import differences
 
 from .case import Case, Pair
@@ -81,11 +82,10 @@ def tied(priors: list[Prior], rounds: int = ROUNDS) -> Unrolled:
 
 
 def _stage(priors: list[Prior]) -> Stage:
-    regularizers = [Regularizer(block, p) for block, p in zip("PQZ", priors, strict=True)]
-    regularizers += [
-        Regularizer("R", Box(low=0.0, high=math.inf)), Regularizer("L", Box(low=DARKEST, high=1.0)),
-    ]  # fmt: skip
-    return Stage(lower(jude_lagrangian(*regularizers), PAPER_ORDER), WEIGHTS)
+    P, Q, Z, R, L = uf.blocks("P Q Z R L")
+    believed = [prior(block) for block, prior in zip((P, Q, Z), priors, strict=True)]
+    objective = jude_objective(*believed, uf.box(R, high=math.inf), uf.box(L, low=DARKEST))
+    return Stage(lower(objective.lagrangian, PAPER_ORDER), WEIGHTS)
 
 
 def start(size: Size, device: torch.device) -> State:
@@ -98,7 +98,7 @@ def by_hand(
 ) -> Tensor:
     """JUDE's stages as one would write them once the updates are known; the last I."""
     w1, w2, w3, w4, w5 = weights.values()
-    z = p = r = q = l = i = x  # noqa: E741
+    z = p = r = q = l = i = x
     g = o = d = torch.zeros_like(x)
     h, size = kernel.shape[-1], x.shape[-2:]
     placed = x.new_zeros(1, 1, *size)
@@ -112,7 +112,7 @@ def by_hand(
         r = (p - g / w3).clamp_min(0)
         divisor = w2 * p.square() + w4
         q = prox[1]((w2 * z * p + w4 * l + o) / divisor, 1 / divisor)
-        l = (q - o / w4).clamp(DARKEST, 1)  # noqa: E741
+        l = (q - o / w4).clamp(DARKEST, 1)
         flat = w2 + w5
         z = prox[2]((w2 * p * q + w5 * i + d) / flat, x.new_full((1, 1, 1, 1), 1 / flat))
         top = w1 * data + torch.fft.rfft2(w5 * z - d)

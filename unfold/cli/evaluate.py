@@ -23,7 +23,7 @@ from ._common import (
 
 if TYPE_CHECKING:
     from unfold.core import Restorer
-    from unfold.data import Dataset
+    from unfold.datasets import Dataset
     from unfold.evaluation import Report
     from unfold.evaluation.comparison import Comparison
     from unfold.registry.spec import Spec
@@ -225,7 +225,7 @@ def _dataset(arguments: argparse.Namespace) -> Dataset:
     from pydantic import ValidationError
 
     from unfold._faults import faults
-    from unfold.data import DataError
+    from unfold.datasets import DataError
     from unfold.registry.spec import resolve, spec_type
 
     config: dict[str, Any] = {"kind": arguments.dataset, **_data_options(arguments)}
@@ -245,7 +245,7 @@ def _dataset(arguments: argparse.Namespace) -> Dataset:
 
 def _splits(spec: Spec, root: Path) -> list[str]:
     """The splits of which a folder has photos."""
-    from unfold.data import DataError
+    from unfold.datasets import DataError
 
     there = []
     for split in getattr(type(spec).component, "splits", ()):

@@ -57,7 +57,7 @@ def add(commands) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from unfold.data import DataError
+    from unfold.datasets import DataError
     from unfold.imaging import ImageError
     from unfold.losses import LossError
     from unfold.metrics import MetricError

@@ -6,8 +6,6 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .residual import Equal
-
 if TYPE_CHECKING:
     from .lagrangian import Lagrangian
 
@@ -47,7 +45,7 @@ def ambiguities(lagrangian: Lagrangian, order: Collection[str]) -> list[tuple[Am
     """Each ambiguity of the residuals where the blocks of an order are sought, with what removes
     it, in words.
 
-    A factor is tied to whatever an `Equal` of the declaration equates it with. An ambiguity is
+    A factor is tied to whatever the declaration equates it with. An ambiguity is
     removed by a tie to data, by another residual that has nothing but data beside the factor, or
     by a prior that says so.
 
@@ -85,8 +83,8 @@ def _tied(lagrangian: Lagrangian, block: str) -> set[str]:
     while found != before:
         before = set(found)
         for residual in _residuals(lagrangian):
-            if isinstance(residual, Equal) and not found.isdisjoint(residual.blocks):
-                found |= set(residual.blocks)
+            if not found.isdisjoint(residual.equated):
+                found |= set(residual.equated)
     return found
 
 

@@ -97,7 +97,7 @@ def _solver(lagrangian: Lagrangian, block: str, structure: Structure) -> str:
 
 
 def _number(weight: Weight) -> str:
-    return weight if isinstance(weight, str) else f"{weight:g}"
+    return f"{weight:g}" if isinstance(weight, (int, float)) else str(weight)
 
 
 def _half(weight: Weight) -> str:

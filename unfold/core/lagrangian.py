@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
 
@@ -17,7 +17,19 @@ from .prior import Prior
 from .residual import Residual, pull
 from .state import MissingEntryError, State
 
-Weight = str | float
+
+@dataclass(frozen=True)
+class Multiple:
+    """A named weight times a number."""
+
+    factor: float
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.factor:g}·{self.name}"
+
+
+Weight = str | float | Multiple
 Weights = Mapping[str, Tensor | float]
 
 
@@ -138,7 +150,7 @@ class Lagrangian(nn.Module):
 
     def _term(self, term: Term, state: State, weights: Weights) -> Tensor | None:
         if isinstance(term, Regularizer):
-            value = term.prior.value(state[term.block])
+            value = term.prior.at(state).value(state[term.block])
             if value is None:
                 return None
             weight = weight_of(term, weights, value.dtype)
@@ -221,6 +233,9 @@ def weight_of(term: Term, weights: Weights, dtype: torch.dtype) -> Tensor | floa
             looked at: on a GPU that would wait for the device.)
     """
     name = term.penalty if isinstance(term, Constraint) else term.weight
+    if isinstance(name, Multiple):
+        weight = weight_of(_named(term, name.name), weights, dtype)
+        return name.factor * weight
     if isinstance(name, str) and name not in weights:
         have = ", ".join(sorted(weights)) or "nothing"
         raise MissingEntryError(
@@ -240,6 +255,12 @@ def weight_of(term: Term, weights: Weights, dtype: torch.dtype) -> Tensor | floa
     )
 
 
+def _named(term: Term, name: str) -> Term:
+    """The same, its weight a plain name."""
+    field = "penalty" if isinstance(term, Constraint) else "weight"
+    return replace(term, **{field: name})
+
+
 def _check_number(weight: object, name: object, least: float | None) -> None:
     number = isinstance(weight, (int, float)) and math.isfinite(weight)
     if not number or weight < 0 or (least is None and weight == 0):  # type: ignore[operator]
@@ -251,7 +272,8 @@ def _check_term(kind: str, part: object, wanted: type, weight: object, least: fl
     if not isinstance(part, wanted):
         raise TypeError(f"{kind} takes a {wanted.__name__}, got {type(part).__name__} {part!r:.40}")
     if not isinstance(weight, str):
-        _check_number(weight, "of a " + kind, least)
+        number = weight.factor if isinstance(weight, Multiple) else weight
+        _check_number(number, "of a " + kind, least)
 
 
 def _check(lagrangian: Lagrangian) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from copy import copy
 from enum import Enum
 from functools import lru_cache
 
@@ -30,6 +31,11 @@ class Structure(Enum):
         return other if self is Structure.SCALAR else Structure.MIXED
 
 
+def composed_structure(outer: Structure, inner: Structure) -> Structure:
+    """The structure of one map after another: maps that are diagonal in one basis stay so."""
+    return outer + inner
+
+
 class LinearMap(ABC):
     """``x -> J x`` from images of shape ``domain`` to images of another shape.
 
@@ -38,6 +44,8 @@ class LinearMap(ABC):
     """
 
     domain: torch.Size
+    sign: float = 1.0
+    """1 or −1, of the whole map: the Gram matrix has none, so it costs nothing to keep it apart."""
 
     @abstractmethod
     def mv(self, x: Tensor) -> Tensor:
@@ -50,6 +58,30 @@ class LinearMap(ABC):
     def gram(self, x: Tensor) -> Tensor:
         """``JᵀJ x``, of the shape ``domain``."""
         return self.adjoint(self.mv(x))
+
+    def pull(self, y: Tensor) -> Tensor:
+        """``Jᵀ y`` but for the sign, in the basis that costs least: complex where it is the
+        spectrum."""
+        return _signed(self.adjoint(y), self.sign)
+
+    def mean_gram(self) -> Tensor | None:
+        """The power spectrum of a convolution close to ``JᵀJ``, where one is known."""
+        return None
+
+    def scaled(self, factor: float) -> LinearMap:
+        """``factor · J``."""
+        if factor == 1:
+            return self
+        return MatrixFree(
+            lambda x: factor * self.mv(x),
+            lambda y: factor * self.adjoint(y),
+            self.domain,
+            None if (power := self.mean_gram()) is None else factor**2 * power,
+        )
+
+
+def _signed(x: Tensor, sign: float) -> Tensor:
+    return x if sign == 1 else -x
 
 
 class Pixel(LinearMap):
@@ -82,8 +114,11 @@ class Pixel(LinearMap):
         return (self.sign * self.diagonal * x).expand(self.codomain)
 
     def adjoint(self, y: Tensor) -> Tensor:
-        scaled = y if _is_identity(self) else self.sign * self.diagonal * y
-        return scaled.expand(self.codomain).sum_to_size(self.domain)
+        return _signed(self.pull(y), self.sign)
+
+    def pull(self, y: Tensor) -> Tensor:
+        one = not isinstance(self.diagonal, Tensor) and self.diagonal == 1
+        return (y if one else self.diagonal * y).expand(self.codomain).sum_to_size(self.domain)
 
     def gram_diagonal(self) -> float | Tensor:
         """The diagonal of ``JᵀJ``: a number, or a tensor of the shape ``domain``."""
@@ -94,9 +129,25 @@ class Pixel(LinearMap):
     def gram(self, x: Tensor) -> Tensor:
         return self.gram_diagonal() * x
 
+    def mean_gram(self) -> Tensor | None:
+        diagonal = self.gram_diagonal()
+        if isinstance(diagonal, Tensor):
+            return diagonal.mean((-2, -1), keepdim=True)
+        return torch.full((1, 1, 1, 1), diagonal)
 
-def _is_identity(pixel: Pixel) -> bool:
-    return not isinstance(pixel.diagonal, Tensor) and pixel.sign * pixel.diagonal == 1
+    def scaled(self, factor: float) -> Pixel:
+        sign = self.sign if factor > 0 else -self.sign
+        diagonal = self.diagonal if abs(factor) == 1 else abs(factor) * self.diagonal
+        return Pixel(diagonal, self.domain, self.codomain, sign)
+
+    def onto(self, codomain: torch.Size) -> Pixel:
+        """The same, its result broadcast to a shape."""
+        return Pixel(self.diagonal, self.domain, codomain, self.sign)
+
+    @property
+    def is_scalar(self) -> bool:
+        """Whether it is a multiple of the identity."""
+        return not isinstance(self.diagonal, Tensor) and self.domain == self.codomain
 
 
 class Fourier(LinearMap):
@@ -107,21 +158,48 @@ class Fourier(LinearMap):
             moved to the origin.
         domain: shape ``(B, C, H, W)`` of ``x``.
         power: ``|otf|²`` where the caller has it already.
+        sign: of the whole map.
     """
 
-    def __init__(self, otf: Tensor, domain: torch.Size, power: Tensor | None = None) -> None:
+    def __init__(
+        self,
+        otf: Tensor,
+        domain: torch.Size,
+        power: Tensor | None = None,
+        sign: float = 1.0,
+    ) -> None:
         self.otf = otf
         self.domain = domain
         self._power = power
+        self.sign = sign
 
     def mv(self, x: Tensor) -> Tensor:
-        return image(self.otf * spectrum(x), self.domain)
+        return _signed(image(self.otf * spectrum(x), self.domain), self.sign)
 
     def adjoint(self, y: Tensor) -> Tensor:
-        return image(self.adjoint_spectrum(spectrum(y)), self.domain)
+        return _signed(image(self.adjoint_spectrum(spectrum(y)), self.domain), self.sign)
+
+    def pull(self, y: Tensor) -> Tensor:
+        return self.adjoint_spectrum(spectrum(y))
+
+    def after(self, inner: Fourier) -> Fourier:
+        """This map after another one."""
+        return Fourier(self.otf * inner.otf, inner.domain, sign=self.sign * inner.sign)
+
+    def mean_gram(self) -> Tensor | None:
+        return self.gram_power()
+
+    def scaled(self, factor: float) -> Fourier:
+        copied = copy(self)
+        copied.sign = self.sign if factor > 0 else -self.sign
+        if abs(factor) != 1:
+            copied.otf = abs(factor) * self.otf
+            copied._power = None if self._power is None else factor**2 * self._power
+        return copied
 
     def adjoint_spectrum(self, y: Tensor) -> Tensor:
-        """``F(Jᵀ y)`` from ``F y``, so that a sum of such terms costs one inverse transform."""
+        """``F(Jᵀ y)`` from ``F y`` but for the sign, so that a sum of such terms costs one inverse
+        transform."""
         return sum_spectrum(self.otf.conj() * y, self.domain)
 
     def gram_power(self) -> Tensor:
@@ -164,6 +242,64 @@ class MatrixFree(LinearMap):
 
     def adjoint(self, y: Tensor) -> Tensor:
         return self._adjoint(y)
+
+    def mean_gram(self) -> Tensor | None:
+        return self.stationary
+
+
+def composed(outer: LinearMap, inner: LinearMap) -> LinearMap:
+    """``outer · inner``, diagonal where both are so in one basis."""
+    if isinstance(inner, Pixel) and inner.is_scalar:
+        return outer.scaled(inner.sign * inner.diagonal)  # type: ignore[operator]
+    if isinstance(outer, Pixel) and isinstance(inner, Pixel):
+        diagonal = outer.diagonal * inner.diagonal
+        return Pixel(diagonal, inner.domain, outer.codomain, outer.sign * inner.sign)
+    if isinstance(outer, Pixel) and outer.is_scalar:
+        return inner.scaled(outer.sign * outer.diagonal)  # type: ignore[operator]
+    if isinstance(outer, Fourier) and type(inner) is Fourier:
+        return outer.after(inner)
+    return MatrixFree(
+        lambda x: outer.mv(inner.mv(x)),
+        lambda y: inner.adjoint(outer.adjoint(y)),
+        inner.domain,
+        _product(outer.mean_gram(), inner.mean_gram(), inner.domain),
+    )
+
+
+def added(one: LinearMap, other: LinearMap) -> LinearMap:
+    """The sum of two maps of one block, diagonal where both are so in one basis."""
+    if isinstance(one, Pixel) and isinstance(other, Pixel):
+        diagonal = one.sign * one.diagonal + other.sign * other.diagonal
+        return Pixel(diagonal, one.domain, broadcast_shapes(one.codomain, other.codomain))
+    left, right = _as_fourier(one), _as_fourier(other)
+    if left is not None and right is not None:
+        return Fourier(torch.as_tensor(left + right), one.domain)
+    return MatrixFree(
+        lambda x: one.mv(x) + other.mv(x),
+        lambda y: one.adjoint(y) + other.adjoint(y),
+        one.domain,
+    )
+
+
+def _as_fourier(operator: LinearMap) -> Tensor | float | None:
+    """The transfer function of a convolution or of a multiple of the identity."""
+    if type(operator) is Fourier:
+        return operator.sign * operator.otf
+    if isinstance(operator, Pixel) and operator.is_scalar:
+        return operator.sign * operator.diagonal
+    return None
+
+
+def _product(outer: Tensor | None, inner: Tensor | None, domain: torch.Size) -> Tensor | None:
+    """Of the power spectra of two maps, where they are on one grid or one of them is flat."""
+    if outer is None or inner is None:
+        return None
+    flat = 1 in (outer.shape[-2] * outer.shape[-1], inner.shape[-2] * inner.shape[-1])
+    if not flat and outer.shape[-2:] != inner.shape[-2:]:
+        return None
+    # (The inner one has summed what it broadcasts.)
+    shared = [axis for axis in (0, 1) if domain[axis] == 1]
+    return (outer.mean(shared, keepdim=True) if shared else outer) * inner
 
 
 def broadcast_shapes(*shapes: tuple[int, ...]) -> torch.Size:

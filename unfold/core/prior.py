@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, overload
 
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from .expression import Expression
+    from .objective import Belief
 
 
 class Prior(nn.Module):
@@ -21,11 +27,13 @@ class Prior(nn.Module):
         differentiable: whether gradients pass through ``prox``. Where they do not, it raises a
             RuntimeError if one is asked for, rather than cut the graph silently.
         requires_training: whether its output is meaningless until it is trained.
+        reads: the data of the state that ``g`` reads (see `at`).
     """
 
     accepts_map: bool = True
     differentiable: bool = True
     requires_training: bool = False
+    reads: tuple[str, ...] = ()
 
     @abstractmethod
     def prox(self, v: Tensor, step: Tensor) -> Tensor:
@@ -66,5 +74,21 @@ class Prior(nn.Module):
         """
         return None
 
-    def forward(self, v: Tensor, step: Tensor) -> Tensor:
-        return self.prox(v, step)
+    def at(self, state: Mapping[str, Tensor]) -> Prior:
+        """The prior at a state: itself, unless ``g`` reads data (the counts of a photo, say)."""
+        return self
+
+    @overload
+    def __call__(self, v: Expression) -> Belief: ...
+    @overload
+    def __call__(self, v: Tensor, step: Tensor) -> Tensor: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """The term ``g(x)`` of a block or an expression; of a tensor and a step, ``prox``."""
+        return super().__call__(*args, **kwargs)
+
+    def forward(self, v: Any, step: Tensor | None = None) -> Any:
+        if step is None and not isinstance(v, Tensor):
+            from .objective import believed
+
+            return believed(self, v)
+        return self.prox(v, step)  # type: ignore[arg-type]

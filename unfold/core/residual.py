@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from .normal import add_scaled
-from .operators import Fourier, LinearMap, MatrixFree, Pixel, Structure, broadcast_shapes, spectrum
+from .operators import LinearMap, MatrixFree, Structure
 from .state import State
 
 if TYPE_CHECKING:
@@ -127,6 +127,11 @@ class Residual(nn.Module):
         of an order are sought: the scale between two factors, say. By default none."""
         return ()
 
+    @property
+    def equated(self) -> tuple[str, ...]:
+        """The two blocks whose difference it is; none where it is something else."""
+        return ()
+
     def formula(self) -> str:
         """The residual in the field's notation, for ``explain``."""
         return type(self).__name__
@@ -147,46 +152,4 @@ def _combine(shapes: tuple[torch.Size, ...]) -> bool:
 
 def pull(operator: LinearMap, y: Tensor) -> Tensor:
     """``Jᵀ y``, left as a spectrum where ``J`` is Fourier-diagonal."""
-    if isinstance(operator, Fourier):
-        return operator.adjoint_spectrum(spectrum(y))
-    return operator.adjoint(y)
-
-
-class Equal(Residual):
-    """``r = x − y``: the splitting that a constraint drives to zero.
-
-    Args:
-        left: block ``x``.
-        right: block ``y``. One of them may have one channel where the other has three.
-    """
-
-    def __init__(self, left: str, right: str) -> None:
-        super().__init__([(left, Structure.SCALAR), (right, Structure.SCALAR)])
-        self.left, self.right = left, right
-
-    def forward(self, state: Mapping[str, Tensor]) -> Tensor:
-        return state[self.left] - state[self.right]
-
-    def operator(self, block: str, state: State) -> LinearMap:
-        x, y = state[self.left].shape, state[self.right].shape
-        sign = 1.0 if block == self.left else -1.0
-        return Pixel(sign, state[block].shape, broadcast_shapes(x, y))
-
-    def offset(self, block: str, state: State) -> Tensor:
-        return -state[self.right] if block == self.left else state[self.left]
-
-    def drive(
-        self, block: str, state: State, operator: LinearMap, dual: Tensor, weight: Tensor | float
-    ) -> Tensor:
-        if block == self.left:
-            driven = weight * state[self.right] - dual
-        else:
-            driven = add_scaled(dual, weight, state[self.left])
-        # J is ±1, and the signs are in: what is left of Jᵀ is the sum over broadcast channels.
-        return Pixel(1.0, operator.domain, dual.shape).adjoint(driven)
-
-    def formula(self) -> str:
-        return f"{self.left} − {self.right}"
-
-    def gram_formula(self, block: str) -> str:
-        return "1"
+    return operator.pull(y if operator.sign == 1 else -y)

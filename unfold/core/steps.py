@@ -75,7 +75,8 @@ class Minimise:
             step = v.new_full((1, 1, 1, 1), step)
         elif step.ndim == 0:
             step = step.to(v.dtype).reshape(1, 1, 1, 1)
-        return self._replace(state, self.lagrangian.priors[self.block](v, step))
+        prior: Prior = self.lagrangian.priors[self.block]  # type: ignore[assignment]
+        return self._replace(state, prior.at(state)(v, step))
 
     def _replace(self, state: State, value: Tensor) -> State:
         shape = state[self.block].shape
@@ -159,6 +160,6 @@ def _check_solvable(block: str, lagrangian: Lagrangian, regularizer: Regularizer
     if structure not in (Structure.SCALAR, Structure.PIXEL):
         raise ValueError(
             f"the block {block!r} has a prior and a {structure.value} normal matrix, which no "
-            f'proximal operator inverts: split it: add a block z with Constraint(Equal("z", '
-            f'"{block}"), ...), prior on z'
+            f"proximal operator inverts: split it, with a block z that has the prior and "
+            f"constraint({block} - z, penalty); Objective.split() does so"
         )

@@ -106,7 +106,12 @@ def _recomputed(stage: nn.Module, state: State) -> State:
 
 
 def converge(
-    stage: Stage, state: Mapping[str, Tensor], *, tolerance: float = 1e-4, maximum: int = 100
+    stage: Stage,
+    state: Mapping[str, Tensor],
+    *,
+    tolerance: float = 1e-4,
+    maximum: int = 100,
+    every: int = 1,
 ) -> tuple[State, Ledger]:
     """Repeat one stage until every relative primal and dual residual is below a tolerance.
 
@@ -115,18 +120,21 @@ def converge(
         state: where to start; missing duals start at zero.
         tolerance: for each image of the batch, see `Ledger` for what is compared.
         maximum: rounds at most.
+        every: after how many rounds the residuals are computed, which costs as much as a round.
 
     Returns:
         The last state and the ledger; ``ledger.converged(tolerance)`` says how it ended.
     """
-    if not tolerance > 0 or maximum < 1:
+    if not tolerance > 0 or maximum < 1 or every < 1:
         raise ValueError(
-            f"converge needs tolerance > 0 and maximum >= 1, got {tolerance}, {maximum}"
+            "converge needs tolerance > 0, maximum >= 1 and every >= 1, got "
+            f"{tolerance}, {maximum}, {every}"
         )
     ledger = Ledger()
     now = stage.lagrangian.start(state)
-    for _ in range(maximum):
-        now = stage(now, ledger)
-        if ledger.converged(tolerance):
+    for count in range(1, maximum + 1):
+        asked = count % every == 0 or count == maximum
+        now = stage(now, ledger if asked else None)
+        if asked and ledger.converged(tolerance):
             break
     return now, ledger

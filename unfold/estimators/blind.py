@@ -129,8 +129,10 @@ class BlindKernel(KernelEstimator):
 
     @torch.no_grad()
     def agreement_of(self, photo: Tensor) -> float:
-        """The `correlation` of the kernels that the halves of a photo ``(1, C, H, W)`` give."""
-        return correlation(*(self._estimate(half) for half in halves(photo)))
+        """The `correlation` of the kernels that the halves of a photo ``(1, C, H, W)`` give; 0
+        where these tell none."""
+        kernels = [self._estimate(half) for half in halves(photo)]
+        return 0.0 if all(map(is_point, kernels)) else correlation(*kernels)
 
     def _estimate(self, photo: Tensor) -> Tensor:
         """The kernel ``(1, 1, n, n)`` of one photo, or a part of it."""

@@ -58,10 +58,11 @@ def estimate_kernel(image: Tensor, size: int | None = None) -> KernelEstimate:
 
     Source: `BlindKernel`.
 
-    Example::
-
-        >>> estimate = unfold.estimate_kernel(image)
-        >>> restored = unfold.create_model("tv-deblur")(image, kernel=estimate.kernel).image
+    Example:
+        >>> import torch, unfold
+        >>> estimate = unfold.estimate_kernel(torch.full((1, 3, 64, 64), 0.5))  # no edges: a point
+        >>> estimate.kernel
+        tensor([[[[1.]]]])
     """
     if image.ndim != 4 or image.shape[0] != 1 or image.shape[1] not in (1, 3):
         raise ValueError(

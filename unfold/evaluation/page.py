@@ -13,7 +13,7 @@ from torch.nn.functional import avg_pool2d
 
 from unfold._files import replace_file
 from unfold.core import Restorer
-from unfold.data import Pair
+from unfold.datasets import Pair
 from unfold.imaging.embed import data_url
 
 from .markdown import one_line

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from unfold.data import Pair
+from unfold.datasets import Pair
 from unfold.imaging import Photo, write
 
 from .errors import EvaluationError

@@ -16,7 +16,7 @@ from torch import Tensor
 from unfold._heap import kept_heap
 from unfold.core import Restorer
 from unfold.core.digest import tensors_digest
-from unfold.data import Pair
+from unfold.datasets import Pair
 from unfold.imaging import read
 from unfold.metrics import Metric
 from unfold.registry.spec import Spec, resolve
@@ -66,7 +66,7 @@ def evaluate(
 
     Args:
         model: whose parameters are as they should be; nothing is trained or loaded here.
-        dataset: any sequence of pairs; the faults of an `unfold.data.Dataset` become rows too.
+        dataset: any sequence of pairs; the faults of an `unfold.datasets.Dataset` become rows too.
         protocol: one, or the name of one.
         device: where the model and the metrics run.
         limit: measure only so many photos, from the first.

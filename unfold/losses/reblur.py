@@ -7,7 +7,7 @@ from torch import Tensor
 
 from unfold.core import State
 from unfold.imaging.boundary import MULTIPLE, pad_periodic
-from unfold.terms.blur import Convolution
+from unfold.terms import Convolution
 
 from .base import Loss, LossError, Outcome
 

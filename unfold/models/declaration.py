@@ -13,11 +13,15 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    RootModel,
     SerializeAsAny,
     WithJsonSchema,
     create_model,
+    field_validator,
 )
 
+from unfold.core import Affine, Residual
+from unfold.formula.text import expression
 from unfold.registry.spec import Spec, resolve, spec_type
 
 FIRST_DEVIATION = 0.1
@@ -161,14 +165,32 @@ def _term_type(spec: type[Spec]) -> type[Spec]:
     return create_model(spec.__name__, __base__=spec, __doc__=spec.__doc__, **blocks)
 
 
-def _term(value: Any) -> Spec:
-    if isinstance(value, Spec):
+class Formula(RootModel[str]):
+    """A residual as it is written: ``"conv(H, I) - X"`` (see `unfold.formula.text.expression`)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    @field_validator("root")
+    @classmethod
+    def _readable(cls, text: str) -> str:
+        expression(text)
+        return text
+
+    def build(self) -> Residual:
+        """The residual."""
+        return Affine(expression(self.root))
+
+
+def _term(value: Any) -> Spec | Formula:
+    if isinstance(value, (Spec, Formula)):
         return value
+    if isinstance(value, str):
+        return Formula(value)
     kind = value.get("kind") if isinstance(value, Mapping) else None
     if not isinstance(kind, str):
         raise ValueError(
-            'a term is a table with its kind and its blocks, e.g. {kind = "equal", left = "I", '
-            f'right = "Z"}}, got {value!r:.60}'
+            'a term is a formula, such as "conv(H, I) - X", or a table with its kind and its '
+            f'blocks, e.g. {{kind = "equal", left = "I", right = "Z"}}, got {value!r:.60}'
         )
     return term_type(kind).model_validate(dict(value))
 
@@ -202,7 +224,7 @@ def _table(kind: type[Declaration], *keys: str) -> BeforeValidator:
 
 TermSpec = Annotated[
     SerializeAsAny[Any], BeforeValidator(_term),
-    WithJsonSchema({"type": "object", "required": ["kind"]}),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "object", "required": ["kind"]}]}),
 ]  # fmt: skip
 PriorSpec = Annotated[
     SerializeAsAny[Any], BeforeValidator(functools.partial(_named, "priors")),

@@ -63,11 +63,12 @@ class Declared(Estimating):
     dual once, in the given order (see `unfold.core.lower`).
 
     Args:
-        terms: each a table with one of three keys. ``quadratic``: a term by ``kind``, its blocks
-            and entries by the names of its constructor's parameters; ``weight``, by default 1.
-            ``constraint``: a term, its ``penalty`` and the name of its ``dual``. ``prior``: a
-            prior, its ``block``, and the noise ``level`` that it removes (see
-            `unfold.models.declaration.Level`) or its ``weight``.
+        terms: each a table with one of three keys. ``quadratic``: a residual as a formula, such as
+            ``"conv(H, I) - X"`` (see `unfold.formula.text.expression`), or an installed term by
+            ``kind``, its blocks and entries by the names of its constructor's parameters;
+            ``weight``, by default 1. ``constraint``: likewise, its ``penalty`` and the name of its
+            ``dual``. ``prior``: a prior, its ``block``, and the noise ``level`` that it removes
+            (see `unfold.models.declaration.Level`) or its ``weight``.
         order: of the updates: every block and every dual.
         start: block -> ``"photo"``, ``"reflectance"`` or ``"light"`` (of the photo's Retinex
             split), ``"zero"`` or ``"one"``; or a table with ``value`` and ``channels``.
@@ -100,10 +101,9 @@ class Declared(Estimating):
     Example::
 
         >>> import torch, unfold
-        >>> equal = {"kind": "equal", "left": "Z", "right": "X"}
         >>> model = unfold.create_model(
         ...     "declared", order=["Z"], output="Z", data={"X": "photo"}, start={"Z": "photo"},
-        ...     terms=[{"quadratic": equal}, {"prior": "total-variation", "block": "Z"}],
+        ...     terms=[{"quadratic": "Z - X"}, {"prior": "total-variation", "block": "Z"}],
         ... )
         >>> model(torch.rand(1, 3, 8, 8)).image.shape
         torch.Size([1, 3, 8, 8])

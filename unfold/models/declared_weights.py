@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from unfold.core import Constraint, Lagrangian, Pixel, Prior, Quadratic, State, Structure
+from unfold.core.lagrangian import Multiple
 from unfold.estimators import HyperParameters, NoisePowers
 
 from .declaration import Level, PriorTerm, Weight
@@ -163,7 +164,9 @@ class DeclaredWeights:
 
 
 def _name(term: Quadratic | Constraint) -> str | float:
-    return term.penalty if isinstance(term, Constraint) else term.weight
+    name = term.penalty if isinstance(term, Constraint) else term.weight
+    assert not isinstance(name, Multiple)  # (a declaration names plain weights)
+    return name
 
 
 def _weight(term: Quadratic | Constraint, made: Mapping[str, Any]) -> Any:

@@ -10,16 +10,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from unfold.core import (
-    Equal,
-    Lagrangian,
-    Ledger,
-    Prior,
-    Quadratic,
-    Regularizer,
-    Restoration,
-    State,
-)
+import unfold.formula as uf
+from unfold.core import Lagrangian, Ledger, Prior, Restoration, State
 from unfold.core.clip import clip
 from unfold.estimators import HyperParameters, KernelEstimator
 from unfold.registry.spec import PriorLike, factory
@@ -121,10 +113,9 @@ class Deconvolution(Extending):
         term = make_blur(blur, "a deconvolution", "I", "X", "H")
 
         def declare(k: int) -> Lagrangian:
-            return Lagrangian(
-                Quadratic(term, "x"), Quadratic(Equal("I", "Z"), "w"),
-                Regularizer("Z", make(3), "z"),
-            )  # fmt: skip
+            (I, Z), (x, w, z) = uf.blocks("I Z"), uf.penalties("x w z")
+            objective = x / 2 * uf.sq(term) + w / 2 * uf.sq(I - Z) + z * make(3)(Z)
+            return objective.lagrangian
 
         def weigh(lagrangian: Lagrangian):
             return partial(_weights, step_for=steps_for(lagrangian)["Z"], strength=strength)

@@ -11,26 +11,14 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from unfold.core import (
-    CG,
-    Constraint,
-    Equal,
-    Lagrangian,
-    Ledger,
-    Prior,
-    Quadratic,
-    Regularizer,
-    Residual,
-    Restoration,
-    Stage,
-    State,
-)
+import unfold.formula as uf
+from unfold.core import CG, Lagrangian, Ledger, Prior, Residual, Restoration, Stage, State
 from unfold.core.clip import clip
+from unfold.core.objective import Belief, Objective
 from unfold.estimators import HyperParameters
 from unfold.estimators.outliers import find_outliers
-from unfold.priors import SoftThreshold
 from unfold.registry.spec import PriorLike, factory
-from unfold.terms import SparseError, embed_kernel
+from unfold.terms import embed_kernel
 
 from .assembly import describe, requires_training, steps_for, unroll
 from .estimating import Estimates, Estimating
@@ -61,10 +49,10 @@ _THRESHOLD, _ERROR_PENALTY = 0.05, 4.0
 _CG = CG(maximum=4, tolerance=None)
 
 
-def era_lagrangian(
-    blur: Residual, *regularizers: Regularizer, error: bool = True, split: bool = True
-) -> Lagrangian:
-    """ErA's Lagrangian (poster, with its misprints mended)::
+def era_objective(
+    blur: Residual, *priors: Belief, error: bool = True, split: bool = True
+) -> Objective:
+    """ErA's objective (poster, with its misprints mended)::
 
         min w0/2 ‖U + E − Y‖² + φ(Z) + ws‖E‖₁ + f(P)
         subject to U = B X (dual G), X = Z (O), E = P (D)
@@ -75,21 +63,23 @@ def era_lagrangian(
 
     Args:
         blur: ``B X − U``: a `Convolution`, a `FilterFlow`, or another blur.
-        regularizers: on Z and P.
+        priors: on Z and P.
         error: whether there is an error E at all (the poster's ablation).
         split: whether it has a second prior f, on P (its other ablation).
     """
-    fit = SparseError("U", error="E", observed="Y") if error else Equal("U", "Y")
-    sparse = (Regularizer("E", SoftThreshold(), "ws"),) if error else ()
-    copy = (Constraint(Equal("E", "P"), penalty="w3", dual="D"),) if error and split else ()
-    return Lagrangian(
-        Quadratic(fit, "w0"),
-        Constraint(blur, penalty="w1", dual="G"),
-        Constraint(Equal("X", "Z"), penalty="w2", dual="O"),
-        *copy,
-        *sparse,
-        *regularizers,
+    U, X, Z, E, P = uf.blocks("U X Z E P")
+    Y = uf.data("Y")
+    w0, ws = uf.penalties("w0 ws")
+    era = (
+        w0 / 2 * uf.sq(U + E - Y if error else U - Y)
+        + uf.constraint(blur, "w1", dual="G")
+        + uf.constraint(X - Z, "w2", dual="O")
     )
+    if error and split:
+        era += uf.constraint(E - P, "w3", dual="D")
+    if error:
+        era += ws * uf.l1(E)
+    return Objective(*era.terms, *priors)
 
 
 class ErA(Estimating):
@@ -167,10 +157,12 @@ class ErA(Estimating):
         reaches = K - 1 if order == "error-first" else K - 2
 
         def declare(stage: int) -> Lagrangian:
-            priors = [Regularizer("Z", make(3), "z")]
+            Z, P = uf.blocks("Z P")
+            z, p = uf.penalties("z p")
+            priors = [z * make(3)(Z)]
             if error and error_prior and (tied or stage < reaches):
-                priors.append(Regularizer("P", OnSupport(make(3)), "p"))
-            return era_lagrangian(term, *priors, error=error, split=error_prior)
+                priors.append(p * OnSupport(make(3))(P))
+            return era_objective(term, *priors, error=error, split=error_prior).lagrangian
 
         maps = num_kernels if self.maps else 0
         self.estimator = make_kernel_estimator(kernel_estimator, num_kernels, maps)

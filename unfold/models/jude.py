@@ -11,29 +11,17 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from unfold.core import (
-    CG,
-    Constraint,
-    Equal,
-    Lagrangian,
-    Ledger,
-    Prior,
-    Quadratic,
-    Regularizer,
-    Residual,
-    Restoration,
-    State,
-    Step,
-)
+import unfold.formula as uf
+from unfold.core import CG, Lagrangian, Ledger, Prior, Residual, Restoration, State, Step
 from unfold.core.clip import clip
+from unfold.core.objective import Belief, Objective
 from unfold.estimators import (
     HyperParameters,
 )
 from unfold.estimators.illumination import DARKEST, retinex_split
 from unfold.estimators.reblur import as_bright_as
-from unfold.priors import Box, Simplex
 from unfold.registry.spec import PriorLike, factory
-from unfold.terms import Convolution, Retinex
+from unfold.terms import Convolution
 
 from .assembly import Impute, Take, describe, requires_training, steps_for, unroll
 from .careful import spliced
@@ -67,10 +55,10 @@ _PULL = 1e-2
 _CG = CG(maximum=4, tolerance=None)  # (a fixed number never waits for the device)
 
 
-def jude_lagrangian(
-    *regularizers: Regularizer, blur: Residual | None = None, kernel: bool = False
-) -> Lagrangian:
-    """JUDE's Lagrangian (paper eq. 4, with its misprints mended)::
+def jude_objective(
+    *priors: Belief, blur: Residual | None = None, kernel: bool = False
+) -> Objective:
+    """JUDE's objective (paper eq. 4, with its misprints mended)::
 
         min w1/2 ‖H⊗I − X‖² + w2/2 ‖Z − P⊙Q‖² + g_Z(Z) + g_P(P) + g_Q(Q)
         subject to R = P (dual G), L = Q (O), I = Z (D)
@@ -81,21 +69,24 @@ def jude_lagrangian(
     L ≡ Q, and only D is alive. `JUDE` gives them work: 0 <= R <= 1 and 0 < L <= 1.
 
     Args:
-        regularizers: on any of the blocks.
+        priors: on any of the blocks.
         blur: the first residual, where it is not the convolution.
         kernel: whether the kernel is a block, too: ``w6/2 ‖H − K‖²`` is added, whose K is the
             kernel before, and ``k g_K(K)``, which keeps K a kernel (`Simplex`).
     """
-    near = (Quadratic(Equal("H", "K"), "w6"), Regularizer("K", Simplex(), "k")) if kernel else ()
-    return Lagrangian(
-        Quadratic(blur or Convolution("I", kernel="H", observed="X"), "w1"),
-        Quadratic(Retinex("Z", reflectance="P", illumination="Q"), "w2"),
-        Constraint(Equal("R", "P"), penalty="w3", dual="G"),
-        Constraint(Equal("L", "Q"), penalty="w4", dual="O"),
-        Constraint(Equal("I", "Z"), penalty="w5", dual="D"),
-        *near,
-        *regularizers,
+    I, Z, P, R, Q, L, K = uf.blocks("I Z P R Q L K")
+    X, H = uf.data("X"), uf.blocks("H") if kernel else uf.data("H")
+    w1, w2, w6, k = uf.penalties("w1 w2 w6 k")
+    jude = (
+        w1 / 2 * uf.sq(blur or uf.conv(H, I) - X)
+        + w2 / 2 * uf.sq(Z - P * Q)
+        + uf.constraint(R - P, "w3", dual="G")
+        + uf.constraint(L - Q, "w4", dual="O")
+        + uf.constraint(I - Z, "w5", dual="D")
     )
+    if kernel:
+        jude += w6 / 2 * uf.sq(H - K) + k * uf.simplex(K)
+    return Objective(*jude.terms, *priors)
 
 
 class JUDE(Estimating):
@@ -214,15 +205,12 @@ class JUDE(Estimating):
         def declare(stage: int) -> Lagrangian:
             # In the paper's order the last Z never reaches the image: it has no network.
             reaches = tied or order == "data-first" or stage < K - 1
-            return jude_lagrangian(
-                Regularizer("P", make(3), "p"),
-                Regularizer("Q", make_light(light), "q"),
-                *([Regularizer("Z", make(3), "z")] if reaches else []),
-                Regularizer("R", Box(low=0.0, high=1.0), "r"),
-                Regularizer("L", Box(low=DARKEST, high=1.0), "l"),
-                blur=term,
-                kernel=kernel_updates,
-            )
+            P, Q, R, L, Z = uf.blocks("P Q R L Z")
+            p, q, r, l, z = uf.penalties("p q r l z")
+            priors = [p * make(3)(P), q * make_light(light)(Q)]
+            priors += [z * make(3)(Z)] if reaches else []
+            priors += [r * uf.box(R), l * uf.box(L, low=DARKEST)]
+            return jude_objective(*priors, blur=term, kernel=kernel_updates).lagrangian
 
         before: dict[str, Step] = {}
         if trust and not has_slot(blur, "mask"):

@@ -2,11 +2,11 @@
 
 Put one in the place of the derived step of the same block::
 
-    steps = list(lower(jude_lagrangian(), ORDER))
+    steps = list(lower(jude_objective().lagrangian, ORDER))
     steps[ORDER.index("R")] = PrintedR()
 
 The derived steps minimise the Lagrangian over their block exactly; these do not. Names and
-weights are those of `unfold.models.jude.jude_lagrangian`.
+weights are those of `unfold.models.jude.jude_objective`.
 """
 
 from __future__ import annotations

@@ -141,7 +141,7 @@ jude_classic = preset(
     (`BlindKernel`). A sharp, well-lit, clean photo comes back nearly unchanged.
     ``exposure=None, enhancer=None`` leave the exposure and the illumination alone.
 
-    Source: JUDE's equations (see `unfold.models.jude.jude_lagrangian`); the power curve is gamma
+    Source: JUDE's equations (see `unfold.models.jude.jude_objective`); the power curve is gamma
     correction.""",
     K=12,
     prior=_FEW_STEPS,

@@ -40,7 +40,7 @@ def check_object(entry: Component, built: Any) -> None:
 def _base(group: str) -> type:
     from torch import nn
 
-    from unfold import core, data, degradation, losses, metrics
+    from unfold import core, datasets, degradation, losses, metrics
 
     return {
         "terms": core.Residual,
@@ -50,7 +50,7 @@ def _base(group: str) -> type:
         "losses": losses.Loss,
         "metrics": metrics.Metric,
         "degradations": degradation.Degradation,
-        "datasets": data.Dataset,
+        "datasets": datasets.Dataset,
     }[group]
 
 

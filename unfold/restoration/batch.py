@@ -19,7 +19,7 @@ from torch import Tensor
 
 from unfold._heap import kept_heap
 from unfold.core import Restorer
-from unfold.data.header import HeaderError, size_of
+from unfold.datasets.header import HeaderError, size_of
 from unfold.imaging import ImageError, Photo, write
 from unfold.imaging.io import MAX_PIXELS, contents, decode, encode, writing
 

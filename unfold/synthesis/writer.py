@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from unfold.data.header import HeaderError, size_of
+from unfold.datasets.header import HeaderError, size_of
 from unfold.imaging import ImageError, Photo, write
 
 from .manifest import Manifest

@@ -1,10 +1,15 @@
 """Data terms: residuals that tie blocks to what was observed."""
 
-from .blur import Convolution, FilterFlow, embed_kernel
-from .gradient import Gradient, differences
-from .masked import MaskedConvolution
-from .retinex import Retinex
-from .sparse_error import SparseError
+from .blur import embed_kernel
+from .gradient import differences
+from .residuals import (
+    Convolution,
+    FilterFlow,
+    Gradient,
+    MaskedConvolution,
+    Retinex,
+    SparseError,
+)
 
 __all__ = [
     "Convolution", "FilterFlow", "Gradient", "MaskedConvolution", "Retinex", "SparseError",

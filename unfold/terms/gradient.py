@@ -1,95 +1,54 @@
-"""The gradient of a block: what a prior on edges is split on."""
+"""The gradient of an expression: what a prior on edges is split on."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
-from unfold.core.normal import add_scaled
-from unfold.core.operators import Fourier, LinearMap, Pixel, Structure, image, spectrum
-from unfold.core.residual import Residual
+from unfold.core.expression import Mapped
+from unfold.core.operators import Fourier, Structure, image, spectrum
 from unfold.core.state import State
 
 
-class Gradient(Residual):
-    """``r = ∇x − G``: forward differences with circular borders.
-
-    As a constraint it declares a prior of edges, ``g(∇x)``, by a split: put the prior on ``G``.
-    The normal matrix in ``x`` is ``|F(∂x)|² + |F(∂y)|²``, Fourier-diagonal; in ``G`` it is 1.
+class Difference(Mapped):
+    """``∇x``: forward differences with circular borders, Fourier-diagonal.
 
     Args:
-        block: ``x``, ``(B, C, H, W)``.
-        gradient: ``G``, ``(B, 2C, H, W)``: ``∂x`` (to the right) of all channels, then ``∂y``
-            (downwards) of all channels, per pixel.
-
-    Raises:
-        ValueError: ``G`` has not twice the channels of ``x``, or another size.
+        of: ``x``, ``(B, C, H, W)``; the result is ``(B, 2C, H, W)``: ``∂x`` (to the right) of all
+            channels, then ``∂y`` (downwards) of all channels.
 
     Source: Wang, Yang, Yin and Zhang, "A new alternating minimization algorithm for total
     variation image reconstruction", SIAM Journal on Imaging Sciences 2008.
+    """
 
-    Example:
-        >>> from unfold.core import Constraint, Lagrangian, Regularizer
-        >>> from unfold.priors import L0
-        >>> edges = Constraint(Gradient("x", gradient="G"), penalty="w", dual="D")
-        >>> print(Lagrangian(edges, Regularizer("G", L0(), 0.01)).explain().splitlines()[5])
-        x       w·(|F(∂x)|² + |F(∂y)|²)  Fourier-diagonal  FFT, divide, inverse FFT (exact for circular borders)
-    """  # noqa: E501
+    outer_structure = Structure.FOURIER
+    symbol, word = "∇", "grad"
 
-    def __init__(self, block: str, *, gradient: str) -> None:
-        super().__init__([(block, Structure.FOURIER), (gradient, Structure.SCALAR)])
-        self.block, self.gradient = block, gradient
+    def shape(self, state: State) -> torch.Size:
+        batch, channels, *size = self.of.shape(state)
+        return torch.Size((batch, 2 * channels, *size))
 
-    def forward(self, state: Mapping[str, Tensor]) -> Tensor:
-        self.check_shapes(State(state))
-        return differences(state[self.block]) - state[self.gradient]
-
-    def operator(self, block: str, state: State) -> LinearMap:
-        if block == self.gradient:
-            return Pixel(-1.0, state[block].shape)
-        x = state[block]
+    def outer(self, state: State) -> Fourier:
+        x = state[self.of.names[0]]  # (for its type and device)
+        domain = self.of.shape(state)
         # Nothing but the size matters to it: remembered whatever is replaced.
-        name = f"F ∇ on {tuple(x.shape[-2:])}, {x.dtype}, {x.device}"
-        otf = state.derive(name, (), lambda: _transfer_functions(x))
-        power = state.derive(f"|{name}|²", (), lambda: _total_power(x))
-        return _Differences(otf, x.shape, power)
+        name = f"F ∇ on {tuple(domain[-2:])}, {x.dtype}, {x.device}"
+        otf = state.derive(name, (), lambda: _transfer_functions(domain, x))
+        power = state.derive(f"|{name}|²", (), lambda: _total_power(domain, x))
+        return _Differences(otf, domain, power)
 
-    def offset(self, block: str, state: State) -> Tensor:
-        if block == self.gradient:
-            return differences(state[self.block])
-        return -state[self.gradient]
+    def value(self, state: State) -> Tensor:
+        return differences(self.of.value(state))
 
-    # In pixels: it takes half the transforms of the Fourier basis, which
-    # `unfold.core.residual.pull` would take.
-    def data(self, block: str, state: State, operator: LinearMap) -> Tensor:
-        if block == self.gradient:
-            return differences(state[self.block])
-        return differences_adjoint(state[self.gradient])
+    def inverse(self, name: str, state: State, target: Tensor | None = None) -> Tensor | None:
+        return None
 
-    def drive(
-        self, block: str, state: State, operator: LinearMap, dual: Tensor, weight: Tensor | float
-    ) -> Tensor:
-        if block == self.gradient:
-            return add_scaled(dual, weight, differences(state[self.block]))
-        return differences_adjoint(weight * state[self.gradient] - dual)
-
-    def check_shapes(self, state: State) -> None:
-        x, g = state[self.block].shape, state[self.gradient].shape
-        if len(x) != 4 or g != (x[0], 2 * x[1], *x[2:]):
-            raise ValueError(
-                f"Gradient cannot combine {self.block} {tuple(x)}, {self.gradient} {tuple(g)}: the "
-                "gradient of (batch, channels, height, width) has twice the channels, ∂x of all, "
-                "then ∂y of all"
-            )
-
-    def formula(self) -> str:
-        return f"∇{self.block} − {self.gradient}"
-
-    def gram_formula(self, block: str) -> str:
-        return "(|F(∂x)|² + |F(∂y)|²)" if block == self.block else "1"
+    def gram_formula(self, name: str) -> str:
+        if self.of.symbols(name):
+            return super().gram_formula(name)
+        return "(|F(∂x)|² + |F(∂y)|²)"
 
 
 def differences(x: Tensor) -> Tensor:
@@ -118,33 +77,49 @@ def differences_adjoint(y: Tensor) -> Tensor:
 
 
 class _Differences(Fourier):
-    """``∇``; its Gram matrix is that of one convolution."""
+    """``∇``, or ``∇ K`` for a convolution K; its Gram matrix is that of one convolution."""
+
+    inner: Fourier | None = None
+
+    def after(self, inner: Fourier) -> _Differences:
+        power = self.gram_power() * inner.gram_power()
+        composed = _Differences(self.otf, inner.domain, power, self.sign * inner.sign)
+        composed.inner = inner
+        return composed
 
     def mv(self, x: Tensor) -> Tensor:
-        return differences(x)
+        blurred = x if self.inner is None else self.inner.sign * self.inner.mv(x)
+        return self.sign * differences(blurred)
 
     def adjoint(self, y: Tensor) -> Tensor:
-        return differences_adjoint(y)
+        pulled = self.pull(y)
+        return self.sign * (image(pulled, self.domain) if pulled.is_complex() else pulled)
+
+    # In pixels: it takes half the transforms of the Fourier basis.
+    def pull(self, y: Tensor) -> Tensor:
+        pulled = differences_adjoint(y)
+        return pulled if self.inner is None else self.inner.pull(pulled)
 
     def adjoint_spectrum(self, y: Tensor) -> Tensor:
         right, down = y.chunk(2, 1)
         conjugate = self.otf.conj()
-        return conjugate[:, :1] * right + conjugate[:, 1:] * down
+        pulled = conjugate[:, :1] * right + conjugate[:, 1:] * down
+        return pulled if self.inner is None else self.inner.adjoint_spectrum(pulled)
 
     def gram(self, x: Tensor) -> Tensor:
         return image(self.gram_power() * spectrum(x), self.domain)
 
 
-def _transfer_functions(x: Tensor) -> Tensor:
-    """Of the differences to the right and downwards on the grid of ``x``."""
-    right, down = (_transfer(x.shape[axis], x) for axis in (-1, -2))
-    right = right[: x.shape[-1] // 2 + 1].expand(x.shape[-2], -1)
+def _transfer_functions(domain: torch.Size, like: Tensor) -> Tensor:
+    """Of the differences to the right and downwards on the grid of a shape."""
+    right, down = (_transfer(domain[axis], like) for axis in (-1, -2))
+    right = right[: domain[-1] // 2 + 1].expand(domain[-2], -1)
     return torch.stack((right, down[:, None].expand_as(right)))[None]
 
 
-def _total_power(x: Tensor) -> Tensor:
-    right, down = (_power(x.shape[axis], x) for axis in (-1, -2))
-    return (down[:, None] + right[: x.shape[-1] // 2 + 1])[None, None]
+def _total_power(domain: torch.Size, like: Tensor) -> Tensor:
+    right, down = (_power(domain[axis], like) for axis in (-1, -2))
+    return (down[:, None] + right[: domain[-1] // 2 + 1])[None, None]
 
 
 def _frequencies(length: int, like: Tensor) -> Tensor:

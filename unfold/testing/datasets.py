@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import cast
 
-from unfold.data import DataError, Dataset, Pair
-from unfold.data.folder import natural
+from unfold.datasets import DataError, Dataset, Pair
+from unfold.datasets.folder import natural
 from unfold.imaging import read
 
 from .tools import Rule, Subject, need
@@ -46,7 +46,9 @@ def _refusal(subject: Subject, root: Path, what: str, *split: str) -> DataError:
 def is_a_data_set(subject: Subject) -> None:
     with _data_set(subject) as root:
         dataset = _read(subject, root)
-        need(isinstance(dataset, Dataset), f"{type(dataset).__name__} is no unfold.data.Dataset")
+        need(
+            isinstance(dataset, Dataset), f"{type(dataset).__name__} is no unfold.datasets.Dataset"
+        )
         need(bool(dataset.title), "it has no title")
         need(len(dataset) >= 3, f"{len(dataset)} photos were found, these checks need 3")
         need(all(isinstance(pair, Pair) for pair in dataset), "it holds what is no Pair")

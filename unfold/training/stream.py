@@ -10,10 +10,10 @@ from typing import Any, Protocol
 import torch
 from torch.utils import data
 
-from unfold.data import Pair
-from unfold.data.kept import Kept
-from unfold.data.photos import Photos
-from unfold.data.plain import Unpaired
+from unfold.datasets import Pair
+from unfold.datasets.kept import Kept
+from unfold.datasets.photos import Photos
+from unfold.datasets.plain import Unpaired
 from unfold.degradation.base import Degradation
 from unfold.degradation.chance import together
 from unfold.degradation.counter import counted

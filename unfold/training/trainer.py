@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils import data
 
 from unfold.core import Restorer
-from unfold.data.kept import Kept
+from unfold.datasets.kept import Kept
 from unfold.evaluation.provenance import providers
 from unfold.models.weights import save_model
 

@@ -4,10 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from data.layouts import LAYOUTS, put
+from datasets.layouts import LAYOUTS, put
 
-from unfold.data import DataError, Dataset, Pair
-from unfold.data.plain import Paired
+from unfold.datasets import DataError, Dataset, Pair
+from unfold.datasets.plain import Paired
 from unfold.registry.catalogue import Component
 from unfold.testing import datasets
 from unfold.testing.check import Check, ConformanceError

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from unfold.core import Restoration, Restorer
-from unfold.data import DataError
-from unfold.data.plain import Paired
+from unfold.datasets import DataError
+from unfold.datasets.plain import Paired
 from unfold.evaluation import evaluate
 from unfold.imaging import Photo, write
 

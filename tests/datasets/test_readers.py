@@ -6,15 +6,15 @@ import shutil
 import unicodedata
 
 import pytest
-from data.layouts import LAYOUTS, lol_blur, photos, put, two_folders
+from datasets.layouts import LAYOUTS, lol_blur, photos, put, two_folders
 
-from unfold.data import DataError
-from unfold.data.defocus import CUHK, RTF, RealDOF
-from unfold.data.dpdd import DPDD
-from unfold.data.gopro import GoPro
-from unfold.data.lol_blur import LOLBlur, RealLOLBlur
-from unfold.data.plain import Paired, Unpaired
-from unfold.data.realblur import RealBlurJ
+from unfold.datasets import DataError
+from unfold.datasets.defocus import CUHK, RTF, RealDOF
+from unfold.datasets.dpdd import DPDD
+from unfold.datasets.gopro import GoPro
+from unfold.datasets.lol_blur import LOLBlur, RealLOLBlur
+from unfold.datasets.plain import Paired, Unpaired
+from unfold.datasets.realblur import RealBlurJ
 from unfold.imaging import read
 from unfold.registry import scan
 from unfold.registry.catalogue import load

@@ -6,12 +6,12 @@ import zlib
 import numpy as np
 import pytest
 import torch
-from data.layouts import picture
+from datasets.layouts import picture
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from unfold.data.header import HeaderError, size_of
+from unfold.datasets.header import HeaderError, size_of
 from unfold.imaging import ImageError, Photo, read, write
 
 

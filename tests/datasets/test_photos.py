@@ -7,12 +7,12 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-from data.layouts import photos, put, two_folders
+from datasets.layouts import photos, put, two_folders
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from unfold.data import Pair, Photos
-from unfold.data.plain import Paired, Unpaired
+from unfold.datasets import Pair, Photos
+from unfold.datasets.plain import Paired, Unpaired
 from unfold.imaging import ImageError, read
 
 
@@ -161,5 +161,5 @@ def test_options_that_cannot_be(numbered):
 
 
 def test_finding_photos_needs_no_torch():
-    code = "import unfold.data, sys; assert 'torch' not in sys.modules"
+    code = "import unfold.datasets, sys; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

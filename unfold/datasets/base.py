@@ -37,7 +37,7 @@ class Pair:
         kernel: its blur's kernel, where that is known (see `unfold.restoration.read_kernel`).
         sequence: what it is a frame of, or empty.
         clip: within a sequence, only frames of one clip may follow one another in time (see
-            `unfold.data.windows`).
+            `unfold.datasets.windows`).
     """
 
     name: str

@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import pytest
-from data.layouts import LAYOUTS, lol_blur
+from datasets.layouts import LAYOUTS, lol_blur
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unfold.data import Pair, windows
-from unfold.data.gopro import GoPro
-from unfold.data.lol_blur import LOLBlur
+from unfold.datasets import Pair, windows
+from unfold.datasets.gopro import GoPro
+from unfold.datasets.lol_blur import LOLBlur
 
 
 def frame(sequence, number, clip=0):

@@ -1,0 +1,139 @@
+"""The residual of an expression."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from .ambiguity import Ambiguity
+from .expression import Entry, Expression, Sum
+from .normal import add_scaled, times
+from .operators import Fourier, LinearMap
+from .residual import Residual
+from .state import State
+
+
+class Affine(Residual):
+    """``r = e``: a residual that is written as an expression.
+
+    What its normal matrix is in each block follows from the maps that the block passes through:
+    ``conv(k, x) + e − y`` is Fourier-diagonal in x and scalar in e. What does not change (the
+    spectrum of an observation, say) is computed once.
+
+    Args:
+        expression: affine in each of its blocks.
+
+    Raises:
+        ValueError: no entry is a block.
+
+    Example:
+        >>> from unfold.core.expression import Entry
+        >>> residual = Affine(Entry("Z") - Entry("P") * Entry("Q"))
+        >>> {name: structure.value for name, structure in residual.blocks.items()}
+        {'Z': 'scalar', 'P': 'pixel-diagonal', 'Q': 'pixel-diagonal'}
+    """
+
+    def __init__(self, expression: Expression) -> None:
+        total = expression if isinstance(expression, Sum) else Sum([(1.0, expression)])
+        roles = {role: [e.name for e in total.entries if e.role == role] for role in _ROLES}
+        if not (roles["block"] or roles["optional"]):
+            raise ValueError(
+                f"{total.bare_formula()} has no block, only data: declare what is sought as a block"
+            )
+        structures = {name: total.structure(name) for name in total.names}
+        super().__init__(
+            {name: structures[name] for name in roles["block"]},
+            [*roles["optional"], *roles["data"]],
+            {name: structures[name] for name in roles["optional"]},
+        )
+        self.expression = total
+        self._text = total.bare_formula()
+        self._fitting: set[tuple[torch.Size, ...]] = set()
+
+    def forward(self, state: Mapping[str, Tensor]) -> Tensor:
+        state = State(state)
+        self.check_shapes(state)
+        return self.expression.value(state)
+
+    def operator(self, block: str, state: State) -> LinearMap:
+        return self.expression.map(block, state)
+
+    def offset(self, block: str, state: State) -> Tensor:
+        return self._offset(block, state, 1.0)
+
+    def data(self, block: str, state: State, operator: LinearMap) -> Tensor:
+        def pulled() -> Tensor:
+            return operator.pull(self._offset(block, state, -operator.sign))
+
+        if not isinstance(operator, Fourier):
+            return pulled()
+        sources = tuple(name for name in self.expression.names if name != block)
+        name = f"−Jᵀc of {block} in {self._text} on {tuple(operator.domain)}"
+        return state.derive(name, sources, pulled)
+
+    def drive(
+        self, block: str, state: State, operator: LinearMap, dual: Tensor, weight: Tensor | float
+    ) -> Tensor:
+        # −Jᵀ(Γ + w c), with J = ±K: Kᵀ(w (∓c) ∓ Γ).
+        offset = self.expression.signed(state, -operator.sign, without=block)
+        if offset is None:
+            driven = -dual if operator.sign > 0 else dual
+        elif operator.sign < 0:
+            driven = add_scaled(dual, weight, offset)
+        else:
+            driven = times(weight, offset) - dual
+        return operator.pull(driven)
+
+    def _offset(self, block: str, state: State, sign: float) -> Tensor:
+        offset = self.expression.signed(state, sign, without=block)
+        if offset is None:
+            return state[block].new_zeros(self.expression.shape(state))
+        return offset
+
+    def check_shapes(self, state: State) -> None:
+        shapes = tuple(state[name].shape for name in self.expression.names)
+        if torch.compiler.is_compiling() or shapes not in self._fitting:
+            self.expression.shape(state)
+            self._fitting.add(shapes)
+
+    def ambiguities(self, order: Collection[str]) -> Sequence[Ambiguity]:
+        return tuple(self.expression.ambiguities(order))
+
+    @property
+    def equated(self) -> tuple[str, ...]:
+        summands = self.expression.summands
+        plain = all(abs(c) == 1 and isinstance(e, Entry) for c, e in summands)
+        opposed = plain and len(summands) == 2 and summands[0][0] != summands[1][0]
+        return tuple(self.blocks) if opposed and len(self.blocks) == 2 else ()
+
+    def formula(self) -> str:
+        return self._text
+
+    def gram_formula(self, block: str) -> str:
+        return self.expression.gram_formula(block)
+
+
+_ROLES = ("block", "optional", "data")
+
+
+class Equal(Affine):
+    """``r = x − y``: the splitting that a constraint drives to zero.
+
+    Args:
+        left: block ``x``.
+        right: block ``y``. One of them may have one channel where the other has three.
+    """
+
+    def __init__(self, left: str, right: str) -> None:
+        self.left, self.right = left, right
+        super().__init__(different(Entry(left), Entry(right)))
+
+
+def different(*entries: Entry) -> Expression:
+    """Two entries, the second taken from the first, which must not be the same."""
+    one, other = entries
+    if one.name == other.name:
+        raise ValueError(f"a residual uses {one.name!r} twice: each entry needs a name of its own")
+    return one - other

@@ -1,0 +1,392 @@
+"""The objective as a formula: a sum of squares, constraints and priors of expressions."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from .affine import Affine
+from .cg import CG
+from .expression import Entry, Expression, consistent
+from .lagrangian import Constraint, Lagrangian, Multiple, Quadratic, Regularizer, Weight
+from .prior import Prior
+from .residual import Residual
+
+if TYPE_CHECKING:
+    from .network import Network
+    from .solution import Solution
+
+
+@dataclass(frozen=True)
+class Penalty:
+    """A named weight of a term: a number that is given, learned or predicted later.
+
+    Attributes:
+        name: of it.
+        factor: a number that it is multiplied by.
+    """
+
+    name: str
+    factor: float = 1.0
+
+    def __mul__(self, other: Any) -> Any:
+        if isinstance(other, Term):
+            return other.weighted(self)
+        if isinstance(other, (int, float)):
+            return Penalty(self.name, self.factor * other)
+        raise TypeError(
+            f"the penalty {self.name} is multiplied by {other!r:.40}: it multiplies a number or a "
+            "term, such as sq(x - y); what multiplies a block is declared as data"
+        )
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, number: float) -> Penalty:
+        return Penalty(self.name, self.factor / number)
+
+    @property
+    def weight(self) -> Weight:
+        return self.name if self.factor == 1 else Multiple(self.factor, self.name)
+
+
+class Term:
+    """A term of an objective.
+
+    Attributes:
+        penalty: its weight or, of a constraint, its penalty; a plain number has no name.
+    """
+
+    penalty: Penalty
+
+    def __add__(self, other: Any) -> Objective:
+        return Objective(self) + other
+
+    def __radd__(self, other: Any) -> Objective:
+        return Objective(self) if other == 0 else NotImplemented  # (of the built-in sum)
+
+    def __sub__(self, other: Any) -> Objective:
+        raise TypeError("terms are added: an objective less a square or a prior has no minimum")
+
+    def __mul__(self, factor: float) -> Term:
+        return self.weighted(Penalty("", factor) if isinstance(factor, (int, float)) else factor)
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, number: float) -> Term:
+        return self * (1 / number)
+
+    @abstractmethod
+    def weighted(self, penalty: Penalty) -> Term:
+        """The same, its weight multiplied by a number (with an empty name) or a penalty."""
+
+    @property
+    @abstractmethod
+    def entries(self) -> tuple[Entry, ...]:
+        """The entries of its expression."""
+
+    @abstractmethod
+    def lowered(self, dual: str) -> Quadratic | Constraint | Regularizer:
+        """The term of a `Lagrangian`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Square(Term):
+    """``w ‖r‖²``."""
+
+    residual: Residual
+    penalty: Penalty = Penalty("", 1.0)
+
+    def weighted(self, penalty: Penalty) -> Square:
+        return replace(self, penalty=_product(self.penalty, penalty))
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        return _entries(self.residual)
+
+    def lowered(self, dual: str) -> Quadratic:
+        return Quadratic(self.residual, _weight(self.penalty * 2))
+
+
+@dataclass(frozen=True, eq=False)
+class Tie(Term):
+    """``r = 0``, a constraint: ``⟨Γ, r⟩ + ρ/2 ‖r‖²``."""
+
+    residual: Residual
+    penalty: Penalty
+    dual: str = ""
+
+    def weighted(self, penalty: Penalty) -> Term:
+        raise TypeError(
+            f"the constraint {self.residual.formula()} = 0 is multiplied: its penalty is its "
+            "second argument, constraint(expression, penalty)"
+        )
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        return _entries(self.residual)
+
+    def lowered(self, dual: str) -> Constraint:
+        return Constraint(self.residual, _weight(self.penalty), self.dual or dual)
+
+
+@dataclass(frozen=True, eq=False)
+class Belief(Term):
+    """``w g(e)``: a prior on a block or, until it is split, on an expression.
+
+    Attributes:
+        spec: the prior's name and options, where it is to be written down.
+    """
+
+    prior: Prior
+    on: Expression
+    penalty: Penalty = Penalty("", 1.0)
+    spec: Mapping[str, Any] | None = None
+
+    def weighted(self, penalty: Penalty) -> Belief:
+        return replace(self, penalty=_product(self.penalty, penalty))
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        return (*self.on.entries, *(Entry(name, "data") for name in self.prior.reads))
+
+    def lowered(self, dual: str) -> Regularizer:
+        if not isinstance(self.on, Entry):
+            raise ValueError(
+                f"{type(self.prior).__name__} is put on {self.on.formula()}, and a prior acts on a "
+                "block: split it, with .split(), or with a block z of your own and "
+                f"constraint(z - {self.on.code()}, penalty)"
+            )
+        return Regularizer(self.on.name, self.prior, _weight(self.penalty))
+
+
+class Objective:
+    """A sum of terms: what is minimized, as a paper prints it.
+
+    It is written with `unfold.blocks`, `unfold.data`, `unfold.sq`, `unfold.constraint` and priors
+    that are called on blocks. Each block's update is derived from it, as `Lagrangian` describes.
+
+    Raises:
+        ValueError: (where it is written) one name for a block and for data.
+
+    Example:
+        >>> import unfold as uf
+        >>> x, z = uf.blocks("x z")
+        >>> y, k = uf.data("y k")
+        >>> L = uf.sq(uf.conv(k, x) - y) / 2 + 0.01 * uf.tv(z) + uf.constraint(x - z, "rho")
+        >>> L.order
+        ('x', 'z', 'dual1')
+    """
+
+    def __init__(self, *terms: Term) -> None:
+        self.terms = terms
+        self.entries = consistent(entry for term in terms for entry in term.entries)
+        self._lagrangian: Lagrangian | None = None
+
+    def __add__(self, other: Any) -> Objective:
+        if isinstance(other, Objective):
+            return Objective(*self.terms, *other.terms)
+        if isinstance(other, Term):
+            return Objective(*self.terms, other)
+        raise TypeError(
+            f"{other!r:.40} is added to an objective, which is a sum of terms: sq(...), "
+            "constraint(...) and priors of blocks"
+        )
+
+    @property
+    def blocks(self) -> tuple[str, ...]:
+        """The blocks: those of the squares first, then of the constraints, as they are written."""
+        kinds = (Square, Tie, Belief)
+        terms = [term for kind in kinds for term in self.terms if isinstance(term, kind)]
+        names = [e.name for term in terms for e in term.entries if e.role != "data"]
+        return tuple(dict.fromkeys(names))
+
+    @property
+    def data(self) -> tuple[str, ...]:
+        """What is held fixed."""
+        return tuple(entry.name for entry in self.entries if entry.role == "data")
+
+    @property
+    def penalties(self) -> tuple[str, ...]:
+        """The named weights and penalties."""
+        return tuple(dict.fromkeys(t.penalty.name for t in self.terms if t.penalty.name))
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """The order of the updates, unless another is given: the blocks, then the duals."""
+        return (*self.blocks, *self.lagrangian.duals)
+
+    @property
+    def lagrangian(self) -> Lagrangian:
+        """The augmented Lagrangian; duals that have no name are ``dual1``, ``dual2``, ...
+
+        Raises:
+            ValueError: a prior on an expression that is no block; two priors on one block.
+        """
+        if self._lagrangian is None:
+            self._lagrangian = Lagrangian(*self._lowered())
+        return self._lagrangian
+
+    def _lowered(self) -> Iterator[Quadratic | Constraint | Regularizer]:
+        count = 0
+        for term in self.terms:
+            count += isinstance(term, Tie)
+            yield term.lowered(f"dual{count}")
+
+    def explain(self, order: Sequence[str] | None = None) -> str:
+        """What is minimized, each block's normal matrix, how it is solved and why."""
+        return self.lagrangian.explain(self.order if order is None else order)
+
+    def split(self, penalty: str | float | Penalty = 1.0) -> Objective:
+        """The same objective, where every prior is on a block that a division solves for.
+
+        A prior on an expression, a second one on a block, and one on a block whose normal matrix
+        its proximal operator cannot invert each get a block of their own, ``z1``, ``z2``, ..., and
+        a constraint with the given penalty.
+
+        Example:
+            >>> import unfold as uf
+            >>> x, y = uf.blocks("x"), uf.data("y")
+            >>> (uf.sq(x - y) / 2 + 0.1 * uf.l1(uf.grad(x))).split("rho").order
+            ('x', 'z1', 'dual1')
+        """
+        from .network import splits
+
+        return Objective(*splits(self, as_penalty(penalty)))
+
+    def solve(
+        self,
+        *,
+        start: Mapping[Any, Any] | None = None,
+        order: Sequence[str] | None = None,
+        tolerance: float = 1e-4,
+        maximum: int = 500,
+        cg: CG | None = None,
+        **values: Tensor | float,
+    ) -> Solution:
+        """Repeat the updates until the primal and dual residuals are below a tolerance.
+
+        Args:
+            start: block -> its first value, a tensor or some data. The others start where a
+                residual places them: from ``conv(k, x) - y`` x starts at y.
+            order: of the updates.
+            tolerance: relative, for each image (see `unfold.core.Ledger`).
+            maximum: rounds at most.
+            cg: for blocks whose normal matrix is diagonal in no known basis.
+            values: every data and every penalty by its name; data ``(B, C, H, W)``.
+
+        Returns:
+            The value of each block by `Solution.__getitem__`, and how the run ended.
+
+        Raises:
+            ValueError: a name that is neither data nor a penalty, or one that is lacking; a block
+                whose start cannot be derived.
+        """
+        from .solution import solve
+
+        return solve(self, start or {}, order, tolerance, maximum, cg, values)
+
+    def unroll(
+        self,
+        K: int,
+        *,
+        output: Entry | str,
+        start: Entry | Mapping[Any, Any] | None = None,
+        tied: bool = True,
+        order: Sequence[str] | None = None,
+        penalties: Mapping[str, float] | None = None,
+        cg: CG | None = None,
+    ) -> Network:
+        """K rounds of the updates as a network, whose penalties and priors are learned.
+
+        Args:
+            K: rounds.
+            output: the block that it returns.
+            start: data that every block starts from, or a mapping as in `solve`.
+            tied: whether all rounds share their penalties and priors. Otherwise each has a copy.
+            order: of the updates.
+            penalties: the first value of each named penalty; 1 unless given.
+            cg: for blocks whose normal matrix is diagonal in no known basis.
+
+        Returns:
+            A module; ``network(y=photo, k=kernel)`` is the output block.
+        """
+        from .network import Network
+
+        starts = dict.fromkeys(self.blocks, start) if isinstance(start, Entry) else start
+        return Network(
+            self, K, output=str(name_of(output)), start=starts or {}, tied=tied, order=order,
+            penalties=penalties or {}, cg=cg,
+        )  # fmt: skip
+
+    def to_dict(self) -> dict[str, Any]:
+        """The objective as plain data, which `unfold.from_dict` and a declared model's file read.
+
+        Raises:
+            ValueError: a prior that was not made by name has no spec; a residual is no formula.
+        """
+        from .record import as_dict
+
+        return as_dict(self)
+
+    def __repr__(self) -> str:
+        return self.explain().split("\n\n")[0]
+
+
+def believed(prior: Prior, on: Any, spec: Mapping[str, Any] | None = None) -> Belief:
+    """A prior on a block or an expression of blocks.
+
+    Raises:
+        TypeError: on something else.
+        ValueError: on data.
+    """
+    if not isinstance(on, Expression):
+        raise TypeError(f"a prior is put on a block or an expression of blocks, got {on!r:.40}")
+    if all(entry.role == "data" for entry in on.entries):
+        raise ValueError(f"a prior is put on {on.formula()}, which is data: put it on a block")
+    return Belief(prior, on, spec=spec)
+
+
+def as_penalty(value: str | float | Penalty) -> Penalty:
+    """A penalty of its name or number."""
+    if isinstance(value, Penalty):
+        return value
+    return Penalty(value) if isinstance(value, str) else Penalty("", float(value))
+
+
+def name_of(block: Entry | str) -> str:
+    return block.name if isinstance(block, Entry) else block
+
+
+def as_residual(value: Any, what: str) -> Residual:
+    """The residual of an expression; residuals are left as they are."""
+    if isinstance(value, Expression):
+        return Affine(value)
+    if isinstance(value, Residual):
+        return value
+    raise TypeError(
+        f"{what} takes an expression of blocks, such as conv(k, x) - y, got {value!r:.40}"
+    )
+
+
+def _entries(residual: Residual) -> tuple[Entry, ...]:
+    if isinstance(residual, Affine):
+        return residual.expression.entries
+    reads = [n for n in residual.reads if n not in residual.optional_blocks]
+    named = [*residual.blocks, *residual.optional_blocks]
+    return (*(Entry(n) for n in named), *(Entry(n, "data") for n in reads))
+
+
+def _product(one: Penalty, other: Penalty) -> Penalty:
+    if one.name and other.name:
+        raise TypeError(
+            f"a term is multiplied by the penalties {one.name} and {other.name}: keep one of them"
+        )
+    return Penalty(one.name or other.name, one.factor * other.factor)
+
+
+def _weight(penalty: Penalty) -> Weight:
+    return penalty.weight if penalty.name else penalty.factor

@@ -1,0 +1,51 @@
+"""An objective as plain data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .affine import Affine
+from .lagrangian import Multiple
+from .objective import Belief, Objective, Term, Tie
+
+
+def as_dict(objective: Objective) -> dict[str, Any]:
+    """See `Objective.to_dict`."""
+    return {
+        "terms": [_term(term, f"dual{i}") for term, i in _counted(objective)],
+        "order": list(objective.order),
+        "data": list(objective.data),
+    }
+
+
+def _counted(objective: Objective):
+    count = 0
+    for term in objective.terms:
+        count += isinstance(term, Tie)
+        yield term, count
+
+
+def _term(term: Term, dual: str) -> dict[str, Any]:
+    lowered = term.lowered(dual)
+    if isinstance(term, Belief):
+        if term.spec is None:
+            raise ValueError(
+                f"the prior on {lowered.block} has no name to write down: make it by "  # type: ignore[union-attr]
+                "unfold.prior(name, ...), or register it under the entry points unfold.priors"
+            )
+        return {"prior": dict(term.spec), "block": term.on.code(), "weight": _plain(lowered.weight)}  # type: ignore[union-attr]
+    residual = lowered.residual  # type: ignore[union-attr]
+    if not isinstance(residual, Affine):
+        raise ValueError(
+            f"the residual {residual.formula()} is no formula, and cannot be written down"
+        )
+    code = residual.expression.code()
+    if isinstance(term, Tie):
+        return {"constraint": code, "penalty": _plain(lowered.penalty), "dual": lowered.dual}  # type: ignore[union-attr]
+    return {"quadratic": code, "weight": _plain(lowered.weight)}  # type: ignore[union-attr]
+
+
+def _plain(weight: str | float | Multiple) -> str | float:
+    if isinstance(weight, Multiple):
+        return f"{weight.factor!r}*{weight.name}"
+    return weight

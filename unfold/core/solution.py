@@ -1,0 +1,140 @@
+"""Solving an objective: where its blocks start, and how the run ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from .affine import Affine
+from .cg import CG
+from .expression import Entry
+from .ledger import Ledger
+from .state import State
+from .steps import lower
+from .unroll import Stage, converge
+
+if TYPE_CHECKING:
+    from .objective import Objective
+
+
+@dataclass(frozen=True)
+class Solution:
+    """Where a run ended.
+
+    Attributes:
+        state: every block, dual and data.
+        converged: whether every residual was below the tolerance.
+        history: of the rounds in which the residuals were computed, every tenth.
+    """
+
+    state: Mapping[str, Tensor]
+    converged: bool
+    history: Ledger
+
+    def __getitem__(self, block: Entry | str) -> Tensor:
+        """The value of a block, ``(B, C, H, W)``."""
+        return self.state[block.name if isinstance(block, Entry) else block]
+
+
+@torch.no_grad()
+def solve(
+    objective: Objective,
+    start: Mapping[Any, Any],
+    order: Sequence[str] | None,
+    tolerance: float,
+    maximum: int,
+    cg: CG | None,
+    values: Mapping[str, Tensor | float],
+) -> Solution:
+    """See `Objective.solve`."""
+    data, penalties = told(objective, values)
+    lacking = [name for name in objective.penalties if name not in penalties]
+    if lacking:
+        raise ValueError(
+            f"the penalty {', '.join(lacking)} has no value: give solve({lacking[0]}=0.1, ...)"
+        )
+    state = started(objective, data, start)
+    steps = lower(objective.lagrangian, objective.order if order is None else order, cg)
+    stage = Stage(steps, penalties)
+    last, history = converge(stage, state, tolerance=tolerance, maximum=maximum, every=10)
+    return Solution(last, history.converged(tolerance), history)
+
+
+def told(
+    objective: Objective, values: Mapping[str, Tensor | float]
+) -> tuple[dict[str, Tensor], dict[str, Tensor | float]]:
+    """The values of the data, and those of the penalties.
+
+    Raises:
+        ValueError: a name that is neither; data without a value, or that is no image.
+    """
+    unknown = [n for n in values if n not in objective.data and n not in objective.penalties]
+    if unknown:
+        raise ValueError(
+            f"{', '.join(map(repr, unknown))} is neither data nor a penalty of the objective; data "
+            f"are {', '.join(objective.data) or 'none'}, penalties are "
+            f"{', '.join(objective.penalties) or 'none'}"
+        )
+    lacking = [name for name in objective.data if name not in values]
+    if lacking:
+        raise ValueError(f"the data {', '.join(lacking)} has no value: give {lacking[0]}=tensor")
+    data: dict[str, Tensor] = {}
+    for name in objective.data:
+        value = values[name]
+        if not isinstance(value, Tensor) or value.ndim != 4 or not value.is_floating_point():
+            got = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+            raise ValueError(
+                f"{name} must be a floating-point tensor (batch, channels, height, width), got "
+                f"{got}"
+            )
+        data[name] = value
+    return data, {n: v for n, v in values.items() if n in objective.penalties}
+
+
+def started(
+    objective: Objective, data: Mapping[str, Tensor], start: Mapping[Any, Any]
+) -> dict[str, Tensor]:
+    """The data, and the first value of each block: as given, else where a residual places it.
+
+    Raises:
+        ValueError: a start that is no block's; blocks that no residual places.
+    """
+    state = dict(data)
+    for key, value in start.items():
+        block = key.name if isinstance(key, Entry) else key
+        if block not in objective.blocks:
+            raise ValueError(
+                f"a start is given for {block!r}, which is no block; blocks are "
+                f"{', '.join(objective.blocks)}"
+            )
+        state[block] = state[value.name] if isinstance(value, Entry) else value
+    expressions = [
+        term.residual.expression
+        for term in (*objective.lagrangian.quadratics, *objective.lagrangian.constraints)
+        if isinstance(term.residual, Affine)
+    ]
+    while lacking := [block for block in objective.blocks if block not in state]:
+        placed = _placed(expressions, state)
+        if not placed:
+            raise ValueError(
+                f"no residual says where {', '.join(lacking)} starts: give "
+                f"start={{{lacking[0]}: tensor}}, or data to start from"
+            )
+        state |= placed
+    return state
+
+
+def _placed(expressions: Sequence[Any], state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The first block that a residual places when all its other entries are known."""
+    known = State(state)
+    for expression in expressions:
+        unknown = [name for name in expression.names if name not in known]
+        if len(unknown) == 1:
+            value = expression.inverse(unknown[0], known)
+            if value is not None:
+                return {unknown[0]: value}
+    return {}

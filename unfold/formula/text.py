@@ -1,0 +1,109 @@
+"""Expressions from text: what a declared model's file says, and `Objective.to_dict` writes."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from unfold.core.expression import Entry, Expression
+from unfold.core.objective import Objective, Penalty, Term
+
+from . import notation
+
+_FUNCTIONS: Mapping[str, Callable[..., Expression]] = {
+    "conv": notation.conv, "downsample": notation.downsample, "filter_flow": notation.filter_flow,
+    "grad": notation.grad,
+}  # fmt: skip
+_OPERATORS: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.Add: lambda a, b: a + b,
+    ast.Sub: lambda a, b: a - b,
+    ast.Mult: lambda a, b: a * b,
+    ast.Div: lambda a, b: a / b,
+}
+
+
+def expression(text: str, entry: Callable[[str], Entry] = Entry) -> Expression:
+    """The expression that a text writes: names, numbers, ``+ - * /``, and the maps
+    ``conv(k, x)``, ``filter_flow(k, W, x)``, ``grad(x)``, ``downsample(x, 2)``.
+
+    Args:
+        text: for example ``"conv(k, x) + e - y"``.
+        entry: of a name.
+
+    Raises:
+        ValueError: something else is written there; it says what.
+
+    Example:
+        >>> expression("Z - P * Q")
+        Z − P⊙Q
+    """
+    value = _value(_parsed(text), text, entry)
+    if isinstance(value, Expression):
+        return value
+    raise ValueError(f"{text!r} is a number: write an expression of blocks")
+
+
+def objective(record: Mapping[str, Any]) -> Objective:
+    """See `unfold.from_dict`."""
+    held = set(record.get("data", ()))
+
+    def entry(name: str) -> Entry:
+        return Entry(name, "data" if name in held else "block")
+
+    terms = [_term(term, entry) for term in record["terms"]]
+    return Objective(*terms)
+
+
+def _term(term: Mapping[str, Any], entry: Callable[[str], Entry]) -> Term:
+    if "quadratic" in term:
+        square = notation.sq(expression(term["quadratic"], entry)) / 2
+        return square.weighted(_penalty(term.get("weight", 1.0)))
+    if "constraint" in term:
+        residual = expression(term["constraint"], entry)
+        return notation.constraint(residual, _penalty(term["penalty"]), dual=term["dual"])
+    if "prior" in term:
+        believed = notation.prior(term["prior"])(expression(term["block"], entry))
+        return believed.weighted(_penalty(term.get("weight", 1.0)))
+    raise ValueError(f"a term has one of quadratic, constraint, prior; got {', '.join(term)}")
+
+
+def _penalty(value: str | float) -> Penalty:
+    if not isinstance(value, str):
+        return Penalty("", value)
+    factor, _, name = value.rpartition("*")
+    return Penalty(name, float(factor or 1))
+
+
+def _parsed(text: str) -> ast.expr:
+    try:
+        return ast.parse(text.strip(), mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise ValueError(f"{text!r:.80} is no expression: {error}") from None
+
+
+def _value(node: ast.expr, text: str, entry: Callable[[str], Entry]) -> Any:
+    if isinstance(node, ast.Name):
+        return entry(node.id)
+    if isinstance(node, ast.Constant) and type(node.value) in (int, float):
+        return node.value
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        return -_value(node.operand, text, entry)
+    if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
+        left, right = (_value(side, text, entry) for side in (node.left, node.right))
+        return _done(_OPERATORS[type(node.op)], text, left, right)
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.keywords:
+        function = _FUNCTIONS.get(node.func.id)
+        if function is not None:
+            return _done(function, text, *(_value(arg, text, entry) for arg in node.args))
+    raise ValueError(
+        f"{text!r:.80}: {ast.unparse(node)!r:.40} is none of names, numbers, + - * / and "
+        f"{', '.join(_FUNCTIONS)}(...)"
+    )
+
+
+def _done(function: Callable[..., Any], text: str, *arguments: Any) -> Any:
+    try:
+        return function(*arguments)
+    except (TypeError, ValueError, ZeroDivisionError, OverflowError) as error:
+        raise ValueError(f"{text!r:.80}: {error}") from None

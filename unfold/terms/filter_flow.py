@@ -1,0 +1,120 @@
+"""Filter flow: a blur that varies over the image."""
+
+from __future__ import annotations
+
+import torch
+from einops import rearrange
+from torch import Tensor
+
+from unfold.core.expression import Entry, Expression
+from unfold.core.operators import MatrixFree, Structure, broadcast_shapes, image, spectrum
+from unfold.core.state import State
+
+from .blur import Blurred, check_kernel, transfer
+
+
+class Flow(Blurred):
+    """``B x = Σ_m W_m ⊙ (k_m ⊗ x)``: a blur that varies over the image.
+
+    ``Bᵀ y = Σ_m k̃_m ⊗ (W_m ⊙ y)``, exactly. The normal matrix is diagonal in no basis, so ``x``
+    is solved by conjugate gradients, preconditioned by the power spectrum averaged over the
+    image, ``Σ_mn mean(W_m W_n) F(k_m) conj(F(k_n))``: exact where the maps are constant.
+
+    The kernels are a block, too, where they are in the order, the maps staying data:
+    ``A k = Σ_m W_m ⊙ (x ⊗ k_m)`` and ``(Aᵀ y)_m = x̃ ⊗ (W_m ⊙ y)``, summed over the channels; by
+    conjugate gradients, preconditioned by ``mean(W_m²) |F(x)|²`` for each ``m``.
+
+    Args:
+        kernels: ``k``, ``(1 or B, M, h, w)``, at most as large as the image, centred like
+            `Blur`'s; the same for every channel. As a block they have the height, the width and
+            the batch of the image (see `embed_kernel`).
+        maps: ``W``, ``(1 or B, M, H, W)``; they usually sum to one over ``M``.
+        of: ``x``, ``(B, C, H, W)``.
+
+    Source: Hirsch et al., "Efficient filter flow for space-variant multiframe blind
+    deconvolution", CVPR 2010, with the maps after the convolution as in JUDE.
+    """
+
+    outer_structure = Structure.MIXED
+    symbol, word = "B", "filter_flow"
+
+    def __init__(self, kernels: Entry, maps: Entry, of: Expression) -> None:
+        super().__init__(kernels, of, maps)
+        self.maps = maps
+
+    def shape(self, state: State) -> torch.Size:
+        kernels, maps = state[self.kernel.name].shape, state[self.maps.name].shape
+        domain = self.of.shape(state)
+        check_kernel(self.kernel.name, kernels, domain[-2:])
+        if len(maps) != 4 or maps[1] != kernels[1] or maps[-2:] != domain[-2:]:
+            raise ValueError(
+                f"a filter flow: {self.maps.name!r} has shape {tuple(maps)}, must be (batch or 1, "
+                f"{kernels[1]}, {domain[-2]}, {domain[-1]}): one map for each of the kernels "
+                f"{self.kernel.name!r}"
+            )
+        return broadcast_shapes(kernels[:1], maps[:1], domain[:1]) + domain[1:]
+
+    def outer(self, state: State) -> MatrixFree:
+        domain = self.of.shape(state)
+        otf, _ = transfer(state, self.kernel, domain)
+        maps = state[self.maps.name]
+        t, w = (rearrange(x, "b m h w -> b m 1 h w") for x in (otf, maps))
+
+        def mv(x: Tensor) -> Tensor:
+            blurred = image(t * rearrange(spectrum(x), "b c h w -> b 1 c h w"), domain)
+            return (w * blurred).sum(1)
+
+        def adjoint(y: Tensor) -> Tensor:
+            weighted = w * rearrange(y, "b c h w -> b 1 c h w")
+            return image((t.conj() * spectrum(weighted)).sum(1), domain).sum_to_size(domain)
+
+        stationary = state.derive(
+            f"stationary part of {self.kernel.name} under {self.maps.name} on {tuple(domain)}",
+            (self.kernel.name, self.maps.name),
+            lambda: _mean_power(otf, maps),
+        )
+        return MatrixFree(mv, adjoint, domain, stationary)
+
+    def _map_of_kernel(self, state: State) -> MatrixFree:
+        domain = state[self.kernel.name].shape
+        self._check_full_size(domain, self.of.shape(state))
+        otf, power = transfer(state, self.of, domain)
+        maps = state[self.maps.name]
+        t, w = rearrange(otf, "b c h w -> b 1 c h w"), rearrange(maps, "b m h w -> b m 1 h w")
+
+        def mv(x: Tensor) -> Tensor:
+            blurred = image(t * rearrange(spectrum(x), "b m h w -> b m 1 h w"), domain)
+            return (w * blurred).sum(1)
+
+        def adjoint(y: Tensor) -> Tensor:
+            weighted = w * rearrange(y, "b c h w -> b 1 c h w")
+            return image((t.conj() * spectrum(weighted)).sum(2), domain).sum_to_size(domain)
+
+        share = maps.square().mean((-2, -1), keepdim=True)
+        stationary = share * power.sum(1, keepdim=True)
+        if len(stationary) > domain[0]:  # one set of kernels for all images
+            stationary = stationary.sum(0, keepdim=True)
+        return MatrixFree(mv, adjoint, domain, stationary)
+
+    def _check_full_size(self, kernels: torch.Size, blurred: torch.Size) -> None:
+        if kernels[-2:] != blurred[-2:]:
+            h, w = blurred[-2:]
+            raise ValueError(
+                f"{self.kernel.name!r} has shape {tuple(kernels)}: to be minimised over it must be "
+                f"as high and wide as the image of the filter flow, {h}×{w}; start it with "
+                f"unfold.terms.embed_kernel(kernel, ({h}, {w})), or leave it out of the order"
+            )
+
+    def formula(self) -> str:
+        return f"Σ {self.maps.name}⊙({self.kernel.name}⊗{self.of.formula()})"
+
+    def gram_formula(self, name: str) -> str:
+        return "AᵀA" if name == self.kernel.name else super().gram_formula(name)
+
+
+def _mean_power(otf: Tensor, maps: Tensor) -> Tensor:
+    """``Σ_mn mean(W_m W_n) F_m conj(F_n)``, ``(B, 1, H, W // 2 + 1)``, real and >= 0."""
+    flat = maps.flatten(2)
+    overlap = flat @ flat.mT / flat.shape[-1]
+    mixed = torch.einsum("bmn,bnhw->bmhw", overlap.to(otf.dtype), otf)
+    return (mixed * otf.conj()).real.sum(1, keepdim=True)

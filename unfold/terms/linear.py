@@ -1,0 +1,59 @@
+"""Any linear map, by its functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from unfold.core.expression import Expression, Mapped
+from unfold.core.operators import MatrixFree, Structure
+from unfold.core.state import State
+
+Function = Callable[[Tensor], Tensor]
+
+
+class Applied(Mapped):
+    """``A x`` for a linear map given by a function of one's own.
+
+    Args:
+        forward: ``x -> A x``, linear; shapes ``(B, C, H, W)`` to any of four axes.
+        of: ``x``.
+        adjoint: ``y -> Aᵀ y``; by automatic differentiation unless given.
+    """
+
+    outer_structure = Structure.MIXED
+    symbol, word = "A", "linear"
+
+    def __init__(self, forward: Function, of: Expression, adjoint: Function | None = None) -> None:
+        if not callable(forward):
+            raise TypeError(f"linear(forward, x): forward is a function, got {forward!r:.40}")
+        super().__init__(of)
+        self.forward, self.adjoint = forward, adjoint
+
+    def _example(self, state: State) -> Tensor:
+        shape = self.of.shape(state)
+        return state[self.of.names[0]].new_zeros(shape)
+
+    def shape(self, state: State) -> torch.Size:
+        with torch.no_grad():
+            return self.forward(self._example(state)).shape
+
+    def outer(self, state: State) -> MatrixFree:
+        adjoint = self.adjoint
+        if adjoint is None:
+            pullback = torch.func.vjp(self.forward, self._example(state))[1]
+            adjoint = lambda y: pullback(y)[0]  # noqa: E731
+        return MatrixFree(self.forward, adjoint, self.of.shape(state))
+
+    def value(self, state: State) -> Tensor:
+        return self.forward(self.of.value(state))
+
+    def inverse(self, name: str, state: State, target: Tensor | None = None) -> Tensor | None:
+        return None
+
+    def code(self) -> str:
+        raise ValueError(
+            f"{self.formula()} is a map given by a Python function, which cannot be written down"
+        )

@@ -1,0 +1,153 @@
+"""The residuals of restoration by name: common expressions of images, kernels and masks."""
+
+from __future__ import annotations
+
+from unfold.core.affine import Affine, different
+from unfold.core.expression import Entry
+
+from .blur import Blur
+from .filter_flow import Flow
+from .gradient import Difference
+
+
+class Convolution(Affine):
+    """``r = H ⊗ I − X``: one kernel for the whole image, circular borders.
+
+    Its normal matrix in ``I`` is ``|F(H)|²`` in the Fourier basis, so that ``I`` is solved by one
+    division: ``F⁻¹[(w conj(F H) F X + ...) / (w |F H|² + ρ)]`` (JUDE eq. 21 with its misprints
+    mended, ErA's X update). The kernel's transfer function, its power and ``conj(F H) F X`` are
+    computed once for as long as ``H`` and ``X`` stay the same. The kernel is a block, too, where
+    it is in the order (blind deconvolution; see `unfold.terms.blur.Blur`).
+
+    Args:
+        block: ``I``, ``(B, C, H, W)``, affine.
+        kernel: ``H``, ``(1 or B, 1 or C, h, w)``, at most as large as the image. Its centre is
+            the element ``(h // 2, w // 2)``, also for even sizes, as in ``scipy.ndimage``. As a
+            block it has the batch of the image.
+        observed: ``X``, ``(B, C, H, W)``; affine too, and a block where it is in the order (ErA's
+            constraint ``U = H ⊗ X`` is ``Convolution("X", kernel="H", observed="U")``).
+
+    FFT means circular: pad real photos first (`unfold.imaging.boundary`).
+
+    Raises:
+        ValueError: a kernel larger than the image; an observation that has not the shape of the
+            blurred image.
+
+    Source: Cho and Lee, "Fast motion deblurring", SIGGRAPH Asia 2009, for the kernel's update.
+    """
+
+    def __init__(self, block: str, *, kernel: str, observed: str) -> None:
+        self.block, self.kernel, self.observed = block, kernel, observed
+        blurred = Blur(Entry(kernel, "optional"), Entry(block))
+        super().__init__(blurred - Entry(observed))
+
+
+class MaskedConvolution(Affine):
+    """``r = T ⊙ (H ⊗ I − X)``: a convolution whose misfit is weighed pixel by pixel.
+
+    Saturated lights, for one, are no convolution of anything: T = 0 leaves them out. The normal
+    matrix in I, ``Hᵀ T² H``, is diagonal in no basis, so that I is solved by conjugate gradients,
+    preconditioned by ``mean(T²) |F H|²``; X is a plain observation. The kernel is a block, too,
+    where it is in the order, and solved likewise with ``|F I|²``, or without where it is smaller
+    than the image.
+
+    Args:
+        block: ``I``, ``(B, C, H, W)``.
+        kernel: ``H``, ``(1 or B, 1 or C, h, w)``; see `Convolution`.
+        mask: ``T``, ``(1 or B, 1, H, W)``, at least 0.
+        observed: ``X``, ``(B, C, H, W)``.
+    """
+
+    def __init__(self, block: str, *, kernel: str, mask: str, observed: str) -> None:
+        self.block, self.kernel, self.mask, self.observed = block, kernel, mask, observed
+        blurred = Blur(Entry(kernel, "optional"), Entry(block))
+        super().__init__(Entry(mask, "data") * (blurred - Entry(observed)))
+
+
+class FilterFlow(Affine):
+    """``r = B I − X`` with ``B x = Σ_m W_m ⊙ (k_m ⊗ x)``: a blur that varies over the image.
+
+    See `unfold.terms.filter_flow.Flow` for the updates of I and of the kernels.
+
+    Args:
+        block: ``I``, ``(B, C, H, W)``.
+        kernels: ``k``, ``(1 or B, M, h, w)``, at most as large as the image, centred like
+            `Convolution`'s; the same for every channel. As a block they have the height, the
+            width and the batch of the image (see `embed_kernel`).
+        weights: ``W``, ``(1 or B, M, H, W)``; they usually sum to one over ``M``.
+        observed: ``X``, ``(B, C, H, W)``; may be a block.
+
+    Raises:
+        ValueError: as `Convolution`; maps that are not one for each kernel, as large as the image.
+
+    Source: Hirsch et al., "Efficient filter flow for space-variant multiframe blind
+    deconvolution", CVPR 2010, with the weights after the convolution as in JUDE.
+    """
+
+    def __init__(self, block: str, *, kernels: str, weights: str, observed: str) -> None:
+        self.block, self.kernels, self.weights = block, kernels, weights
+        self.observed = observed
+        flow = Flow(Entry(kernels, "optional"), Entry(weights, "data"), Entry(block))
+        super().__init__(flow - Entry(observed))
+
+
+class Gradient(Affine):
+    """``r = ∇x − G``: forward differences with circular borders.
+
+    As a constraint it declares a prior of edges, ``g(∇x)``, by a split: put the prior on ``G``.
+    The normal matrix in ``x`` is ``|F(∂x)|² + |F(∂y)|²``, Fourier-diagonal; in ``G`` it is 1.
+
+    Args:
+        block: ``x``, ``(B, C, H, W)``.
+        gradient: ``G``, ``(B, 2C, H, W)``: ``∂x`` (to the right) of all channels, then ``∂y``
+            (downwards) of all channels, per pixel.
+
+    Raises:
+        ValueError: ``G`` has not twice the channels of ``x``, or another size.
+
+    Example:
+        >>> from unfold.core import Constraint, Lagrangian, Regularizer
+        >>> from unfold.priors import L0
+        >>> edges = Constraint(Gradient("x", gradient="G"), penalty="w", dual="D")
+        >>> print(Lagrangian(edges, Regularizer("G", L0(), 0.01)).explain().splitlines()[5])
+        x       w·(|F(∂x)|² + |F(∂y)|²)  Fourier-diagonal  FFT, divide, inverse FFT (exact for circular borders)
+    """  # noqa: E501
+
+    def __init__(self, block: str, *, gradient: str) -> None:
+        self.block, self.gradient = block, gradient
+        super().__init__(Difference(Entry(block)) - Entry(gradient))
+
+
+class Retinex(Affine):
+    """``r = Z − P ⊙ Q``: affine in the image, the reflectance and the illumination, each alone.
+
+    Normal matrices: 1 in ``Z``, ``Q²`` in ``P``, ``P²`` in ``Q`` (JUDE eq. 7 and 12 with the
+    misprints mended). A one-channel illumination under a three-channel reflectance stays so:
+    ``P²`` is then summed over the channels.
+
+    Args:
+        block: ``Z``, ``(B, C, H, W)``.
+        reflectance: ``P``, ``(B, C, H, W)``.
+        illumination: ``Q``, ``(B, 1 or C, H, W)``.
+    """
+
+    def __init__(self, block: str, *, reflectance: str, illumination: str) -> None:
+        self.block, self.reflectance, self.illumination = block, reflectance, illumination
+        super().__init__(Entry(block) - Entry(reflectance) * Entry(illumination))
+
+
+class SparseError(Affine):
+    """``r = U + E − Y``: the blurred image ``U`` and an error ``E`` explain the observation.
+
+    With ``Regularizer("E", SoftThreshold(), "ws")`` and ``Constraint(Equal("E", "P"), "w3", "D")``
+    the error's update is ErA's ``E' = soft((Y − U − Δ + λ3 P) / (1 + λ3), λs / (1 + λ3))``.
+
+    Args:
+        block: ``U``, ``(B, C, H, W)``.
+        error: ``E``, ``(B, C, H, W)``.
+        observed: ``Y``, ``(B, C, H, W)``.
+    """
+
+    def __init__(self, block: str, *, error: str, observed: str) -> None:
+        self.block, self.error, self.observed = block, error, observed
+        super().__init__(Entry(block) + different(Entry(error), Entry(observed)))
