@@ -1,9 +1,14 @@
 """Declare an augmented Lagrangian; get an unrolled image-restoration network.
 
-    import unfold
-    restored = unfold.create_model("jude")(image).image
+    import unfold as uf
+    restored = uf.restore("photo.jpg")
 
-See `unfold.core` for composing solvers, `unfold.terms` and `unfold.priors` for their parts.
+    x, z = uf.blocks("x z")
+    y, k = uf.data("y k")
+    L = uf.sq(uf.conv(k, x) - y) / 2 + 0.01 * uf.tv(z) + uf.constraint(x - z, "rho")
+    print(L.explain())
+
+See `unfold.formula` for the notation, `unfold.core` for what derives and runs the updates.
 """
 
 from __future__ import annotations
@@ -12,6 +17,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ._shield import shield
+from .errors import UnfoldError
 from .registry.catalogue import ComponentError, list_components
 
 shield()
@@ -19,10 +25,35 @@ shield()
 if TYPE_CHECKING:
     from .core import Restoration, Restorer
     from .estimators.kernel_estimate import estimate_kernel
+    from .formula import (
+        Objective,
+        blocks,
+        box,
+        constraint,
+        conv,
+        data,
+        downsample,
+        filter_flow,
+        from_dict,
+        grad,
+        l0,
+        l1,
+        linear,
+        penalties,
+        poisson,
+        prior,
+        ridge,
+        simplex,
+        sq,
+        tv,
+    )
+    from .restoration.any_image import restore
 
 __all__ = [
-    "ComponentError", "Restoration", "Restorer", "create_model", "estimate_kernel",
-    "list_components",
+    "ComponentError", "Objective", "Restoration", "Restorer", "UnfoldError", "blocks", "box",
+    "constraint", "conv", "create", "create_model", "data", "downsample", "estimate_kernel",
+    "filter_flow", "from_dict", "grad", "l0", "l1", "linear", "list_components", "penalties",
+    "poisson", "prior", "restore", "ridge", "simplex", "sq", "tv",
 ]  # fmt: skip
 
 
@@ -51,7 +82,10 @@ def create_model(
     config = config_of(name) if isinstance(name, str) else dict(name)
     config |= options
     if not pretrained:
-        return resolve("models", config).build()
+        model = resolve("models", config).build()
+        if model.requires_training:
+            _warn_untrained(name)
+        return model
     from .models.pretrained import pretrained_models, with_weights
 
     model = resolve("models", with_weights(config)).build()
@@ -70,6 +104,48 @@ _FORMULA = (
 )  # fmt: skip
 
 
+def _warn_untrained(name: str | Mapping[str, Any]) -> None:
+    import warnings
+
+    warnings.warn(
+        f"{name}: the model is learned, and has random weights: train it, or take "
+        "pretrained=True where weights come with the library",
+        stacklevel=3,
+    )
+
+
+def create(group: str, name: str, *inputs: Any, pretrained: bool = False, **options: Any) -> Any:
+    """An installed component by name.
+
+    Args:
+        group: ``"models"``, ``"priors"``, ``"terms"``, ``"estimators"``, ``"losses"``,
+            ``"metrics"``, ``"degradations"`` or ``"datasets"``.
+        name: one of ``unfold.list_components(group)``.
+        inputs: what the component takes by position: the channels of a prior (3 unless given), the
+            blocks of a term.
+        pretrained: of a model, with the weights that come with the library.
+        options: of the component.
+
+    Raises:
+        ComponentError: no such component, with the closest names.
+        pydantic.ValidationError: every option that does not fit.
+
+    Example:
+        >>> import unfold
+        >>> unfold.create("priors", "total-variation", iterations=5)
+        TotalVariation()
+    """
+    if group == "models":
+        return create_model(name, pretrained=pretrained, **options)
+    if pretrained:
+        raise ComponentError(f"pretrained weights are those of models, and {name} is of {group}")
+    from .registry.spec import resolve
+
+    if group == "priors" and not inputs:
+        inputs = (3,)
+    return resolve(group, {"kind": name, **options}).build(*inputs)
+
+
 def __getattr__(name: str) -> Any:
     if name in _FORMULA:
         from . import formula
@@ -83,4 +159,8 @@ def __getattr__(name: str) -> Any:
         from .estimators import kernel_estimate
 
         return kernel_estimate.estimate_kernel
+    if name == "restore":
+        from .restoration.any_image import restore
+
+        return restore
     raise AttributeError(f"module 'unfold' has no attribute {name!r}")

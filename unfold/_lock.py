@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from typing import IO
 
+from unfold.errors import UnfoldError
 
-class BusyError(OSError):
+
+class BusyError(UnfoldError, OSError):
     """Another process has the file; ``owner`` is its number, where that is known."""
 
     def __init__(self, owner: str) -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import torch
 
+from unfold.errors import UnfoldError
+
 from .restoring import MakeModel, Restoring
 from .view import STYLE
 from .visit import Visits
@@ -23,7 +25,7 @@ _POLICY = (
 )
 
 
-class AppError(Exception):
+class AppError(UnfoldError):
     """The app cannot be started; one line says why."""
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from unfold.errors import UnfoldError
+
 from .size import Size
 
 
@@ -56,5 +58,5 @@ class Case:
         return f"{self.group}/{self.name}" + (f"/{self.size}" if self.size else "")
 
 
-class SkippedError(Exception):
+class SkippedError(UnfoldError):
     """A case that cannot be measured here, through no fault; the message says what is missing."""

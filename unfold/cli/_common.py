@@ -7,6 +7,8 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
+from unfold.errors import UnfoldError
+
 if TYPE_CHECKING:
     import torch
 
@@ -17,7 +19,7 @@ DEFAULT_MODEL = "jude-classic"
 _BEST_WITHOUT_KERNEL = "jude-small"
 
 
-class CommandError(Exception):
+class CommandError(UnfoldError):
     """A command cannot do what it was asked to; one line says why."""
 
 

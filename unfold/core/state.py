@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator, Mapping
 import torch
 from torch import Tensor
 
+from unfold.errors import UnfoldError
 
-class MissingEntryError(KeyError):
+
+class MissingEntryError(UnfoldError, KeyError):
     """A step or residual needs an entry that the state lacks."""
 
     def __str__(self) -> str:  # KeyError would show the repr of its message

@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
+from unfold.errors import UnfoldError
+
 from .header import HeaderError, size_of
 
 
-class DataError(ValueError):
+class DataError(UnfoldError, ValueError):
     """A data set that is not as it should be.
 
     Attributes:

@@ -9,6 +9,8 @@ import warnings
 from pathlib import Path
 from typing import BinaryIO
 
+from unfold.errors import UnfoldError
+
 PNG = b"\x89PNG\r\n\x1a\n"
 JPEG = b"\xff\xd8\xff"
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -19,7 +21,7 @@ WIDTH, HEIGHT, ORIENTATION = 256, 257, 274
 PLACES = ((273, 279), (324, 325))
 
 
-class HeaderError(ValueError):
+class HeaderError(UnfoldError, ValueError):
     """A file that is no whole picture; one line, without the path, says why and what to do."""
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from unfold.errors import UnfoldError
 from unfold.metrics import MetricError
 
 from .errors import EvaluationError
@@ -22,7 +23,7 @@ FORMAT, FORMAT_VERSION = "unfold-comparison", 1
 _REASON = 140  # characters of a reason in a table; the JSON and CSV files have all of it
 
 
-class NotMeasuredError(Exception):
+class NotMeasuredError(UnfoldError):
     """A component that cannot be measured here, through no fault; the message says why."""
 
 

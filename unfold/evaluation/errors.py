@@ -5,8 +5,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection
 
+from unfold.errors import UnfoldError
 
-class EvaluationError(ValueError):
+
+class EvaluationError(UnfoldError, ValueError):
     """An evaluation that cannot be begun; one line says why."""
 
 

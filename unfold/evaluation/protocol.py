@@ -11,6 +11,7 @@ from typing import Any, Literal
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
+from unfold.errors import UnfoldError
 from unfold.metrics.luma import luma
 
 from .errors import no_such
@@ -152,7 +153,7 @@ class Protocol:
         return {**rest, "measures": measures, "notes": notes, "crop": crop, "resize": size}
 
 
-class ProtocolError(ValueError):
+class ProtocolError(UnfoldError, ValueError):
     """A protocol that does not exist; the message lists those that do."""
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from unfold._files import replace_file
+from unfold.errors import UnfoldError
 
 from .markdown import markdown_table
 from .statistics import METHOD, summarise
@@ -22,7 +23,7 @@ FORMAT, FORMAT_VERSION = "unfold-report", 1
 SUFFIXES = (".json", ".csv", ".md")
 
 
-class ReportError(ValueError):
+class ReportError(UnfoldError, ValueError):
     """A report that cannot be written or read; one line says why."""
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from unfold.errors import UnfoldError
 from unfold.registry.catalogue import ComponentError
 from unfold.registry.spec import resolve
 
@@ -67,7 +68,7 @@ class PaperTable:
     notes: tuple[str, ...] = ()
 
 
-class TableError(ValueError):
+class TableError(UnfoldError, ValueError):
     """A table that does not exist; the message lists those that do."""
 
 

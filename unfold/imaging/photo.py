@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from unfold.errors import UnfoldError
 
-class ImageError(ValueError):
+
+class ImageError(UnfoldError, ValueError):
     """An image file that cannot be read or written.
 
     The message is one line: the file, what is wrong with it, and what to do about it. A line

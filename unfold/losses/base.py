@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
 from unfold.core import Restoration, State
+from unfold.errors import UnfoldError
 from unfold.estimators.exposure import expose
 
 # Entries of a batch that losses read and models are not given.
@@ -19,7 +20,7 @@ OTHER = "other"  # a second input of the same scene
 TRUE_KERNEL = "true-kernel"
 
 
-class LossError(ValueError):
+class LossError(UnfoldError, ValueError):
     """A loss that does not fit the model or the data; one line says what is missing."""
 
 

@@ -8,8 +8,10 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from unfold.errors import UnfoldError
 
-class MetricError(ValueError):
+
+class MetricError(UnfoldError, ValueError):
     """A metric that cannot be built; the message says what is missing and where to get it."""
 
 

@@ -15,6 +15,8 @@ from typing import Any
 
 import entrypoints
 
+from unfold.errors import UnfoldError
+
 from .summary import summary
 
 GROUPS = (
@@ -35,7 +37,7 @@ _ELSEWHERE = {
 _shared: ContextVar[list[Catalogue] | None] = ContextVar("_shared", default=None)
 
 
-class ComponentError(ValueError):
+class ComponentError(UnfoldError, ValueError):
     """A component that is unknown, ambiguous or broken; the message says what to do."""
 
 

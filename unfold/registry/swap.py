@@ -11,11 +11,13 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import WithJsonSchema
 
+from unfold.errors import UnfoldError
+
 from .catalogue import GROUPS, Component, components, find, singular
 from .spec import Spec
 
 
-class SwapError(ValueError):
+class SwapError(UnfoldError, ValueError):
     """A swap that is malformed or that nothing matches; the message lists the alternatives."""
 
 

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from unfold._files import replace_file
+from unfold.errors import UnfoldError
 
 NAME = "manifest.jsonl"
 _FIELDS = {"index", "source", "size", "files", "steps"}  # of a photo's line
 
 
-class ManifestError(ValueError):
+class ManifestError(UnfoldError, ValueError):
     """A folder that another run has filled."""
 
 

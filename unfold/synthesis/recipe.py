@@ -21,6 +21,7 @@ from pydantic import (
 from unfold._faults import faults
 from unfold._shelf import Shelf
 from unfold.degradation.light import Transfer
+from unfold.errors import UnfoldError
 from unfold.losses import TRUE_KERNEL
 from unfold.registry.spec import DegradationSpec
 
@@ -31,7 +32,7 @@ RESERVED = ("manifest.jsonl", "contact_sheet.png")
 _FIELDS = {"split", "sequence", "frame"}
 
 
-class RecipeError(ValueError):
+class RecipeError(UnfoldError, ValueError):
     """A recipe that does not exist, cannot be read, or does not hold together."""
 
 

@@ -10,6 +10,8 @@ from unittest import SkipTest
 import torch
 from torch import Tensor
 
+from unfold.errors import UnfoldError
+
 from . import datasets, degradations, metrics, models, priors, terms
 from .tools import Subject
 
@@ -23,7 +25,7 @@ _GROUPS = {
 }
 
 
-class ConformanceError(AssertionError):
+class ConformanceError(UnfoldError, AssertionError):
     """A component does not keep a promise; or keeps one that it was declared to break."""
 
 

@@ -7,11 +7,13 @@ import re
 import shutil
 from pathlib import Path
 
+from unfold.errors import UnfoldError
+
 _GROUPS = ("priors", "terms", "models")
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 
 
-class TemplateError(ValueError):
+class TemplateError(UnfoldError, ValueError):
     """A plugin cannot be begun under that name or in that place."""
 
 

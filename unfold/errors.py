@@ -1,0 +1,18 @@
+"""The base of all errors that the library raises on purpose."""
+
+
+class UnfoldError(Exception):
+    """A fault of what was given to the library, not of the library itself.
+
+    Every error class of `unfold` derives from it and from the built-in exception that fits (most
+    of them `ValueError`), so that either may be caught. Plain functions of mathematics raise the
+    built-in ones.
+
+    Example:
+        >>> import unfold
+        >>> try:
+        ...     unfold.create("models", "jude-smal")
+        ... except unfold.UnfoldError as error:
+        ...     print(str(error)[:26])
+        no model named 'jude-smal'
+    """

@@ -1,0 +1,140 @@
+"""One photo in whatever form it comes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unfold.core import Restorer
+from unfold.imaging import ImageError, read
+from unfold.models.cascade import config_of
+from unfold.models.pretrained import pretrained_models, with_weights
+from unfold.registry.catalogue import ComponentError
+from unfold.registry.spec import resolve
+
+from .tiling import AnySize
+
+
+def restore(
+    image: Any,
+    *,
+    model: str | Mapping[str, Any] | Restorer | None = None,
+    kernel: Tensor | None = None,
+    device: torch.device | str = "cpu",
+    memory: int | None = None,
+) -> Any:
+    """One photo restored, as `unfold restore` does it, in the form in which it is given.
+
+    Args:
+        image: a path; a PIL image; a NumPy array ``(H, W, 3)`` or ``(H, W)``, 8 or 16 bits or
+            floating-point in [0, 1]; or a tensor ``(3, H, W)`` or ``(1, 3, H, W)`` in [0, 1].
+            Values are those of an sRGB file.
+        model: a name, a config, or a model; by default ``"jude-small"``, or ``"jude-classic"``
+            where a kernel is given. Its weights are those that come with the library, if any do.
+        kernel: of the blur, ``(1, 1, h, w)``, where it is known.
+        device: to compute on.
+        memory: most bytes to use; what does not fit is restored in tiles that agree.
+
+    Returns:
+        As it was given: a PIL image, an array of the same type and shape, or a tensor of the same
+        type and shape; for a path a PIL image of 8 bits.
+
+    Raises:
+        ImageError: the file or the values are no photo.
+        ComponentError: no such model, or one that must be trained first.
+
+    Example:
+        >>> import numpy as np, unfold
+        >>> photo = np.random.default_rng(0).integers(0, 256, (32, 48, 3), dtype=np.uint8)
+        >>> unfold.restore(photo, model="tv-deblur").shape
+        (32, 48, 3)
+    """
+    if isinstance(image, (str, os.PathLike)):
+        return _as_pil(_restored(read(image).image, model, kernel, device, memory))
+    if isinstance(image, Tensor):
+        photo = _of_tensor(image)
+        return _restored(photo, model, kernel, device, memory).to(image).view_as(image)
+    if isinstance(image, np.ndarray):
+        return _like_array(_restored(_of_array(image), model, kernel, device, memory), image)
+    if hasattr(image, "convert") and hasattr(image, "mode"):
+        photo = _of_array(np.asarray(image.convert("RGB")))
+        restored = _as_pil(_restored(photo, model, kernel, device, memory))
+        return restored.convert("L") if image.mode == "L" else restored
+    raise ImageError(
+        f"restore takes a path, a PIL image, a NumPy array or a tensor, got {type(image).__name__}"
+    )
+
+
+def _restored(
+    photo: Tensor,
+    model: str | Mapping[str, Any] | Restorer | None,
+    kernel: Tensor | None,
+    device: torch.device | str,
+    memory: int | None,
+) -> Tensor:
+    if model is None:
+        model = "jude-small" if kernel is None else "jude-classic"
+    restorer = model if isinstance(model, Restorer) else _trained(model)
+    place = torch.device(device)
+    sized = AnySize(restorer.eval().to(place), kernel=kernel, device=place, memory=memory)
+    return sized(photo).image
+
+
+def _trained(model: str | Mapping[str, Any]) -> Restorer:
+    """A model with the weights that come with the library.
+
+    Raises:
+        ComponentError: there are none, and it has to be trained.
+    """
+    config = config_of(model) if isinstance(model, str) else dict(model)
+    restorer = resolve("models", with_weights(config)).build()
+    if restorer.requires_training:
+        raise ComponentError(
+            f"{model}: it is learned, and no weights of it are shipped; there are those of "
+            f"{', '.join(pretrained_models())} (or train it: unfold train --list)"
+        )
+    return restorer
+
+
+def _of_tensor(image: Tensor) -> Tensor:
+    one = tuple(image.shape[:-2]) in ((3,), (1, 3))
+    if not image.is_floating_point() or not one:
+        raise ImageError(
+            f"a tensor must be floating-point, (3, H, W) or (1, 3, H, W), got {image.dtype} "
+            f"{tuple(image.shape)}: divide 8 bits by 255, and restore photos one by one"
+        )
+    return image.detach().float().cpu().reshape(image.shape[-3:])
+
+
+def _of_array(image: np.ndarray) -> Tensor:
+    if image.ndim == 2:
+        image = np.repeat(image[..., None], 3, axis=-1)
+    if image.ndim != 3 or image.shape[-1] != 3:
+        raise ImageError(f"an array must be (H, W, 3) or (H, W), got {image.shape}")
+    if image.dtype.kind == "u":
+        scaled = image.astype(np.float32) / np.iinfo(image.dtype).max
+    elif image.dtype.kind == "f":
+        scaled = image.astype(np.float32)
+    else:
+        raise ImageError(f"an array must be unsigned integers or floating-point, got {image.dtype}")
+    return torch.from_numpy(np.ascontiguousarray(scaled)).permute(2, 0, 1).contiguous()
+
+
+def _like_array(restored: Tensor, like: np.ndarray) -> np.ndarray:
+    array = restored.permute(1, 2, 0).numpy()
+    if like.ndim == 2:
+        array = array.mean(-1)
+    if like.dtype.kind == "u":
+        array = np.rint(array * np.iinfo(like.dtype).max)
+    return array.astype(like.dtype)
+
+
+def _as_pil(restored: Tensor) -> Any:
+    from PIL import Image
+
+    return Image.fromarray(_like_array(restored, np.zeros((1, 1, 3), np.uint8)))
