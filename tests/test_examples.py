@@ -9,7 +9,13 @@ from unfold.imaging import read
 
 EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
 CHECKS = {
-    "compose_a_solver": lambda gain: gain > 5,
+    "blind_deconvolution": lambda gain: gain > 4,
+    "compose_a_solver": lambda gain: gain > 7,
+    "hyperspectral": lambda gain: gain > 3,
+    "missing_pixels": lambda least: least > 22,
+    "plug_and_play": lambda gain: gain > 10,
+    "poisson_noise": lambda gain: gain > 3,
+    "unrolled_network": lambda gain: gain > 1.5,
     "train_darkening": lambda losses: sum(losses[-10:]) < 0.8 * sum(losses[:10]),
     "train_your_own": lambda gain: gain > 3,
     "write_a_prior": lambda gain: gain > 4,

@@ -266,15 +266,27 @@ def bound_by_w1(declared):
 
 
 EQUAL = {"kind": "equal", "left": "I", "right": "Z"}
+CONVOLUTION = {"kind": "convolution", "block": "I", "kernel": "H", "observed": "X"}
+
+
+def convolution(**changes):
+    """The data term as a table, with other values."""
+    kept = {key: value for key, value in (CONVOLUTION | changes).items() if value is not None}
+    return put("terms", 0, "quadratic", kept)
+
+
 FAULTS = [
     # One option by itself.
     (TV, drop("order"), "order", "required"),
     (TV, put("K", 3), "K", "not permitted"),
-    (TV, put("terms", 0, "quadratic", "kind", "convolutoin"), "terms.0.quadratic", "convolution"),
-    (TV, put("terms", 0, "quadratic", "kind", "os:system"), "terms.0.quadratic", "no term named"),
-    (TV, put("terms", 0, "quadratic", "convolution"), "terms.0.quadratic", "its kind and its blo"),
-    (TV, put("terms", 0, "quadratic", "kernel", 3), "terms.0.quadratic.kernel", "string"),
-    (TV, drop("terms", 0, "quadratic", "block"), "terms.0.quadratic.block", "required"),
+    (TV, convolution(kind="convolutoin"), "terms.0.quadratic", "convolution"),
+    (TV, convolution(kind="os:system"), "terms.0.quadratic", "no term named"),
+    (TV, put("terms", 0, "quadratic", 3), "terms.0.quadratic", "its kind and its blocks"),
+    (TV, put("terms", 0, "quadratic", "conv(H, I"), "terms.0.quadratic", "no expression"),
+    (TV, put("terms", 0, "quadratic", "I * I - X"), "terms.0.quadratic", "uses 'I' twice"),
+    (TV, put("terms", 0, "quadratic", "conv(H, I) - Y"), "terms.0", "'Y' has no value"),
+    (TV, convolution(kernel=3), "terms.0.quadratic.kernel", "string"),
+    (TV, convolution(block=None), "terms.0.quadratic.block", "required"),
     (TV, put("terms", 2, "prior", "unfold.priors:Box"), "terms.2.prior", "no prior named"),
     (TV, put("terms", 2, "prior", "totl-variation"), "terms.2.prior", "total-variation"),
     (TV, put("terms", 2, "prior", "iterations", "few"), "terms.2.prior.iterations", "integer"),
@@ -289,7 +301,7 @@ FAULTS = [
     (TV, put("output", 3), "output", "must be a block"),
     # Several together.
     (TV, put("terms", []), "terms", "at least one quadratic"),
-    (TV, put("terms", 0, "quadratic", "kernel", "I"), "terms.0.quadratic", "cannot be built"),
+    (TV, convolution(kernel="I"), "terms.0.quadratic", "cannot be built"),
     (TV, drop("start", "Z"), "terms.1", "'Z' has no value"),
     (TV, drop("data", "H"), "terms.0", "'H' has no value"),
     (TV, put("start", "Y", "photo"), "start.Y", "no term contains 'Y'"),
