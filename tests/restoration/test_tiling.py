@@ -165,7 +165,7 @@ def test_a_model_that_can_finish_restores_no_tile_twice(photo, in_tiles):
 def test_jude_small_finishes_what_it_began(known, photo, in_tiles):
     model = trained_a_little("jude-small", kernel_estimator=_KERNEL)
     for name in ("from_mean.weight", "tail.weight"):  # so that the scene matters
-        model.enhancer.get_parameter(name).data *= 30
+        model.get_parameter(f"enhancer.{name}").data *= 30
     kernel = MOTION if known else None
     finished = in_tiles(model, photo, 40_000, kernel=kernel).image
     model.finish_reads = {}

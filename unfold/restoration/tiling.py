@@ -20,7 +20,7 @@ from .reach import PROBE, Reach, bytes_per_pixel, measure_reach
 # Below this many bytes a pixel no model needs measuring: none that we know takes a third of it.
 _PLENTY = 16_384
 # What allocators hold on to adds up from tile to tile.
-_TILE_SHARE = 0.72
+_TILE_SHARE = 0.9
 _GATHERED = 8  # halo of tiles that only means are taken of, in pixels
 _SEAMS = 4  # how many are looked at to verify
 
