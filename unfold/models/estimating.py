@@ -118,7 +118,7 @@ class Estimating(Extending):
     def survey(self, image: Tensor, *, kernel: Tensor | None = None) -> Mapping[str, Tensor]:
         found = self._global(image)
         if kernel is None:
-            # (Nested, so that each whole photo is let go as soon as the next is made of it.)
+            # (Each whole photo is let go as soon as the next is made of it.)
             exposed = self._exposed(self.extended(image)[0], found)
             kernel = found["kernel"] = self.estimator.measure(exposed)
             del exposed

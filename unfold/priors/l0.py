@@ -34,7 +34,7 @@ class L0(Prior):
 
     def prox(self, v: Tensor, step: Tensor) -> Tensor:
         if self.grouped and step.shape[1] == 1:
-            # (As numbers: a product with truth values takes three times as long.)
+            # (As numbers: a product with truth values takes a third longer.)
             return v * (v.square().sum(1, keepdim=True) > 2 * step).to(v.dtype)
         if self.grouped:
             # A step of zero keeps what is not zero already.
