@@ -1,11 +1,13 @@
 """g(∇x), declared by a split."""
 
+import pytest
 import torch
 from systems import dense_minimiser, gradient
 
 from unfold.core import Constraint, Lagrangian, Quadratic, Regularizer, Stage, converge, lower
 from unfold.priors import L0, SoftThreshold
 from unfold.terms import Convolution, Gradient, differences
+from unfold.terms.gradient import differences_adjoint
 
 WEIGHTS = {"w1": 1.3, "w2": 0.7}
 
@@ -72,3 +74,12 @@ def test_anisotropic_total_variation_by_the_split_reaches_the_optimum():
     gap = now["x"] - y + (dual.chunk(2, 1)[0].roll(1, -1) - dual.chunk(2, 1)[0])
     gap = gap + dual.chunk(2, 1)[1].roll(1, -2) - dual.chunk(2, 1)[1]
     assert gap.abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("size", [(6, 7), (1, 5), (4, 1)])
+def test_without_gradients_differences_are_the_same(size):
+    x, y = torch.randn(2, 3, *size), torch.randn(2, 6, *size)
+    found = differences(x), differences_adjoint(y)
+    with torch.no_grad():
+        assert torch.equal(differences(x), found[0])
+        assert torch.equal(differences_adjoint(y), found[1])

@@ -18,6 +18,7 @@ from unfold.estimators.blind import (
     is_stroke,
     latent_stages,
     levels,
+    median_channel,
     with_most_edges,
 )
 
@@ -200,3 +201,9 @@ def test_halves_that_were_shaken_differently_tell_no_kernel():
     assert estimator(mixed)[0].count_nonzero() == 1
     assert BlindKernel(size=21, agreement=0)(mixed)[0].count_nonzero() > 1
     assert estimator(one + noise)[0].count_nonzero() > 1
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_the_median_of_channels(channels):
+    image = torch.randint(0, 4, (2, channels, 9, 9)).float()
+    assert torch.equal(median_channel(image), image.median(1, keepdim=True).values)

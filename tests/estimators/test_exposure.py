@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch.nn.functional import avg_pool2d
+from torch.nn.functional import avg_pool2d, interpolate
 
 import unfold
 from unfold.degradation import LowLight
@@ -200,3 +200,26 @@ def test_a_pooled_enhancer_sees_the_whole_photo():
         torch.nn.init.normal_(enhancer.tail.weight)
         same = torch.equal(enhancer(light)[0][..., :8], enhancer(other)[0][..., :8])
         assert same is not pooled
+
+
+def test_without_gradients_a_photo_is_exposed_the_same():
+    image, gain, curve = torch.rand(2, 3, 8, 8), *(1 + torch.rand(2, 2, 1, 1, 1))
+    given, exposed = image.clone(), expose(image, gain, curve)
+    with torch.no_grad():
+        assert torch.equal(expose(image, gain, curve), exposed)
+    assert torch.equal(image, given)
+
+
+def test_the_light_is_told_by_the_tail_of_what_is_enlarged():
+    """The tail is taken before the last enlargement, which costs less."""
+    net = IlluminationNet(1, widths=(4, 8, 16))
+    torch.nn.init.normal_(net.tail.weight)
+    torch.nn.init.normal_(net.tail.bias)
+    light = torch.rand(1, 1, 13, 18)
+    fine = net.head(light)
+    middle = net.down[0](fine)
+    x = net.down[1](middle)
+    for up, skip in zip(net.up, (middle, fine), strict=True):
+        x = interpolate(up(x), skip.shape[-2:], mode="bilinear") + skip
+    want = light * (4 * torch.tanh(net.tail(x) / 4)).exp()
+    torch.testing.assert_close(net(light)[0], want)

@@ -4,9 +4,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn.functional import conv2d, pixel_shuffle, pixel_unshuffle
 
 from unfold.priors import IRCNN, ResUNet
-from unfold.priors.blocks import UNet
+from unfold.priors.blocks import ConvOfSquares, UNet
 from unfold.registry import scan
 from unfold.registry.spec import spec_type
 
@@ -148,3 +149,19 @@ def test_ircnn_sees_33_pixels():
 def test_refuses(bad):
     with pytest.raises(ValueError, match="at least one width"):
         ResUNet(**bad)
+
+
+@pytest.mark.parametrize("side", [1, 2, 4])
+def test_a_convolution_of_squares_is_one_of_unshuffled_pixels(side):
+    conv = ConvOfSquares(3, 5, side)
+    x = torch.randn(2, 3, 24, 16, generator=torch.Generator().manual_seed(0))
+    want = conv2d(pixel_unshuffle(x, side), conv.weight, padding=1)
+    torch.testing.assert_close(conv(x), want, rtol=0, atol=1e-5)
+
+
+def test_a_unet_shuffles_its_squares_back():
+    net = UNet(3, 2, (4, 8), 1, unshuffle=2)
+    made = []
+    net.tail.register_forward_hook(lambda _, __, out: made.append(out))
+    out = net(torch.rand(1, 3, 16, 24, generator=torch.Generator().manual_seed(0)))
+    torch.testing.assert_close(out, pixel_shuffle(made[0], 2))

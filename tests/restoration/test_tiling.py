@@ -58,10 +58,10 @@ def whole(model, photo, kernel=None):
         return model.eval()(photo[None], kernel=kernel).image[0]
 
 
-def trained_a_little(name):
+def trained_a_little(name, **options):
     """Weights that are not those that a model starts with, where much is the identity."""
     try:
-        model = unfold.create_model(name, **TINY.get(name, {}))
+        model = unfold.create_model(name, **TINY.get(name, {}) | options)
     except Exception as error:  # one that needs files, say
         pytest.skip(f"{name} cannot be built from nothing: {error}")
     generator = torch.Generator().manual_seed(1)
@@ -136,6 +136,41 @@ def test_what_is_global_is_measured_globally(options, photo, in_tiles, monkeypat
     monkeypatch.setattr(tiling._Tiles, "gather", lambda *_: None)
     far = (in_tiles(model, photo, 30_000).image - want).abs().max()
     assert far > 0.01
+
+
+def test_a_model_that_can_finish_restores_no_tile_twice(photo, in_tiles):
+    class InTwo(Toy):
+        begins = 0
+
+        def forward(self, image, *, kernel=None, ledger=None, guide=None):
+            self.begins += 1
+            tone = avg_pool2d(image.square(), 8, ceil_mode=True)
+            parts = {"begun": avg_pool2d(pad(image, [3] * 4), 7, 1), "tone": tone}
+            mean = (guide or {}).get("tone", tone.mean((-2, -1), keepdim=True))
+            return Restoration(self.finish(image, parts, guide={"tone": mean}), parts)
+
+        def finish(self, image, parts, *, kernel=None, guide):
+            return parts["begun"] - guide["tone"]
+
+    model = InTwo()
+    model.means, model.finish_reads = ("tone",), {"begun": 3}
+    want = whole(model, photo)
+    model.begins = 0
+    restored = in_tiles(model, photo, 30_000)
+    torch.testing.assert_close(restored.image, want, rtol=0, atol=1e-5)
+    assert model.begins == len(restored.tilings[0].grid) + 3  # (its reach takes three)
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["kernel estimated", "kernel known"])
+def test_jude_small_finishes_what_it_began(known, photo, in_tiles):
+    model = trained_a_little("jude-small", kernel_estimator=_KERNEL)
+    for name in ("from_mean.weight", "tail.weight"):  # so that the scene matters
+        model.get_parameter(f"enhancer.{name}").data *= 30
+    kernel = MOTION if known else None
+    finished = in_tiles(model, photo, 40_000, kernel=kernel).image
+    model.finish_reads = {}
+    restored_anew = in_tiles(model, photo, 40_000, kernel=kernel).image
+    assert (finished - restored_anew).abs().max() < 2e-4
 
 
 def test_a_model_that_looks_everywhere_is_found_out(photo, in_tiles):

@@ -31,8 +31,10 @@ class Restorer(nn.Module):
 
     A photo too large for the memory is restored in tiles, which must agree. What a model takes
     from the whole photo it measures in `survey`, or declares in ``means``; ``forward`` then takes
-    it back as ``guide=``, a mapping from names to tensors. A model that looks only around each
-    pixel needs none of this, and one that cannot do without the whole photo says ``whole``.
+    it back as ``guide=``, a mapping from names to tensors; where means change its last steps
+    alone, `finish` takes them again, so that a photo is restored once. A model that looks only
+    around each pixel needs none of this, and one that cannot do without the whole photo says
+    ``whole``.
 
     Attributes:
         requires_training: True until trained weights are loaded; always False for a classical
@@ -41,12 +43,14 @@ class Restorer(nn.Module):
         whole: whether it cannot be run on a part of the photo.
         means: parts whose mean over rows and columns ``forward`` takes in its guide, by the same
             name; where it is given none it takes that of the part itself.
+        finish_reads: parts, as high and wide as the image, that `finish` reads, and their channels.
     """
 
     requires_training: bool = True
     needs_kernel: bool = False
     whole: bool = False
     means: tuple[str, ...] = ()
+    finish_reads: Mapping[str, int] = {}
 
     @abstractmethod
     def forward(
@@ -67,6 +71,27 @@ class Restorer(nn.Module):
         what restoring the whole gives there, up to what happens at the part's borders.
         """
         return {}
+
+    def finish(
+        self,
+        image: Tensor,
+        parts: Mapping[str, Tensor],
+        *,
+        kernel: Tensor | None = None,
+        guide: Mapping[str, Tensor],
+    ) -> Tensor:
+        """The image that ``forward`` would make with this guide, which has the means of the whole
+        photo.
+
+        By default ``forward`` makes it; a model with ``finish_reads`` does the steps that the means
+        change.
+
+        Args:
+            image, kernel: as for ``forward``.
+            parts: ``finish_reads`` of a restoration of this image without the means, those that
+                it has.
+        """
+        return self(image, kernel=kernel, guide=guide).image
 
     def extended(
         self, image: Tensor, *, kernel: Tensor | None = None

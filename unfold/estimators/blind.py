@@ -139,13 +139,7 @@ class BlindKernel(KernelEstimator):
         n = self.kernel_size
         if min(photo.shape[-2:]) < 2 * n:
             return point(n, photo)
-        grey, lamps = photo.mean(1, keepdim=True), clipped(photo).to(photo)
-        trusted = away_from(lamps, n)
-        seen = grey[trusted > 0]
-        white = seen.kthvalue(math.ceil(_WHITE * seen.numel())).values
-        exposed = grey * (_EXPOSED / white.clamp_min(_DARKEST)).clamp_min(1)
-        part = with_most_edges(exposed, self.side, trusted)
-        grey, lamps = exposed[part], lamps[part]
+        grey, lamps = self._part(photo)
         variance = (estimate_noise(grey).square() - _BORNE**2).clamp_min(1e-6)
         smooth = self._solvers.smooth
         state = {
@@ -156,6 +150,16 @@ class BlindKernel(KernelEstimator):
         }
         kernel = coarse_to_fine(self.alternate, state, levels(n), kernels=["H"])["H"]
         return kernel if is_stroke(kernel) else point(n, grey)
+
+    def _part(self, photo: Tensor) -> tuple[Tensor, Tensor]:
+        """The part of a photo that is looked at, grey and exposed, and the lamps in it."""
+        grey, lamps = photo.mean(1, keepdim=True), clipped(photo).to(photo)
+        trusted = away_from(lamps, self.kernel_size)
+        seen = grey[trusted > 0]
+        white = seen.kthvalue(math.ceil(_WHITE * seen.numel())).values
+        exposed = grey.mul_((_EXPOSED / white.clamp_min(_DARKEST)).clamp_min(1))
+        part = with_most_edges(exposed, self.side, trusted)
+        return exposed[part].clone(), lamps[part].clone()  # (a view would keep the photo's)
 
     def alternate(self, state: State) -> State:
         """The alternations of one level."""
@@ -233,9 +237,17 @@ def with_most_edges(image: Tensor, side: int, trusted: Tensor) -> tuple[Any, ...
 def clipped(image: Tensor) -> Tensor:
     """Where 3×3 pixels are as bright as any in the photo, in two channels of three: bool,
     ``(B, 1, H, W)``."""
-    value = image.median(1, keepdim=True).values  # (a lamp may have a color)
+    value = median_channel(image)  # (a lamp may have a color)
     bright = (value >= _CLIPPED * value.amax((1, 2, 3), keepdim=True)).to(value)
     return -max_pool2d(-bright, 3, 1, 1) == 1
+
+
+def median_channel(image: Tensor) -> Tensor:
+    """Of the channels, ``(B, 1, H, W)``."""
+    if image.shape[1] != 3:
+        return image.median(1, keepdim=True).values
+    a, b, c = image.split(1, 1)
+    return torch.maximum(torch.minimum(a, b), torch.minimum(torch.maximum(a, b), c))
 
 
 def away_from(lamps: Tensor, distance: int) -> Tensor:

@@ -71,8 +71,10 @@ def expose(image: Tensor, gain: Tensor, curve: Tensor) -> Tensor:
         image: x, ``(B, 3, H, W)``, at least 0.
         gain, curve: g and c, ``(B, 1, 1, 1)``, at least 1.
     """
+    # (In place where that can be: of a whole photo there is little room for copies.)
     y = image * gain
-    return curve * y / (1 + (curve - 1) * y)
+    below = ((curve - 1) * y).add_(1)
+    return curve * y / below if torch.is_grad_enabled() else y.mul_(curve).div_(below)
 
 
 def spread(image: Tensor) -> Tensor:

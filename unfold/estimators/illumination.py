@@ -79,13 +79,21 @@ class IlluminationNet(IlluminationEnhancer):
         if self.from_mean is not None:
             scene = x.mean((-2, -1), keepdim=True) if scene is None else scene
             x = torch.relu(x + self.from_mean(scene))
-        for up in self.up:
+        *ups, last = self.up
+        for up in ups:
             skip = skips.pop()
-            x = interpolate(up(x), size=skip.shape[-2:], mode="bilinear", align_corners=False)
-            x = x + skip
-        gain = 4 * torch.tanh(self.tail(x).to(light.dtype) / 4)
+            x = _enlarged(up(x), skip) + skip
+        # The tail is affine: of what is enlarged it is taken before, of a quarter of the pixels.
+        assert self.tail.bias is not None
+        skip, coarse = skips.pop(), self.tail(last(x)) - self.tail.bias[:, None, None]
+        x = self.tail(skip) + _enlarged(coarse, skip)
+        gain = 4 * torch.tanh(x.to(light.dtype) / 4)
         return light * gain.exp(), features
 
 
+def _enlarged(x: Tensor, like: Tensor) -> Tensor:
+    return interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=False)
+
+
 def _pointwise(inputs: int, outputs: int) -> nn.Module:
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 1), nn.ReLU())
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 1), nn.ReLU(inplace=True))

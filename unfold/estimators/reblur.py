@@ -65,14 +65,19 @@ def noise_beyond(photo: Tensor, kernel: Tensor) -> Tensor:
         ``(B, 1, 1, 1)``; 0 for a point, which suppresses nothing, and for a photo smaller than 56
         pixels.
     """
-    top, left = (max(0, n - _ENOUGH) // 2 for n in photo.shape[-2:])
-    photo = photo[..., top : top + _ENOUGH, left : left + _ENOUGH]
+    photo = middle(photo)
     if min(photo.shape[-2:]) < _CELL * _WINDOW:
         return photo.new_zeros(len(photo), 1, 1, 1)
     residual, lost = _unexplained(photo, kernel, _FEWER)
     cells = avg_pool2d(residual.square().mean(1, keepdim=True), _CELL)
     energy = avg_pool2d(cells, _WINDOW, 1).flatten(1).median(1).values.view(-1, 1, 1, 1)
     return torch.where(is_point(kernel), 0.0, (energy / lost).sqrt())
+
+
+def middle(photo: Tensor) -> Tensor:
+    """The part of a photo, or all of it, that `noise_beyond` looks at."""
+    top, left = (max(0, n - _ENOUGH) // 2 for n in photo.shape[-2:])
+    return photo[..., top : top + _ENOUGH, left : left + _ENOUGH]
 
 
 def _unexplained(photo: Tensor, kernel: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:

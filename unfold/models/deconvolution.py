@@ -14,6 +14,7 @@ import unfold.formula as uf
 from unfold.core import Lagrangian, Ledger, Prior, Restoration, State
 from unfold.core.clip import clip
 from unfold.estimators import HyperParameters, KernelEstimator
+from unfold.estimators.reblur import reblur_share
 from unfold.registry.spec import PriorLike, factory
 
 from .assembly import Extending, Impute, describe, requires_training, steps_for, unroll
@@ -154,7 +155,8 @@ class Deconvolution(Extending):
         parts |= {name: guide[name] for name in ("noise", "residue", "grain")}
         restored = clip(frame.crop(state["Z"]))
         if self.careful and estimated and not self.training:
-            restored, parts["share"] = spliced(image, restored, image, image, parts)
+            parts["share"] = reblur_share(image, parts["kernel"], parts["residue"])
+            restored = spliced(image, restored, image, parts["share"], parts)
         return Restoration(restored, parts, ledger)
 
     def tiling_input(

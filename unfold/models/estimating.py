@@ -16,6 +16,7 @@ from unfold.estimators import (
 )
 from unfold.estimators.exposure import expose
 from unfold.estimators.noise import thinned
+from unfold.estimators.reblur import middle
 from unfold.imaging.boundary import Frame
 
 from .assembly import Extending
@@ -117,9 +118,11 @@ class Estimating(Extending):
     def survey(self, image: Tensor, *, kernel: Tensor | None = None) -> Mapping[str, Tensor]:
         found = self._global(image)
         if kernel is None:
-            x, _ = self.extended(image)
-            kernel = found["kernel"] = self.estimator.measure(self._exposed(x, found))
-        return with_kernel(self.noise, found, self._exposed(image, found), kernel)
+            # (Each whole photo is let go as soon as the next is made of it.)
+            exposed = self._exposed(self.extended(image)[0], found)
+            kernel = found["kernel"] = self.estimator.measure(exposed)
+            del exposed
+        return with_kernel(self.noise, found, self._exposed(middle(image), found), kernel)
 
     def recompose(
         self, light: Tensor, reflectance: Tensor, noise: Tensor, scene: Tensor | None

@@ -19,7 +19,7 @@ from unfold.estimators import (
     HyperParameters,
 )
 from unfold.estimators.illumination import DARKEST, retinex_split
-from unfold.estimators.reblur import as_bright_as
+from unfold.estimators.reblur import as_bright_as, reblur_share
 from unfold.registry.spec import PriorLike, factory
 from unfold.terms import Convolution
 
@@ -225,6 +225,8 @@ class JUDE(Estimating):
         self.add_parts(
             noise=noise, exposure=exposure, enhancer=enhancer, denoiser=denoiser, light=light
         )
+        if self.means:
+            self.finish_reads = {"L": light, "denoised": 3} | ({"share": 1} if self.careful else {})
         self.requires_training = requires_training(self)
 
     def _weigh(self, lagrangian: Lagrangian):
@@ -256,10 +258,25 @@ class JUDE(Estimating):
         restored = clip(parts["enhanced"] * parts["denoised"])
         parts |= {"kernel": state["H"], **self.measured_parts(known, features)}
         if self.careful and kernel is None and not self.training:
-            kept, exposed = as_bright_as(image, restored), known.frame.crop(known.x)
-            restored, parts["share"] = spliced(image, restored, kept, exposed, parts)
-            restored = clip(restored)
+            exposed = known.frame.crop(known.x)
+            parts["share"] = reblur_share(exposed, parts["kernel"], parts["residue"])
+            restored = _kept_good(image, restored, parts["share"], parts)
         return Restoration(restored, parts, ledger)
+
+    def finish(
+        self,
+        image: Tensor,
+        parts: Mapping[str, Tensor],
+        *,
+        kernel: Tensor | None = None,
+        guide: Mapping[str, Tensor],
+    ) -> Tensor:
+        assert self.enhancer is not None
+        enhanced, _ = self.enhancer(parts["L"], guide["scene"])
+        restored = clip(enhanced * parts["denoised"])
+        if self.careful and kernel is None:
+            restored = _kept_good(image, restored, parts["share"], guide)
+        return restored
 
     def start(self, known: Estimates) -> State:
         """Where the optimization starts: at the photo and its Retinex split, or at zero."""
@@ -284,6 +301,13 @@ class JUDE(Estimating):
         output = f"image = enhancer(L) ⊙ denoiser({'Z/L' if self.quotient else 'R'})"
         trust = "Impute: X ← T⊙Y + (1 − T)⊙(H⊗I), Y the photo, T the trust in the blur model\n"
         return describe(self, parts, self.order, trust * self.trusts + output)
+
+
+def _kept_good(
+    image: Tensor, restored: Tensor, share: Tensor, found: Mapping[str, Tensor]
+) -> Tensor:
+    kept = as_bright_as(image, restored)
+    return clip(spliced(image, restored, kept, share, found))
 
 
 def initial_hyper_parameters(K: int) -> Tensor:

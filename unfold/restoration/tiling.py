@@ -20,7 +20,7 @@ from .reach import PROBE, Reach, bytes_per_pixel, measure_reach
 # Below this many bytes a pixel no model needs measuring: none that we know takes a third of it.
 _PLENTY = 16_384
 # What allocators hold on to adds up from tile to tile.
-_TILE_SHARE = 0.72
+_TILE_SHARE = 0.9
 _GATHERED = 8  # halo of tiles that only means are taken of, in pixels
 _SEAMS = 4  # how many are looked at to verify
 
@@ -170,10 +170,10 @@ class AnySize:
                 self._rates[id(model)] = rate
         return rate
 
-    def _tile_pixels(self, x: Tensor, rate: float) -> int:
+    def _tile_pixels(self, model: Restorer, x: Tensor, rate: float) -> int:
         """How large a tile may be, beside the result, which is put together on the CPU."""
         release(self.device)
-        result = 4 * x.numel() if self.device.type == "cpu" else 0
+        result = _result_bytes(model, x) if self.device.type == "cpu" else 0
         return int(_TILE_SHARE * (self.room() - result) / rate)
 
     def _tiled(
@@ -192,20 +192,23 @@ class AnySize:
         guide = dict(model.survey(x.to(self.device), kernel=kernel))
         told = None if kernel is None else kernel.cpu()
         x, (top, left) = model.tiling_input(x, kernel=told)
-        pixels = self._tile_pixels(x, rate)
+        pixels = self._tile_pixels(model, x, rate)
         reach = measure_reach(
             model, x, kernel=kernel, guide=guide, device=self.device, pixels=pixels
         )
         grid = Grid.plan(*x.shape[-2:], halo=reach.pixels, pixels=pixels)
         if grid is None or reach.left == math.inf:
             side = 2 * (2 * reach.pixels + 2 * ALIGN)
-            least = self.budget - self.room() + int(max(side, 384) ** 2 * rate) + 4 * x.numel()
+            least = self.budget - self.room() + int(max(side, 384) ** 2 * rate)
+            least += _result_bytes(model, x)
             raise MemoryError(
                 f"not even one tile fits into what is left of {format_bytes(self.budget)}: allow "
                 f"{format_bytes(least)} or more"
             )
         tiles = _Tiles(model, x, kernel, guide, self.device)
-        if model.means:
+        if model.finish_reads:
+            tiles.gather(grid)
+        elif model.means:
             # (Means bear what is wrong along the seams: these tiles overlap less.)
             tiles.gather(Grid.plan(*x.shape[-2:], halo=_GATHERED, pixels=pixels) or grid)
         out = tiles.assemble(grid)
@@ -227,30 +230,49 @@ class _Tiles:
     ) -> None:
         self.model, self.x, self.kernel, self.device = model, x, kernel, device
         self.guide = guide
+        self.begun: dict[str, Tensor] = {}
 
     def restore(self, rows: slice, columns: slice) -> Tensor:
         options = {"guide": self.guide} if self.guide else {}
         part = self.x[..., rows, columns].to(self.device)
         return self.model(part, kernel=self.kernel, **options).image.float().cpu()
 
+    def finish(self, rows: slice, columns: slice) -> Tensor:
+        if not self.begun:
+            return self.restore(rows, columns)
+        part, *read = (
+            whole[..., rows, columns].to(self.device) for whole in (self.x, *self.begun.values())
+        )
+        parts = dict(zip(self.begun, read, strict=True))
+        image = self.model.finish(part, parts, kernel=self.kernel, guide=self.guide)
+        return image.float().cpu()
+
     def gather(self, grid: Grid) -> None:
-        """Adds to the guide the means that the model asks for: each tile gives its core's part."""
+        """Adds to the guide the means that the model asks for: each tile gives its core's part.
+        What `Restorer.finish` reads is kept."""
         options = {"guide": self.guide} if self.guide else {}
         sums: dict[str, Tensor] = {}
         counts = dict.fromkeys(self.model.means, 0)
-        for (rows, columns, _), core in zip(grid.tiles(), grid.cores(), strict=True):
+        size = self.x.shape[-2:]
+        self.begun = {
+            name: torch.zeros(1, channels, *size)
+            for name, channels in self.model.finish_reads.items()
+        }
+        for (rows, columns, weight), core in zip(grid.tiles(), grid.cores(), strict=True):
             part = self.x[..., rows, columns].to(self.device)
             parts = self.model(part, kernel=self.kernel, **options).parts
             for name in self.model.means:
                 inner = _inner(parts[name], part.shape[-2:], (rows, columns), core)
                 sums[name] = sums.get(name, 0) + inner.sum((-2, -1), keepdim=True)
                 counts[name] += inner.shape[-2] * inner.shape[-1]
+            for name in self.begun.keys() & parts.keys():
+                self.begun[name][..., rows, columns] += weight * parts[name].float().cpu()
         self.guide = {**self.guide, **{name: sums[name] / counts[name] for name in sums}}
 
     def assemble(self, grid: Grid) -> Tensor:
         out = torch.zeros_like(self.x, dtype=torch.float32)
         for rows, columns, weight in grid.tiles():
-            out[..., rows, columns] += weight * self.restore(rows, columns)
+            out[..., rows, columns] += weight * self.finish(rows, columns)
         return out
 
     def check(self, out: Tensor, grid: Grid, pixels: int) -> tuple[float, float]:
@@ -268,6 +290,11 @@ class _Tiles:
             max(d.max().item() for d in differences),
             sum(d.mean().item() for d in differences) / len(differences),
         )
+
+
+def _result_bytes(model: Restorer, x: Tensor) -> int:
+    """Of what is put together of the tiles of a photo, in float32."""
+    return 4 * (x.shape[1] + sum(model.finish_reads.values())) * x[0, 0].numel()
 
 
 def _inner(

@@ -67,13 +67,29 @@ def differences(x: Tensor) -> Tensor:
         <BLANKLINE>
                  [[ 0.,  0.,  0.]]]])
     """
-    return torch.cat((x.roll(-1, -1) - x, x.roll(-1, -2) - x), 1)
+    if torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return torch.cat((x.roll(-1, -1) - x, x.roll(-1, -2) - x), 1)
+    # The same without copies, in less than half the time.
+    y = x.new_empty(x.shape[0], 2 * x.shape[1], *x.shape[2:])
+    right, down = y.chunk(2, 1)
+    torch.sub(x[..., 1:], x[..., :-1], out=right[..., :-1])
+    torch.sub(x[..., :1], x[..., -1:], out=right[..., -1:])
+    torch.sub(x[..., 1:, :], x[..., :-1, :], out=down[..., :-1, :])
+    torch.sub(x[..., :1, :], x[..., -1:, :], out=down[..., -1:, :])
+    return y
 
 
 def differences_adjoint(y: Tensor) -> Tensor:
     """``∇ᵀy``, the negative circular divergence: ``(B, 2C, H, W)`` to ``(B, C, H, W)``."""
     right, down = y.chunk(2, 1)
-    return right.roll(1, -1) - right + down.roll(1, -2) - down
+    if torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return right.roll(1, -1) - right + down.roll(1, -2) - down
+    x = y.new_empty(right.shape)
+    torch.sub(right[..., :-1], right[..., 1:], out=x[..., 1:])
+    torch.sub(right[..., -1:], right[..., :1], out=x[..., :1])
+    x[..., 1:, :] += down[..., :-1, :]
+    x[..., :1, :] += down[..., -1:, :]
+    return x.sub_(down)
 
 
 class _Differences(Fourier):
