@@ -30,9 +30,9 @@ def render(template: str, /, *, package: str | None = None, **values: Any) -> st
 
 @cache
 def _environment(package: str | None) -> Environment:
-    packages = (package, __package__) if package else (__package__,)
+    packages = [package] if package else []
     environment = Environment(
-        loader=ChoiceLoader([PackageLoader(name) for name in packages]),
+        loader=ChoiceLoader([PackageLoader(name) for name in (*packages, "unfold.pages")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
