@@ -31,7 +31,7 @@ class Greeting:
 def slow(config, pairs, *, ledger, workers, quick, again, **options):
     from unfold.registry.spec import resolve
     from unfold.restoration import restore_files
-    assert (workers, quick, again) == (3, False, False)
+    print("slowly", workers, quick, again)
     model = resolve("models", config).build()
     yield from restore_files(model, pairs, ledger=ledger, again=again, **options)
 '''
@@ -151,10 +151,14 @@ def test_a_strangers_engine_restores_a_folder(acme, tmp_path, capsys):
     command = ["restore", str(tmp_path / "in"), "--model", "identity", "--device", "cpu",
                "--engine", "acme-slow", "--workers", "3", "-o"]  # fmt: skip
     assert main([*command, str(tmp_path / "out")]) == 0
-    assert "2 of 2 restored" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "slowly 3 False False\n" in told
+    assert "2 of 2 restored" in told
     assert sorted(p.name for p in (tmp_path / "out").glob("*.png")) == ["a.png", "b.png"]
     assert main([*command, str(tmp_path / "new"), "--shard", "1/2"]) == 2
     assert "cannot be combined with --engine acme-slow" in capsys.readouterr().err
+    command[1] = str(tmp_path / "in" / "a.png")
     assert main([*command, str(tmp_path / "one.png")]) == 2
+    assert "one photo cannot be shared" in capsys.readouterr().err
     with pytest.raises(ComponentError, match="no engine named 'acme'; did you mean acme-slow"):
         function("engines", "acme")
