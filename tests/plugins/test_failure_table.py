@@ -18,6 +18,8 @@
 | acme-malformed | its entry_points.txt is no INI file        | lost alone, and named            |
 | acme-bytes     | its entry_points.txt is not UTF-8          | the same                         |
 | acme-nameless  | its METADATA has no name                   | the same                         |
+| acme-command   | nothing: it brings a command               | listed, found by name, run       |
+| acme-text      | its command is a text                      | broken alone; told when named    |
 | acme-group     | registers in a group that does not exist   | named by the check               |
 | acme-one, -two | both register "acme-shared"                | refused, `dist:name` chooses     |
 | acme-shadow    | registers "resunet", a built-in            | the built-in stays               |
@@ -65,13 +67,21 @@ DISTRIBUTIONS = {
     "acme-malformed": (GOOD, {"acme-malformed": "Ridge"}),
     "acme-bytes": (GOOD, {"acme-bytes": "Ridge"}),
     "acme-nameless": (GOOD, {"acme-nameless": "Ridge"}),
+    "acme-command": (
+        "def add(parser):\n    'Greet.'\n"
+        "    parser.set_defaults(run=lambda arguments: print('hello') or 7)",
+        {"acme-command": "add"},
+    ),
+    "acme-text": ("add = 'text'", {"acme-text": "add"}),
     "acme-group": (GOOD, {"acme-group": "Ridge"}),
     "acme-one": (GOOD, {"acme-shared": "Ridge"}),
     "acme-two": (GOOD, {"acme-shared": "Ridge"}),
     "acme-shadow": (GOOD, {"resunet": "Ridge"}),
 }  # fmt: skip
 NEEDS = {"acme-future": "unfold-imaging>=9"}
-GROUP = {"acme-group": "unfold.prior"}
+GROUP = {
+    "acme-group": "unfold.prior", "acme-command": "unfold.commands", "acme-text": "unfold.commands"
+}  # fmt: skip
 
 
 def write_wheel(folder, project):
@@ -161,9 +171,13 @@ BROKEN = {
     "acme-die": "ends the process that imports it, with status 7",
     "acme-hang": "takes more than 4 s to import",
     "acme-future": "was written for unfold-imaging>=9, and this is 0.1.0",
+    "acme-text": "is str 'text', not a class or function",
     "acme-group": "is in no group; groups are terms, priors",
 }
-SOUND = ["unfold-imaging", "acme-good", "acme-noise", "acme-one", "acme-two", "acme-shadow"]
+SOUND = [
+    "unfold-imaging", "acme-good", "acme-noise", "acme-command", "acme-one", "acme-two",
+    "acme-shadow",
+]  # fmt: skip
 DAMAGED = ["acme_malformed-1.0", "acme_bytes-1.0", "acme_nameless-1.0"]
 
 
@@ -234,6 +248,14 @@ assert not {"acme_hang", "acme_die", "acme_one", "acme_future"} & set(sys.module
     assert "was written for unfold-imaging>=9" in said["acme-future"]
     assert "name one, acme-one:acme-shared, acme-two:acme-shared" in said["acme-shared"]
     assert "did you mean" in said["acme-gone"]
+
+
+def test_a_command_runs_among_all_of_them(scratch):
+    done = unfold(scratch, "acme-command")
+    assert (done.returncode, done.stdout) == (7, "hello\n")
+    told = unfold(scratch, "--help").stdout
+    assert "acme-command" in told
+    assert "greet\n" in told
 
 
 @pytest.mark.slow

@@ -1,5 +1,7 @@
 """What memory there is, and what a computation takes."""
 
+import sys
+
 import pytest
 import torch
 
@@ -50,6 +52,10 @@ def test_what_is_used_grows_with_what_is_made():
     x = torch.ones(32 << 20)
     grown = used(CPU) - before
     assert grown == pytest.approx(x.numel() * 4, rel=0.05)
+    resource = pytest.importorskip("resource", reason="Windows has none")
+    unit = 1 if sys.platform == "darwin" else 1024
+    most = unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert used(CPU) <= most + (16 << 20), "what is held, not what is reserved"
 
 
 def test_the_default_budget_is_what_is_used_and_most_of_what_is_free():

@@ -1,4 +1,7 @@
-"""The command line: parse, call, print. What a command needs is imported when it runs."""
+"""The command line: find the command, call it, print. Commands are entries of ``unfold.commands``.
+
+What a command needs is imported when it runs.
+"""
 
 from __future__ import annotations
 
@@ -6,27 +9,21 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from unfold.registry.catalogue import ComponentError
+from unfold.registry.catalogue import ComponentError, components, one_scan
+from unfold.registry.functions import function
 
-from . import (
-    app,
-    bench,
-    convert,
-    demo,
-    evaluate,
-    explain,
-    kernel,
-    ledger,
-    listing,
-    plugins,
-    restore,
-    schema,
-    synthesize,
-    table,
-    trace,
-    train,
+from ._common import (
+    DEFAULT_MODEL,
+    CommandError,
+    find_device,
+    model_spec,
+    positive_int,
+    ready,
 )
-from ._common import CommandError
+
+__all__ = [
+    "DEFAULT_MODEL", "CommandError", "find_device", "main", "model_spec", "positive_int", "ready",
+]  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,34 +31,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     0: done. 1: some of it failed, the rest is done. 2: nothing was done (a wrong command).
     """
-    parser = argparse.ArgumentParser(
-        prog="unfold", description="Unrolled image restoration: restore photos, see what is there."
-    )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    modules = (
-        demo,
-        restore,
-        kernel,
-        ledger,
-        trace,
-        app,
-        evaluate,
-        bench,
-        train,
-        listing,
-        explain,
-        plugins,
-        schema,
-        synthesize,
-        table,
-        convert,
-    )
-    for command in modules:
-        command.add(commands)
-    arguments = parser.parse_args(argv)
-    arguments.command_line = list(sys.argv[1:] if argv is None else argv)  # for reports
+    argv = list(sys.argv[1:] if argv is None else argv)
     try:
-        return arguments.run(arguments)
+        with one_scan():
+            return _run(argv)
     except KeyboardInterrupt:
         print("unfold: stopped", file=sys.stderr)
         return 130
@@ -71,3 +44,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ComponentError, CommandError) as error:
         print(f"unfold: {error}", file=sys.stderr)
         return 2
+
+
+def _run(argv: list[str]) -> int:
+    if not argv or argv[0].startswith("-"):
+        _overview().parse_args(argv[:1])  # ends the process: there is no command
+    name, *rest = argv
+    parser = argparse.ArgumentParser(prog=f"unfold {name}")
+    function("commands", name)(parser)
+    arguments = parser.parse_args(rest)
+    arguments.command_line = argv  # for reports
+    return arguments.run(arguments)
+
+
+def _overview() -> argparse.ArgumentParser:
+    """What tells of all commands. Imports none."""
+    parser = argparse.ArgumentParser(
+        prog="unfold", description="Unrolled image restoration: restore photos, see what is there."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, entry in components("commands"):
+        if entry.obstacle:
+            continue
+        line = entry.summary.rstrip(".").replace("%", "%%")
+        commands.add_parser(name, help=line[:1].lower() + line[1:])
+    return parser

@@ -17,14 +17,13 @@ if TYPE_CHECKING:
 _GROUPS = ("terms", "priors", "stages", "models", "metrics", "imaging", "startup")
 
 
-def add(commands) -> None:
-    parser = commands.add_parser(
-        "bench",
-        help="measure what installed components cost",
-        description="Time every installed term, prior, model and metric, plugins included, each in "
+def add(parser: argparse.ArgumentParser) -> None:
+    """Measure what installed components cost."""
+    parser.description = (
+        "Time every installed term, prior, model and metric, plugins included, each in "
         "turns with a bound or baseline, and print a table to paste. What fails is a line with its "
         "reason and the others go on; the exit status is 1 if something did. A default run takes "
-        "some minutes on two cores.",
+        "some minutes on two cores."
     )
     parser.add_argument("--group", action="append", choices=_GROUPS, help="these only (repeatable)")
     parser.add_argument(

@@ -8,12 +8,11 @@ from pathlib import Path
 from ._common import add_options, model_spec
 
 
-def add(commands) -> None:
-    parser = commands.add_parser(
-        "convert",
-        help="convert a model's publicly released weights",
-        description="Convert the released weights of a model that has a converter. Nothing but "
-        "tensors is unpickled; a file that does not fit is refused, with what is wrong in it.",
+def add(parser: argparse.ArgumentParser) -> None:
+    """Convert a model's publicly released weights."""
+    parser.description = (
+        "Convert the released weights of a model that has a converter. Nothing but "
+        "tensors is unpickled; a file that does not fit is refused, with what is wrong in it."
     )
     parser.add_argument("model", metavar="MODEL", help="one of `unfold list models`")
     parser.add_argument("file", metavar="FILE", type=Path, help="as released (.pth)")

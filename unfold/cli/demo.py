@@ -15,12 +15,11 @@ from ._common import (
 )
 
 
-def add(commands) -> None:
-    parser = commands.add_parser(
-        "demo",
-        help="darken and blur a photo, restore it, measure and show both",
-        description="Darken a photo to a quarter, blur it with a known camera shake, add noise, "
-        "restore it, print PSNR and SSIM, and write a side-by-side picture.",
+def add(parser: argparse.ArgumentParser) -> None:
+    """Darken and blur a photo, restore it, measure and show both."""
+    parser.description = (
+        "Darken a photo to a quarter, blur it with a known camera shake, add noise, "
+        "restore it, print PSNR and SSIM, and write a side-by-side picture."
     )
     parser.add_argument(
         "-o", "--output", type=Path, default=Path("unfold-demo.png"), metavar="PNG",
@@ -43,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
         ) from error
     import torch
 
-    from unfold.app.samples import EXPOSURE, dark_and_shaken
+    from unfold.degradation.dark_and_shaken import EXPOSURE, dark_and_shaken
     from unfold.imaging import ImageError, Photo, write
 
     model = ready_model(arguments.model, arguments.options, arguments.strength)

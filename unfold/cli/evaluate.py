@@ -29,13 +29,12 @@ if TYPE_CHECKING:
     from unfold.registry.spec import Spec
 
 
-def add(commands) -> None:
-    parser = commands.add_parser(
-        "evaluate",
-        help="measure a model on a data set",
-        description="Restore every photo of a data set and measure it by a named protocol. A bad "
+def add(parser: argparse.ArgumentParser) -> None:
+    """Measure a model on a data set."""
+    parser.description = (
+        "Restore every photo of a data set and measure it by a named protocol. A bad "
         "file becomes a row with an error and the others go on; the exit status is 1 if there was "
-        "one. Ctrl-C ends it early and keeps what was measured.",
+        "one. Ctrl-C ends it early and keeps what was measured."
     )
     parser.add_argument(
         "--model", required=True, metavar="NAME",

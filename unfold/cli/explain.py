@@ -7,10 +7,8 @@ import argparse
 from ._common import add_options, build_model
 
 
-def add(commands) -> None:
-    parser = commands.add_parser(
-        "explain", help="print a model's blocks, their normal matrices, solvers and order"
-    )
+def add(parser: argparse.ArgumentParser) -> None:
+    """Print a model's blocks, their normal matrices, solvers and order."""
     parser.add_argument(
         "model", metavar="MODEL", help="one of `unfold list models`, or a config (.json, .toml)"
     )

@@ -15,12 +15,11 @@ if TYPE_CHECKING:
     from unfold.imaging import Photo
 
 
-def add(commands) -> None:
-    parser = commands.add_parser(
-        "kernel",
-        help="estimate the kernel of a photo's blur",
-        description="Estimate the kernel of a shaken photo, and say how sure it is. "
-        "`unfold restore PHOTO --kernel FILE` takes it.",
+def add(parser: argparse.ArgumentParser) -> None:
+    """Estimate the kernel of a photo's blur."""
+    parser.description = (
+        "Estimate the kernel of a shaken photo, and say how sure it is. "
+        "`unfold restore PHOTO --kernel FILE` takes it."
     )
     parser.add_argument("photo", type=Path, metavar="PHOTO")
     parser.add_argument(

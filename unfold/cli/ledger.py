@@ -8,12 +8,11 @@ from pathlib import Path
 from ._common import CommandError
 
 
-def add(commands) -> None:
-    parser = commands.add_parser(
-        "ledger",
-        help="merge the ledgers of restored folders",
-        description="`unfold restore FOLDER` writes a ledger into its output folder: one JSON "
-        "object a line for each photo, with its content's SHA-256, the run, time, status, error.",
+def add(parser: argparse.ArgumentParser) -> None:
+    """Merge the ledgers of restored folders."""
+    parser.description = (
+        "`unfold restore FOLDER` writes a ledger into its output folder: one JSON "
+        "object a line for each photo, with its content's SHA-256, the run, time, status, error."
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     merge = actions.add_parser(

@@ -6,23 +6,22 @@ import argparse
 import json
 import sys
 
-from unfold.registry.catalogue import GROUPS, HOME, Component, scan
+from unfold.registry.catalogue import FUNCTIONS, GROUPS, HOME, Component, installed
 
 
-def add(commands) -> None:
-    parser = commands.add_parser(
-        "list",
-        help="list installed components",
-        description="List the components that are installed, built in or from plugins. Nothing "
-        "is imported for it: `unfold plugins check` tries them out.",
+def add(parser: argparse.ArgumentParser) -> None:
+    """List installed components."""
+    parser.description = (
+        "List the components that are installed, built in or from plugins. Nothing "
+        "is imported for it: `unfold plugins check` tries them out."
     )
-    parser.add_argument("group", nargs="?", choices=GROUPS, help="one kind only")
+    parser.add_argument("group", nargs="?", choices=(*GROUPS, *FUNCTIONS), help="one kind only")
     parser.add_argument("--json", action="store_true", help="a JSON array, one object each")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    catalogue = scan()
+    catalogue = installed()
     rows = [
         {
             "group": c.group,

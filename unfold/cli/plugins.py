@@ -9,8 +9,8 @@ from pathlib import Path
 from ._common import CommandError
 
 
-def add(commands) -> None:
-    parser = commands.add_parser("plugins", help="check plugins, or begin one")
+def add(parser: argparse.ArgumentParser) -> None:
+    """Check plugins, or begin one."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
 
     check = actions.add_parser(

@@ -28,12 +28,11 @@ if TYPE_CHECKING:
     from unfold.restoration import FileLedger, Outcome, Shard
 
 
-def add(commands) -> None:
-    parser = commands.add_parser(
-        "restore",
-        help="restore photos",
-        description="Restore PNG, JPEG and TIFF photos. A bad file is reported and the others go "
-        "on; the exit status is 1 if there was one.",
+def add(parser: argparse.ArgumentParser) -> None:
+    """Restore photos."""
+    parser.description = (
+        "Restore PNG, JPEG and TIFF photos. A bad file is reported and the others go "
+        "on; the exit status is 1 if there was one."
     )
     parser.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="file or folder")
     parser.add_argument(
@@ -82,15 +81,15 @@ def add(commands) -> None:
         "ledger of its own, see `unfold ledger merge`",
     )  # fmt: skip
     parser.add_argument(
-        "--engine", choices=["local", "ray"], default="local",
-        help="ray: on all workers of a Ray cluster, or of this machine (needs the extra ray, and "
-        "a shared file system) (default: %(default)s)",
+        "--engine", default="local", metavar="NAME",
+        help="local, or one of `unfold list engines`; ray: on all workers of a Ray cluster, or of "
+        "this machine (the plugin unfold-ray; needs a shared file system) (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--workers",
         type=positive_int,
         metavar="N",
-        help="of Ray (default: one for each CPU or GPU)",
+        help="of the engine (default: one for each CPU or GPU)",
     )
     parser.add_argument(
         "--again", action="store_true", help="restore also what the output folder's ledger knows"
@@ -123,26 +122,30 @@ def run(arguments: argparse.Namespace) -> int:
 
     from unfold.imaging import ImageError
     from unfold.models.fast import fast
+    from unfold.registry.functions import function
     from unfold.restoration import is_file, plan, read_kernel, restore_files
-    from unfold.restoration.on_ray import restore_on_ray
 
+    engine = None if arguments.engine == "local" else function("engines", arguments.engine)
+    if arguments.shard and engine:
+        raise CommandError(
+            f"--shard cannot be combined with --engine {arguments.engine}: the engine distributes "
+            "the photos itself"
+        )
     name = arguments.model or default_model(arguments.kernel)
     spec = model_spec(name, arguments.options, pretrained=True, strength=arguments.strength)
     model = ready(name, spec.build())
     device = find_device(arguments.device)
-    if arguments.shard and arguments.engine == "ray":
-        raise CommandError("--shard is for processes that know nothing of each other; Ray's share")
     try:
         kernel = read_kernel(arguments.kernel) if arguments.kernel else None
         pairs, unplanned = plan(arguments.photos, arguments.output)
         ledger = None
         if not is_file(arguments.output):
             ledger = _ledger(arguments, spec, model, kernel)
-        elif arguments.shard or arguments.engine == "ray":
+        elif arguments.shard or engine:
             raise ImageError(f"{arguments.output}: one photo cannot be shared; name a folder")
     except ImageError as error:
         raise CommandError(str(error)) from error
-    if arguments.fast and arguments.engine == "local":
+    if arguments.fast and not engine:
         model = fast(model.to(device))
     first = arguments.shard is None or arguments.shard.index == 1
     unplanned = unplanned if first else []
@@ -159,9 +162,9 @@ def run(arguments: argparse.Namespace) -> int:
             "memory": arguments.memory, "verify": arguments.verify, "again": arguments.again,
             "ledger": ledger, "batch": arguments.batch,
         }  # fmt: skip
-        if arguments.engine == "ray":
+        if engine:
             config = spec.model_dump(mode="json")
-            restored = restore_on_ray(
+            restored = engine(
                 config, pairs, workers=arguments.workers, quick=arguments.fast, **options
             )
         else:

@@ -10,13 +10,12 @@ from pathlib import Path
 from ._common import CommandError
 
 
-def add(commands) -> None:
-    parser = commands.add_parser(
-        "schema",
-        help="write a JSON schema of every installed component's options",
-        description="Write a JSON schema of a model and of every component that it may hold, so "
+def add(parser: argparse.ArgumentParser) -> None:
+    """Write a JSON schema of every installed component's options."""
+    parser.description = (
+        "Write a JSON schema of a model and of every component that it may hold, so "
         "that an editor completes and checks configs. Components that are broken are left out "
-        "and named.",
+        "and named."
     )
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="default: print it")
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""``unfold synthesize`` and ``unfold recipes``: bad photos of good ones."""
+"""``unfold synthesize``: bad photos of good ones."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ from ._common import CommandError, positive_int
 _SHEET = "contact_sheet.png"
 
 
-def add(commands) -> None:
-    parser = commands.add_parser(
-        "synthesize",
-        help="make bad photos of sharp ones, as a data set",
-        description="Degrade sharp photos (or video frames) by a recipe and write them as a data "
+def add(parser: argparse.ArgumentParser) -> None:
+    """Make bad photos of sharp ones, as a data set."""
+    parser.description = (
+        "Degrade sharp photos (or video frames) by a recipe and write them as a data "
         f"set, with a manifest of every number drawn and {_SHEET}. The same seed gives the same "
-        "files for any number of workers. A run that was stopped goes on where it was.",
+        "files for any number of workers. A run that was stopped goes on where it was."
     )
     parser.add_argument("source", type=Path, metavar="SRC", help="folder of sharp photos or frames")
     parser.add_argument("output", type=Path, metavar="OUT", help="a new folder, or one to go on in")
@@ -33,15 +32,6 @@ def add(commands) -> None:
         help="processes (default: one for each CPU this process may use)",
     )  # fmt: skip
     parser.set_defaults(run=run)
-
-    listing = commands.add_parser(
-        "recipes",
-        help="list the recipes of synthesis, or print one to copy and edit",
-        description="Without a name, the recipes there are; with one, its TOML: "
-        "`unfold recipes lol-blur > mine.toml`.",
-    )
-    listing.add_argument("name", nargs="?", metavar="NAME")
-    listing.set_defaults(run=show)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -87,20 +77,6 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"unfold: {error}", file=sys.stderr)
     print(f"{there} photos in {arguments.output}" + (f", {failed} failed" if failed else ""))
     return 1 if failed else 0
-
-
-def show(arguments: argparse.Namespace) -> int:
-    from unfold.synthesis import RecipeError, read_recipe, recipe_text, recipes
-
-    try:
-        if arguments.name:
-            print(recipe_text(arguments.name), end="")
-        else:
-            for name in recipes():
-                print(f"{name:<18} {read_recipe(name).about}")
-    except RecipeError as error:
-        raise CommandError(str(error)) from error
-    return 0
 
 
 def _cpus() -> int:

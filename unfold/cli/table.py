@@ -10,13 +10,12 @@ from ._common import CommandError
 from .evaluate import say
 
 
-def add(commands) -> None:
-    parser = commands.add_parser(
-        "table",
-        help="print a paper's table beside our reports",
-        description="Print a table of a paper, and beside it what `unfold evaluate` measured of "
+def add(parser: argparse.ArgumentParser) -> None:
+    """Print a paper's table beside our reports."""
+    parser.description = (
+        "Print a table of a paper, and beside it what `unfold evaluate` measured of "
         "the same data set under the same protocol. Without a name, list the tables. A report that "
-        "cannot be used is told and left out; the exit status is then 1.",
+        "cannot be used is told and left out; the exit status is then 1."
     )
     parser.add_argument("name", nargs="?", help="e.g. jude-1")
     parser.add_argument(

@@ -16,13 +16,12 @@ from ._common import (
 )
 
 
-def add(commands) -> None:
-    parser = commands.add_parser(
-        "trace",
-        help="restore a photo and show every stage",
-        description="Restore a photo and write one HTML page that shows what each stage did: its "
+def add(parser: argparse.ArgumentParser) -> None:
+    """Restore a photo and show every stage."""
+    parser.description = (
+        "Restore a photo and write one HTML page that shows what each stage did: its "
         "blocks as pictures, the estimated kernel, curves of residuals, Lagrangian, weights and "
-        "time. The pictures lie beside it as PNG files.",
+        "time. The pictures lie beside it as PNG files."
     )
     parser.add_argument("photo", type=Path, metavar="PHOTO")
     parser.add_argument(

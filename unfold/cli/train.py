@@ -17,13 +17,12 @@ if TYPE_CHECKING:
     from unfold.training import Recipe, Trainer
 
 
-def add(commands) -> None:
-    parser = commands.add_parser(
-        "train",
-        help="train a model by a recipe",
-        description="Train by a recipe: `unfold train jude-small --set data.source=PHOTOS`. The "
+def add(parser: argparse.ArgumentParser) -> None:
+    """Train a model by a recipe."""
+    parser.description = (
+        "Train by a recipe: `unfold train jude-small --set data.source=PHOTOS`. The "
         "same command goes on where a run was stopped or killed. Several GPUs: torchrun "
-        "--nproc-per-node 4 -m unfold train ... Then: unfold restore --model DIR.",
+        "--nproc-per-node 4 -m unfold train ... Then: unfold restore --model DIR."
     )
     parser.add_argument(
         "recipe", nargs="?", metavar="RECIPE", help="one of `unfold train --list`, or a .toml file"

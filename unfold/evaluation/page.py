@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,26 +14,14 @@ from torch.nn.functional import avg_pool2d
 from unfold._files import replace_file
 from unfold.core import Restorer
 from unfold.datasets import Pair
-from unfold.imaging.embed import data_url
+from unfold.pages import render
 
 from .markdown import one_line
 from .protocol import Protocol, find_protocol
 from .report import Report, ReportError, Row, check_place
-from .runner import FAILURES, Restored, restore_pair
+from .runner import FAILURES, restore_pair
 
 _ZOOM = 96  # pixels of the part that is shown enlarged
-_STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 1400px;
-  padding: 0 1rem; color: #222; background: #fff }
-h1 { font-size: 1.4rem } h2 { font-size: 1.15rem; margin: 2rem 0 .3rem }
-.row { display: flex; gap: .5rem; flex-wrap: wrap } figure { margin: 0 0 .5rem }
-figure img { display: block; height: 300px; max-width: 100% }
-img.zoom { image-rendering: pixelated; width: 192px; height: 192px; margin-top: .3rem }
-figcaption, .note { color: #666; font-size: .85rem } pre { overflow-x: auto }
-td, th { padding: .15rem .8rem .15rem 0; text-align: right; font-variant-numeric: tabular-nums }
-td:first-child, th:first-child { text-align: left }
-@media (prefers-color-scheme: dark) { body { color: #ddd; background: #181818 } }
-"""
 
 
 def write_page(
@@ -62,19 +50,19 @@ def write_page(
     path, device = check_page(path), torch.device(device)
     pairs = {pair.name: pair for pair in dataset}
     model = model.to(device).eval()
-    body = [f"<h1>{escape(one_line(report.title()))}</h1>", f"<pre>{escape(report.text())}</pre>"]
-    for label, row in notable(report).items():
-        body.append(f"<h2>{label}: {escape(one_line(row.name))}</h2>{_values(report, row)}")
-        try:
-            body.append(_figures(restore_pair(pairs[row.name], model, protocol, device)))
-        except FAILURES as error:  # the file has changed since
-            body.append(f"<p>{escape(one_line(str(error)))}</p>")
-    body += ["<h2>All photos</h2>", _table(report)]
-    page = (
-        "<!doctype html><html lang=en><meta charset=utf-8>"
-        f"<title>{escape(one_line(report.title()))}</title><style>{_STYLE}</style>\n"
-        + "\n".join(body) + "\n</html>\n"
-    )  # fmt: skip
+    page = render(
+        "evaluation.html",
+        title=one_line(report.title()),
+        text=report.text(),
+        photos=[
+            {"label": label, "name": one_line(row.name), "scores": _scores(report, row)}
+            | _pictures(pairs[row.name], model, protocol, device)
+            for label, row in notable(report).items()
+        ],
+        zoom=_ZOOM,
+        head=["photo", *report.metrics, "seconds", ""],
+        rows=[_cells(report, row) for row in report.rows],
+    )
     try:
         replace_file(path, page.encode(errors="backslashreplace"))
     except OSError as error:
@@ -105,17 +93,18 @@ def notable(report: Report) -> Mapping[str, Row]:
     return {"worst": rows[0], "median": rows[(len(rows) - 1) // 2], "best": rows[-1]}
 
 
-def _figures(found: Restored) -> str:
+def _pictures(
+    pair: Pair, model: Restorer, protocol: Protocol, device: torch.device
+) -> dict[str, Any]:
+    """A photo restored again: its pictures, each whole and in part, or the fault that it has."""
+    try:
+        found = restore_pair(pair, model, protocol, device)
+    except FAILURES as error:  # the file has changed since
+        return {"fault": one_line(str(error))}
     pictures = {"input": found.image, "output": found.restored, "target": found.target}
     there = {n: p[0].float().cpu().clamp(0, 1) for n, p in pictures.items() if p is not None}
     rows, columns = _changed_most(there["input"], there["output"])
-    figures = "".join(
-        f'<figure><img alt="{name}" src="{data_url(picture, 1000)}"><img class=zoom '
-        f'alt="part of the {name}" src="{data_url(picture[:, rows, columns], _ZOOM)}">'
-        f"<figcaption>{name}</figcaption></figure>"
-        for name, picture in there.items()
-    )
-    return f"<div class=row>{figures}</div>"
+    return {"fault": "", "pictures": {n: (p, p[:, rows, columns]) for n, p in there.items()}}
 
 
 def _changed_most(image: Tensor, restored: Tensor) -> tuple[slice, slice]:
@@ -139,17 +128,15 @@ def _detail(picture: Tensor) -> Tensor:
     return (grey - around) / grey.std(correction=0).clamp_min(1e-6)
 
 
-def _values(report: Report, row: Row) -> str:
-    values = [f"{n} {row.values[n]:.4g} {report.metrics[n].get('unit') or ''}".strip()
-              for n in report.metrics if n in row.values]  # fmt: skip
-    return f"<p class=note>{escape(', '.join(values))}</p>"
+def _scores(report: Report, row: Row) -> list[str]:
+    return [
+        f"{name} {row.values[name]:.4g} {metric.get('unit') or ''}".strip()
+        for name, metric in report.metrics.items()
+        if name in row.values
+    ]
 
 
-def _table(report: Report) -> str:
-    head = "".join(f"<th>{escape(c)}</th>" for c in ("photo", *report.metrics, "seconds", ""))
-    lines = []
-    for row in report.rows:
-        values = [row.values.get(name) for name in report.metrics] + [row.seconds]
-        cells = [one_line(row.name), *("–" if v is None else f"{v:.4g}" for v in values), row.error]
-        lines.append("<tr>" + "".join(f"<td>{escape(c)}</td>" for c in cells) + "</tr>")
-    return f"<table><tr>{head}</tr>{''.join(lines)}</table>"
+def _cells(report: Report, row: Row) -> list[str]:
+    """Of a row of the table of all photos."""
+    values = [row.values.get(name) for name in report.metrics] + [row.seconds]
+    return [one_line(row.name), *("–" if v is None else f"{v:.4g}" for v in values), row.error]

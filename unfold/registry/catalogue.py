@@ -22,15 +22,21 @@ from .summary import summary
 GROUPS = (
     "terms", "priors", "estimators", "models", "losses", "metrics", "degradations", "datasets",
 )  # fmt: skip
+# Groups of functions that nothing is built from: the program's commands, engines for folders.
+FUNCTIONS = ("commands", "engines")
+_ALL = GROUPS + FUNCTIONS
 HOME = "unfold-imaging"
 ALLOW = "UNFOLD_PLUGINS"
-# Plugins of this project that a config may name before they are installed.
+# What plugins of this project bring, by the first word of its name: it may be asked for before
+# they are installed.
 _ELSEWHERE = {
+    "app": "unfold-app",
     "bm3d": "unfold-bm3d",
-    "deepinv-": "unfold-deepinv",
+    "deepinv": "unfold-deepinv",
     "devudp": "unfold-devudp",
     "lednet": "unfold-lednet",
-    "pyiqa-": "unfold-pyiqa",
+    "pyiqa": "unfold-pyiqa",
+    "ray": "unfold-ray",
 }
 
 
@@ -46,7 +52,7 @@ class Component:
     """One registered name.
 
     Attributes:
-        group: one of `GROUPS`.
+        group: one of `GROUPS` or `FUNCTIONS`.
         name: as registered.
         distribution: the project that registers it, normalised (``acme-prior``).
         version: of that distribution.
@@ -115,7 +121,7 @@ def scan() -> Catalogue:
 
 @contextlib.contextmanager
 def one_scan() -> Iterator[None]:
-    """Within it, however deeply nested, `find` reads what is installed once.
+    """Within it, however deeply nested, what is installed is read once (by `installed`).
 
     (A scan takes a tenth of a second or more, and a config may name twenty components.)
     """
@@ -127,7 +133,8 @@ def one_scan() -> Iterator[None]:
             _shared.reset(token)
 
 
-def _installed() -> Catalogue:
+def installed() -> Catalogue:
+    """As `scan`; within `one_scan`, as it was when it was first asked for."""
     shared = _shared.get()
     if shared is None:
         return scan()
@@ -140,13 +147,13 @@ def list_components(group: str) -> list[str]:
     """The names installed in a group, sorted. Imports no component.
 
     Args:
-        group: ``"models"``, ``"priors"``, ``"terms"``, ... (see `GROUPS`).
+        group: ``"models"``, ``"priors"``, ``"terms"``, ... (see `GROUPS` and `FUNCTIONS`).
 
     Raises:
         ComponentError: no such group.
     """
     _check_group(group)
-    return sorted({c.name for c in scan().components if c.group == group and not c.obstacle})
+    return sorted({c.name for c in installed().components if c.group == group and not c.obstacle})
 
 
 def components(group: str) -> list[tuple[str, Component]]:
@@ -154,7 +161,7 @@ def components(group: str) -> list[tuple[str, Component]]:
 
     That is its plain name, or ``distribution:name`` where two distributions register the same.
     """
-    here = [c for c in scan().components if c.group == group]
+    here = [c for c in installed().components if c.group == group]
     names = [c.name for c in here]
     return [(c.qualified if names.count(c.name) > 1 else c.name, c) for c in here]
 
@@ -170,7 +177,7 @@ def find(group: str, name: str) -> Component:
             distributions claim; a component that must not be loaded.
     """
     _check_group(group)
-    catalogue = _installed()
+    catalogue = installed()
     here = [c for c in catalogue.components if c.group == group]
     distribution, _, plain = name.rpartition(":")
     matches = [c for c in here if c.name == plain and distribution in ("", c.distribution)]
@@ -218,7 +225,7 @@ def _components(
         if not section.startswith("unfold."):
             continue
         group = section.removeprefix("unfold.")
-        wrong = "" if group in GROUPS else f"is in no group; groups are {_join(list(GROUPS))}"
+        wrong = "" if group in _ALL else f"is in no group; groups are {_join(list(_ALL))}"
         for name, target in parser.items(section, raw=True):
             obstacle = refused or wrong or _malformed(name, target)
             yield Component(group, name, project, version, target.strip(), obstacle)
@@ -264,7 +271,7 @@ def _unknown(group: str, name: str, here: list[Component], damaged: tuple[Damage
     distribution, _, plain = name.rpartition(":")
     names = sorted({c.name for c in here if not c.obstacle})
     close = difflib.get_close_matches(plain, names, n=3)
-    home = next((d for start, d in _ELSEWHERE.items() if plain.startswith(start)), distribution)
+    home = _ELSEWHERE.get(plain.partition("-")[0], distribution)
     if home and home not in {c.distribution for c in here}:
         hint = f"it needs {home}: pip install {home}"
     elif close:
@@ -286,8 +293,8 @@ def _refusal(component: Component, reason: str) -> str:
 
 
 def _check_group(group: str) -> None:
-    if group not in GROUPS:
-        raise ComponentError(f"no group named {group!r}; groups are {_join(list(GROUPS))}")
+    if group not in _ALL:
+        raise ComponentError(f"no group named {group!r}; groups are {_join(list(_ALL))}")
 
 
 def _place(distribution: importlib.metadata.Distribution) -> str:
@@ -303,7 +310,7 @@ def singular(group: str) -> str:
     """What one component of a group is called."""
     if group == "losses":
         return "loss"
-    return group[:-1] if group in GROUPS else f"entry in {group!r}"
+    return group[:-1] if group in _ALL else f"entry in {group!r}"
 
 
 def _join(names: list[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from .catalogue import Component, ComponentError
+from .catalogue import FUNCTIONS, Component, ComponentError
 
 
 def check_class(entry: Component, target: Any) -> None:
@@ -16,7 +16,7 @@ def check_class(entry: Component, target: Any) -> None:
     """
     if not callable(target):
         raise _wrong(entry, f"is {type(target).__name__} {target!r:.40}, not a class or function")
-    if not inspect.isclass(target):
+    if not inspect.isclass(target) or entry.group in FUNCTIONS:
         return  # a function is known by what it makes
     base = _base(entry.group)
     if not issubclass(target, base):

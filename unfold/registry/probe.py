@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .catalogue import Component, ComponentError
+from .catalogue import FUNCTIONS, Component, ComponentError
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,7 @@ def _watch(process: subprocess.Popen, report: Path, seconds: float, limit: float
 def _main(report: str, names: Sequence[str]) -> None:
     import unfold.core  # noqa: F401  (so that its time is nobody's)
 
+    from .functions import function
     from .spec import spec_type
 
     with open(report, "w", encoding="utf-8") as out:
@@ -91,7 +92,7 @@ def _main(report: str, names: Sequence[str]) -> None:
         for name in names:
             group, _, qualified = name.partition("/")
             try:
-                spec_type(group, qualified)
+                (function if group in FUNCTIONS else spec_type)(group, qualified)
                 result = ("", "")
             except ComponentError as error:
                 cause = error.__cause__ or error

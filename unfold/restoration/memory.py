@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
-import sys
 import weakref
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
@@ -53,11 +52,7 @@ def used(device: torch.device) -> int:
     """Bytes that this process holds on a device: on the CPU all of it, its libraries included."""
     if device.type == "cuda":
         return torch.cuda.memory_allocated(device)
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        return _most_used()
+    return psutil.Process().memory_info().rss
 
 
 def release(device: torch.device) -> None:
@@ -74,7 +69,7 @@ def free(device: torch.device) -> int:
         idle = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + idle
     sizes = [_free_in_group(*group) for group in _CGROUPS]
-    return min([_free_in_all(), *(size for size in sizes if size is not None)])
+    return min([psutil.virtual_memory().available, *(size for size in sizes if size is not None)])
 
 
 class LiveBytes(TorchFunctionMode):
@@ -105,15 +100,6 @@ class LiveBytes(TorchFunctionMode):
         return out
 
 
-def _free_in_all() -> int:
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        return next(int(s.split()[1]) << 10 for s in lines if s.startswith("MemAvailable"))
-    except (OSError, StopIteration):
-        # What is used by others is not told: half of all is a guess.
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-
-
 def _free_in_group(root: str, limit: str, usage: str, cache: str) -> int | None:
     """What a control group leaves; the cache of files is given back when it is wanted."""
     try:
@@ -123,13 +109,3 @@ def _free_in_group(root: str, limit: str, usage: str, cache: str) -> int | None:
     except (OSError, ValueError):  # there is none, or it has no limit ("max")
         return None
     return max(0, most - now + sum(int(s.split()[1]) for s in lines if s.split()[0] == cache))
-
-
-def _most_used() -> int:
-    """The most that the process has held so far, where nobody tells what it holds now."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return 2**29
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak << 10

@@ -45,8 +45,10 @@ class Trace:
         """Block and dual -> its pictures, one for each of `stages`, on one scale."""
         rows = {}
         states = [self.ledger.states[stage] for stage in self.stages()]
+        if not states:  # of models in a row none are kept
+            return rows
         updated = dict.fromkeys(entry.block for entry in self.ledger.entries)
-        names = [*updated, *(name for name in (states[0] if states else ()) if name not in updated)]
+        names = [*updated, *(name for name in states[0] if name not in updated)]
         for name in names:
             found = [self._cropped(state[name]) for state in states]
             constant = name not in updated and all(torch.equal(x, found[0]) for x in found)

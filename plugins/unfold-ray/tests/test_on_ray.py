@@ -1,5 +1,6 @@
 """A folder restored by two workers of Ray, one of which is killed."""
 
+import json
 import os
 import signal
 import threading
@@ -7,11 +8,43 @@ import time
 from pathlib import Path
 
 import pytest
-from restoration.test_scale import COUNT, done, files, photos, restore
+import torch
+
+from unfold.cli import main
+from unfold.imaging import Photo, write
 
 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # (as the engine does, read on import)
-ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'unfold-imaging[ray]'")
+ray = pytest.importorskip("ray", reason="Ray is not installed: uv run --all-packages pytest")
 pytest.importorskip("ray.data")
+
+COUNT = 24
+
+
+def photos(folder):
+    """Pictures of unlike sizes, in folders below each other."""
+    torch.manual_seed(0)
+    for i in range(COUNT):
+        path = folder / ("deep/er" if i % 2 else "") / f"{i:02d}.{('png', 'jpg', 'tif')[i % 3]}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(path, Photo(torch.rand(3, 30 + i, 40 + i)))
+    return folder
+
+
+def restore(folder, output, *more):
+    model = ["--model", "jude-classic", "--set", "K=2", "--set", "kernel_estimator=point"]
+    paths = [str(folder), "--output", str(output)]
+    return main(["restore", *paths, *model, "--device", "cpu", *map(str, more)])
+
+
+def files(folder):
+    """Name -> bytes of all but ledgers, hidden files too."""
+    found = (p for p in folder.rglob("*") if p.is_file() and p.suffix != ".jsonl")
+    return {str(p.relative_to(folder)): p.read_bytes() for p in found}
+
+
+def done(output):
+    lines = (output / "unfold-ledger.jsonl").read_text().splitlines()
+    return [r["target"] for r in map(json.loads, lines) if r["status"] == "done"]
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -7,16 +7,22 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ._common import DEFAULT_MODEL, CommandError, find_device, model_spec, positive_int, ready
+from unfold.cli import (
+    DEFAULT_MODEL,
+    CommandError,
+    find_device,
+    model_spec,
+    positive_int,
+    ready,
+)
 
 
-def add(commands) -> None:
-    parser = commands.add_parser(
-        "app",
-        help="try the models in a browser",
-        description="Serve a page on which photos are uploaded, restored and looked into. Who "
+def add(parser: argparse.ArgumentParser) -> None:
+    """Try the models in a browser."""
+    parser.description = (
+        "Serve a page on which photos are uploaded, restored and looked into. Who "
         "reaches it can run every installed model with any options, which may name files of this "
-        "machine: listen on localhost only (the default), or where all are trusted.",
+        "machine: listen on localhost only (the default), or where all are trusted."
     )
     parser.add_argument(
         "--model", action="append", default=[], metavar="NAME", dest="models",
@@ -40,8 +46,9 @@ def add(commands) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from unfold.app import AppError, serve
     from unfold.registry import list_components
+
+    from .serve import AppError, serve
 
     for name in arguments.models:
         model_spec(name, [])  # a wrong one is told now

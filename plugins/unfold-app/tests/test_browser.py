@@ -9,7 +9,6 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -27,13 +26,9 @@ from selenium.webdriver.common.keys import Keys  # noqa: E402
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 DRIVER = shutil.which("chromedriver")
-# (Importing gradio takes seconds, and only the page's own process needs to.)
-pytestmark = [
-    pytest.mark.skipif(not find_spec("gradio"), reason="the extra app is not installed"),
-    pytest.mark.skipif(
-        not (CHROMIUM and DRIVER), reason="Chromium and its driver are not installed"
-    ),
-]
+pytestmark = pytest.mark.skipif(
+    not (CHROMIUM and DRIVER), reason="Chromium and its driver are not installed"
+)
 PATIENCE = 120  # seconds: the machine may be busy
 
 # A plugin that raises as it restores, and one that ends the process as it is imported.

@@ -15,7 +15,7 @@ import torch
 from unfold.errors import UnfoldError
 
 from .restoring import MakeModel, Restoring
-from .view import STYLE
+from .view import style
 from .visit import Visits
 
 # The browser asks no other machine for anything, whatever a page of Gradio's would like.
@@ -51,20 +51,16 @@ def serve(
         max_pixels: of one photo.
 
     Raises:
-        AppError: Gradio is not installed; nothing can listen on host and port.
+        AppError: nothing can listen on host and port.
     """
     with tempfile.TemporaryDirectory(prefix="unfold-app-", ignore_cleanup_errors=True) as folder:
         # Read by Gradio as it is imported.
         os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": folder + "/uploads"}
         os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
-        try:
-            import uvicorn
+        import uvicorn
 
-            from .page import build
-        except ImportError as error:
-            raise AppError(
-                f"the page is made with Gradio ({error}): pip install 'unfold-imaging[app]'"
-            ) from error
+        from .page import build
+
         listening = _listen(host, port)
         visits = Visits(Path(folder))
         page = build(
@@ -122,7 +118,7 @@ def _application(page, visits: Visits, max_upload: int):
         theme=Default(
             primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["monospace"]
         ),
-        css=STYLE,
+        css=style(),
         footer_links=[],
         run_history=False,
         ssr_mode=False,

@@ -13,11 +13,8 @@ import torch
 
 from unfold.imaging import ImageError
 from unfold.models.fast import fast
-
-from .batch import restore_files
-from .file_ledger import FileLedger, read_ledger
-from .files import Outcome
-from .memory import default_budget
+from unfold.restoration import FileLedger, Outcome, read_ledger, restore_files
+from unfold.restoration.memory import default_budget
 
 _LARGEST = 16  # photos of a chunk
 _ROUNDS = 8  # chunks that each worker has, at least, where there are photos enough
@@ -50,18 +47,14 @@ def restore_on_ray(
         options: those of `restore_files`.
 
     Raises:
-        ImageError: Ray is not installed, or its workers fail for good.
+        ImageError: Ray's workers fail for good.
     """
     # Started by `uv run`, Ray would send the folder that we are in to its workers, and have each
     # make an environment for itself.
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
-    try:
-        import ray  # pyright: ignore[reportMissingImports]
-        import ray.data  # pyright: ignore[reportMissingImports]
-    except ImportError as error:
-        raise ImageError(
-            "the engine ray needs Ray Data: pip install 'unfold-imaging[ray]'"
-        ) from error
+    import ray
+    import ray.data
+
     folder = ledger.path.parent
     for path in folder.glob(_CHUNKS):  # of a run whose head was killed
         _take_over(ledger, path)

@@ -14,7 +14,7 @@ from unfold.registry.spec import spec_type
 from . import view
 from .options import chosen, drawn, widget
 from .restoring import Restoring
-from .samples import samples
+from .samples import SAMPLES
 from .visit import Visit
 
 
@@ -61,7 +61,7 @@ def build(restoring: Restoring, models: Sequence[str], *, max_upload: int) -> gr
         with gr.Row():
             with gr.Column(scale=2, min_width=320):
                 photo = gr.File(label=f"PNG, JPEG or TIFF, up to {max_upload} MB", height=140)
-                names = gr.Radio(list(samples()), label="or a sample", visible=bool(samples()))
+                names = gr.Radio(list(SAMPLES), label="or a sample")
                 model = gr.Dropdown(list(models), value=models[0], label="Model")
                 about = gr.Column()
                 with gr.Accordion("Blur kernel, where it is known", open=False):

@@ -1,19 +1,23 @@
 """What the page is made of, without a browser."""
 
+import dataclasses
 import json
+import re
 
 import pytest
 import torch
 from skimage.data import coffee
+from unfold_app import view
+from unfold_app.command import make_model
+from unfold_app.look import look
+from unfold_app.options import chosen, drawn, widget, written
+from unfold_app.samples import SAMPLES, sample
+from unfold_app.visit import Visits
 
 import unfold
-from unfold.app.look import look
-from unfold.app.options import chosen, drawn, widget, written
-from unfold.app.samples import dark_and_shaken, sample, samples
-from unfold.app.visit import Visits
 from unfold.cli import main
-from unfold.cli.app import make_model
 from unfold.core import Ledger
+from unfold.degradation.dark_and_shaken import dark_and_shaken
 from unfold.registry import ComponentError, list_components
 from unfold.registry.spec import resolve, spec_type
 
@@ -60,9 +64,26 @@ def test_what_is_shown_of_a_large_photo_is_small():
     assert mean.abs().max() < 1e-3
 
 
+def test_a_page_shows_every_stage_and_escapes_what_others_wrote(image, kernel):
+    _, found = look(unfold.create_model("jude-classic", K=2).eval(), image, kernel=kernel)
+    shown = view.inside(found)
+    assert re.findall('data-stage="([^"]*)"( hidden)?', shown) == [
+        ("start", " hidden"), ("stage 1 of 2", " hidden"), ("stage 2 of 2", ""),
+    ]  # fmt: skip
+    pictures = sum(len(s.pictures) for s in [*found.parts().values(), *found.blocks().values()])
+    assert len(re.findall('src="data:image/jpeg;base64,[^"]{99}', shown)) == pictures
+    assert shown.index('alt="kernel"') < shown.index('alt="I"')
+    odd = dataclasses.replace(found, explanation="<b>&")
+    assert "<pre>&lt;b&gt;&amp;</pre>" in view.inside(odd)
+    pair = view.pair(image[0], 1 - image[0], 'a "b".png')
+    assert re.findall('alt="(.*?)"', pair) == ["before", "after"]
+    assert 'href="a &#34;b&#34;.png"' in pair
+    assert "<b>" not in view.message("<b>", bad=True)
+    assert "--cut" in view.style()
+
+
 @pytest.mark.parametrize("name", list_components("models"))
 def test_options_left_alone_are_the_models_own(name):
-    pytest.importorskip("gradio", reason="the extra app is not installed")
     fields = drawn(spec_type("models", name))
     values = [widget(option, field).value for option, field in fields.items()]
     assert chosen(fields, values) == {}
@@ -118,7 +139,7 @@ def test_visits_without_end_do_not_fill_the_disk(tmp_path):
 
 
 def test_samples_are_dark_and_shaken_by_the_kernel_that_comes_with_them():
-    assert set(samples()) == {"astronaut", "chelsea", "coffee", "rocket"}
+    assert set(SAMPLES) == {"astronaut", "chelsea", "coffee", "rocket"}
     bad, kernel = sample("coffee")
     sharp = torch.tensor(coffee()).permute(2, 0, 1)[None].float() / 255
     assert bad.shape == (3, 400, 600)
@@ -130,7 +151,7 @@ def test_samples_are_dark_and_shaken_by_the_kernel_that_comes_with_them():
     )
     difference = bad[:, 190:211, 290:311] - expected[:, 0]
     assert 0.008 < difference.std() < 0.012
-    again, _ = dark_and_shaken(sharp, torch.Generator().manual_seed(samples()["coffee"]))
+    again, _ = dark_and_shaken(sharp, torch.Generator().manual_seed(SAMPLES["coffee"]))
     assert torch.equal(again[0], bad)
 
 
@@ -144,8 +165,6 @@ def test_samples_are_dark_and_shaken_by_the_kernel_that_comes_with_them():
     ],
 )
 def test_a_wrong_command_is_one_line(arguments, message, capsys):
-    if arguments[0] in ("--host", "--port"):
-        pytest.importorskip("gradio", reason="the extra app is not installed")
     assert main(["app", *arguments]) == 2
     error = capsys.readouterr().err
     assert message in error

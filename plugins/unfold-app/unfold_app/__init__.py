@@ -1,0 +1,1 @@
+"""unfold's models in a browser: upload a photo, restore it, look inside."""

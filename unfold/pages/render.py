@@ -1,0 +1,42 @@
+"""A template rendered: those of this room, and those of a package that builds on them."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+
+from unfold.imaging.embed import data_url
+
+
+def render(template: str, /, *, package: str | None = None, **values: Any) -> str:
+    """The text of a template with values in it, escaped as HTML demands.
+
+    In a template ``{{ picture | data_url(360) }}`` holds a picture, ``(3, H, W)`` in [0, 1], made
+    smaller to a width of 360 pixels.
+
+    Args:
+        template: a file in this room's folder ``templates``, e.g. ``"trace.html"``.
+        package: whose own folder ``templates`` is searched first, e.g. ``"unfold_app"``.
+        values: by the names that the template uses.
+
+    Raises:
+        jinja2.TemplateNotFound: no such file.
+        jinja2.UndefinedError: the template uses a name that has no value.
+    """
+    return _environment(package).get_template(template).render(values)
+
+
+@cache
+def _environment(package: str | None) -> Environment:
+    packages = [package] if package else []
+    environment = Environment(
+        loader=ChoiceLoader([PackageLoader(name) for name in (*packages, "unfold.pages")]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["data_url"] = data_url
+    return environment

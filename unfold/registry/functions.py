@@ -1,0 +1,35 @@
+"""Functions by name: commands of the program, engines that restore folders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .catalogue import find, load
+from .kinds import check_class
+
+
+def function(group: str, name: str) -> Callable[..., Any]:
+    """An installed command or engine; imports it and no other.
+
+    A command is a function of an ``argparse.ArgumentParser``: it adds its arguments, and sets
+    ``run``, a function of the parsed arguments that returns the exit status, as their default. The
+    first line of its docstring is its line in ``unfold --help``.
+
+    An engine, ``unfold restore --engine NAME``, restores the photos of a folder in other processes.
+    It is called as ``engine(config, pairs, *, ledger, workers, quick, again, **options)`` and
+    yields an `unfold.restoration.Outcome` for each photo: ``config`` is the model's,
+    ``pairs`` are from and to, ``workers`` how many processes (or None), ``quick`` whether the
+    model is in its fast mode, and the rest as for `unfold.restoration.restore_files`.
+
+    Args:
+        group: ``"commands"`` or ``"engines"``.
+        name: of the entry.
+
+    Raises:
+        ComponentError: it is unknown, ambiguous or broken.
+    """
+    entry = find(group, name)
+    target = load(entry)
+    check_class(entry, target)
+    return target
