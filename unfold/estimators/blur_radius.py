@@ -215,7 +215,7 @@ def smoothing() -> Stage:
         Quadratic(Retinex("D", reflectance="R", illumination="P")),
         Quadratic(_Smooth(), "α"),
     )
-    return Stage(lower(lagrangian, ("R",), CG(maximum=300, tolerance=1e-4)), {"α": _STIFFNESS})
+    return Stage(lower(lagrangian, ("R",), CG(maximum=80, tolerance=None)), {"α": _STIFFNESS})
 
 
 def _smoothed(mean: Tensor, variance: Tensor, guide: Tensor) -> Tensor:

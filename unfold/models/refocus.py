@@ -25,6 +25,7 @@ from unfold.core import (
 from unfold.core.clip import clip
 from unfold.estimators.blur_radius import blur_radius
 from unfold.estimators.hyper_parameters import NoisePowers
+from unfold.imaging.boundary import Frame
 from unfold.registry.spec import PriorLike, factory
 from unfold.terms import FilterFlow
 
@@ -45,26 +46,29 @@ _SHARP, _BLURRED = 0.5, 1.0
 # believed, and where it is not; in means over squares of so many cells of 8×8 pixels.
 _FITS, _FAILS = 1.5, 2.5
 _CELL, _WINDOW = 8, 5
+_GIVEN_BACK = 0.5
 
 
 class Refocus(Extending):
     """Deblurs a photo that is out of focus in parts, each by a radius of its own.
 
     The radius of the blur is estimated at each pixel (`blur_radius`). Discs of a few radii with
-    maps W, linear between neighboring radii, are a filter flow B, and K rounds of half-quadratic
-    splitting, one step for each block, descend towards the minimum of::
+    maps W, linear between neighboring radii (`DiscKernels`), are a filter flow B, and K rounds of
+    half-quadratic splitting, one step for each block, descend towards the minimum of::
 
         min x/2 ‖B I − X‖² + w/2 ‖I − Z‖² + z g(Z),    B I = Σ W_m ⊙ (H_m ⊗ I)
 
     X the photo. I is solved by conjugate gradients, warm and preconditioned (`FilterFlow`), Z by
-    the prior, which is told a noise variance that falls to that of the photo. The image is the
-    last Z, but only where it can be believed: not where the photo is in focus (a radius up to 0.5;
-    all of it from 1 on), and not where Z, blurred again, leaves more of the photo than its noise.
-    There the photo stays as it is.
+    the prior, which is told a noise variance that falls to that of the photo.
 
-    Blur by more than 7 pixels is not told, and by more than ``largest`` is treated as that. A
-    bright thing before a dark one is blurred over its edge, which no filter flow describes: there
-    halos remain. The camera that moved (`unfold.estimate_kernel`) is not looked for.
+    The image is the last Z and half of what it leaves of the photo, ``X − B Z``: noise, and fine
+    texture that the prior took for it. It is that only where it can be believed: not where the
+    photo is in focus (a radius up to 0.5; all of it from 1 on), and not where ``X − B Z`` has more
+    energy than 2.5 times the noise (all of it up to 1.5). There the photo stays as it is.
+
+    Blur by more than ``largest`` is treated as that. What is near and blurred spills over the edges
+    of what is behind it, which no filter flow describes: the edges keep halos. A shake of the
+    camera (`unfold.estimate_kernel`) is not looked for.
 
     Args:
         K: rounds.
@@ -76,9 +80,10 @@ class Refocus(Extending):
         strength: of the prior against the data: x is its reciprocal.
 
     Parts: ``radius`` (B,1,H,W), in pixels, where no kernel is given; ``share`` (B,1,H,W), that of
-    Z in the image; ``kernel`` (1 or B,M,h,w) and ``weights`` (B,M,H,W), the discs and their maps;
-    ``I`` (B,3,H,W), the photo after the last deconvolution; ``noise``, ``grain`` (B,1,1,1), the
-    standard deviation that the prior is told, and that without what JPEG did to the photo.
+    the restoration in the image; ``kernel`` (1 or B,M,h,w) and ``weights`` (B,M,H,W), the discs and
+    their maps; ``I`` (B,3,H,W), the photo after the last deconvolution; ``noise``, ``grain``
+    (B,1,1,1), the standard deviation that the prior is told, and that without what JPEG did to the
+    photo.
 
     A kernel that is given is taken for that of the whole photo, and believed.
 
@@ -87,12 +92,16 @@ class Refocus(Extending):
     deep denoiser prior", TPAMI 2021, section 4.2, for the schedule.
     """
 
+    # Tiles overlap by so many pixels at least: the halo is measured where a photo has most detail,
+    # which is in focus, and nothing is done there.
+    least_reach = 64
+
     def __init__(
         self,
         *,
         K: Annotated[int, Field(ge=2)] = 4,
         prior: PriorLike = {"kind": "total-variation", "iterations": 5},  # noqa: B006
-        num_kernels: Annotated[int, Field(ge=2, le=32)] = 8,
+        num_kernels: Annotated[int, Field(ge=2, le=32)] = 6,
         largest: Annotated[float, Field(ge=1, le=7)] = 5.0,
         noise: NoiseLike = "noise",
         strength: Annotated[float, Field(gt=0)] = 1.0,
@@ -131,15 +140,16 @@ class Refocus(Extending):
         x, frame = self.prepare(image, kernel)
         blind, radius = kernel is None, torch.zeros_like(x[:, :1])
         if kernel is None:
-            radius = blur_radius(x, guide["noise"])
+            radius = _beyond(blur_radius(image, guide["noise"]), frame, x)
             kernel, maps = self._flow(radius)
         else:
             maps = torch.ones_like(radius)
         given = {"H": kernel.to(x), "W": maps, "noise": guide["noise"]}
         start = State(with_hyper_parameters(self.hyper, {**dict.fromkeys("XIZ", x), **given}))
         state = self.stages(start, ledger)
-        share = self._share(state, radius) if blind else torch.ones_like(radius)
-        restored = clip(torch.lerp(x, state["Z"], share))
+        left = -self._blur(state.replace("I", state["Z"]))  # X − B Z
+        share = self._share(left, radius, guide["noise"]) if blind else torch.ones_like(radius)
+        restored = clip(torch.lerp(x, state["Z"] + _GIVEN_BACK * left, share))
         parts = {"share": share, "weights": maps, "I": state["I"]}
         parts = {name: frame.crop(part) for name, part in parts.items()}
         parts |= {"radius": frame.crop(radius)} if blind else {}
@@ -149,29 +159,46 @@ class Refocus(Extending):
     def survey(self, image: Tensor, *, kernel: Tensor | None = None) -> Mapping[str, Tensor]:
         return measure_noise(self.noise, image)
 
+    def tiling_input(
+        self, image: Tensor, *, kernel: Tensor | None = None
+    ) -> tuple[Tensor, tuple[int, int]]:
+        return image, (0, 0)  # the radius is that of the photo: at its border it sees no other side
+
     @property
     def kernel_size(self) -> int:
         return self.discs.kernel_size
 
     def explain(self) -> str:
-        output = "image = share⊙Z + (1 − share)⊙X; no share is taken where the photo is in focus,\n"
-        output += "or B Z leaves more of it than its noise"
+        output = (
+            "image = X + share⊙(Z + ½(X − B Z) − X); share = 0 where the photo is in focus, and "
+            "where X − B Z is more than noise"
+        )
         return describe(self, ("stages",), ORDER, output)
 
     def _flow(self, radius: Tensor) -> tuple[Tensor, Tensor]:
         """The discs that any photo has, and their maps."""
-        maps = self.discs.maps(radius)
+        discs, maps = self.discs.measure(radius), self.discs.maps(radius)
+        if radius.device.type != "cpu" or torch.compiler.is_compiling():
+            return discs, maps  # (a GPU would wait for the answer)
         used = maps.amax((0, 2, 3)) > 0
-        return self.discs.measure(radius)[:, used], maps[:, used]
+        return discs[:, used], maps[:, used]
 
-    def _share(self, state: State, radius: Tensor) -> Tensor:
+    def _share(self, left: Tensor, radius: Tensor, noise: Tensor) -> Tensor:
         """The share of the restoration that is believed, ``(B, 1, H, W)``."""
         blurred = ((radius - _SHARP) / (_BLURRED - _SHARP)).clamp(0, 1)
-        left = self._blur(state.replace("I", state["Z"])).square().mean(1, keepdim=True)
-        cells = avg_pool2d(left / state["noise"].square(), _CELL)
+        cells = avg_pool2d(left.square().mean(1, keepdim=True) / noise.square(), _CELL)
         energy = avg_pool2d(cells, _WINDOW, 1, _WINDOW // 2, count_include_pad=False)
         explained = ((_FAILS - energy) / (_FAILS - _FITS)).clamp(0, 1)
         return blurred * interpolate(explained, scale_factor=_CELL, mode="bilinear")
+
+
+def _beyond(part: Tensor, frame: Frame, x: Tensor) -> Tensor:
+    """A map of the photo, continued over the frame by its nearest values."""
+    height, width = x.shape[-2:]
+    rows = torch.arange(height, device=x.device) - frame.top
+    columns = torch.arange(width, device=x.device) - frame.left
+    rows, columns = rows.clamp(0, frame.height - 1), columns.clamp(0, frame.width - 1)
+    return part[..., rows[:, None], columns]
 
 
 def _weights(
