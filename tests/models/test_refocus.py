@@ -8,6 +8,7 @@ from skimage.data import astronaut, chelsea, coffee
 from unfold.core import Ledger
 from unfold.degradation.depth_defocus import render
 from unfold.degradation.light import decode, encode
+from unfold.imaging.boundary import Frame
 from unfold.metrics import PSNR
 from unfold.models import refocus
 from unfold.models.disc_kernels import DiscKernels
@@ -137,7 +138,24 @@ def test_a_known_kernel_is_that_of_the_whole_photo():
     assert psnr(restored.image, sharp) > psnr(bad, sharp) + 1.2
 
 
-def test_it_descends():
+def test_a_map_goes_on_beyond_the_photo():
+    part = torch.arange(6.0).view(1, 1, 2, 3)
+    got = refocus._beyond(part, Frame(1, 1, 2, 3), torch.zeros(1, 1, 4, 5))
+    want = [[0, 0, 1, 2, 2], [0, 0, 1, 2, 2], [3, 3, 4, 5, 5], [3, 3, 4, 5, 5]]
+    assert got[0, 0].tolist() == want
+
+
+def test_half_of_the_grain_stays():
+    """Where the restoration is smooth, half of what it leaves of the photo is given back."""
+    noise = torch.randn(1, 3, 96, 96, generator=torch.Generator().manual_seed(0))
+    grainy = 0.5 + 0.02 * noise
+    kernel = DiscKernels(2, largest=2.0).discs[:, 1:]
+    with torch.inference_mode():
+        restored = Refocus(noise=0.02).eval()(grainy, kernel=kernel).image
+    assert 0.4 < float((restored - 0.5).std()) / 0.02 < 0.65
+
+
+def test_the_ledger_is_filled():
     bad, _ = half_out_of_focus(photo("coffee")[..., :96, 32:128])
     ledger = restore(bad, ledger=Ledger()).ledger
     assert len(ledger.weights) == 4
@@ -158,8 +176,8 @@ def test_tiles_agree(monkeypatch):
     assert len(restored.tilings[0].grid) > 1
     assert restored.tilings[0].reach.pixels >= model.least_reach
     difference = (restored.image - want).abs()
-    assert difference.max() < 0.02
-    assert difference.mean() < 2e-4
+    assert difference.max() < 0.06
+    assert difference.mean() < 4e-4
 
 
 def test_era_starts_from_discs():

@@ -34,6 +34,8 @@ class DiscKernels(KernelEstimator):
     Source: a thin lens spreads a point into a disc, the circle of confusion; see `blur_radius`.
     """
 
+    discs: Tensor
+
     def __init__(
         self,
         num_kernels: int = 8,
@@ -50,7 +52,7 @@ class DiscKernels(KernelEstimator):
         ratio = (largest / least) ** (1 / max(1, num_kernels - 2))
         self.radii = (0.0, *(largest / ratio**i for i in range(num_kernels - 2, -1, -1)))
         self.register_buffer("discs", discs(self.radii)[None].float(), persistent=False)
-        self.kernel_size = self.discs.shape[-1]
+        self.kernel_size = int(self.discs.shape[-1])
         self.noise = PhotoNoise()
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
