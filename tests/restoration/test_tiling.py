@@ -24,6 +24,7 @@ TINY = {
     "deconv-small": {"K": 2, "noise": 0.1},
     "jude-classic": {"K": 4, "noise": 0.1},
     "plug-and-play": {"K": 3, "noise": 0.1, "prior": "total-variation"},
+    "refocus": {"noise": 0.1},
     "tv-deblur": {"K": 8, "noise": 0.1},
     "devudp-dt": {"widths": (8, 8, 8), "blocks": 1},
 }

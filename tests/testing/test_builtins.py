@@ -35,6 +35,7 @@ QUICK = {
     "jude-classic": {"K": 2, "kernel_estimator": _BLIND},
     "jude-small": {"kernel_estimator": _BLIND},
     "plug-and-play": {"K": 2},
+    "refocus": {"K": 2},
     "tv-deblur": {"K": 2},
 }
 AS_REGISTERED = {"type", "noise-levels", "spec", "explain"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -63,7 +63,8 @@ class AnySize:
     """Restores photos within a budget: whole where they fit, else in tiles that agree.
 
     Tiles overlap by a halo, which is measured on each photo (see `measure_reach`), and are blended
-    beyond it. What a model measures globally it measures once, of the whole photo (see
+    beyond it. A model's ``least_reach``, where it has one, is the least halo, in pixels. What a
+    model measures globally it measures once, of the whole photo (see
     `Restorer.survey`). Models one after the other are tiled each on its own.
 
     Args:
@@ -196,6 +197,7 @@ class AnySize:
         reach = measure_reach(
             model, x, kernel=kernel, guide=guide, device=self.device, pixels=pixels
         )
+        reach = replace(reach, pixels=max(reach.pixels, getattr(model, "least_reach", 0)))
         grid = Grid.plan(*x.shape[-2:], halo=reach.pixels, pixels=pixels)
         if grid is None or reach.left == math.inf:
             side = 2 * (2 * reach.pixels + 2 * ALIGN)

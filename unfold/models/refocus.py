@@ -1,0 +1,201 @@
+"""Defocus that varies over the photo, removed with nothing learned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn.functional import avg_pool2d, interpolate
+
+import unfold.formula as uf
+from unfold.core import CG, Lagrangian, Ledger, Prior, Restoration, State
+from unfold.core.clip import clip
+from unfold.estimators.blur_radius import blur_radius
+from unfold.estimators.hyper_parameters import NoisePowers
+from unfold.imaging.boundary import Frame
+from unfold.registry.spec import PriorLike, factory
+from unfold.terms import FilterFlow
+
+from .assembly import Extending, describe, requires_training, steps_for, unroll
+from .checks import check_image
+from .disc_kernels import DiscKernels
+from .parts import NoiseLike, make_noise, measure_noise, with_hyper_parameters
+from .schedule import annealed, balanced, places, told
+
+ORDER = ("I", "Z")
+NAMES = ("log_step", "log_w")
+_FIRST_DEVIATION = 0.05  # that the prior is told in the first round
+# A stage moves I a little from where the last left it; a fixed number never waits for the device.
+_CG = CG(maximum=3, tolerance=None)
+# Radii, in pixels, up to which a photo is in focus, and from which on it is not.
+_SHARP, _BLURRED = 0.5, 1.0
+# Of the noise's energy: what the restoration, blurred again, leaves of the photo where it is
+# believed, and where it is not; in means over squares of so many cells of 8×8 pixels.
+_FITS, _FAILS = 1.5, 2.5
+_CELL, _WINDOW = 8, 5
+_GIVEN_BACK = 0.5
+
+
+class Refocus(Extending):
+    """Deblurs a photo that is out of focus in parts, each by a radius of its own.
+
+    The radius of the blur is estimated at each pixel (`blur_radius`). Discs of a few radii with
+    maps W, linear between neighboring radii (`DiscKernels`), are a filter flow B, and K rounds of
+    half-quadratic splitting, one step for each block, descend towards the minimum of::
+
+        min x/2 ‖B I − X‖² + w/2 ‖I − Z‖² + z g(Z),    B I = Σ W_m ⊙ (H_m ⊗ I)
+
+    X the photo. I is solved by conjugate gradients, warm and preconditioned (`FilterFlow`), Z by
+    the prior, which is told a noise variance that falls to that of the photo.
+
+    The image is the last Z and half of what it leaves of the photo, ``X − B Z``: noise, and fine
+    texture that the prior took for it. It is that only where it can be believed: not where the
+    photo is in focus (a radius up to 0.5; all of it from 1 on), and not where ``X − B Z`` has more
+    energy than 2.5 times the noise (all of it up to 1.5). There the photo stays as it is.
+
+    Blur by more than ``largest`` is treated as that. What is near and blurred spills over the edges
+    of what is behind it, which no filter flow describes: the edges keep halos. A shake of the
+    camera (`unfold.estimate_kernel`) is not looked for.
+
+    Args:
+        K: rounds.
+        prior: of Z: an installed prior by name or spec, or a function of the number of channels
+            that builds one. ``"denoiser"``, which is learned, restores more.
+        num_kernels: discs, one of them a point.
+        largest: radius of the largest disc, in pixels.
+        noise: the standard deviation of the photo's noise, white being 1, or what estimates it.
+        strength: of the prior against the data: x is its reciprocal.
+
+    Parts: ``radius`` (B,1,H,W), in pixels, where no kernel is given; ``share`` (B,1,H,W), that of
+    the restoration in the image; ``kernel`` (1 or B,M,h,w) and ``weights`` (B,M,H,W), the discs and
+    their maps; ``I`` (B,3,H,W), the photo after the last deconvolution; ``noise``, ``grain``
+    (B,1,1,1), the standard deviation that the prior is told, and that without what JPEG did to the
+    photo.
+
+    A kernel that is given is taken for that of the whole photo, and believed.
+
+    Source: `blur_radius` for the radius; Hirsch et al., "Efficient filter flow for space-variant
+    multiframe blind deconvolution", CVPR 2010; Zhang et al., "Plug-and-play image restoration with
+    deep denoiser prior", TPAMI 2021, section 4.2, for the schedule.
+    """
+
+    # Tiles overlap by so many pixels at least: the halo is measured where a photo has most detail,
+    # which is in focus, and nothing is done there.
+    least_reach = 64
+
+    def __init__(
+        self,
+        *,
+        K: Annotated[int, Field(ge=2)] = 4,
+        prior: PriorLike = {"kind": "total-variation", "iterations": 5},  # noqa: B006
+        num_kernels: Annotated[int, Field(ge=2, le=32)] = 6,
+        largest: Annotated[float, Field(ge=1, le=7)] = 5.0,
+        noise: NoiseLike = "noise",
+        strength: Annotated[float, Field(gt=0)] = 1.0,
+    ) -> None:
+        super().__init__()
+        make: Callable[[int], Prior] = factory("priors", prior)
+        self.discs = DiscKernels(num_kernels, largest=largest)
+        self._blur = FilterFlow("I", kernels="H", weights="W", observed="X")
+
+        def declare(k: int) -> Lagrangian:
+            (I, Z), (x, w, z) = uf.blocks("I Z"), uf.penalties("x w z")
+            objective = x / 2 * uf.sq(self._blur) + w / 2 * uf.sq(I - Z) + z * make(3)(Z)
+            return objective.lagrangian
+
+        def weigh(lagrangian: Lagrangian):
+            return partial(_weights, step_for=steps_for(lagrangian)["Z"], strength=strength)
+
+        self.stages = unroll(declare, ORDER, weigh, NAMES, K=K, tied=True, cg=_CG)
+        steps = [annealed(_FIRST_DEVIATION, place) for place in places(K)]
+        initial = torch.tensor([[step, balanced(step)] for step in steps]).permute(2, 0, 1)
+        self.hyper = NoisePowers(initial.contiguous(), learned=False)
+        self.noise = make_noise(noise)
+        self.requires_training = requires_training(self.stages)
+
+    def forward(
+        self,
+        image: Tensor,
+        *,
+        kernel: Tensor | None = None,
+        ledger: Ledger | None = None,
+        guide: Mapping[str, Tensor] | None = None,
+    ) -> Restoration:
+        check_image(image)
+        guide = guide or self.survey(image)
+        x, frame = self.prepare(image, kernel)
+        blind, radius = kernel is None, torch.zeros_like(x[:, :1])
+        if kernel is None:
+            radius = _beyond(blur_radius(image, guide["noise"]), frame, x)
+            kernel, maps = self._flow(radius)
+        else:
+            maps = torch.ones_like(radius)
+        given = {"H": kernel.to(x), "W": maps, "noise": guide["noise"]}
+        start = State(with_hyper_parameters(self.hyper, {**dict.fromkeys("XIZ", x), **given}))
+        state = self.stages(start, ledger)
+        left = -self._blur(state.replace("I", state["Z"]))  # X − B Z
+        share = self._share(left, radius, guide["noise"]) if blind else torch.ones_like(radius)
+        restored = clip(torch.lerp(x, state["Z"] + _GIVEN_BACK * left, share))
+        parts = {"share": share, "weights": maps, "I": state["I"]}
+        parts = {name: frame.crop(part) for name, part in parts.items()}
+        parts |= {"radius": frame.crop(radius)} if blind else {}
+        parts |= {"kernel": state["H"], "noise": guide["noise"], "grain": guide["grain"]}
+        return Restoration(frame.crop(restored), parts, ledger)
+
+    def survey(self, image: Tensor, *, kernel: Tensor | None = None) -> Mapping[str, Tensor]:
+        return measure_noise(self.noise, image)
+
+    def tiling_input(
+        self, image: Tensor, *, kernel: Tensor | None = None
+    ) -> tuple[Tensor, tuple[int, int]]:
+        return image, (0, 0)  # the radius is that of the photo: at its border it sees no other side
+
+    @property
+    def kernel_size(self) -> int:
+        return self.discs.kernel_size
+
+    def explain(self) -> str:
+        output = (
+            "image = X + share⊙(Z + ½(X − B Z) − X); share = 0 where the photo is in focus, and "
+            "where X − B Z is more than noise"
+        )
+        return describe(self, ("stages",), ORDER, output)
+
+    def _flow(self, radius: Tensor) -> tuple[Tensor, Tensor]:
+        """The discs that any photo has, and their maps."""
+        discs, maps = self.discs.measure(radius), self.discs.maps(radius)
+        if radius.device.type != "cpu" or torch.compiler.is_compiling():
+            return discs, maps  # (a GPU would wait for the answer)
+        used = maps.amax((0, 2, 3)) > 0
+        return discs[:, used], maps[:, used]
+
+    def _share(self, left: Tensor, radius: Tensor, noise: Tensor) -> Tensor:
+        """The share of the restoration that is believed, ``(B, 1, H, W)``."""
+        blurred = ((radius - _SHARP) / (_BLURRED - _SHARP)).clamp(0, 1)
+        cells = avg_pool2d(left.square().mean(1, keepdim=True) / noise.square(), _CELL)
+        energy = avg_pool2d(cells, _WINDOW, 1, _WINDOW // 2, count_include_pad=False)
+        explained = ((_FAILS - energy) / (_FAILS - _FITS)).clamp(0, 1)
+        return blurred * interpolate(explained, scale_factor=_CELL, mode="bilinear")
+
+
+def _beyond(part: Tensor, frame: Frame, x: Tensor) -> Tensor:
+    """A map of the photo, continued over the frame by its nearest values."""
+    height, width = x.shape[-2:]
+    rows = torch.arange(height, device=x.device) - frame.top
+    columns = torch.arange(width, device=x.device) - frame.left
+    rows, columns = rows.clamp(0, frame.height - 1), columns.clamp(0, frame.width - 1)
+    return part[..., rows[:, None], columns]
+
+
+def _weights(
+    values: Mapping[str, Tensor],
+    state: Mapping[str, Tensor],
+    step_for: Callable[[Tensor], Tensor],
+    strength: float,
+) -> dict[str, Tensor | float]:
+    w, step = values["log_w"].exp(), told(values["log_step"], state["noise"], step_for)
+    return {"x": 1 / strength, "w": w, "z": w * step}
