@@ -12,7 +12,6 @@ from typing import BinaryIO
 PNG = b"\x89PNG\r\n\x1a\n"
 JPEG = b"\xff\xd8\xff"
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 JPEG_END = b"\xff\xd9"
 
 
@@ -68,29 +67,25 @@ def _header(file: BinaryIO, size: int) -> tuple[int, int, int]:
 
 
 def _png(file: BinaryIO, size: int) -> tuple[int, int, int]:
-    from PIL.PngImagePlugin import PngImageFile
-
     from unfold.imaging.io import MAX_PIXELS
     from unfold.imaging.png import START, check_start
     from unfold.imaging.raster import exif_orientation
 
-    check_start(file.read(START), size, MAX_PIXELS)
-    file.seek(0)
-    picture = PngImageFile(file)
-    if _tail(file, len(PNG_END), size) != PNG_END and not _has_end_chunk(file, size):
-        raise HeaderError("the file is cut short; get it again")
-    exif = picture.info.get("exif")
-    return *picture.size, exif_orientation(exif) if exif else 1
-
-
-def _has_end_chunk(file: BinaryIO, size: int) -> bool:
-    """Whether the chunks of a PNG, one after the other, come to the last: more may follow."""
-    at, name = len(PNG), b""
-    while name != b"IEND" and at + 12 <= size:
+    start = file.read(START)
+    check_start(start, size, MAX_PIXELS)
+    at, name, exif = len(PNG), b"", b""
+    while name != b"IEND":  # chunk by chunk: more may follow the last
         file.seek(at)
+        if at + 12 > size:
+            raise HeaderError("the file is cut short; get it again")
         length, name = struct.unpack(">I4s", file.read(8))
         at += 12 + length
-    return name == b"IEND" and at <= size
+        if name == b"eXIf" and not exif:
+            exif = b"Exif\0\0" + file.read(length)
+    if at > size:
+        raise HeaderError("the file is cut short; get it again")
+    width, height = struct.unpack(">II", start[16:24])
+    return width, height, exif_orientation(exif) if exif else 1
 
 
 def _jpeg(file: BinaryIO, size: int) -> tuple[int, int, int]:

@@ -37,7 +37,8 @@ class Directory:
         """The whole numbers of a tag; none where it is missing.
 
         Raises:
-            ImageError: the tag holds something else, or nothing, or lies beyond the file's end.
+            ImageError: the tag holds something else or nothing, stands there twice, or its values
+                lie beyond the file's end.
         """
         if tag not in self.entries:
             return ()
@@ -45,7 +46,9 @@ class Directory:
         if packed is None:
             raise ImageError("the file is cut short; get it again")
         if kind not in WHOLE or not packed:
-            raise ImageError(f"its tag {tag} holds no whole numbers; save it anew as PNG")
+            raise ImageError(
+                f"its tag {tag} holds no whole numbers, or stands there twice; save it anew as PNG"
+            )
         return struct.unpack(f"{self.order}{len(packed) // SIZES[kind]}{WHOLE[kind]}", packed)
 
     def one(self, tag: int, default: int) -> int:
@@ -77,6 +80,7 @@ def read_directory(file: BinaryIO) -> Directory:
     table = _at(file, at + length, entries * struct.calcsize(order + entry), size)
     _at(file, at + length + len(table), struct.calcsize(order + offset), size)  # the next one's
     found: dict[int, tuple[int, bytes | None]] = {}
+    seen: set[int] = set()
     budget = 2 * size  # (two resolutions may share their bytes)
     for tag, kind, values, inline in struct.iter_unpack(order + entry, table):
         wanted = values * SIZES.get(kind, 0)
@@ -88,6 +92,9 @@ def read_directory(file: BinaryIO) -> Directory:
             found[tag] = kind, _at(file, place, wanted, size) if place + wanted <= size else None
         else:
             found[tag] = kind, inline[:wanted]
+        if tag in seen:  # (Which of the two is meant, not all readers agree on.)
+            found[tag] = kind, b""
+        seen.add(tag)
     return Directory(order, size, found)
 
 

@@ -63,6 +63,8 @@ def check_start(start: bytes, size: int, max_pixels: int) -> None:
     """
     if start[12:16] != b"IHDR" or len(start) < START:
         raise ImageError("its PNG header is cut short; get the file again")
+    if zlib.crc32(start[12:29]) != int.from_bytes(start[29:33], "big"):
+        raise ImageError("its IHDR chunk is damaged; get the file again")
     width, height, bits, colour = struct.unpack(">IIBB", start[16:26])
     check_size(width, height, max_pixels)
     if colour not in CHANNELS or bits not in (1, 2, 4, 8, 16):
