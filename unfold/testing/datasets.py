@@ -18,6 +18,7 @@ from unfold.data import DataError, Dataset, Pair
 from unfold.data.folder import natural
 from unfold.imaging import read
 
+from .options import bounds_its_numbers
 from .tools import Rule, Subject, need
 
 
@@ -165,4 +166,5 @@ CHECKS = {
     "faults-together": Rule(tells_all_faults_together),
     "missing-target": Rule(misses_a_target),
     "spec": Rule(has_a_spec, named=True),
+    "bounds": Rule(bounds_its_numbers, named=True),
 }
