@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from unfold.metrics import MetricError
 from unfold.models import weights
+from unfold.registry import ComponentError
 from unfold.registry.spec import resolve
 
 ABSURD = [
@@ -50,6 +52,17 @@ def test_what_nobody_means(group, config, path):
     with pytest.raises(ValidationError) as caught:
         resolve(group, config)
     assert [fault["loc"] for fault in caught.value.errors()] == [path]
+
+
+def test_what_a_constructor_refuses_names_the_component():
+    with pytest.raises(ComponentError, match="degradation 'zero-dce-darkening' cannot be built: "):
+        resolve("degradations", "zero-dce-darkening").build()
+
+
+def test_errors_of_another_kind_stay_what_they_are():
+    spec = resolve("metrics", {"kind": "lpips", "weights": "/none/such/file"})
+    with pytest.raises(MetricError, match="/none/such/file"):
+        spec.build()
 
 
 SHIPPED = sorted(Path(weights.__file__).parent.glob("shipped/*/model.json"))
