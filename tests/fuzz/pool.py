@@ -9,13 +9,14 @@ import os
 import selectors
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
 PATIENCE = 60.0  # seconds for a case, on a machine that may be busy
-START = 300.0
+START = 600.0
 TESTS = Path(__file__).parents[1]
 
 
@@ -55,6 +56,7 @@ class Child:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  (as long as this lives)
 
     def ask(self, kind: str, number: int, patience: float = PATIENCE) -> dict:
         """What becomes of a case; the process's end, or its silence, is a fault of the case."""
@@ -67,9 +69,9 @@ class Child:
             self.stop()
             return {"outcome": "fault", "detail": f"no answer in {patience:g} s"}
         if not line:
-            status = process.wait()
+            detail = f"the process ended with status {process.wait()}\n{self._said()}"
             self.stop()
-            return {"outcome": "fault", "detail": f"the process ended with status {status}"}
+            return {"outcome": "fault", "detail": detail}
         return json.loads(line)
 
     def stop(self) -> None:
@@ -92,13 +94,18 @@ class Child:
             }
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "fuzz.child"],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors,
                 env=environment,
             )  # fmt: skip
             if self._line(START) != b"ready\n":
                 self.stop()
-                raise RuntimeError("the process that tries cases does not start")
+                raise RuntimeError(f"the process that tries cases does not start\n{self._said()}")
         return self._process
+
+    def _said(self) -> str:
+        """The end of what the process wrote to its standard error stream."""
+        self._errors.seek(max(0, self._errors.seek(0, os.SEEK_END) - 2000))
+        return self._errors.read().decode(errors="replace")
 
     def _line(self, patience: float) -> bytes | None:
         """The next line; None if there is none in time, empty at the end."""
