@@ -19,7 +19,7 @@ from unfold.core import (
 )
 from unfold.models.checks import check_image
 from unfold.priors import Box, SoftThreshold
-from unfold.registry.catalogue import Component
+from unfold.registry.catalogue import GROUPS, Component
 from unfold.testing import ConformanceError, check_prior, checks
 
 
@@ -396,6 +396,16 @@ def test_of_the_bounds_of_options(monkeypatch, group, annotation, default, fault
         return
     with pytest.raises(ConformanceError, match=f"^bounds: {fault}"):
         check()
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_every_group_with_checks_asks_for_bounds(group):
+    try:
+        asked = by_name(group, Good, name="vague", state=term_state)
+    except ValueError:
+        assert group in ("estimators", "losses")
+    else:
+        assert "bounds" in asked
 
 
 def test_every_check_has_a_wrong_component():
