@@ -22,9 +22,6 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 # How many cases of each kind take some two seconds.
 KINDS = {"images": 500, "models": 60, "recipes": 60, "specs": 150}
 
-BARE = pytest.mark.xfail(strict=True, reason="a model.json of another shape ends in bare errors")
-PARAMETERS = [pytest.param(kind, marks=BARE) if kind == "models" else kind for kind in KINDS]
-
 
 @pytest.fixture(scope="module")
 def asked():
@@ -45,7 +42,7 @@ def check(findings, kind, folder):
         raise AssertionError("\n".join((f"faults: {len(findings.faults)}", *told)))
 
 
-@pytest.mark.parametrize("kind", PARAMETERS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_first_cases(asked, kind, tmp_path):
     findings = fuzz(asked, kind, 0, cases=KINDS[kind])
     check(findings, kind, tmp_path)
@@ -54,7 +51,7 @@ def test_the_first_cases(asked, kind, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", PARAMETERS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_longer(asked, kind, tmp_path):
     first = int(os.environ.get("UNFOLD_FUZZ_SEED") or random.randrange(10**9))
     seconds = float(os.environ.get("UNFOLD_FUZZ_SECONDS") or 60)
