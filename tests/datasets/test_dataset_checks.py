@@ -138,6 +138,7 @@ class DropsSingles(Good):
         return super().find([])
 
 
+OF_OPTIONS = {"spec", "bounds"}  # they ask for a registered name
 WRONG = [
     ("type", lambda root, split="", **options: list(Good(root, split, **options))),
     ("type", Untitled),
@@ -177,7 +178,7 @@ def test_each_check_sees_what_is_wrong(name, reader):
         check(name, reader)()
 
 
-@pytest.mark.parametrize("name", [name for name in datasets.CHECKS if name != "spec"])
+@pytest.mark.parametrize("name", [name for name in datasets.CHECKS if name not in OF_OPTIONS])
 def test_a_good_reader_passes(name):
     check(name, Good)()
 
@@ -190,17 +191,21 @@ def test_of_sizes_that_differ(tmp_path):
         check("files", reader)()
 
 
-def test_of_a_spec(monkeypatch):
+@pytest.mark.parametrize(
+    ("fault", "annotation", "default"), [("spec", object, object()), ("bounds", int, 1)]
+)
+def test_of_options(monkeypatch, fault, annotation, default):
     class Vague(Good):
-        def __init__(self, root, split="", *, rate: object = object(), strict: bool = True):
+        def __init__(self, root, split="", *, rate=default, strict: bool = True):
             super().__init__(root, split, strict=strict)
 
-    entry = Component("datasets", "vague", "acme", "1", "acme:Vague")
+    Vague.__init__.__annotations__["rate"] = annotation
+    entry = Component("datasets", "vague", "acme", "1", f"acme:{fault}")
     monkeypatch.setattr("unfold.registry.spec.find", lambda group, name: entry)
     monkeypatch.setattr("unfold.registry.spec.load", lambda found: Vague)
-    with pytest.raises(ConformanceError, match="^spec: "):
-        check("spec", Vague, "vague")()
+    with pytest.raises(ConformanceError, match=f"^{fault}: "):
+        check(fault, Vague, "vague")()
 
 
 def test_every_check_has_a_wrong_reader():
-    assert {name for name, _ in WRONG} == set(datasets.CHECKS) - {"spec"}
+    assert {name for name, _ in WRONG} == set(datasets.CHECKS) - OF_OPTIONS

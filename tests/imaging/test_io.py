@@ -20,6 +20,7 @@ from PIL import Image, ImageCms, ImageFile
 from skimage import data
 
 from unfold.imaging import ImageError, Photo, find_photos, jpeg, read, tiff, write
+from unfold.imaging.directory import read_directory
 
 RNG = np.random.default_rng(0)
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -388,9 +389,8 @@ def test_tiff_lzw(tmp_path, channels, predictor):
         stored[:, 1:] -= samples[:, :-1]
     grey = io.BytesIO()
     Image.fromarray(stored.reshape(9, -1)).save(grey, "TIFF", compression="tiff_lzw")
-    tags = dict(tiff._first_directory(grey.getvalue()))
-    tags = {tag: value if isinstance(value, tuple) else (value,) for tag, value in tags.items()}
-    tags = {tag: value for tag, value in tags.items() if tag in (256, 257, 259, 273, 278, 279)}
+    stored = read_directory(grey)
+    tags = {tag: stored.many(tag) for tag in (256, 257, 259, 273, 278, 279)}
     tags |= {256: (8,), 258: (16,) * channels, 262: (2 if channels > 1 else 1,)}
     tags |= {277: (channels,), 317: (predictor,)}
     if channels == 4:

@@ -76,6 +76,10 @@ def test_other_weights_are_refused(saved):
     [
         ({"model": {**SPEC, "K": 2}}, "cannot be built"),
         ({"model": {**SPEC, "J": 2}}, "cannot be built"),
+        ({"model": {}}, "a model needs its name"),
+        ({"needs": {"torch": "the newest"}}, "is no distribution and its version"),
+        ({"needs": {"torch": [2, 6]}}, "is no distribution and its version"),
+        ({"needs": {"": "1"}}, "is no distribution and its version"),
     ],
 )
 def test_weights_of_another_model_are_refused(saved, facts, message):
@@ -85,7 +89,13 @@ def test_weights_of_another_model_are_refused(saved, facts, message):
         load_model(folder)
 
 
-@pytest.mark.parametrize("text", ["", "[1]", "{}"])
+OTHER_SHAPES = [
+    '{"model": 1, "needs": {}, "sha256": ""}',
+    '{"model": {}, "needs": [], "sha256": ""}',
+]
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "{}", *OTHER_SHAPES, "[" * 100_000], ids=range(6))
 def test_facts_that_are_none(saved, text):
     folder, _ = saved
     (folder / "model.json").write_text(text)

@@ -31,8 +31,12 @@ def test_every_fault_is_told_with_its_place():
     for place in ("bits: ", "sise: ", "steps.0.degradation: ", "steps.1.degradation.extent: "):
         assert place in message
     assert "did you mean camera-shake" in message
-    for i, fault in ((2, "extent=(20.0, 3.0)"), (3, "finite"), (4, "weights")):
-        assert f"steps.{i}.degradation: " in message
+    for place, fault in (
+        ("2.degradation.extent: ", "(20.0, 3.0) must not be above"),
+        ("3.degradation.sigma.1: ", "less than or equal to 10"),
+        ("4.degradation: ", "weights"),
+    ):
+        assert f"steps.{place}" in message
         assert fault in message
 
 

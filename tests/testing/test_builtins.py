@@ -9,6 +9,7 @@ from unfold.registry import scan
 from unfold.registry.spec import spec_type
 from unfold.terms import Convolution, FilterFlow, Gradient, MaskedConvolution, Retinex, SparseError
 from unfold.testing import checks
+from unfold.testing.options import unbounded
 
 BUILT_IN = [c for c in scan().components if c.distribution == "unfold-imaging"]
 CLAIMS = {
@@ -99,3 +100,13 @@ def test_conformance(check):
 def test_no_built_in_is_left_out():
     assert {c.name for c in BUILT_IN if c.group == "terms"} <= set(TERMS)
     assert set(CLAIMS) == {c.name for c in BUILT_IN if c.group == "priors"}
+
+
+LOADABLE = [c for c in scan().components if not c.obstacle]
+
+
+@pytest.mark.parametrize("component", LOADABLE, ids=lambda c: f"{c.group}-{c.qualified}")
+def test_every_option_has_bounds(component):
+    """Of every group, those without checks of their own and installed plugins included."""
+    schema = spec_type(component.group, component.qualified).model_json_schema()
+    assert list(unbounded(schema)) == []

@@ -1,7 +1,11 @@
 """For each check a component that is wrong in that way only: the check must see it."""
 
+import math
+from typing import Annotated, Literal
+
 import pytest
 import torch
+from pydantic import Field
 from torch import nn
 
 from unfold.core import (
@@ -15,7 +19,7 @@ from unfold.core import (
 )
 from unfold.models.checks import check_image
 from unfold.priors import Box, SoftThreshold
-from unfold.registry.catalogue import Component
+from unfold.registry.catalogue import GROUPS, Component
 from unfold.testing import ConformanceError, check_prior, checks
 
 
@@ -351,6 +355,57 @@ def test_of_a_spec(monkeypatch):
     monkeypatch.setattr("unfold.registry.spec.load", lambda found: Vague)
     with pytest.raises(ConformanceError, match="^spec: "):
         by_name("priors", Vague, name="vague")["spec"]()
+
+
+Rate = Annotated[float, Field(ge=0, le=1)]
+ANNOTATIONS = [
+    (int, 1, "no bounds on rate"),
+    (Annotated[int, Field(ge=1)], 1, "no bounds on rate"),
+    (Annotated[float, Field(le=1)], 1, "no bounds on rate"),
+    (Annotated[float, Field(ge=0, le=math.inf)], 1, "no bounds on rate"),
+    (Annotated[int, Field(ge=1)] | None, None, "no bounds on rate"),
+    (tuple[Rate, float], (0, 1), "no bounds on rate"),
+    (tuple[Rate, ...], (0, 1), "no bounds on rate"),
+    (dict[str, float], {}, "no bounds on rate"),
+    (Rate | None, None, ""),
+    (Annotated[float, Field(gt=0, lt=1)], 0.5, ""),
+    (tuple[Rate, Rate], (0, 1), ""),
+    (Annotated[tuple[Rate, ...], Field(max_length=8)], (0, 1), ""),
+    (Literal[1, 3], 1, ""),
+    (bool, False, ""),
+    (str, "", ""),
+]
+
+
+@pytest.mark.parametrize("group", ["priors", "terms", "models"])
+@pytest.mark.parametrize(("annotation", "default", "fault"), ANNOTATIONS, ids=str)
+def test_of_the_bounds_of_options(monkeypatch, group, annotation, default, fault):
+    base = {"priors": Good, "terms": GoodTerm, "models": GoodModel}[group]
+
+    class Made(base):
+        def __init__(self, *, rate=default):
+            super().__init__()
+
+    Made.__init__.__annotations__["rate"] = annotation
+    entry = Component(group, "vague", "acme", "1", f"acme:{fault}{annotation}")
+    monkeypatch.setattr("unfold.registry.spec.find", lambda group, name: entry)
+    monkeypatch.setattr("unfold.registry.spec.load", lambda found: Made)
+    check = by_name(group, Made, name="vague", state=term_state)["bounds"]
+    if not fault:
+        check()
+        return
+    with pytest.raises(ConformanceError, match=f"^bounds: {fault}"):
+        check()
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_every_group_with_checks_asks_for_bounds(group):
+    try:
+        asked = by_name(group, Good, name="vague", state=term_state)
+    except ValueError:
+        assert group in ("estimators", "losses")
+    else:
+        assert "bounds" in asked
 
 
 def test_every_check_has_a_wrong_component():

@@ -14,11 +14,7 @@ from unfold.errors import UnfoldError
 PNG = b"\x89PNG\r\n\x1a\n"
 JPEG = b"\xff\xd8\xff"
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 JPEG_END = b"\xff\xd9"
-# TIFF: its tags of width, height and orientation; where its strips and tiles lie, their sizes.
-WIDTH, HEIGHT, ORIENTATION = 256, 257, 274
-PLACES = ((273, 279), (324, 325))
 
 
 class HeaderError(UnfoldError, ValueError):
@@ -32,10 +28,6 @@ def size_of(path: Path) -> tuple[int, int]:
         HeaderError: there is no such file, it is no picture, or it is cut short. (Damage in its
             midst is seen only by whoever decodes it.)
     """
-    from unfold.imaging import ImageError
-    from unfold.imaging.io import MAX_PIXELS
-    from unfold.imaging.raster import check_size
-
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):  # reading from a pipe might never end
@@ -44,21 +36,17 @@ def size_of(path: Path) -> tuple[int, int]:
             raise HeaderError("the file is empty; get it again")
         with path.open("rb") as file, warnings.catch_warnings():  # Pillow's, about metadata
             warnings.simplefilter("ignore")
-            # These, too, are but warnings in Pillow: a TIFF's directory that ends early.
-            warnings.filterwarnings("error", "Corrupt|Truncated")
             width, height, orientation = _header(file, status.st_size)
     except OSError as error:
         reason = error.strerror or " ".join(str(error).split())
         raise HeaderError(f"cannot be read ({reason}); get it again") from error
-    try:
-        check_size(width, height, MAX_PIXELS)
-    except ImageError as error:
-        raise HeaderError(str(error)) from error
     return (height, width) if orientation >= 5 else (width, height)
 
 
 def _header(file: BinaryIO, size: int) -> tuple[int, int, int]:
     """Width, height, EXIF orientation."""
+    from unfold.imaging import ImageError
+
     start = file.read(8)
     file.seek(0)
     if start.startswith(JPEG):
@@ -73,39 +61,45 @@ def _header(file: BinaryIO, size: int) -> tuple[int, int, int]:
         return read(file, size)
     except HeaderError:
         raise
+    except ImageError as error:
+        raise HeaderError(str(error)) from error
     except Exception as error:  # Pillow's parsers fail in many ways
         reason = " ".join(str(error).split()) or type(error).__name__
         raise HeaderError(f"its header is damaged ({reason}); get it again") from error
 
 
 def _png(file: BinaryIO, size: int) -> tuple[int, int, int]:
-    from PIL.PngImagePlugin import PngImageFile
-
+    from unfold.imaging.io import MAX_PIXELS
+    from unfold.imaging.png import START, check_start
     from unfold.imaging.raster import exif_orientation
 
-    picture = PngImageFile(file)
-    if _tail(file, len(PNG_END), size) != PNG_END and not _has_end_chunk(file, size):
-        raise HeaderError("the file is cut short; get it again")
-    exif = picture.info.get("exif")
-    return *picture.size, exif_orientation(exif) if exif else 1
-
-
-def _has_end_chunk(file: BinaryIO, size: int) -> bool:
-    """Whether the chunks of a PNG, one after the other, come to the last: more may follow."""
-    at, name = len(PNG), b""
-    while name != b"IEND" and at + 12 <= size:
+    start = file.read(START)
+    check_start(start, size, MAX_PIXELS)
+    at, name, exif = len(PNG), b"", b""
+    while name != b"IEND":  # chunk by chunk: more may follow the last
         file.seek(at)
+        if at + 12 > size:
+            raise HeaderError("the file is cut short; get it again")
         length, name = struct.unpack(">I4s", file.read(8))
         at += 12 + length
-    return name == b"IEND" and at <= size
+        if name == b"eXIf" and not exif:
+            exif = b"Exif\0\0" + file.read(length)
+    if at > size:
+        raise HeaderError("the file is cut short; get it again")
+    width, height = struct.unpack(">II", start[16:24])
+    return width, height, exif_orientation(exif) if exif else 1
 
 
 def _jpeg(file: BinaryIO, size: int) -> tuple[int, int, int]:
     from PIL.JpegImagePlugin import JpegImageFile
 
-    from unfold.imaging.raster import exif_orientation
+    from unfold.imaging.io import MAX_PIXELS
+    from unfold.imaging.jpeg import EXPANSION
+    from unfold.imaging.raster import check_held, check_size, exif_orientation
 
     picture = JpegImageFile(file)
+    check_size(*picture.size, MAX_PIXELS)
+    check_held(picture.width * picture.height, size, EXPANSION)
     scan = file.tell()  # earlier, a thumbnail may have an end of its own
     if _tail(file, len(JPEG_END), size) != JPEG_END:
         file.seek(scan)
@@ -116,19 +110,15 @@ def _jpeg(file: BinaryIO, size: int) -> tuple[int, int, int]:
 
 
 def _tiff(file: BinaryIO, size: int) -> tuple[int, int, int]:
-    from PIL.TiffImagePlugin import ImageFileDirectory_v2
-
+    from unfold.imaging.directory import read_directory
+    from unfold.imaging.io import MAX_PIXELS
     from unfold.imaging.raster import known_orientation
+    from unfold.imaging.tiff import HEIGHT, ORIENTATION, WIDTH, held_blocks
 
-    start = file.read(16)
-    directory = ImageFileDirectory_v2(start if start[2:3] == b"+" else start[:8])
-    file.seek(directory.next)
-    directory.load(file)
-    for offsets, lengths in PLACES:
-        for at, length in zip(directory.get(offsets, ()), directory.get(lengths, ()), strict=True):
-            if at + length > size:
-                raise HeaderError("the file is cut short; get it again")
-    return directory[WIDTH], directory[HEIGHT], known_orientation(directory.get(ORIENTATION, 1))
+    directory = read_directory(file)
+    held_blocks(directory, MAX_PIXELS)
+    orientation = known_orientation(directory.one(ORIENTATION, 1))
+    return directory.one(WIDTH, 0), directory.one(HEIGHT, 0), orientation
 
 
 def _tail(file: BinaryIO, length: int, size: int) -> bytes:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from .base import Degradation, Parameters
 from .blur import blur
-from .chance import Range, check_photos, check_range, normal, seeds, uniform
+from .chance import IN_ORDER, Pixels, check_photos, check_range, normal, seeds, uniform
 from .kernels import STEPS, kernel_size, motion_kernels
+
+Turns = Annotated[float, Field(ge=0, le=100)]
 
 
 class CameraShake(Degradation):
@@ -30,8 +34,13 @@ class CameraShake(Degradation):
 
     light = "linear"
 
-    def __init__(self, *, extent: Range = (3.0, 15.0), turns: Range = (0.5, 6.0)) -> None:
-        self.extent = check_range("camera-shake: extent", extent, least=0)
+    def __init__(
+        self,
+        *,
+        extent: Annotated[tuple[Pixels, Pixels], IN_ORDER] = (3.0, 15.0),
+        turns: Annotated[tuple[Turns, Turns], IN_ORDER] = (0.5, 6.0),
+    ) -> None:
+        self.extent = check_range("camera-shake: extent", extent, least=0, most=500)
         self.turns = check_range("camera-shake: turns", turns, least=0, most=100)
 
     def sample(self, batch: int, generator: torch.Generator) -> Parameters:

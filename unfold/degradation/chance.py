@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated
 
 import torch
+from pydantic import AfterValidator, Field
 from torch import Tensor
 
 from . import counter
 
 Range = tuple[float, float]
+
+
+def _in_order(given: Range) -> Range:
+    if not given[0] <= given[1]:
+        raise ValueError(f"the first of {given} must not be above the second")
+    return given
+
+
+# Marks the annotation of an option that is a range: what ends it has must not come first.
+IN_ORDER = AfterValidator(_in_order)
+Share = Annotated[float, Field(ge=0, le=1)]
+Pixels = Annotated[float, Field(ge=0, le=500)]
 
 
 def check_range(

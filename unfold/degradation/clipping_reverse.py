@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from .base import Degradation, Parameters
-from .chance import Range, check_range, columns, uniform
+from .chance import IN_ORDER, Share, check_range, columns, uniform
 from .lightness import check_lightness, lightness
 
 
@@ -33,8 +35,13 @@ class ClippingReverse(Degradation):
 
     light = "linear"
 
-    def __init__(self, *, amount: Range = (20 / 255, 100 / 255), lightness: float = 98.0) -> None:
-        self.amount = check_range("clipping-reverse: amount", amount, least=0)
+    def __init__(
+        self,
+        *,
+        amount: Annotated[tuple[Share, Share], IN_ORDER] = (20 / 255, 100 / 255),
+        lightness: Annotated[float, Field(ge=0, le=100)] = 98.0,
+    ) -> None:
+        self.amount = check_range("clipping-reverse: amount", amount, least=0, most=1)
         self.lightness = check_lightness("clipping-reverse: lightness", lightness)
 
     def sample(self, batch: int, generator: torch.Generator) -> Parameters:

@@ -13,7 +13,10 @@ from torch import Tensor
 from .aperture import SHAPES, aperture_kernels
 from .base import Degradation, Parameters
 from .blur import blur
-from .chance import Range, check_photos, check_range, uniform
+from .chance import IN_ORDER, Pixels, check_photos, check_range, uniform
+
+Beta = Annotated[float, Field(ge=0.1, le=20)]
+Ratio = Annotated[float, Field(ge=0.05, le=1)]
 
 
 class Defocus(Degradation):
@@ -42,16 +45,16 @@ class Defocus(Degradation):
         self,
         *,
         shapes: Annotated[
-            tuple[Literal["disc", "gaussian", "plateau"], ...], Field(min_length=1)
+            tuple[Literal["disc", "gaussian", "plateau"], ...], Field(min_length=1, max_length=16)
         ] = SHAPES,
-        radius: Range = (1.0, 6.0),
-        beta: Range = (0.5, 4.0),
-        ratio: Range = (0.6, 1.0),
+        radius: Annotated[tuple[Pixels, Pixels], IN_ORDER] = (1.0, 6.0),
+        beta: Annotated[tuple[Beta, Beta], IN_ORDER] = (0.5, 4.0),
+        ratio: Annotated[tuple[Ratio, Ratio], IN_ORDER] = (0.6, 1.0),
     ) -> None:
         if not shapes or not set(shapes) <= set(SHAPES):
             raise ValueError(f"defocus: shapes={shapes}: give some of {', '.join(SHAPES)}")
         self.shapes = shapes
-        self.radius = check_range("defocus: radius", radius, least=0)
+        self.radius = check_range("defocus: radius", radius, least=0, most=500)
         self.beta = check_range("defocus: beta", beta, least=0.1, most=20)
         self.ratio = check_range("defocus: ratio", ratio, least=0.05, most=1)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from types import EllipsisType
+from typing import Annotated
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from torch import Tensor
 from .aperture import SHAPES, aperture_kernels
 from .base import Degradation, Parameters
 from .blur import blur
-from .chance import Range, check_range, columns, uniform
+from .chance import IN_ORDER, Pixels, Share, check_range, columns, uniform
 
 
 class DepthDefocus(Degradation):
@@ -57,12 +58,12 @@ class DepthDefocus(Degradation):
     def __init__(
         self,
         *,
-        focus: Range = (0.0, 1.0),
-        strength: Range = (4.0, 12.0),
-        tilt: Range = (0.3, 1.0),
+        focus: Annotated[tuple[Share, Share], IN_ORDER] = (0.0, 1.0),
+        strength: Annotated[tuple[Pixels, Pixels], IN_ORDER] = (4.0, 12.0),
+        tilt: Annotated[tuple[Share, Share], IN_ORDER] = (0.3, 1.0),
     ) -> None:
         self.focus = check_range("depth-defocus: focus", focus, least=0, most=1)
-        self.strength = check_range("depth-defocus: strength", strength, least=0)
+        self.strength = check_range("depth-defocus: strength", strength, least=0, most=500)
         self.tilt = check_range("depth-defocus: tilt", tilt, least=0, most=1)
 
     def sample(self, batch: int, generator: torch.Generator) -> Parameters:

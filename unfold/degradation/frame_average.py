@@ -6,12 +6,25 @@ from collections.abc import Mapping
 from typing import Annotated
 
 import torch
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from torch import Tensor
 
 from .base import Degradation, Parameters
 
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=999)]
+
+
+def _both_odd(frames: tuple[int, int]) -> tuple[int, int]:
+    low, high = frames
+    if not (1 <= low <= high and low % 2 == high % 2 == 1):
+        raise ValueError(
+            f"frame-average: frames=({low}, {high}): give (low, high), both odd and at least "
+            "1, low not above high"
+        )
+    return frames
+
+
+Frames = Annotated[tuple[Count, Count], AfterValidator(_both_odd)]
 
 
 class FrameAverage(Degradation):
@@ -32,14 +45,8 @@ class FrameAverage(Degradation):
     light = "linear"
     frames = True
 
-    def __init__(self, *, frames: tuple[Count, Count] = (7, 13)) -> None:
-        low, high = frames
-        if not (1 <= low <= high and low % 2 == high % 2 == 1):
-            raise ValueError(
-                f"frame-average: frames=({low}, {high}): give (low, high), both odd and at least "
-                "1, low not above high"
-            )
-        self.range = frames
+    def __init__(self, *, frames: Frames = (7, 13)) -> None:
+        self.range = _both_odd(frames)
 
     def sample(self, batch: int, generator: torch.Generator) -> Parameters:
         low, high = self.range

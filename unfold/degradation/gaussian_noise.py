@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from .base import Degradation, Parameters
-from .chance import Range, check_range, columns, normal, seeds, uniform
+from .chance import IN_ORDER, check_range, columns, normal, seeds, uniform
+
+Deviation = Annotated[float, Field(ge=0, le=10)]
 
 
 class GaussianNoise(Degradation):
@@ -25,8 +29,10 @@ class GaussianNoise(Degradation):
 
     light = "encoded"
 
-    def __init__(self, *, sigma: Range = (0.0, 0.05)) -> None:
-        self.sigma = check_range("gaussian-noise: sigma", sigma, least=0)
+    def __init__(
+        self, *, sigma: Annotated[tuple[Deviation, Deviation], IN_ORDER] = (0.0, 0.05)
+    ) -> None:
+        self.sigma = check_range("gaussian-noise: sigma", sigma, least=0, most=10)
 
     def sample(self, batch: int, generator: torch.Generator) -> Parameters:
         return {

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from .base import Degradation, Parameters
-from .chance import Range, check_range, columns, uniform
+from .chance import IN_ORDER, check_range, columns, uniform
 from .lightness import check_lightness, lightness
 
 _RAMP = 5.0  # of lightness
+
+
+Exposure = Annotated[float, Field(ge=1e-6, le=100)]
+Gamma = Annotated[float, Field(ge=0.01, le=100)]
 
 
 class LowLight(Degradation):
@@ -42,11 +48,11 @@ class LowLight(Degradation):
     def __init__(
         self,
         *,
-        exposure: Range = (0.05, 0.3),
-        gamma: Range = (1.0, 1.0),
-        lights: float | None = None,
+        exposure: Annotated[tuple[Exposure, Exposure], IN_ORDER] = (0.05, 0.3),
+        gamma: Annotated[tuple[Gamma, Gamma], IN_ORDER] = (1.0, 1.0),
+        lights: Annotated[float, Field(ge=0, le=100)] | None = None,
     ) -> None:
-        self.exposure = check_range("low-light: exposure", exposure, least=1e-6)
+        self.exposure = check_range("low-light: exposure", exposure, least=1e-6, most=100)
         self.gamma = check_range("low-light: gamma", gamma, least=0.01, most=100)
         self.lights = lights if lights is None else check_lightness("low-light: lights", lights)
 

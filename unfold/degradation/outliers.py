@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import pad
 
 from .base import Degradation, Parameters
-from .chance import Range, check_photos, check_range, even, seeds, uniform
+from .chance import IN_ORDER, Share, check_photos, check_range, even, seeds, uniform
 
 _LARGEST_RADIUS = 16.0
+Radius = Annotated[float, Field(ge=0, le=_LARGEST_RADIUS)]
 
 
 class Outliers(Degradation):
@@ -40,9 +43,9 @@ class Outliers(Degradation):
     def __init__(
         self,
         *,
-        density: Range = (1e-4, 1e-3),
-        spots: Range = (0.3, 0.7),
-        radius: Range = (0.5, 2.5),
+        density: Annotated[tuple[Share, Share], IN_ORDER] = (1e-4, 1e-3),
+        spots: Annotated[tuple[Share, Share], IN_ORDER] = (0.3, 0.7),
+        radius: Annotated[tuple[Radius, Radius], IN_ORDER] = (0.5, 2.5),
     ) -> None:
         self.density = check_range("outliers: density", density, least=0, most=1)
         self.spots = check_range("outliers: spots", spots, least=0, most=1)

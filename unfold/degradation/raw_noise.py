@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import pad
 
 from .base import Degradation, Parameters
-from .chance import Range, check_photos, check_range, normal, seeds, uniform
+from .chance import IN_ORDER, check_photos, check_range, normal, seeds, uniform
 from .raw import Camera, bayer, demosaic
+
+Shot = Annotated[float, Field(ge=1e-8, le=1)]
 
 
 class RawNoise(Degradation):
@@ -38,7 +42,7 @@ class RawNoise(Degradation):
 
     light = "encoded"
 
-    def __init__(self, *, shot: Range = (1e-4, 0.012)) -> None:
+    def __init__(self, *, shot: Annotated[tuple[Shot, Shot], IN_ORDER] = (1e-4, 0.012)) -> None:
         self.shot = check_range("raw-noise: shot", shot, least=1e-8, most=1)
 
     def sample(self, batch: int, generator: torch.Generator) -> Parameters:

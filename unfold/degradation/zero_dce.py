@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from safetensors import SafetensorError
@@ -16,7 +17,7 @@ from torch.func import functional_call
 from unfold.priors.dce_net import DCENet
 
 from .base import Degradation, Parameters
-from .chance import Range, check_range, columns, uniform
+from .chance import IN_ORDER, Share, check_range, columns, uniform
 from .light import decode
 from .lightness import lightness
 
@@ -107,7 +108,12 @@ class ZeroDCEDarkening(Degradation):
     2022, section 3 (EC-Zero-DCE).
     """
 
-    def __init__(self, *, weights: Path | None = None, exposure: Range = (0.05, 0.3)) -> None:
+    def __init__(
+        self,
+        *,
+        weights: Path | None = None,
+        exposure: Annotated[tuple[Share, Share], IN_ORDER] = (0.05, 0.3),
+    ) -> None:
         self.exposure = check_range("zero-dce-darkening: exposure", exposure, least=0, most=1)
         if weights is None:
             raise ValueError(

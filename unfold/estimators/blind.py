@@ -105,7 +105,7 @@ class BlindKernel(KernelEstimator):
         self,
         *,
         size: Annotated[int, Field(ge=3, le=255)] = 31,
-        side: Annotated[int, Field(ge=64)] = 768,
+        side: Annotated[int, Field(ge=64, le=8192)] = 768,
         agreement: Annotated[float, Field(ge=0, le=1)] = 0.55,
     ) -> None:
         super().__init__()
@@ -114,6 +114,12 @@ class BlindKernel(KernelEstimator):
         self.kernel_size, self.side, self.agreement = size, side, agreement
         # (Not modules of this one: nothing in them is learned, and the priors are not the model's.)
         self._solvers = _Solvers(TotalVariation(), latent_stages(), kernel_stage())
+
+    @staticmethod
+    def option_faults(spec: Any) -> list[tuple[tuple[str], str]]:
+        """A side without a pixel in its middle."""
+        fault = "must be odd, so that the kernel has a centre"
+        return [] if spec.size % 2 else [(("size",), fault)]
 
     @torch.no_grad()
     def forward(self, image: Tensor) -> tuple[Tensor, None]:

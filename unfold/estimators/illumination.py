@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from unfold.priors.blocks import Widths
+
 from .roles import IlluminationEnhancer
 
 DARKEST = 1e-2
@@ -43,7 +45,7 @@ class IlluminationNet(IlluminationEnhancer):
     requires_training = True
 
     def __init__(
-        self, channels: int = 3, *, widths: tuple[int, ...] = (32, 64, 128), pooled: bool = False
+        self, channels: int = 3, *, widths: Widths = (32, 64, 128), pooled: bool = False
     ) -> None:
         super().__init__()
         self.pooled = pooled

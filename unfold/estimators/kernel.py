@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from unfold.priors.blocks import conv3
+from unfold.priors.blocks import Widths, conv3
 
 from .roles import KernelEstimator
 
@@ -49,7 +49,7 @@ class KernelNet(KernelEstimator):
         num_maps: int = 1,
         *,
         size: Annotated[int, Field(ge=3, le=255)] = 31,
-        widths: tuple[int, ...] = (16, 32, 64, 128, 256),
+        widths: Annotated[Widths, Field(min_length=2)] = (16, 32, 64, 128, 256),
     ) -> None:
         super().__init__()
         if size < 3 or num_kernels < 1 or num_maps < 0 or len(widths) < 2:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from unfold.priors.blocks import Width
 from unfold.priors.ircnn import DilatedNet
 
 from .roles import ReflectanceDenoiser
@@ -23,7 +24,7 @@ class DilatedDenoiser(ReflectanceDenoiser):
 
     requires_training = True
 
-    def __init__(self, channels: int = 3, *, width: int = 64) -> None:
+    def __init__(self, channels: int = 3, *, width: Width = 64) -> None:
         super().__init__()
         self.net = DilatedNet(channels, width)
         last = self.net[-1]

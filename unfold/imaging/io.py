@@ -45,7 +45,8 @@ def read(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Photo
     pages or frames, the first is read. CMYK becomes RGB by the plain formula, its profile lost.
 
     Raises ImageError, with a one-line message that names the file, for anything that is not a
-    whole picture, and, before decoding, for more than ``max_pixels`` pixels.
+    whole picture, and, before decoding, for more than ``max_pixels`` pixels, or more than the
+    file's bytes can hold: time and memory stay in proportion to the file and its pixels.
     """
     return decode(path, contents(path)[0], max_pixels=max_pixels)
 

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import io
+import re
 
 import numpy as np
 
 from unfold.imaging.photo import ImageError
-from unfold.imaging.raster import Raster, check_size, exif_orientation, from_pillow
+from unfold.imaging.raster import Raster, check_held, check_size, exif_orientation, from_pillow
 
 QUALITY = 95
 LONGEST = 65500  # libjpeg's limit on a side
+# Samples that a byte can hold. A block of 64 takes a bit at least; twice that, since of colors some
+# blocks stand for more.
+EXPANSION = 1024
+MOST_SCANS = 100  # each goes over the whole picture; libtiff has the same limit
+# Within a scan 0 stands behind a byte of all ones, or what restarts it; else it is a marker.
+MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+SCAN, END = 0xDA, 0xD9
 
 
 def decode(data: bytes, max_pixels: int) -> Raster:
@@ -21,6 +29,8 @@ def decode(data: bytes, max_pixels: int) -> Raster:
     # The class, not Image.open: that has a pixel limit of its own.
     header = JpegImageFile(io.BytesIO(data))
     check_size(*header.size, max_pixels)
+    check_held(header.width * header.height, len(data), EXPANSION)
+    _check_scans(data)
     if header.mode in ("L", "RGB"):
         # kornia-rs refuses damage that Pillow fills with grey.
         samples = codec.decode_image_jpegturbo(data, "mono" if header.mode == "L" else "rgb")
@@ -44,3 +54,14 @@ def encode(samples: np.ndarray, icc: bytes | None) -> bytes:
     picture = Image.fromarray(samples[..., 0] if channels == 1 else samples)
     picture.save(buffer, "JPEG", quality=QUALITY, subsampling=0, icc_profile=icc)
     return buffer.getvalue()
+
+
+def _check_scans(data: bytes) -> None:
+    """Raise ImageError for more scans of the picture than any program writes."""
+    at, scans = 2, 0
+    while (marker := MARKER.search(data, at)) and data[marker.start() + 1] != END:
+        scans += data[marker.start() + 1] == SCAN
+        length = int.from_bytes(data[marker.end() : marker.end() + 2], "big")
+        at = marker.end() + max(2, length)  # (a thumbnail, say, has scans of its own)
+    if scans > MOST_SCANS:
+        raise ImageError(f"it has {scans} scans, above the limit of {MOST_SCANS}; save it anew")

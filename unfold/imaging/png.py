@@ -16,13 +16,15 @@ from typing import Any
 import numpy as np
 
 from unfold.imaging.photo import ImageError
-from unfold.imaging.raster import Raster, check_size, exif_orientation, from_pillow
+from unfold.imaging.raster import Raster, check_held, check_size, exif_orientation, from_pillow
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 GREY, RGB, PALETTE, GREY_ALPHA, RGBA = 0, 2, 3, 4, 6
 CHANNELS = {GREY: 1, RGB: 3, PALETTE: 1, GREY_ALPHA: 2, RGBA: 4}
 COLOURS = {1: GREY, 2: GREY_ALPHA, 3: RGB, 4: RGBA}  # by number of channels
 STAND_IN = {8: (GREY, 16), 16: (RGBA, 8)}  # for grey with alpha, by its bits
+START = 33  # bytes: signature and header
+EXPANSION = 1032  # Deflate: 258 bytes of 2 bits
 LARGEST_PROFILE = 1 << 24
 # Adam7's passes: the first pixel and the step between pixels, in x and in y.
 PASSES = (
@@ -38,10 +40,8 @@ PASSES = (
 
 def decode(data: bytes, max_pixels: int) -> Raster:
     """The picture in a PNG file's bytes; a colour key becomes an alpha channel."""
-    if data[12:16] != b"IHDR" or len(data) < 33:
-        raise ImageError("its PNG header is cut short; get the file again")
+    check_start(data[:START], len(data), max_pixels)
     width, height, bits, colour = struct.unpack(">IIBB", data[16:26])
-    check_size(width, height, max_pixels)
     chunks: dict[bytes, bytes] = {}
     for name, body, _ in _chunks(data):
         if name in (b"eXIf", b"iCCP", b"tRNS"):
@@ -55,6 +55,21 @@ def decode(data: bytes, max_pixels: int) -> Raster:
     exif = chunks.get(b"eXIf")
     orientation = exif_orientation(b"Exif\0\0" + exif) if exif else 1
     return Raster(samples, orientation, _profile(chunks.get(b"iCCP")))
+
+
+def check_start(start: bytes, size: int, max_pixels: int) -> None:
+    """Raise ImageError for a header that claims no picture, too large a one, or one that as many
+    bytes as the file has cannot hold.
+    """
+    if start[12:16] != b"IHDR" or len(start) < START:
+        raise ImageError("its PNG header is cut short; get the file again")
+    if zlib.crc32(start[12:29]) != int.from_bytes(start[29:33], "big"):
+        raise ImageError("its IHDR chunk is damaged; get the file again")
+    width, height, bits, colour = struct.unpack(">IIBB", start[16:26])
+    check_size(width, height, max_pixels)
+    if colour not in CHANNELS or bits not in (1, 2, 4, 8, 16):
+        raise ImageError(f"there is no PNG of kind {colour} and {bits} bits; get the file again")
+    check_held(_unpacked(start), size, EXPANSION)
 
 
 def encode(samples: np.ndarray, icc: bytes | None) -> bytes:
@@ -126,12 +141,7 @@ def _decode_narrow(data: bytes) -> np.ndarray:
 
 def _check_whole(data: bytes) -> None:
     """Raise ImageError for missing rows or a wrong checksum, which Pillow lets pass."""
-    width, height, bits, colour, _, _, interlaced = struct.unpack(">IIBBBBB", data[16:29])
-    inflate, wanted, have = zlib.decompressobj(), 0, 0
-    for x, y, dx, dy in PASSES if interlaced else ((0, 0, 1, 1),):
-        columns, rows = -(-(width - x) // dx), -(-(height - y) // dy)
-        if columns > 0 and rows > 0:
-            wanted += rows * (1 + -(-columns * bits * CHANNELS[colour] // 8))
+    inflate, wanted, have = zlib.decompressobj(), _unpacked(data), 0
     for name, body, checksum in _chunks(data):
         if name in (b"PLTE", b"IDAT") and zlib.crc32(body, zlib.crc32(name)) != checksum:
             raise ImageError(f"its {name.decode()} chunk is damaged; get the file again")
@@ -139,6 +149,17 @@ def _check_whole(data: bytes) -> None:
             have += len(inflate.decompress(body, wanted - have))
     if have < wanted:
         raise ImageError("its last rows are missing; get the file again")
+
+
+def _unpacked(start: bytes) -> int:
+    """The bytes of a picture's rows, each with its filter's, by its header."""
+    width, height, bits, colour, _, _, interlaced = struct.unpack(">IIBBBBB", start[16:29])
+    size = 0
+    for x, y, dx, dy in PASSES if interlaced else ((0, 0, 1, 1),):
+        columns, rows = -(-(width - x) // dx), -(-(height - y) // dy)
+        if columns > 0 and rows > 0:
+            size += rows * (1 + -(-columns * bits * CHANNELS[colour] // 8))
+    return size
 
 
 def _key_out(samples: np.ndarray, key: bytes, bits: int) -> np.ndarray:

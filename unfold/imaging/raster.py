@@ -50,6 +50,21 @@ def check_size(width: int, height: int, max_pixels: int) -> None:
         )
 
 
+def check_held(claimed: int, held: int, expansion: int) -> None:
+    """Raise ImageError where a header claims more bytes of samples than those in the file can make.
+
+    Args:
+        claimed: bytes of samples.
+        held: bytes in the file.
+        expansion: the most of the former that its codec makes of one of the latter.
+    """
+    if claimed > held * expansion:
+        raise ImageError(
+            f"its header claims {claimed:,} bytes of samples, more than its {held:,} bytes can "
+            "hold; get the file again"
+        )
+
+
 def known_orientation(value: object) -> int:
     """An orientation tag's value, or 1 where it is none of the eight."""
     return value if isinstance(value, int) and 1 <= value <= 8 else 1

@@ -12,15 +12,18 @@ import io
 import struct
 import zlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from unfold.imaging import libtiff
+from unfold.imaging.directory import Directory, read_directory
 from unfold.imaging.photo import ImageError
 from unfold.imaging.raster import (
     ORIENTATION,
     Raster,
+    check_held,
     check_size,
     from_pillow,
     known_orientation,
@@ -37,24 +40,46 @@ TILE_WIDTH, TILE_HEIGHT, TILE_AT, TILE_BYTES, EXTRA, FORMAT, ICC = (
     339,
     34675,
 )
-WHITE_IS_ZERO, BLACK_IS_ZERO, RGB = 0, 1, 2
-DEFLATE = 8
-LOSSLESS = (1, 5, DEFLATE, 32773, 32946, 34925, 50000)  # none, LZW, Deflate, PackBits, LZMA, Zstd
+WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, YCBCR = 0, 1, 2, 6
+RAW, LZW, DEFLATE, PACKBITS = 1, 5, 8, 32773
+FAX = (2, 3, 4, 32771)
 MULTIPLIED, SEPARATE = 1, 2  # the two sorts of alpha
+SEPARATE_PLANES = 2
 LARGEST = (1 << 32) - (1 << 16)  # bytes in a file with 32-bit offsets, less the directory's
+# Of how many bytes a codec can make one. Deflate: 258 of 2 bits. LZW: a string of a full table of
+# 12 bits. PackBits: 128 of 2. LZMA: 273 of 14 decisions, each of 0.022 bits or more. Zstandard: a
+# block of 128 KiB of 4. Of the others JPEG stays far below the last; a fax's row takes a bit.
+EXPANSION = {RAW: 1, LZW: 2731, DEFLATE: 1032, 32946: 1032, PACKBITS: 64, 34925: 8192, 50000: 32768}
+ANY_EXPANSION = 65536
+MOST_CHANNELS = 64
 
-Tags = Mapping[int, Any]
+
+@dataclass(frozen=True)
+class Blocks:
+    """The strips or tiles of a picture.
+
+    Attributes:
+        width, height: of one, in pixels; the last strip may be lower.
+        each: how many make up one plane: the picture, or one channel where these lie apart.
+        at, sizes: where they lie in the file, and their bytes there, plane after plane.
+    """
+
+    width: int
+    height: int
+    each: int
+    at: tuple[int, ...]
+    sizes: tuple[int, ...]
 
 
 def decode(data: bytes, max_pixels: int) -> Raster:
     """The first picture in a TIFF file's bytes."""
-    tags = _first_directory(data)
-    check_size(_one(tags, WIDTH, 0), _one(tags, HEIGHT, 0), max_pixels)
-    icc = tags.get(ICC)
+    tags = read_directory(io.BytesIO(data))
+    blocks = held_blocks(tags, max_pixels)
+    icc = tags.raw(ICC)
     if _is_plain(tags):
-        samples = _meaning(_decode_plain(data, tags), tags)
-        return Raster(samples, known_orientation(_one(tags, ORIENTATION, 1)), icc)
-    if max(_many(tags, BITS), default=1) > 8:
+        samples = _meaning(_decode_plain(data, tags, blocks), tags)
+        return Raster(samples, known_orientation(tags.one(ORIENTATION, 1)), icc)
+    if max(tags.many(BITS), default=1) > 8:
         raise ImageError("its kind of TIFF is beyond this reader; convert it to a 16-bit PNG")
     picture = libtiff.load(data)
     # Asked after loading, because newer versions of Pillow turn the picture upright by then.
@@ -89,96 +114,127 @@ def encode(samples: np.ndarray, icc: bytes | None) -> bytes:
     return _with_directory(b"II*\0", strip, tags)
 
 
-def _first_directory(data: bytes) -> Tags:
-    from PIL.TiffImagePlugin import ImageFileDirectory_v2
+def held_blocks(tags: Directory, max_pixels: int) -> Blocks:
+    """The strips or tiles of a TIFF file's first picture.
 
-    directory = ImageFileDirectory_v2(data[: 16 if data[2:3] == b"+" else 8])
-    stream = io.BytesIO(data)
-    stream.seek(directory.next)
-    directory.load(stream)
-    return dict(directory)
+    Raises:
+        ImageError: the picture has more than ``max_pixels`` pixels, or more than the file's bytes
+            can make: as many as there are where they are uncompressed, else what a codec can.
+    """
+    width, height = tags.one(WIDTH, 0), tags.one(HEIGHT, 0)
+    check_size(width, height, max_pixels)
+    channels = tags.one(SAMPLES, 1)
+    if not 1 <= channels <= MOST_CHANNELS:
+        raise ImageError(f"its header claims {channels} channels; save it anew as PNG")
+    planes = channels if tags.one(PLANAR, 1) == SEPARATE_PLANES else 1
+    blocks = _blocks(tags, width, height, planes)
+    _check_places(blocks, tags.size)
+    # (YCbCr may share two of its channels among many pixels: only the first is counted.)
+    together = 1 if planes > 1 or tags.one(PHOTOMETRIC, -1) == YCBCR else channels
+    row = -(-blocks.width * max(1, tags.one(BITS, 1)) * together // 8)
+    codec = tags.one(COMPRESSION, RAW)
+    expansion = 8 * row if codec in FAX else EXPANSION.get(codec, ANY_EXPANSION)
+    for index, size in enumerate(blocks.sizes):
+        below = blocks.height if TILE_AT in tags else height - index % blocks.each * blocks.height
+        check_held(row * min(blocks.height, below), size, expansion)
+    return blocks
 
 
-def _one(tags: Tags, tag: int, default: int) -> int:
-    value = tags.get(tag, default)
-    return value[0] if isinstance(value, tuple) else value
+def _blocks(tags: Directory, width: int, height: int, planes: int) -> Blocks:
+    tiled = TILE_AT in tags
+    places, lengths = (TILE_AT, TILE_BYTES) if tiled else (STRIP_AT, STRIP_BYTES)
+    across = tags.one(TILE_WIDTH, 0) if tiled else width
+    down = tags.one(TILE_HEIGHT, 0) if tiled else min(tags.one(ROWS, height), height)
+    if across < 1 or down < 1:
+        raise ImageError("its strips or tiles have no size; get the file again")
+    each = -(-width // across) * -(-height // down)
+    at = tags.many(places)[: each * planes]
+    # (Some old programs do not write the length of a lone strip.)
+    sizes = tags.many(lengths)[: each * planes] or tuple(tags.size - a for a in at[:1])
+    if len(at) < each * planes or len(sizes) < len(at):
+        raise ImageError("it lacks strips or tiles; get the file again")
+    return Blocks(across, down, each, at, sizes)
 
 
-def _many(tags: Tags, tag: int) -> tuple[int, ...]:
-    value = tags.get(tag, ())
-    return value if isinstance(value, tuple) else (value,)
+def _check_places(blocks: Blocks, size: int) -> None:
+    """Raise ImageError for strips or tiles that are not in the file, or are there over and over."""
+    ends = [a + n for a, n in zip(blocks.at, blocks.sizes, strict=True)]
+    if min(blocks.at) < 0 or min(blocks.sizes) < 0 or max(ends) > size:
+        raise ImageError("the file is cut short; get it again")
+    if sum(blocks.sizes) > size:
+        raise ImageError("its strips or tiles claim more than the file holds; get it again")
 
 
-def _is_plain(tags: Tags) -> bool:
+def _is_plain(tags: Directory) -> bool:
     """Whether the samples are grey or RGB in whole bytes, as unsigned integers, compressed
     without loss: what can be read as grey.
     """
-    bits = set(_many(tags, BITS))
+    bits = set(tags.many(BITS))
     return (
         bits in ({8}, {16})
-        and _one(tags, PHOTOMETRIC, -1) in (WHITE_IS_ZERO, BLACK_IS_ZERO, RGB)
-        and _one(tags, COMPRESSION, 1) in LOSSLESS
-        and _one(tags, PREDICTOR, 1) in (1, 2)
-        and _one(tags, FILL_ORDER, 1) == 1
-        and set(_many(tags, FORMAT)) <= {1}
+        and tags.one(PHOTOMETRIC, -1) in (WHITE_IS_ZERO, BLACK_IS_ZERO, RGB)
+        and tags.one(COMPRESSION, RAW) in EXPANSION
+        and tags.one(PREDICTOR, 1) in (1, 2)
+        and tags.one(FILL_ORDER, 1) == 1
+        and set(tags.many(FORMAT)) <= {1}
     )
 
 
-def _decode_plain(data: bytes, tags: Tags) -> np.ndarray:
-    """All samples, (H, W, C), as they are stored."""
-    channels = _one(tags, SAMPLES, 1)
-    if _one(tags, PLANAR, 1) == 1:
-        samples = _decode_plane(data, tags, channels, slice(None))
-    else:
-        each = len(_many(tags, TILE_AT) or _many(tags, STRIP_AT)) // channels
-        planes = [slice(c * each, (c + 1) * each) for c in range(channels)]
-        samples = np.concatenate([_decode_plane(data, tags, 1, p) for p in planes], axis=2)
-    return samples
+def _decode_plain(data: bytes, tags: Directory, blocks: Blocks) -> np.ndarray:
+    """The samples, (H, W, C), as they are stored: of planes apart, those with a meaning."""
+    channels = tags.one(SAMPLES, 1)
+    if tags.one(PLANAR, 1) != SEPARATE_PLANES:
+        return _decode_plane(data, tags, blocks, channels, slice(None))
+    each = blocks.each
+    planes = [slice(c * each, (c + 1) * each) for c in range(min(channels, _colours(tags) + 1))]
+    return np.concatenate([_decode_plane(data, tags, blocks, 1, p) for p in planes], axis=2)
 
 
-def _decode_plane(data: bytes, tags: Tags, channels: int, strips: slice) -> np.ndarray:
+def _decode_plane(
+    data: bytes, tags: Directory, blocks: Blocks, channels: int, chosen: slice
+) -> np.ndarray:
     """The (H, W, channels) samples in some of the strips or tiles, read as one grey picture."""
-    width, height = _one(tags, WIDTH, 0), _one(tags, HEIGHT, 0)
+    width, height = tags.one(WIDTH, 0), tags.one(HEIGHT, 0)
     tiled = TILE_AT in tags
-    places, sizes = (TILE_AT, TILE_BYTES) if tiled else (STRIP_AT, STRIP_BYTES)
-    at, size = _many(tags, places)[strips], _many(tags, sizes)[strips]
-    if not at or any(a + n > len(data) for a, n in zip(at, size, strict=True)):
-        raise ImageError("the file is cut short; get it again")
-    block = _one(tags, TILE_WIDTH, 0) if tiled else width
+    places, lengths = (TILE_AT, TILE_BYTES) if tiled else (STRIP_AT, STRIP_BYTES)
     grey: dict[int, Any] = {
         WIDTH: (width * channels,),
         HEIGHT: (height,),
-        BITS: _many(tags, BITS)[:1],
-        COMPRESSION: (_one(tags, COMPRESSION, 1),),
+        BITS: tags.many(BITS)[:1],
+        COMPRESSION: (tags.one(COMPRESSION, RAW),),
         PHOTOMETRIC: (BLACK_IS_ZERO,),
         SAMPLES: (1,),
-        places: at,
-        sizes: size,
+        places: blocks.at[chosen],
+        lengths: blocks.sizes[chosen],
     }
     if tiled:
-        grey |= {TILE_WIDTH: (block * channels,), TILE_HEIGHT: (_one(tags, TILE_HEIGHT, 0),)}
+        grey |= {TILE_WIDTH: (blocks.width * channels,), TILE_HEIGHT: (blocks.height,)}
     else:
-        grey[ROWS] = (min(_one(tags, ROWS, height), height),)
+        grey[ROWS] = (blocks.height,)
     magic = data[:2] + (b"*\0" if data[:2] == b"II" else b"\0*")
     picture = libtiff.load(_with_directory(magic, data[8:], grey))
     samples = np.asarray(picture).reshape(height, width, channels)
     samples = samples.astype(samples.dtype.newbyteorder("="))
-    if _one(tags, PREDICTOR, 1) == 2:  # each sample is stored less its left neighbour
-        for x in range(0, width, block):
-            part = samples[:, x : x + block]
-            part[:] = np.cumsum(part, axis=1, dtype=samples.dtype)
+    if tags.one(PREDICTOR, 1) == 2:  # each sample is stored less its left neighbour
+        for x in range(0, width, blocks.width):
+            block = samples[:, x : x + blocks.width]
+            block[:] = np.cumsum(block, axis=1, dtype=samples.dtype)
     return samples
 
 
-def _meaning(samples: np.ndarray, tags: Tags) -> np.ndarray:
+def _colours(tags: Directory) -> int:
+    return 3 if tags.one(PHOTOMETRIC, -1) == RGB else 1
+
+
+def _meaning(samples: np.ndarray, tags: Directory) -> np.ndarray:
     """Grey or RGB, and alpha where the file has it, from the samples as they are stored."""
-    colours = 3 if _one(tags, PHOTOMETRIC, -1) == RGB else 1
+    colours = _colours(tags)
     if samples.shape[2] < colours:
         raise ImageError("it lacks colour channels; get the file again")
-    extra = (*_many(tags, EXTRA), 0)[0]
+    extra = tags.one(EXTRA, 0)
     top = np.iinfo(samples.dtype).max
     colour, alpha = samples[..., :colours], samples[..., colours : colours + 1]
-    if _one(tags, PHOTOMETRIC, -1) == WHITE_IS_ZERO:
+    if tags.one(PHOTOMETRIC, -1) == WHITE_IS_ZERO:
         colour = top - colour
     if extra not in (MULTIPLIED, SEPARATE) or not alpha.size:
         return colour
@@ -188,7 +244,7 @@ def _meaning(samples: np.ndarray, tags: Tags) -> np.ndarray:
     return np.concatenate([colour, alpha], axis=2)
 
 
-def _with_directory(magic: bytes, body: bytes, tags: Tags) -> bytes:
+def _with_directory(magic: bytes, body: bytes, tags: Mapping[int, Any]) -> bytes:
     """A TIFF file: the magic number, the body from byte 8 on, and behind it one directory."""
     order = "<" if magic[:2] == b"II" else ">"
     at = 8 + len(body) + len(body) % 2

@@ -27,7 +27,7 @@ class L1(Loss):
         *,
         picture: str = "target",
         of: str = "image",
-        scale: Annotated[int, Field(ge=1)] = 1,
+        scale: Annotated[int, Field(ge=1, le=64)] = 1,
         match_exposure: bool = False,
     ) -> None:
         super().__init__()

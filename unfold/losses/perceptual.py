@@ -19,6 +19,7 @@ _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 # The convolutions of VGG19's five blocks.
 _BLOCKS = (2, 2, 4, 4, 4)
 Layer = Annotated[str, Field(pattern=r"^conv[1-5]_[1-4]$")]
+Layers = Annotated[tuple[Layer, ...], Field(min_length=1, max_length=16)]
 
 
 class Perceptual(Loss):
@@ -48,10 +49,10 @@ class Perceptual(Loss):
     def __init__(
         self,
         *,
-        layers: tuple[Layer, ...] = ("conv1_2", "conv2_2", "conv3_4", "conv4_4"),
+        layers: Layers = ("conv1_2", "conv2_2", "conv3_4", "conv4_4"),
         picture: str = "target",
         of: str = "image",
-        scale: Annotated[int, Field(ge=1)] = 1,
+        scale: Annotated[int, Field(ge=1, le=64)] = 1,
         weights: Path | None = None,
     ) -> None:
         super().__init__()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
@@ -47,8 +47,8 @@ class SSIM(Metric):
         self,
         *,
         window: Literal["gaussian", "uniform"] = "gaussian",
-        size: Annotated[int, Field(ge=3)] | None = None,
-        sigma: Annotated[float, Field(gt=0)] = 1.5,
+        size: Annotated[int, Field(ge=3, le=255)] | None = None,
+        sigma: Annotated[float, Field(gt=0, le=100)] = 1.5,
         sample_covariance: bool = False,
     ) -> None:
         from kornia.filters import get_gaussian_kernel1d
@@ -64,6 +64,12 @@ class SSIM(Metric):
             if window == "gaussian"
             else torch.full((1, size), 1 / size, dtype=torch.float64)
         )
+
+    @staticmethod
+    def option_faults(spec: Any) -> list[tuple[tuple[str], str]]:
+        """A window without a pixel in its middle."""
+        even = spec.size is not None and spec.size % 2 == 0
+        return [(("size",), "must be odd: a window has a pixel in its middle")] if even else []
 
     def measure(self, image: Tensor, reference: Tensor | None) -> Tensor:
         assert reference is not None

@@ -68,7 +68,10 @@ class Cascade(Restorer):
 
 
 def cascade(
-    *, models: Annotated[tuple[ModelLike, ...], Field(min_length=1)] = ({"kind": "identity"},)
+    *,
+    models: Annotated[tuple[ModelLike, ...], Field(min_length=1, max_length=32)] = (
+        {"kind": "identity"},
+    ),
 ) -> Cascade:
     """Models one after the other, by name: ``"zero-dce -> era-small"``.
 

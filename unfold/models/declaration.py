@@ -82,8 +82,8 @@ class Weight(Declaration):
         learned: whether the hyper-parameter estimator learns it, with this as its initial value.
     """
 
-    value: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
-    noise_power: Annotated[float, Field(allow_inf_nan=False)] = 0.0
+    value: Annotated[float, Field(ge=0, le=1e12)] = 1.0
+    noise_power: Annotated[float, Field(ge=-8, le=8)] = 0.0
     balances: Name | None = None
     bounds: Name | None = None
     learned: bool = False
@@ -235,7 +235,9 @@ WeightName = Annotated[Any, BeforeValidator(_weight_name), _WEIGHT]
 PenaltyName = Annotated[Any, BeforeValidator(_penalty), _WEIGHT]
 AnyLevel = Annotated[
     Level, _table(Level, "first", "last"),
-    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "object"}]}),
+    WithJsonSchema({"anyOf": [
+        {"type": "number", "exclusiveMinimum": 0, "maximum": 0.25}, {"type": "object"},
+    ]}),
 ]  # fmt: skip
 
 
@@ -306,6 +308,8 @@ AnyStart = Annotated[
 ]  # fmt: skip
 AnyWeight = Annotated[
     Weight, _table(Weight, "value"),
-    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "object"}]}),
+    WithJsonSchema({"anyOf": [
+        {"type": "number", "minimum": 0, "maximum": 1e12}, {"type": "object"},
+    ]}),
 ]  # fmt: skip
 Output = Annotated[str | Product, BeforeValidator(_output)]

@@ -95,14 +95,14 @@ class Deconvolution(Extending):
     def __init__(
         self,
         *,
-        K: Annotated[int, Field(ge=2)] = 8,
+        K: Annotated[int, Field(ge=2, le=1000)] = 8,
         prior: PriorLike = "denoiser",
         tied: bool = True,
         blur: BlurLike = "convolution",
         hyper_parameters: EstimatorLike = {"kind": "noise-powers", "learned": False},  # noqa: B006
         first_deviation: Annotated[float, Field(gt=0, le=0.25)] = 0.19,
         noise: NoiseLike = "noise",
-        strength: Annotated[float, Field(gt=0)] = 1.0,
+        strength: Annotated[float, Field(gt=0, le=1e6)] = 1.0,
         border: Literal["estimated", "reflected"] = "estimated",
         kernel_estimator: OptionalEstimator = None,
         careful: bool = False,

@@ -139,7 +139,7 @@ class ErA(Estimating):
         kernel_estimator: EstimatorLike = "kernel",
         noise: NoiseLike = "noise",
         hyper_parameters: EstimatorLike = "noise-powers",
-        strength: Annotated[float, Field(gt=0)] = 1.0,
+        strength: Annotated[float, Field(gt=0, le=1e6)] = 1.0,
     ) -> None:
         super().__init__()
         make: Callable[[int], Prior] = factory("priors", prior)

@@ -169,7 +169,7 @@ class JUDE(Estimating):
         order: Literal["data-first", "paper"] = "data-first",
         reflectance: Literal["R", "Z/L"] = "R",
         start: Literal["photo", "zero"] = "photo",
-        strength: Annotated[float, Field(gt=0)] = 1.0,
+        strength: Annotated[float, Field(gt=0, le=1e6)] = 1.0,
         careful: bool = False,
         kernel_updates: bool = False,
     ) -> None:

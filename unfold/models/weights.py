@@ -126,7 +126,9 @@ def read_facts(folder: Path) -> dict[str, Any]:
         facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
         if not {"model", "needs", "sha256"} <= facts.keys():
             raise ValueError("model, needs or sha256 is missing")
-    except (OSError, ValueError, AttributeError) as error:
+        if not (isinstance(facts["model"], dict) and isinstance(facts["needs"], dict)):
+            raise ValueError("model or needs is no table")
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ComponentError(f"{folder / FACTS}: describes no model ({reason})") from error
     return facts
@@ -140,6 +142,11 @@ def _check_needs(folder: Path, needs: Mapping[str, str]) -> None:
                 continue
         except importlib.metadata.PackageNotFoundError:
             pass
+        except (ValueError, TypeError) as error:  # no name, or no version
+            raise ComponentError(
+                f"{folder / FACTS}: needs {name!r} {version!r:.40}, which is no distribution and "
+                "its version: copy the file again"
+            ) from error
         missing.append(f"{name}>={version}")
     if missing:
         raise ComponentError(

@@ -43,8 +43,8 @@ class ZeroDCE(Restorer):
     def __init__(
         self,
         *,
-        iterations: Annotated[int, Field(ge=1)] = 8,
-        width: Annotated[int, Field(ge=1)] = 32,
+        iterations: Annotated[int, Field(ge=1, le=100)] = 8,
+        width: Annotated[int, Field(ge=1, le=1024)] = 32,
     ) -> None:
         super().__init__()
         self.network = DCENet(outputs=3 * iterations, width=width)

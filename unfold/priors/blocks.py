@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from typing import Annotated
 
 import torch
 from einops import rearrange
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, pad
+
+# Options of networks: channels of a hidden layer; those of each level, finest first. (Every level
+# halves the size.)
+Width = Annotated[int, Field(ge=1, le=1024)]
+Widths = Annotated[tuple[Width, ...], Field(min_length=1, max_length=8)]
 
 
 def conv3(inputs: int, outputs: int, *, bias: bool = True, dilation: int = 1) -> nn.Conv2d:

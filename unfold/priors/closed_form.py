@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from unfold.core.prior import Prior
@@ -20,19 +22,28 @@ class Identity(Prior):
         return x.new_zeros(x.shape[0])
 
 
+Value = Annotated[float, Field(ge=-1e6, le=1e6)]
+
+
 class Box(Prior):
     """``g(x) = 0`` where ``low <= x <= high`` everywhere, else infinite; ``prox`` clips.
 
     Args:
-        low: least value, may be ``-inf``.
-        high: largest value, may be ``inf``.
+        low: least value; in Python, though not in a config, it may be ``-inf``.
+        high: largest value; likewise ``inf``.
     """
 
-    def __init__(self, *, low: float = 0.0, high: float = 1.0) -> None:
+    def __init__(self, *, low: Value = 0.0, high: Value = 1.0) -> None:
         super().__init__()
         if not low < high:
             raise ValueError(f"Box(low={low}, high={high}): low must be below high")
         self.low, self.high = low, high
+
+    @staticmethod
+    def option_faults(spec: Any) -> list[tuple[tuple[str], str]]:
+        """Ends that no value lies between."""
+        fault = f"must be below high, {spec.high:g}"
+        return [] if spec.low < spec.high else [(("low",), fault)]
 
     def prox(self, v: Tensor, step: Tensor) -> Tensor:
         return v.clamp(self.low, self.high)

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from unfold.core.prior import Prior
 
-from .blocks import conv3
+from .blocks import Width, conv3
 
 
 class DilatedNet(nn.Sequential):
@@ -36,7 +36,7 @@ class IRCNN(Prior):
 
     requires_training = True
 
-    def __init__(self, channels: int = 3, *, width: int = 64) -> None:
+    def __init__(self, channels: int = 3, *, width: Width = 64) -> None:
         super().__init__()
         self.net = DilatedNet(channels, width)
 

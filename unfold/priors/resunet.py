@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import Field
 from torch import Tensor, nn
 
 from unfold.core.prior import Prior
 
-from .blocks import UNet, with_noise_map
+from .blocks import UNet, Widths, with_noise_map
 
 
 class ResUNet(Prior):
@@ -33,11 +36,11 @@ class ResUNet(Prior):
         self,
         channels: int = 3,
         *,
-        widths: tuple[int, ...] = (32, 64, 128, 256),
-        blocks: int = 1,
+        widths: Widths = (32, 64, 128, 256),
+        blocks: Annotated[int, Field(ge=1, le=64)] = 1,
         conditioned: bool = True,
         residual: bool = False,
-        unshuffle: int = 1,
+        unshuffle: Annotated[int, Field(ge=1, le=16)] = 1,
     ) -> None:
         super().__init__()
         self.conditioned, self.residual = conditioned, residual

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from unfold.core.prior import Prior
@@ -28,7 +31,7 @@ class TotalVariation(Prior):
     Chambolle, ICCV 2011.
     """
 
-    def __init__(self, *, iterations: int = 20) -> None:
+    def __init__(self, *, iterations: Annotated[int, Field(ge=1, le=10_000)] = 20) -> None:
         super().__init__()
         if iterations < 1:
             raise ValueError(f"TotalVariation(iterations={iterations}): must be at least 1")

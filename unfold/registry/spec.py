@@ -58,12 +58,21 @@ class Spec(BaseModel):
         """The component with these options.
 
         Raises:
-            ComponentError: what it makes is not what its group promises.
+            ComponentError: its constructor refuses them, or what it makes is not what its group
+                promises.
         """
         names = [name for name in type(self).model_fields if name != "kind"]
         options = {name: getattr(self, name) for name in names}
-        with one_scan():
-            built = supply(type(self).component, inputs, options)
+        try:
+            with one_scan():
+                built = supply(type(self).component, inputs, options)
+        except ValueError as error:
+            if type(error) is not ValueError:  # a kind of its own is for who knows that kind
+                raise
+            entry = type(self).entry
+            raise ComponentError(
+                f"the {singular(entry.group)} {self.kind!r} cannot be built: {error}"
+            ) from error
         check_object(type(self).entry, built)
         return built
 
@@ -130,23 +139,27 @@ def resolve(group: str, value: Any) -> Any:
     """A name, or a mapping with ``kind`` and options, as a validated spec.
 
     Specs and callables (a class, a function that builds the component) pass as they are.
+
+    Raises:
+        ComponentError: it is none of these, or names no component that can be loaded.
+        ValidationError: the options do not fit; it holds every fault with its path.
     """
     if isinstance(value, str):
         value = {"kind": value}
     if isinstance(value, Mapping):
         kind = value.get("kind")
         if not isinstance(kind, str):
-            raise ValueError(f'{_one(group)} needs its name: {{"kind": "...", ...}}')
+            raise ComponentError(f'{_one(group)} needs its name: {{"kind": "...", ...}}')
         with one_scan():
             return spec_type(group, kind).model_validate(dict(value))
     if callable(getattr(value, "forward", None)) and not inspect.isclass(value):
-        raise ValueError(
+        raise ComponentError(
             f"{_one(group)} is needed several times, got one {type(value).__name__}: give a "
             "function that builds one, such as the class"
         )
     if isinstance(value, Spec) or callable(value):
         return value
-    raise ValueError(
+    raise ComponentError(
         f"{_one(group)} is given by its name, a mapping with 'kind', a Spec or a function "
         f"that builds it, got {type(value).__name__}"
     )

@@ -6,7 +6,7 @@ import os
 import string
 from collections.abc import Mapping
 from pathlib import PurePosixPath
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -30,6 +30,9 @@ SHARP = "sharp"
 _TAKEN = ("input", "target", "kernel", TRUE_KERNEL, "name")
 RESERVED = ("manifest.jsonl", "contact_sheet.png")
 _FIELDS = {"split", "sequence", "frame"}
+
+
+Side = Annotated[int, Field(le=65536)]
 
 
 class RecipeError(UnfoldError, ValueError):
@@ -80,8 +83,8 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     about: str = ""
-    frames: int = Field(1, ge=1)
-    size: tuple[int, int] | None = None
+    frames: int = Field(1, ge=1, le=9999)
+    size: tuple[Side, Side] | None = None
     bits: Literal[8, 16] = 8
     transfer: Transfer = "srgb"
     steps: tuple[Step, ...]

@@ -18,6 +18,7 @@ from unfold.datasets import DataError, Dataset, Pair
 from unfold.datasets.folder import natural
 from unfold.imaging import read
 
+from .options import bounds_its_numbers
 from .tools import Rule, Subject, need
 
 
@@ -167,4 +168,5 @@ CHECKS = {
     "faults-together": Rule(tells_all_faults_together),
     "missing-target": Rule(misses_a_target),
     "spec": Rule(has_a_spec, named=True),
+    "bounds": Rule(bounds_its_numbers, named=True),
 }

@@ -16,6 +16,7 @@ from torch import Tensor
 from unfold.degradation import Degradation
 from unfold.degradation.base import Parameters
 
+from .options import bounds_its_numbers
 from .tools import Rule, Subject, close, need
 
 _SIZES = ((24, 32), (17, 23), (1, 9), (2, 1), (1, 1))
@@ -186,4 +187,5 @@ CHECKS = {
     "precision": Rule(does_not_depend_on_precision),
     "gpu": Rule(agrees_on_a_gpu),
     "spec": Rule(has_a_spec, named=True),
+    "bounds": Rule(bounds_its_numbers, named=True),
 }

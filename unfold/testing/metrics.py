@@ -10,6 +10,7 @@ from torch import Tensor
 
 from unfold.metrics import Metric
 
+from .options import bounds_its_numbers
 from .tools import Rule, Subject, close, need, spec_round_trip
 
 # Two blocks of NIQE and more than the fields of view of LPIPS.
@@ -155,4 +156,5 @@ CHECKS = {
     "no-graph": Rule(builds_no_graph),
     "spec": Rule(spec_round_trip, named=True),
     "gpu": Rule(agrees_on_a_gpu),
+    "bounds": Rule(bounds_its_numbers, named=True),
 }

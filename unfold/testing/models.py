@@ -9,6 +9,7 @@ from torch import Tensor
 
 from unfold.core import Prior, Restoration, Restorer
 
+from .options import bounds_its_numbers
 from .tools import Rule, Subject, close, export, need, spec_round_trip, state_dict_round_trip
 
 
@@ -230,4 +231,5 @@ CHECKS = {
     "gpu": Rule(agrees_on_a_gpu),
     "compile": Rule(compiles, claim="compile"),
     "export": Rule(exports, claim="export"),
+    "bounds": Rule(bounds_its_numbers, named=True),
 }

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from unfold.core import Constraint, Equal, Lagrangian, Prior, Quadratic, Regularizer, lower
 
+from .options import bounds_its_numbers
 from .tools import Rule, Subject, close, export, need, spec_round_trip, state_dict_round_trip
 
 _SIZES = ((16, 16), (17, 23), (9, 12))
@@ -230,4 +231,5 @@ CHECKS = {
     "bfloat16": Rule(bfloat16, claim="bfloat16"),
     "compile": Rule(compiles, claim="compile"),
     "export": Rule(exports, claim="export"),
+    "bounds": Rule(bounds_its_numbers, named=True),
 }

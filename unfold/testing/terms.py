@@ -19,6 +19,7 @@ from unfold.core import (
     lower,
 )
 
+from .options import bounds_its_numbers
 from .tools import Rule, Subject, close, need
 
 _OPERATORS = {Structure.FOURIER: Fourier, Structure.MIXED: MatrixFree}
@@ -210,4 +211,5 @@ CHECKS = {
     "float32": Rule(works_in_float32),
     "gradients": Rule(passes_gradients),
     "explain": Rule(explains_itself),
+    "bounds": Rule(bounds_its_numbers, named=True),
 }

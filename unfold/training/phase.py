@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from unfold.registry.spec import DegradationSpec
 
-Count = Annotated[int, Field(ge=1)]
-Rate = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1, le=10**9)]
+Rate = Annotated[float, Field(ge=0, le=1e3)]
 
 
 class Phase(BaseModel):
@@ -34,8 +34,8 @@ class Phase(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     steps: Count
     batch: Count
-    crop: Count
-    lr: Annotated[float, Field(gt=0)]
+    crop: Annotated[int, Field(ge=1, le=65536)]
+    lr: Annotated[float, Field(gt=0, le=1e3)]
     schedule: Literal["cosine", "step", "constant"] = "cosine"
     lr_end: Rate = 1e-7
     halve: Count | None = None

@@ -23,7 +23,9 @@ from unfold.synthesis import read_recipe as read_synthesis
 
 from .phase import Phase
 
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=10**9)]
+Side = Annotated[int, Field(ge=1, le=65536)]  # of a picture, in pixels
+Factor = Annotated[float, Field(ge=0, le=1e9)]
 
 
 def _named(group: str, value: Any) -> Spec:
@@ -79,8 +81,8 @@ class SynthesizedData(Part):
     kind: Literal["synthesized"]
     source: Path
     recipe: Annotated[Synthesis, BeforeValidator(_synthesis)]
-    margin: Annotated[int, Field(ge=0)] = 24
-    kernel: Annotated[int, Field(ge=1)] | None = None
+    margin: Annotated[int, Field(ge=0, le=4096)] = 24
+    kernel: Annotated[int, Field(ge=1, le=1023)] | None = None
     kernel_known: bool = True
     kernel_error: Annotated[float, Field(ge=0, le=1)] = 0.0
     pictures: dict[str, str] = Field(default_factory=dict)
@@ -121,7 +123,7 @@ class PairedData(Part):
     root: Path
     split: str = ""
     flip: bool = True
-    side: Count | None = None
+    side: Side | None = None
 
 
 class UnpairedData(Part):
@@ -137,7 +139,7 @@ class UnpairedData(Part):
     input: Path
     target: Path
     flip: bool = True
-    side: Count | None = None
+    side: Side | None = None
 
 
 class PhotosData(Part):
@@ -152,7 +154,7 @@ class PhotosData(Part):
     kind: Literal["photos"]
     source: Path
     flip: bool = True
-    side: Count | None = None
+    side: Side | None = None
 
 
 AnyPairs = Annotated[SynthesizedData | PairedData, Field(discriminator="kind")]
@@ -162,7 +164,7 @@ class Share(Part):
     """Pairs that are mixed with others, and how often, compared with them."""
 
     data: AnyPairs
-    weight: Annotated[float, Field(gt=0)] = 1.0
+    weight: Annotated[float, Field(gt=0, le=1e9)] = 1.0
 
 
 class MixedData(Part):
@@ -180,7 +182,7 @@ class WeightedLoss(Part):
 
     loss: LossSpec
     name: str | None = None
-    weight: Annotated[float, Field(gt=0)] = 1.0
+    weight: Annotated[float, Field(gt=0, le=1e9)] = 1.0
 
     @property
     def title(self) -> str:
@@ -199,9 +201,9 @@ class Adversary(Part):
 
     backward: ModelSpec
     discriminator: EstimatorSpec
-    adversarial: Annotated[float, Field(ge=0)] = 1.0
-    cycle: Annotated[float, Field(ge=0)] = 10.0
-    identity: Annotated[float, Field(ge=0)] = 5.0
+    adversarial: Factor = 1.0
+    cycle: Factor = 10.0
+    identity: Factor = 5.0
 
 
 class Optimizer(Part):
@@ -212,7 +214,7 @@ class Optimizer(Part):
         0.9,
         0.999,
     )
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    weight_decay: Factor = 0.0
 
 
 class Validation(Part):
@@ -230,7 +232,7 @@ class Validation(Part):
     every: Count = 1000
     metrics: Annotated[tuple[MetricSpec, ...], Field(min_length=1)] = ("psnr", "ssim")
     count: Count | None = None
-    crop: Count = 256
+    crop: Side = 256
 
 
 class Checkpoints(Part):
@@ -282,13 +284,13 @@ class Recipe(Part):
     optimizer: Optimizer = Optimizer()
     precision: Literal["fp32", "bf16"] = "fp32"
     accumulation: Count = 1
-    clip: Annotated[float, Field(gt=0)] | None = None
+    clip: Annotated[float, Field(gt=0, le=1e9)] | None = None
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     compile: bool = False
     recompute: bool = False
     parallel: Literal["ddp", "fsdp"] = "ddp"
     on_device: bool = False
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     validation: Validation | None = None
     checkpoint: Checkpoints = Checkpoints()
     samples: Samples | None = None

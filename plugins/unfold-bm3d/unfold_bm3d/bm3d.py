@@ -44,7 +44,7 @@ class BM3D(Prior):
         self,
         *,
         profile: Literal["np", "lc", "high", "vn"] = "np",
-        threads: Annotated[int, Field(ge=0)] = 1,
+        threads: Annotated[int, Field(ge=0, le=1024)] = 1,
     ) -> None:
         import bm3d
 

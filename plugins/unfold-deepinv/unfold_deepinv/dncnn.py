@@ -8,6 +8,7 @@ from pydantic import Field
 from torch import Tensor
 
 from unfold.core import Prior
+from unfold.priors.blocks import Width
 
 from .steps import one_per_image
 from .weights import Weights, load_weights
@@ -42,9 +43,9 @@ class DeepInvDnCNN(Prior):
         channels: int = 3,
         *,
         weights: Weights = None,
-        noise: Annotated[float, Field(gt=0)] = NOISE,
-        depth: Annotated[int, Field(ge=2)] = 20,
-        width: Annotated[int, Field(ge=1)] = 64,
+        noise: Annotated[float, Field(gt=0, le=1)] = NOISE,
+        depth: Annotated[int, Field(ge=2, le=200)] = 20,
+        width: Width = 64,
     ) -> None:
         from deepinv.models import DnCNN
 

@@ -32,8 +32,8 @@ class DeepInvDRUNet(Prior):
         channels: int = 3,
         *,
         weights: Weights = None,
-        width: Annotated[int, Field(ge=1)] = 64,
-        blocks: Annotated[int, Field(ge=1)] = 4,
+        width: Annotated[int, Field(ge=1, le=256)] = 64,
+        blocks: Annotated[int, Field(ge=1, le=64)] = 4,
     ) -> None:
         from deepinv.models import DRUNet
 

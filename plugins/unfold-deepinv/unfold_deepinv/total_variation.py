@@ -36,8 +36,8 @@ class DeepInvTV(Prior):
     def __init__(
         self,
         *,
-        iterations: Annotated[int, Field(ge=1)] = 300,
-        tau: Annotated[float, Field(gt=0)] = 0.03,
+        iterations: Annotated[int, Field(ge=1, le=100_000)] = 300,
+        tau: Annotated[float, Field(gt=0, le=100)] = 0.03,
     ) -> None:
         from deepinv.models import TVDenoiser
 

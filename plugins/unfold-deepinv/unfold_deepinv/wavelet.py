@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field
@@ -44,8 +44,8 @@ class DeepInvWavelet(Prior):
         self,
         *,
         wavelet: str = "db8",
-        level: Annotated[int, Field(ge=1)] = 3,
-        iterations: Annotated[int, Field(ge=1)] = 20,
+        level: Annotated[int, Field(ge=1, le=16)] = 3,
+        iterations: Annotated[int, Field(ge=1, le=10_000)] = 20,
     ) -> None:
         import pywt
         from deepinv.models import WaveletDenoiser
@@ -59,6 +59,15 @@ class DeepInvWavelet(Prior):
         self.iterations = iterations
         # Of PyWavelets' extensions only this one makes ΨᵀΨ = I.
         self.transform = WaveletDenoiser(level=level, wv=wavelet, mode="zero")
+
+    @staticmethod
+    def option_faults(spec: Any) -> list[tuple[tuple[str], str]]:
+        """A wavelet that is unknown or not orthogonal."""
+        import pywt
+
+        if spec.wavelet in pywt.wavelist(kind="discrete") and pywt.Wavelet(spec.wavelet).orthogonal:
+            return []
+        return [(("wavelet",), "must be orthogonal: one of the families haar, db, sym, coif")]
 
     def step_for(self, variance: Tensor) -> Tensor:
         # The threshold that denoises photos best is a little below the standard deviation.

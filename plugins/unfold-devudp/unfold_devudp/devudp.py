@@ -10,6 +10,7 @@ from torch import Tensor
 from unfold.core import Ledger, Restoration, Restorer
 from unfold.models.assembly import count
 from unfold.models.checks import check_image
+from unfold.priors.blocks import Widths
 
 from .generator import Generator, Normalisation
 
@@ -42,8 +43,8 @@ class DEvUDP(Restorer):
     def __init__(
         self,
         *,
-        widths: tuple[int, ...] = (64, 128, 256),
-        blocks: Annotated[int, Field(ge=1)] = 2,
+        widths: Widths = (64, 128, 256),
+        blocks: Annotated[int, Field(ge=1, le=64)] = 2,
         normalisation: Normalisation = "instance",
         shortcut: bool = False,
     ) -> None:

@@ -6,6 +6,8 @@ import itertools
 
 from torch import Tensor, nn
 
+from unfold.priors.blocks import Widths
+
 
 class PatchDiscriminator(nn.Module):
     """Photos ``(B, 3, H, W)`` in [0, 1] to scores ``(B, 1, h, w)``, one for each patch.
@@ -28,7 +30,7 @@ class PatchDiscriminator(nn.Module):
     "Image-to-image translation with conditional adversarial networks", CVPR 2017 (PatchGAN).
     """
 
-    def __init__(self, *, widths: tuple[int, ...] = (24, 48, 96, 192)) -> None:
+    def __init__(self, *, widths: Widths = (24, 48, 96, 192)) -> None:
         super().__init__()
         if not widths or min(widths) < 1:
             raise ValueError(f"PatchDiscriminator(widths={widths}): needs positive widths")

@@ -5,14 +5,15 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from pydantic import AfterValidator, Field
 from torch import Tensor, nn
 
 from unfold.core import Ledger, Restoration, Restorer
 from unfold.models.checks import check_image
 from unfold.models.convert import load_converted, rename
-from unfold.priors.blocks import conv3
+from unfold.priors.blocks import Width, conv3
 
 from .blocks import Curve, Down, PyramidPooling, Up, decoder_block, encoder_block
 from .fusion import Concatenation, FilterFusion
@@ -20,6 +21,17 @@ from .padding import reflect_to_multiple
 from .public import MODULES, parameters_of
 
 Parts = dict[str, Tensor]
+
+
+def _in_order(given: tuple[float, float]) -> tuple[float, float]:
+    if not given[0] < given[1]:
+        raise ValueError("the first must be less than the second")
+    return given
+
+
+Value = Annotated[float, Field(ge=-1e5, le=1e5)]
+Range = Annotated[tuple[Value, Value], AfterValidator(_in_order)]
+Wide = Annotated[int, Field(ge=4, le=1024, multiple_of=4)]
 
 
 class LEDNet(Restorer):
@@ -59,12 +71,12 @@ class LEDNet(Restorer):
         self,
         *,
         weights: Path | None = None,
-        range: tuple[float, float] = (0.0, 1.0),
+        range: Range = (0.0, 1.0),
         ppm: bool = True,
         curve_nlu: bool = True,
         fusion: Literal["filter", "concatenation"] = "filter",
         side_output: bool = True,
-        widths: tuple[int, int, int, int] = (32, 64, 128, 128),
+        widths: tuple[Width, Wide, Wide, Wide] = (32, 64, 128, 128),
     ) -> None:
         super().__init__()
         options = {"range": range, "ppm": ppm, "curve_nlu": curve_nlu, "fusion": fusion,

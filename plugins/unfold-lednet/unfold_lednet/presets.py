@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from .lednet import LEDNet
+from .lednet import LEDNet, Range
 
 
 def lednet_small(
     *,
     weights: Path | None = None,
-    range: tuple[float, float] = (0.0, 1.0),
+    range: Range = (0.0, 1.0),
     ppm: bool = True,
     curve_nlu: bool = True,
     fusion: Literal["filter", "concatenation"] = "filter",

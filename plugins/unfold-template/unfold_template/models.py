@@ -22,7 +22,7 @@ class Gamma(Restorer):
 
     requires_training = False
 
-    def __init__(self, *, power: Annotated[float, Field(gt=0)] = 0.5) -> None:
+    def __init__(self, *, power: Annotated[float, Field(gt=0, le=100)] = 0.5) -> None:
         super().__init__()
         self.power = power
 

@@ -1,0 +1,109 @@
+"""The first directory of a TIFF file: its tags, and no more of their values than the file holds."""
+
+from __future__ import annotations
+
+import os
+import struct
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from unfold.imaging.photo import ImageError
+
+# Bytes of a value of each type, and the letters in `struct` of those that are whole numbers.
+SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
+SIZES |= {16: 8, 17: 8, 18: 8}
+WHOLE = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q", 18: "Q"}
+BYTES = (1, 7)
+
+
+@dataclass(frozen=True)
+class Directory:
+    """Tags as they are stored.
+
+    Attributes:
+        order: of bytes, ``"<"`` or ``">"``.
+        size: of the file, in bytes.
+        entries: tag -> type and packed values; None for values that lie beyond the file's end.
+    """
+
+    order: str
+    size: int
+    entries: dict[int, tuple[int, bytes | None]]
+
+    def __contains__(self, tag: int) -> bool:
+        return tag in self.entries
+
+    def many(self, tag: int) -> tuple[int, ...]:
+        """The whole numbers of a tag; none where it is missing.
+
+        Raises:
+            ImageError: the tag holds something else or nothing, stands there twice, or its values
+                lie beyond the file's end.
+        """
+        if tag not in self.entries:
+            return ()
+        kind, packed = self.entries[tag]
+        if packed is None:
+            raise ImageError("the file is cut short; get it again")
+        if kind not in WHOLE or not packed:
+            raise ImageError(
+                f"its tag {tag} holds no whole numbers, or stands there twice; save it anew as PNG"
+            )
+        return struct.unpack(f"{self.order}{len(packed) // SIZES[kind]}{WHOLE[kind]}", packed)
+
+    def one(self, tag: int, default: int) -> int:
+        """The first whole number of a tag. Raises ImageError, as `many` does."""
+        return (*self.many(tag), default)[0]
+
+    def raw(self, tag: int) -> bytes | None:
+        """The bytes of a tag; None where it is missing or holds none."""
+        kind, packed = self.entries.get(tag, (0, None))
+        return packed if kind in BYTES else None
+
+
+def read_directory(file: BinaryIO) -> Directory:
+    """The first directory of a TIFF or BigTIFF file, whose magic number has been seen.
+
+    Takes time and memory in proportion to the file, whatever is written in it.
+
+    Raises:
+        ImageError: the directory is cut short, or its values would fill more than the file.
+    """
+    size = file.seek(0, os.SEEK_END)
+    start = _at(file, 0, 16, size)
+    order = "<" if start[:2] == b"II" else ">"
+    big = start[2:4].strip(b"\0") == b"+"
+    offset, count, entry = ("Q", "Q", "HHQ8s") if big else ("I", "H", "HHI4s")
+    at = _number(order, offset, start[8 if big else 4 :])
+    length = struct.calcsize(order + count)
+    entries = _number(order, count, _at(file, at, length, size))
+    table = _at(file, at + length, entries * struct.calcsize(order + entry), size)
+    _at(file, at + length + len(table), struct.calcsize(order + offset), size)  # the next one's
+    found: dict[int, tuple[int, bytes | None]] = {}
+    seen: set[int] = set()
+    budget = 2 * size  # (two resolutions may share their bytes)
+    for tag, kind, values, inline in struct.iter_unpack(order + entry, table):
+        wanted = values * SIZES.get(kind, 0)
+        if wanted > len(inline):
+            budget -= wanted
+            if budget < 0:
+                raise ImageError("its tags claim more than the file holds; get it again")
+            place = _number(order, offset, inline)
+            found[tag] = kind, _at(file, place, wanted, size) if place + wanted <= size else None
+        else:
+            found[tag] = kind, inline[:wanted]
+        if tag in seen:  # (Which of the two is meant, not all readers agree on.)
+            found[tag] = kind, b""
+        seen.add(tag)
+    return Directory(order, size, found)
+
+
+def _number(order: str, letter: str, packed: bytes) -> int:
+    return struct.unpack_from(order + letter, packed)[0]
+
+
+def _at(file: BinaryIO, place: int, length: int, size: int) -> bytes:
+    if place + length > size:
+        raise ImageError("the file is cut short; get it again")
+    file.seek(place)
+    return file.read(length)
