@@ -1,5 +1,6 @@
 """Every example runs, and says what it promises."""
 
+import re
 import runpy
 from pathlib import Path
 
@@ -34,12 +35,36 @@ def test_example(path, tmp_path, capsys):
     assert "wrote" in capsys.readouterr().out
 
 
-def test_the_readmes_python_runs(tmp_path, monkeypatch):
-    """Each python block of the README, in order, in one namespace."""
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "examples" / "guide").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
+def test_the_python_of_a_page_runs(page, tmp_path, monkeypatch):
+    """Each python block of the README and of the guide, in order, in one namespace a page."""
     monkeypatch.chdir(tmp_path)
-    text = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
-    blocks = [part.split("```")[0] for part in text.split("```python\n")[1:]]
-    assert blocks
+    parts = page.read_text(encoding="utf-8").split("```python\n")[1:]
     namespace = {}
-    for block in blocks:
-        exec(block, namespace)
+    for part in parts:
+        exec(part.split("```")[0], namespace)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
+def test_the_links_of_a_page_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+        assert target.startswith("http") or (page.parent / target).exists(), target
+
+
+def test_the_readme_is_one_screen():
+    assert len(PAGES[0].read_text(encoding="utf-8").splitlines()) <= 120
+
+
+def test_the_guides_explanation_is_what_is_printed():
+    import unfold as uf
+
+    x, z = uf.blocks("x z")
+    y, k = uf.data("y k")
+    printed = uf.sq(uf.conv(k, x) - y) / 2 + 0.01 * uf.tv(z) + uf.constraint(x - z, "rho")
+    guide = (ROOT / "examples" / "guide" / "compose.md").read_text(encoding="utf-8")
+    assert printed.explain() in guide
+    assert "\n".join(printed.explain().splitlines()[5:]) in PAGES[0].read_text(encoding="utf-8")

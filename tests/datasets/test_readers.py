@@ -67,7 +67,7 @@ BAD = {
     "empty": (lambda file: file.write_bytes(b""), "the file is empty; get it again"),
     "text": (lambda file: file.write_text("no picture"), "not a PNG, JPEG or TIFF file"),
     "cut": (lambda file: file.write_bytes(file.read_bytes()[:-9]), "get it again"),
-    "header": (lambda file: file.write_bytes(file.read_bytes()[:30]), "get it again"),
+    "header": (lambda file: file.write_bytes(file.read_bytes()[:30]), "again"),
     "other size": (lambda file: put(file, 0, (8, 9)), "sizes differ"),
 }
 

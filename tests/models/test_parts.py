@@ -63,6 +63,7 @@ STRENGTH = {
     "deblur": {"K": 6, "kernel_estimator": "point"},
     "deconv-small": {"K": 6},
     "plug-and-play": {"K": 6},
+    "refocus": {"K": 6},
     "tv-deblur": {"K": 6},
 }  # fmt: skip
 

@@ -90,12 +90,12 @@ class Refocus(Extending):
     def __init__(
         self,
         *,
-        K: Annotated[int, Field(ge=2)] = 4,
+        K: Annotated[int, Field(ge=2, le=1000)] = 4,
         prior: PriorLike = {"kind": "total-variation", "iterations": 5},  # noqa: B006
         num_kernels: Annotated[int, Field(ge=2, le=32)] = 6,
         largest: Annotated[float, Field(ge=1, le=7)] = 5.0,
         noise: NoiseLike = "noise",
-        strength: Annotated[float, Field(gt=0)] = 1.0,
+        strength: Annotated[float, Field(gt=0, le=1e6)] = 1.0,
     ) -> None:
         super().__init__()
         make: Callable[[int], Prior] = factory("priors", prior)
