@@ -20,7 +20,6 @@ from .operators import (
     added,
     broadcast_shapes,
     composed,
-    composed_structure,
 )
 from .state import State
 
@@ -319,7 +318,7 @@ class Product(Expression):
         return (self.left, self.right) if name in self.left else (self.right, self.left)
 
     def structure(self, name: str) -> Structure:
-        return composed_structure(Structure.PIXEL, self._sides(name)[0].structure(name))
+        return Structure.PIXEL + self._sides(name)[0].structure(name)
 
     def shape(self, state: State) -> torch.Size:
         left, right = self.left.shape(state), self.right.shape(state)
@@ -402,7 +401,7 @@ class Mapped(Expression):
         """The map, on the shape of what it maps."""
 
     def structure(self, name: str) -> Structure:
-        return composed_structure(self.outer_structure, self.of.structure(name))
+        return self.outer_structure + self.of.structure(name)
 
     def shape(self, state: State) -> torch.Size:
         return self.of.shape(state)

@@ -25,15 +25,11 @@ class Structure(Enum):
     MIXED = "mixed"
 
     def __add__(self, other: Structure) -> Structure:
-        """The structure of a sum: a scalar changes nothing, diagonals in two bases are mixed."""
+        """The structure of a sum, and of one map after another: a scalar changes nothing, diagonals
+        in two bases are mixed."""
         if self is other or other is Structure.SCALAR:
             return self
         return other if self is Structure.SCALAR else Structure.MIXED
-
-
-def composed_structure(outer: Structure, inner: Structure) -> Structure:
-    """The structure of one map after another: maps that are diagonal in one basis stay so."""
-    return outer + inner
 
 
 class LinearMap(ABC):
