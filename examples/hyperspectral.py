@@ -23,7 +23,7 @@ def main(output: str = "hyperspectral.png") -> float:
     noise = torch.tensor([0.005, 0.02]).view(2, 1, 1, 1)
     blurred = uf.sq(uf.conv(k, x)).residual({"x": sharp, "k": kernels})
     observed = blurred + noise * torch.randn_like(sharp)
-    solution = objective.solve(y=observed, k=kernels, w=0.06 * noise, r=4 * noise)
+    solution = objective.solve(y=observed, k=kernels, w=0.15 * noise, r=4 * noise)
     error = [(found - sharp).square().mean((1, 2, 3)) for found in (observed, solution[z])]
     before, after = (-10 * e.log10() for e in error)
     for i in range(2):

@@ -13,10 +13,10 @@ import unfold as uf
 from unfold.imaging import Photo, write
 
 x, (y, k) = uf.blocks("x"), uf.data("y k")
-objective = uf.poisson(uf.conv(k, x), y) + 0.1 * uf.tv(x) + uf.box(x, 0.01, float("inf"))
+objective = uf.poisson(uf.conv(k, x), y) + 0.02 * uf.tv(x) + uf.box(x, 0.01, float("inf"))
 
 
-def main(output: str = "poisson_noise.png", photons: float = 40.0) -> float:
+def main(output: str = "poisson_noise.png", photons: float = 150.0) -> float:
     torch.manual_seed(0)
     sharp = torch.from_numpy(camera()[100:356:2, 120:376:2])[None, None].float() / 255
     kernel = torch.full((1, 1, 5, 5), 1 / 25)
