@@ -175,8 +175,9 @@ def test_it_is_written_down_and_read_back(problem):
     assert record["terms"][0]["weight"] == "0.6*w"
     assert uf.from_dict(record).explain() == scaled.explain()
     assert uf.from_dict(record).to_dict() == record
-    with pytest.raises(ValueError, match="no name to write down"):
-        (uf.sq(x - y) + SoftThreshold()(x)).to_dict()
+    for prior in (SoftThreshold()(x), uf.box(x, 0, float("inf"))):
+        with pytest.raises(ValueError, match="cannot be written down: make it by unfold.prior"):
+            (uf.sq(x - y) + prior).to_dict()
 
 
 def test_poissons_prox_is_the_minimizer():
@@ -233,6 +234,7 @@ def test_what_is_wrong_is_refused_when_it_is_written():
         (lambda: uf.sq(torch.rand(3) * x), TypeError, "declare it as data"),
         (lambda: uf.conv(torch.rand(3), x), TypeError, "declared blocks or data"),
         (lambda: uf.blocks("x x"), ValueError, "each once"),
+        (lambda: uf.blocks(3), TypeError, "names are a text"),
         (lambda: uf.blocks(""), ValueError, "one or several"),
         (lambda: uf.sq(x - y) + uf.sq(uf.blocks("y") - z), ValueError, "'y' is data and block"),
         (lambda: uf.sq(uf.blocks("a.b")).entries, ValueError, "without a full stop"),
@@ -252,6 +254,8 @@ def test_what_cannot_be_solved_is_refused_with_the_remedy(problem):
         (lambda: objective.solve(**data, roh=1.0), "'roh' is neither data nor a penalty"),
         (lambda: objective.solve(y=data["y"][0], k=data["k"], rho=1), "y must be a floating"),
         (lambda: objective.solve(**data, rho=1, start={"q": 1}), "'q', which is no block"),
+        (lambda: objective.solve(y=data["y"] / 0, k=data["k"], rho=1), "y has values that are not"),
+        (lambda: objective.solve(y=data["y"], k=torch.ones(1, 1, 20, 3).double(), rho=1), "crop"),
         (lambda: objective.unroll(3, output="y"), "'y' is no block"),
         (lambda: objective.unroll(0, output="x"), "at least one round"),
         (lambda: objective.unroll(3, output="x", penalties={"r": 1}), "r is no penalty"),

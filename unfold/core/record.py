@@ -30,8 +30,8 @@ def _term(term: Term, dual: str) -> dict[str, Any]:
     if isinstance(term, Belief):
         if term.spec is None:
             raise ValueError(
-                f"the prior on {lowered.block} has no name to write down: make it by "  # type: ignore[union-attr]
-                "unfold.prior(name, ...), or register it under the entry points unfold.priors"
+                f"the prior on {lowered.block} has no name, or a bound that is not finite, and "  # type: ignore[union-attr]
+                "cannot be written down: make it by unfold.prior(name, ...), with finite bounds"
             )
         return {"prior": dict(term.spec), "block": term.on.code(), "weight": _plain(lowered.weight)}  # type: ignore[union-attr]
     residual = lowered.residual  # type: ignore[union-attr]

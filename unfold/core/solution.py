@@ -52,6 +52,9 @@ def solve(
 ) -> Solution:
     """See `Objective.solve`."""
     data, penalties = told(objective, values)
+    for name, value in data.items():
+        if not value.isfinite().all():
+            raise ValueError(f"{name} has values that are not finite: replace them")
     lacking = [name for name in objective.penalties if name not in penalties]
     if lacking:
         raise ValueError(

@@ -12,6 +12,7 @@ Example: deconvolution by total variation.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -182,7 +183,8 @@ def ridge(of: Expression) -> Belief:
 
 def box(of: Expression, low: float = 0.0, high: float = 1.0) -> Belief:
     """``low <= x <= high``; see `unfold.priors.Box`."""
-    spec = {"kind": "box", "low": low, "high": high}
+    finite = math.isfinite(low) and math.isfinite(high)  # (a file knows no other numbers)
+    spec = {"kind": "box", "low": low, "high": high} if finite else None
     return believed(Box(low=low, high=high), of, spec)
 
 
@@ -207,6 +209,8 @@ def from_dict(record: Mapping[str, Any]) -> Objective:
 
 
 def _each(names: str, make: Callable[[str], Any]) -> Any:
+    if not isinstance(names, str):
+        raise TypeError(f"names are a text, such as 'x z', got {names!r:.40}")
     found = names.replace(",", " ").split()
     if not found or len(set(found)) < len(found):
         raise ValueError(f"names {names!r}: give one or several, each once, separated by spaces")
