@@ -24,8 +24,8 @@ def bayer(height: int, width: int) -> torch.Tensor:
 
 def main(output: str = "missing_pixels.png") -> float:
     torch.manual_seed(0)
-    sharp = torch.from_numpy(coffee()[60:220, 200:360]).permute(2, 0, 1)[None].float() / 255
-    holes, sensor = (torch.rand(1, 1, 160, 160) > 0.6).float(), bayer(160, 160)
+    sharp = torch.from_numpy(coffee()[60:188, 200:328]).permute(2, 0, 1)[None].float() / 255
+    holes, sensor = (torch.rand(1, 1, 128, 128) > 0.6).float(), bayer(128, 128)
     box = torch.full((1, 1, 3, 3), 1 / 9)
     small = uf.sq(uf.downsample(uf.conv(k, x), 2)).residual({"x": sharp, "k": box})
     found = {

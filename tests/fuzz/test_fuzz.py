@@ -20,7 +20,7 @@ from fuzz.pool import Findings, child, fuzz
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 # How many cases of each kind take some two seconds.
-KINDS = {"images": 500, "models": 60, "recipes": 60, "specs": 150}
+KINDS = {"images": 200, "models": 30, "recipes": 30, "specs": 60}
 
 
 @pytest.fixture(scope="module")
