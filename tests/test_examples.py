@@ -22,7 +22,7 @@ CHECKS = {
     "write_a_prior": lambda gain: gain > 4,
     "watch_jude": lambda ledger: len(ledger.weights) == 20,
 }
-STEPS = {"train_your_own": 20, "train_darkening": 40}  # fewer than it takes by itself, where that takes long
+STEPS = {"train_your_own": 20}  # fewer than it takes by itself, where that takes long
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
