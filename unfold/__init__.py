@@ -97,13 +97,6 @@ def create_model(
     return model
 
 
-_FORMULA = (
-    "Objective", "blocks", "box", "constraint", "conv", "data", "downsample", "filter_flow",
-    "from_dict", "grad", "l0", "l1", "linear", "penalties", "poisson", "prior", "ridge", "simplex",
-    "sq", "tv",
-)  # fmt: skip
-
-
 def _warn_untrained(name: str | Mapping[str, Any]) -> None:
     import warnings
 
@@ -147,10 +140,6 @@ def create(group: str, name: str, *inputs: Any, pretrained: bool = False, **opti
 
 
 def __getattr__(name: str) -> Any:
-    if name in _FORMULA:
-        from . import formula
-
-        return getattr(formula, name)
     if name in ("Restoration", "Restorer"):  # these import torch; listing must not
         from . import core
 
@@ -163,4 +152,8 @@ def __getattr__(name: str) -> Any:
         from .restoration.any_image import restore
 
         return restore
+    if name in __all__:
+        from . import formula
+
+        return getattr(formula, name)
     raise AttributeError(f"module 'unfold' has no attribute {name!r}")

@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 import unfold.formula as uf
-from unfold.core import Lagrangian, Ledger, Prior, Restoration, State
+from unfold.core import Lagrangian, Ledger, Prior, Residual, Restoration, State
 from unfold.core.clip import clip
 from unfold.estimators import HyperParameters, KernelEstimator
 from unfold.estimators.reblur import reblur_share
@@ -113,20 +113,14 @@ class Deconvolution(Extending):
         make: Callable[[int], Prior] = factory("priors", prior)
         term = make_blur(blur, "a deconvolution", "I", "X", "H")
 
-        def declare(k: int) -> Lagrangian:
-            (I, Z), (x, w, z) = uf.blocks("I Z"), uf.penalties("x w z")
-            objective = x / 2 * uf.sq(term) + w / 2 * uf.sq(I - Z) + z * make(3)(Z)
-            return objective.lagrangian
-
-        def weigh(lagrangian: Lagrangian):
-            return partial(_weights, step_for=steps_for(lagrangian)["Z"], strength=strength)
-
         self.estimates_border = border == "estimated"
         before = {"I": Impute(term, estimate="Z")} if self.estimates_border else None
-        self.stages = unroll(declare, ORDER, weigh, NAMES, K=K, tied=tied, before=before)
-        steps = [annealed(first_deviation, place) for place in places(K)]
-        initial = torch.tensor([[step, balanced(step)] for step in steps]).permute(2, 0, 1)
-        self.hyper = make_part(HyperParameters, hyper_parameters, initial.contiguous())
+        self.stages = unroll(
+            lambda stage: splitting(term, make(3)), ORDER, partial(weigh, strength=strength), NAMES,
+            K=K, tied=tied, before=before,
+        )  # fmt: skip
+        initial = initial_hyper_parameters(K, first_deviation)
+        self.hyper = make_part(HyperParameters, hyper_parameters, initial)
         self.noise = make_noise(noise)
         self.requires_training = requires_training(self.stages)
 
@@ -182,6 +176,23 @@ class Deconvolution(Extending):
             output = f"Impute: beyond the photo's border, X ← H⊗Z\n{output}"
         parts = ("stages", "hyper") if self.estimator is None else ("estimator", "stages", "hyper")
         return describe(self, parts, ORDER, output)
+
+
+def splitting(blur: Residual, prior: Prior) -> Lagrangian:
+    """``x/2 ‖r‖² + w/2 ‖I − Z‖² + z g(Z)``, r the residual of a blur of I."""
+    (I, Z), (x, w, z) = uf.blocks("I Z"), uf.penalties("x w z")
+    return (x / 2 * uf.sq(blur) + w / 2 * uf.sq(I - Z) + z * prior(Z)).lagrangian
+
+
+def initial_hyper_parameters(K: int, first_deviation: float) -> Tensor:
+    """``(2, K, 2)``: the level told falls from a first one to that of the noise."""
+    steps = [annealed(first_deviation, place) for place in places(K)]
+    return torch.tensor([[step, balanced(step)] for step in steps]).permute(2, 0, 1).contiguous()
+
+
+def weigh(lagrangian: Lagrangian, strength: float):
+    """What makes the weights of a stage of its hyper-parameters (see `unroll`)."""
+    return partial(_weights, step_for=steps_for(lagrangian)["Z"], strength=strength)
 
 
 def _weights(

@@ -11,8 +11,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
-import unfold.formula as uf
-from unfold.core import CG, Lagrangian, Ledger, Prior, Restoration, State
+from unfold.core import CG, Ledger, Prior, Restoration, State
 from unfold.core.clip import clip
 from unfold.estimators.blur_radius import blur_radius
 from unfold.estimators.hyper_parameters import NoisePowers
@@ -20,14 +19,12 @@ from unfold.imaging.boundary import Frame
 from unfold.registry.spec import PriorLike, factory
 from unfold.terms import FilterFlow
 
-from .assembly import Extending, describe, requires_training, steps_for, unroll
+from .assembly import Extending, describe, requires_training, unroll
 from .checks import check_image
+from .deconvolution import NAMES, ORDER, initial_hyper_parameters, splitting, weigh
 from .disc_kernels import DiscKernels
 from .parts import NoiseLike, make_noise, measure_noise, with_hyper_parameters
-from .schedule import annealed, balanced, places, told
 
-ORDER = ("I", "Z")
-NAMES = ("log_step", "log_w")
 _FIRST_DEVIATION = 0.05  # that the prior is told in the first round
 # A stage moves I a little from where the last left it; a fixed number never waits for the device.
 _CG = CG(maximum=3, tolerance=None)
@@ -102,18 +99,11 @@ class Refocus(Extending):
         self.discs = DiscKernels(num_kernels, largest=largest)
         self._blur = FilterFlow("I", kernels="H", weights="W", observed="X")
 
-        def declare(k: int) -> Lagrangian:
-            (I, Z), (x, w, z) = uf.blocks("I Z"), uf.penalties("x w z")
-            objective = x / 2 * uf.sq(self._blur) + w / 2 * uf.sq(I - Z) + z * make(3)(Z)
-            return objective.lagrangian
-
-        def weigh(lagrangian: Lagrangian):
-            return partial(_weights, step_for=steps_for(lagrangian)["Z"], strength=strength)
-
-        self.stages = unroll(declare, ORDER, weigh, NAMES, K=K, tied=True, cg=_CG)
-        steps = [annealed(_FIRST_DEVIATION, place) for place in places(K)]
-        initial = torch.tensor([[step, balanced(step)] for step in steps]).permute(2, 0, 1)
-        self.hyper = NoisePowers(initial.contiguous(), learned=False)
+        self.stages = unroll(
+            lambda stage: splitting(self._blur, make(3)), ORDER, partial(weigh, strength=strength),
+            NAMES, K=K, tied=True, cg=_CG,
+        )  # fmt: skip
+        self.hyper = NoisePowers(initial_hyper_parameters(K, _FIRST_DEVIATION), learned=False)
         self.noise = make_noise(noise)
         self.requires_training = requires_training(self.stages)
 
@@ -189,13 +179,3 @@ def _beyond(part: Tensor, frame: Frame, x: Tensor) -> Tensor:
     columns = torch.arange(width, device=x.device) - frame.left
     rows, columns = rows.clamp(0, frame.height - 1), columns.clamp(0, frame.width - 1)
     return part[..., rows[:, None], columns]
-
-
-def _weights(
-    values: Mapping[str, Tensor],
-    state: Mapping[str, Tensor],
-    step_for: Callable[[Tensor], Tensor],
-    strength: float,
-) -> dict[str, Tensor | float]:
-    w, step = values["log_w"].exp(), told(values["log_step"], state["noise"], step_for)
-    return {"x": 1 / strength, "w": w, "z": w * step}

@@ -12,10 +12,6 @@ from torch import Tensor
 
 from unfold.core import Restorer
 from unfold.imaging import ImageError, read
-from unfold.models.cascade import config_of
-from unfold.models.pretrained import pretrained_models, with_weights
-from unfold.registry.catalogue import ComponentError
-from unfold.registry.spec import resolve
 
 from .tiling import AnySize
 
@@ -77,28 +73,14 @@ def _restored(
     device: torch.device | str,
     memory: int | None,
 ) -> Tensor:
+    from unfold import create_model  # (which imports this module on demand)
+
     if model is None:
         model = "jude-small" if kernel is None else "jude-classic"
-    restorer = model if isinstance(model, Restorer) else _trained(model)
+    restorer = model if isinstance(model, Restorer) else create_model(model, pretrained=True)
     place = torch.device(device)
     sized = AnySize(restorer.eval().to(place), kernel=kernel, device=place, memory=memory)
     return sized(photo).image
-
-
-def _trained(model: str | Mapping[str, Any]) -> Restorer:
-    """A model with the weights that come with the library.
-
-    Raises:
-        ComponentError: there are none, and it has to be trained.
-    """
-    config = config_of(model) if isinstance(model, str) else dict(model)
-    restorer = resolve("models", with_weights(config)).build()
-    if restorer.requires_training:
-        raise ComponentError(
-            f"{model}: it is learned, and no weights of it are shipped; there are those of "
-            f"{', '.join(pretrained_models())} (or train it: unfold train --list)"
-        )
-    return restorer
 
 
 def _of_tensor(image: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Collection, Iterator
 
 import torch
@@ -31,8 +32,9 @@ class Blurred(Mapped):
         super().__init__(of, kernel, *maps)
         self.kernel = kernel
 
+    @abstractmethod
     def _map_of_kernel(self, state: State) -> LinearMap:
-        raise NotImplementedError
+        """``J`` of the kernel."""
 
     def structure(self, name: str) -> Structure:
         return self.outer_structure if name == self.kernel.name else super().structure(name)
