@@ -108,9 +108,8 @@ def test_stage_wise_compares_each_stages_block_where_the_picture_lies():
     _, frame = pad_periodic(photo, (2, 2), multiple=16)
     errors = [(frame.crop(s["X"]) - target).abs().mean().item() for s in stages]
     loss = StageWise(block="X", decay=0.5)
-    origin = model.extended(photo)[1]
-    assert origin == (frame.top, frame.left)
-    got = loss(Outcome(restoration, {"target": target}, tuple(stages), origin)).item()
+    assert restoration.origin == (frame.top, frame.left)
+    got = loss(Outcome(restoration, {"target": target}, tuple(stages))).item()
     assert got == pytest.approx(np.average(errors, weights=[0.25, 0.5, 1]), rel=1e-5)
 
 

@@ -174,7 +174,7 @@ def test_tiles_agree(monkeypatch):
     monkeypatch.setattr(tiling, "measure_reach", lambda *_, **__: Reach(0, 0.0))
     restored = AnySize(model)(bad[0])
     assert len(restored.tilings[0].grid) > 1
-    assert restored.tilings[0].reach.pixels >= model.least_reach
+    assert restored.tilings[0].reach.pixels >= model.least_halo
     difference = (restored.image - want).abs()
     assert difference.max() < 0.06
     assert difference.mean() < 4e-4

@@ -171,7 +171,10 @@ def test_jude_small_finishes_what_it_began(known, photo, in_tiles):
     finished = in_tiles(model, photo, 40_000, kernel=kernel).image
     model.finish_reads = {}
     restored_anew = in_tiles(model, photo, 40_000, kernel=kernel).image
-    assert (finished - restored_anew).abs().max() < 2e-4
+    difference = (finished - restored_anew).abs()
+    assert difference[:, 16:-16, 16:-16].max() < 5e-5
+    # (Along the border the enhancer sees the light as far as the photo goes, and no margin.)
+    assert difference.max() < 5e-3
 
 
 def test_a_model_that_looks_everywhere_is_found_out(photo, in_tiles):

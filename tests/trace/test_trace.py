@@ -61,7 +61,7 @@ def test_pictures_are_the_states_of_the_photo(name, image, kernel):
     for block in {"I", "Z", "R", "L", "X", "U", "E"} & set(found.restoration.parts):
         # The last state without its margin is what the model gives back.
         part = found.restoration.parts[block]
-        (top, left), (height, width) = found.origin, image.shape[-2:]
+        (top, left), (height, width) = found.restoration.origin, image.shape[-2:]
         state = found.ledger.states[-1][block][..., top : top + height, left : left + width]
         assert torch.equal(state, part)
 

@@ -19,11 +19,14 @@ class Restoration:
         image: ``(B, 3, H, W)`` in [0, 1], the size of the input.
         parts: named intermediates of the model (its docstring lists them).
         ledger: the one that the model was given and has filled: ``restoration.ledger.plot()``.
+        origin: row and column where the photo begins in the states of the stages, which may have a
+            margin.
     """
 
     image: Tensor
     parts: Mapping[str, Tensor] = field(default_factory=dict)
     ledger: Ledger | None = None
+    origin: tuple[int, int] = (0, 0)
 
 
 class Restorer(nn.Module):
@@ -41,6 +44,8 @@ class Restorer(nn.Module):
             model, which has no weights to train.
         needs_kernel: whether it raises a ValueError where no kernel is given.
         whole: whether it cannot be run on a part of the photo.
+        least_halo: by how many pixels tiles overlap at least. How far a model looks is measured
+            where a photo has most detail; this is for one that looks further elsewhere.
         means: parts whose mean over rows and columns ``forward`` takes in its guide, by the same
             name; where it is given none it takes that of the part itself.
         finish_reads: parts, as high and wide as the image, that `finish` reads, and their channels.
@@ -49,6 +54,7 @@ class Restorer(nn.Module):
     requires_training: bool = True
     needs_kernel: bool = False
     whole: bool = False
+    least_halo: int = 0
     means: tuple[str, ...] = ()
     finish_reads: Mapping[str, int] = {}
 
@@ -92,19 +98,6 @@ class Restorer(nn.Module):
                 it has.
         """
         return self(image, kernel=kernel, guide=guide).image
-
-    def extended(
-        self, image: Tensor, *, kernel: Tensor | None = None
-    ) -> tuple[Tensor, tuple[int, int]]:
-        """The photo with what the model puts around it; the row and column where it begins."""
-        return image, (0, 0)
-
-    def tiling_input(
-        self, image: Tensor, *, kernel: Tensor | None = None
-    ) -> tuple[Tensor, tuple[int, int]]:
-        """What is cut into tiles, and the row and column where the photo begins in it: `extended`,
-        unless the model extends a part of a photo as it would the photo."""
-        return self.extended(image, kernel=kernel)
 
     def successive(self) -> Sequence[Restorer]:
         """The models that it runs one after the other, each on what the one before it made."""

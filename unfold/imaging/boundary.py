@@ -21,6 +21,11 @@ class Frame:
     height: int
     width: int
 
+    @property
+    def origin(self) -> tuple[int, int]:
+        """Row and column where the picture begins."""
+        return self.top, self.left
+
     def crop(self, x: Tensor) -> Tensor:
         """The picture's part of ``(..., H, W)``."""
         rows = slice(self.top, self.top + self.height)

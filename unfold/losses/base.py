@@ -32,7 +32,6 @@ class Outcome:
         restoration: the images ``(B, 3, H, W)`` and the model's parts.
         batch: ``"input"``, ``"target"`` and any other picture, ``(B, 3, H, W)`` in [0, 1].
         stages: the state after each stage, first to last; empty unless a loss asks for them.
-        origin: the row and column of the states where the picture begins.
         other: the restoration of the batch's ``"other"``, a second input of the same scene; None
             unless a loss asks for it.
     """
@@ -40,7 +39,6 @@ class Outcome:
     restoration: Restoration
     batch: Mapping[str, Any]
     stages: tuple[State, ...] = ()
-    origin: tuple[int, int] = (0, 0)
     other: Restoration | None = None
 
     def picture(self, name: str, *, match_exposure: bool = False) -> Tensor:

@@ -50,7 +50,7 @@ class StageWise(Loss):
                 f"stage-wise: no block {self.block!r}; there are {', '.join(stages[0])}"
             )
         shares = [self.decay ** (len(stages) - 1 - k) for k in range(len(stages))]
-        (top, left), (height, width) = outcome.origin, target.shape[-2:]
+        (top, left), (height, width) = outcome.restoration.origin, target.shape[-2:]
         made = [s[self.block][..., top : top + height, left : left + width] for s in stages]
         errors = [(picture - target).abs().mean() for picture in made]
         weighted = [share * error for share, error in zip(shares, errors, strict=True)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -107,7 +107,7 @@ def _same_priors(stages: Unrolled) -> bool:
 
 
 def prepare(
-    image: Tensor, kernel: Tensor | None, size: int, least: int = 0
+    image: Tensor, kernel: Tensor | None, *, size: int = 1, least_margin: int = 0
 ) -> tuple[Tensor, Frame]:
     """Check the input; make the photo periodic, with a margin as wide as the kernel reaches.
 
@@ -115,14 +115,14 @@ def prepare(
         image: the photo.
         kernel: where it is known.
         size: side of the kernel where it is not.
-        least: least margin, in pixels.
+        least_margin: around the photo, in pixels, however small the kernel is.
     """
     check_image(image)
     height = width = size
     if kernel is not None:
         check_kernel(kernel, len(image))
         height, width = kernel.shape[-2:]
-    margin = max(least, height // 2), max(least, width // 2)
+    margin = max(least_margin, height // 2), max(least_margin, width // 2)
     return pad_periodic(image, margin, multiple=MULTIPLE)
 
 
@@ -182,31 +182,6 @@ class Impute:
 
     def __repr__(self) -> str:
         return "Impute('X')"
-
-
-class Extending(Restorer):
-    """A restorer of photos that `prepare` makes periodic.
-
-    Attributes:
-        least_margin: around the photo, in pixels, however small the kernel is.
-    """
-
-    least_margin: ClassVar[int] = 0
-
-    @property
-    def kernel_size(self) -> int:
-        """Side of the kernel where none is given."""
-        return 1
-
-    def prepare(self, image: Tensor, kernel: Tensor | None) -> tuple[Tensor, Frame]:
-        """The photo made periodic, and where it lies in that."""
-        return prepare(image, kernel, self.kernel_size, self.least_margin)
-
-    def extended(
-        self, image: Tensor, *, kernel: Tensor | None = None
-    ) -> tuple[Tensor, tuple[int, int]]:
-        x, frame = self.prepare(image, kernel)
-        return x, (frame.top, frame.left)
 
 
 def requires_training(module: nn.Module) -> bool:

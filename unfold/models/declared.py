@@ -177,7 +177,7 @@ class Declared(Estimating):
             if source in ("maps", "trust"):
                 parts["weights" if source == "maps" else "trust"] = given[name]
         parts, image = self._finish(parts, state, known)
-        return Restoration(image, {"kernel": used, **parts}, ledger)
+        return Restoration(image, {"kernel": used, **parts}, ledger, known.frame.origin)
 
     def given(self, x: Tensor, kernel: Tensor, logits: Tensor | None) -> dict[str, Tensor]:
         """The fixed entries: the photo, its kernel, and the maps of the kernel estimator."""

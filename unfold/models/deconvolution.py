@@ -11,13 +11,20 @@ from pydantic import Field
 from torch import Tensor
 
 import unfold.formula as uf
-from unfold.core import Lagrangian, Ledger, Prior, Residual, Restoration, State
+from unfold.core import Lagrangian, Ledger, Prior, Residual, Restoration, Restorer, State
 from unfold.core.clip import clip
 from unfold.estimators import HyperParameters, KernelEstimator
 from unfold.estimators.reblur import reblur_share
 from unfold.registry.spec import PriorLike, factory
 
-from .assembly import Extending, Impute, describe, requires_training, steps_for, unroll
+from .assembly import (
+    Impute,
+    describe,
+    prepare,
+    requires_training,
+    steps_for,
+    unroll,
+)
 from .careful import spliced
 from .checks import check_image
 from .parts import (
@@ -36,9 +43,13 @@ from .schedule import annealed, balanced, places, told
 
 ORDER = ("I", "Z")
 NAMES = ("log_step", "log_w")
+# That of the training of deconv-small, where kernels are 39 wide. What lies beyond a photo's border
+# is made up, and its priors know how far away that is: with less they leave ringing along the
+# border (0.4 dB of whole photos).
+_LEAST_MARGIN = 20
 
 
-class Deconvolution(Extending):
+class Deconvolution(Restorer):
     """Non-blind deconvolution by K rounds of half-quadratic splitting.
 
     Each round does one step for each block of::
@@ -86,11 +97,6 @@ class Deconvolution(Extending):
     Source: Zhang et al., "Plug-and-play image restoration with deep denoiser prior", TPAMI 2021,
     section 4.2; unrolled and trained as a whole, their USRNet (CVPR 2020).
     """
-
-    # That of the training of deconv-small, where kernels are 39 wide. What lies beyond a photo's
-    # border is made up, and its priors know how far away that is: with less they leave ringing
-    # along the border (0.4 dB of whole photos).
-    least_margin = 20
 
     def __init__(
         self,
@@ -141,7 +147,7 @@ class Deconvolution(Extending):
         estimated = kernel is None
         guide = guide or self.survey(image, kernel=kernel)
         kernel, noise = guide["kernel"] if kernel is None else kernel, guide["noise"]
-        x, frame = self.prepare(image, kernel)
+        x, frame = prepare(image, kernel, least_margin=_LEAST_MARGIN)
         given = {"T": frame.inside(x), "H": kernel.to(x), "noise": noise}
         start = {**dict.fromkeys("XYIZ", x), **given}
         state = self.stages(State(with_hyper_parameters(self.hyper, start)), ledger)
@@ -151,24 +157,13 @@ class Deconvolution(Extending):
         if self.careful and estimated and not self.training:
             parts["share"] = reblur_share(image, parts["kernel"], parts["residue"])
             restored = spliced(image, restored, image, parts["share"], parts)
-        return Restoration(restored, parts, ledger)
-
-    def tiling_input(
-        self, image: Tensor, *, kernel: Tensor | None = None
-    ) -> tuple[Tensor, tuple[int, int]]:
-        if self.estimates_border:
-            return image, (0, 0)
-        return super().tiling_input(image, kernel=kernel)
+        return Restoration(restored, parts, ledger, frame.origin)
 
     def survey(self, image: Tensor, *, kernel: Tensor | None = None) -> Mapping[str, Tensor]:
         found = measure_noise(self.noise, image)
         if kernel is None and self.estimator is not None:
             kernel = found["kernel"] = self.estimator.measure(image)
         return found if kernel is None else with_kernel(self.noise, found, image, kernel)
-
-    @property
-    def kernel_size(self) -> int:
-        return 1 if self.estimator is None else self.estimator.kernel_size
 
     def explain(self) -> str:
         output = "image = Z; z/w, the variance told to the prior, falls to that of the noise"

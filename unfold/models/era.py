@@ -187,7 +187,7 @@ class ErA(Estimating):
         if self.maps:
             parts["weights"] = known.frame.crop(state["W"])
         told = {"kernel": state["H"], **self.measured_parts(known)}
-        return Restoration(clip(parts["X"]), {**told, **parts}, ledger)
+        return Restoration(clip(parts["X"]), {**told, **parts}, ledger, known.frame.origin)
 
     def start(self, known: Estimates) -> State:
         """Where the optimization starts: outliers are error, the photo without them is X, and U

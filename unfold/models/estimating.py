@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from unfold.core import Restorer
 from unfold.estimators import (
     ExposureEstimator,
     IlluminationEnhancer,
@@ -19,7 +20,7 @@ from unfold.estimators.noise import thinned
 from unfold.estimators.reblur import middle
 from unfold.imaging.boundary import Frame
 
-from .assembly import Extending
+from .assembly import prepare
 from .parts import make_noise, make_part, measure_noise, with_kernel
 
 
@@ -41,7 +42,7 @@ class Estimates(NamedTuple):
     logits: Tensor | None
 
 
-class Estimating(Extending):
+class Estimating(Restorer):
     """A restorer that estimates the noise, the exposure and the kernel of a photo.
 
     A subclass sets ``estimator``, and the others by `add_parts`: each is a part of its state dict
@@ -63,10 +64,6 @@ class Estimating(Extending):
     enhancer: IlluminationEnhancer | None
     denoiser: ReflectanceDenoiser | None
 
-    @property
-    def kernel_size(self) -> int:
-        return self.estimator.kernel_size
-
     def add_parts(
         self,
         *,
@@ -87,7 +84,7 @@ class Estimating(Extending):
         self, image: Tensor, kernel: Tensor | None, guide: Mapping[str, Tensor] | None
     ) -> Estimates:
         """Estimate what neither the caller nor the guide knows. Arguments as for ``forward``."""
-        x, frame = self.prepare(image, kernel)
+        x, frame = self._prepare(image, kernel)
         guide = self._global(image) if guide is None else guide
         x = self._exposed(x, guide)
         known, logits = guide.get("kernel") if kernel is None else kernel, None
@@ -119,7 +116,7 @@ class Estimating(Extending):
         found = self._global(image)
         if kernel is None:
             # (Each whole photo is let go as soon as the next is made of it.)
-            exposed = self._exposed(self.extended(image)[0], found)
+            exposed = self._exposed(self._prepare(image)[0], found)
             kernel = found["kernel"] = self.estimator.measure(exposed)
             del exposed
         return with_kernel(self.noise, found, self._exposed(middle(image), found), kernel)
@@ -160,6 +157,9 @@ class Estimating(Extending):
             rows = expose(rows, gain, curve)
         scene = self.enhancer and self.enhancer.measure(rows)
         return found if scene is None else {**found, "scene": scene}
+
+    def _prepare(self, image: Tensor, kernel: Tensor | None = None) -> tuple[Tensor, Frame]:
+        return prepare(image, kernel, size=self.estimator.kernel_size)
 
     @staticmethod
     def _exposed(x: Tensor, guide: Mapping[str, Tensor]) -> Tensor:

@@ -108,6 +108,7 @@ class JUDE(Estimating):
             channels that builds one. The paper's ablation is
             ``prior="ircnn", denoiser=None``.
         light_prior: of Q, where it is another one.
+        reflectance_prior: of P, where it is another one.
         tied: whether all stages share their priors.
         blur: the data term's: an installed term by name or spec. ``"masked-convolution"`` takes
             the trust map as its mask, ``"filter-flow"`` several kernels with maps.
@@ -155,6 +156,7 @@ class JUDE(Estimating):
         K: Annotated[int, Field(ge=1, le=1000)] = 5,
         prior: PriorLike = "resunet",
         light_prior: OptionalPrior = None,
+        reflectance_prior: OptionalPrior = None,
         tied: bool = False,
         blur: BlurLike = "convolution",
         num_kernels: Annotated[int, Field(ge=1, le=64)] = 1,
@@ -201,13 +203,16 @@ class JUDE(Estimating):
             self.order = (*self.order[:at], "H", "K", *self.order[at:])
         make: Callable[[int], Prior] = factory("priors", prior)
         make_light = make if light_prior is None else factory("priors", light_prior)
+        make_reflectance = (
+            make if reflectance_prior is None else factory("priors", reflectance_prior)
+        )
 
         def declare(stage: int) -> Lagrangian:
             # In the paper's order the last Z never reaches the image: it has no network.
             reaches = tied or order == "data-first" or stage < K - 1
             P, Q, R, L, Z = uf.blocks("P Q R L Z")
             p, q, r, l, z = uf.penalties("p q r l z")
-            priors = [p * make(3)(P), q * make_light(light)(Q)]
+            priors = [p * make_reflectance(3)(P), q * make_light(light)(Q)]
             priors += [z * make(3)(Z)] if reaches else []
             priors += [r * uf.box(R), l * uf.box(L, low=DARKEST)]
             return jude_objective(*priors, blur=term, kernel=kernel_updates).lagrangian
@@ -261,7 +266,7 @@ class JUDE(Estimating):
             exposed = known.frame.crop(known.x)
             parts["share"] = reblur_share(exposed, parts["kernel"], parts["residue"])
             restored = _kept_good(image, restored, parts["share"], parts)
-        return Restoration(restored, parts, ledger)
+        return Restoration(restored, parts, ledger, known.frame.origin)
 
     def finish(
         self,

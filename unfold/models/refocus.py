@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
-from unfold.core import CG, Ledger, Prior, Restoration, State
+from unfold.core import CG, Ledger, Prior, Restoration, Restorer, State
 from unfold.core.clip import clip
 from unfold.estimators.blur_radius import blur_radius
 from unfold.estimators.hyper_parameters import NoisePowers
@@ -19,7 +19,7 @@ from unfold.imaging.boundary import Frame
 from unfold.registry.spec import PriorLike, factory
 from unfold.terms import FilterFlow
 
-from .assembly import Extending, describe, requires_training, unroll
+from .assembly import describe, prepare, requires_training, unroll
 from .checks import check_image
 from .deconvolution import NAMES, ORDER, initial_hyper_parameters, splitting, weigh
 from .disc_kernels import DiscKernels
@@ -37,7 +37,7 @@ _CELL, _WINDOW = 8, 5
 _GIVEN_BACK = 0.5
 
 
-class Refocus(Extending):
+class Refocus(Restorer):
     """Deblurs a photo that is out of focus in parts, each by a radius of its own.
 
     The radius of the blur is estimated at each pixel (`blur_radius`). Discs of a few radii with
@@ -82,7 +82,7 @@ class Refocus(Extending):
 
     # Tiles overlap by so many pixels at least: the halo is measured where a photo has most detail,
     # which is in focus, and nothing is done there.
-    least_reach = 64
+    least_halo = 64
 
     def __init__(
         self,
@@ -117,7 +117,7 @@ class Refocus(Extending):
     ) -> Restoration:
         check_image(image)
         guide = guide or self.survey(image)
-        x, frame = self.prepare(image, kernel)
+        x, frame = prepare(image, kernel, size=self.discs.kernel_size)
         blind, radius = kernel is None, torch.zeros_like(x[:, :1])
         if kernel is None:
             radius = _beyond(blur_radius(image, guide["noise"]), frame, x)
@@ -134,19 +134,10 @@ class Refocus(Extending):
         parts = {name: frame.crop(part) for name, part in parts.items()}
         parts |= {"radius": frame.crop(radius)} if blind else {}
         parts |= {"kernel": state["H"], "noise": guide["noise"], "grain": guide["grain"]}
-        return Restoration(frame.crop(restored), parts, ledger)
+        return Restoration(frame.crop(restored), parts, ledger, frame.origin)
 
     def survey(self, image: Tensor, *, kernel: Tensor | None = None) -> Mapping[str, Tensor]:
         return measure_noise(self.noise, image)
-
-    def tiling_input(
-        self, image: Tensor, *, kernel: Tensor | None = None
-    ) -> tuple[Tensor, tuple[int, int]]:
-        return image, (0, 0)  # the radius is that of the photo: at its border it sees no other side
-
-    @property
-    def kernel_size(self) -> int:
-        return self.discs.kernel_size
 
     def explain(self) -> str:
         output = (

@@ -63,8 +63,7 @@ class AnySize:
     """Restores photos within a budget: whole where they fit, else in tiles that agree.
 
     Tiles overlap by a halo, which is measured on each photo (see `measure_reach`), and are blended
-    beyond it. A model's ``least_reach``, where it has one, is the least halo, in pixels. What a
-    model measures globally it measures once, of the whole photo (see
+    beyond it. What a model measures globally it measures once, of the whole photo (see
     `Restorer.survey`). Models one after the other are tiled each on its own.
 
     Args:
@@ -191,13 +190,11 @@ class AnySize:
             )
         release(self.device)
         guide = dict(model.survey(x.to(self.device), kernel=kernel))
-        told = None if kernel is None else kernel.cpu()
-        x, (top, left) = model.tiling_input(x, kernel=told)
         pixels = self._tile_pixels(model, x, rate)
         reach = measure_reach(
             model, x, kernel=kernel, guide=guide, device=self.device, pixels=pixels
         )
-        reach = replace(reach, pixels=max(reach.pixels, getattr(model, "least_reach", 0)))
+        reach = replace(reach, pixels=max(reach.pixels, model.least_halo))
         grid = Grid.plan(*x.shape[-2:], halo=reach.pixels, pixels=pixels)
         if grid is None or reach.left == math.inf:
             side = 2 * (2 * reach.pixels + 2 * ALIGN)
@@ -215,8 +212,7 @@ class AnySize:
             tiles.gather(Grid.plan(*x.shape[-2:], halo=_GATHERED, pixels=pixels) or grid)
         out = tiles.assemble(grid)
         seams = tiles.check(out, grid, pixels) if self.verify else None
-        image = out[..., top : top + height, left : left + width]
-        return image, Tiling(type(model).__name__, grid, reach, seams), guide
+        return out, Tiling(type(model).__name__, grid, reach, seams), guide
 
 
 class _Tiles:

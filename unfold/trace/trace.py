@@ -24,14 +24,12 @@ class Trace:
         restoration: what came of it.
         ledger: of its stages, with their states; empty where a model has none.
         explanation: what the model does, in words and formulas.
-        origin: row and column where the photo begins in the states, which have a margin.
     """
 
     image: Tensor
     restoration: Restoration
     ledger: Ledger
     explanation: str
-    origin: tuple[int, int]
 
     def stages(self) -> list[int]:
         """The states that are shown: 0, before the first stage; some; and the last."""
@@ -87,7 +85,7 @@ class Trace:
 
     def _cropped(self, x: Tensor) -> Tensor:
         """What belongs to the photo, of an entry of a state."""
-        (top, left), (height, width) = self.origin, self.image.shape[-2:]
+        (top, left), (height, width) = self.restoration.origin, self.image.shape[-2:]
         if x.shape[-2] < top + height or x.shape[-1] < left + width:
             return x[0].cpu()
         return x[0, :, top : top + height, left : left + width].cpu()
@@ -115,9 +113,8 @@ def trace(model: Restorer, image: Tensor, *, kernel: Tensor | None = None) -> Tr
     try:
         with torch.inference_mode():
             restoration = model(image, kernel=kernel, ledger=ledger)
-            _, origin = model.extended(image, kernel=kernel)
     finally:
         model.train(was)
     parts = {name: part.cpu() for name, part in restoration.parts.items()}
-    restored = Restoration(restoration.image.cpu(), parts)
-    return Trace(image.cpu(), restored, ledger, model.explain(), origin)
+    restored = Restoration(restoration.image.cpu(), parts, origin=restoration.origin)
+    return Trace(image.cpu(), restored, ledger, model.explain())

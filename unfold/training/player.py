@@ -47,10 +47,7 @@ class Supervised(Player):
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         with captured(self.model if self._look else nn.Identity()) as stages:
             restoration = self.model(batch["input"], **known(batch))
-        origin = (0, 0)
-        if self._look:
-            origin = self.model.extended(batch["input"], **known(batch))[1]
-        outcome = Outcome(restoration, batch, tuple(stages), origin, self._second(batch))
+        outcome = Outcome(restoration, batch, tuple(stages), self._second(batch))
         return {name: weight * loss(outcome) for name, weight, loss in self._losses}
 
     def _second(self, batch: Batch) -> Restoration | None:

@@ -30,25 +30,25 @@ def look(model: Restorer, image: Tensor, *, kernel: Tensor | None = None) -> tup
     """
     with torch.inference_mode():
         size = image.shape[-2:]
-        _, origin = model.extended(image, kernel=kernel)
-        states = _States(size, origin) if len(model.successive()) == 1 else None
+        scale = max(1.0, max(size) / _SIDE)
+        states = _States(size, scale) if len(model.successive()) == 1 else None
         restored = model(image, kernel=kernel, ledger=states)
         parts = {
-            name: _small(part, size) if part.shape[-2:] == size else part.cpu()
+            name: _small(part, scale) if part.shape[-2:] == size else part.cpu()
             for name, part in restored.parts.items()
         }
-        shown = Restoration(_small(restored.image, size), parts)
-        explanation = model.explain()
-        trace = Trace(_small(image, size), shown, states or Ledger(), explanation, (0, 0))
+        top, left = (int(place / scale) for place in restored.origin)
+        shown = Restoration(_small(restored.image, scale), parts, origin=(top, left))
+        trace = Trace(_small(image, scale), shown, states or Ledger(), model.explain())
         return restored.image[0].float().cpu(), trace
 
 
 class _States(Ledger):
-    """The states alone, cut to the photo, which begins at ``origin`` in them, and small."""
+    """The states alone, and small."""
 
-    def __init__(self, size: torch.Size, origin: tuple[int, int]) -> None:
+    def __init__(self, size: torch.Size, scale: float) -> None:
         super().__init__()
-        self._size, self._origin = size, origin
+        self._size, self._scale = size, scale
 
     def record(
         self,
@@ -65,18 +65,16 @@ class _States(Ledger):
         return state
 
     def _keep_small(self, state: State) -> None:
-        self.states.append({n: _small(x, self._size, self._origin) for n, x in state.items()})
+        # (A kernel, say, is no map of the photo, and stays as it is.)
+        self.states.append(
+            {
+                name: x.cpu() if x[0, 0].numel() < self._size.numel() else _small(x, self._scale)
+                for name, x in state.items()
+            }
+        )
 
 
-def _small(x: Tensor, size: torch.Size, origin: tuple[int, int] = (0, 0)) -> Tensor:
-    """What of a map belongs to the photo, as large as it is shown, on the CPU.
-
-    What is no map of the photo, such as a kernel, stays as it is.
-    """
-    (top, left), (height, width) = origin, size
-    if x.ndim != 4 or x.shape[-2] < top + height or x.shape[-1] < left + width:
-        return x.cpu()
-    inner = x[..., top : top + height, left : left + width].float()
-    scale = max(1.0, max(size) / _SIDE)
-    smaller = max(1, round(height / scale)), max(1, round(width / scale))
-    return interpolate(inner, smaller, mode="area").cpu()
+def _small(x: Tensor, scale: float) -> Tensor:
+    """A map as large as it is shown, on the CPU."""
+    smaller = [max(1, int(side / scale)) for side in x.shape[-2:]]
+    return interpolate(x.float(), smaller, mode="area").cpu()
