@@ -186,7 +186,7 @@ def test_eras_weights_sum_to_one_in_every_pixel(models):
 )
 def test_the_margin_is_as_high_and_wide_as_the_kernel_reaches(kernel, size, padded, corner):
     # (It begins at a multiple of 16, so that networks treat a part of the photo alike.)
-    x, frame = prepare(torch.rand(1, 3, 32, 32), kernel, size)
+    x, frame = prepare(torch.rand(1, 3, 32, 32), kernel, size=size)
     assert x.shape == (1, 3, *padded)
     assert (frame.top, frame.left) == corner
 
