@@ -20,10 +20,11 @@ from unfold.core import (
     lower,
 )
 from unfold.core.lagrangian import Weights
+from unfold.errors import InputError
 from unfold.imaging.boundary import MULTIPLE, Frame, pad_periodic
 from unfold.terms import Convolution
 
-from .checks import check_image, check_kernel
+from .checks import check_full_precision, check_image, check_kernel
 from .parts import StageWeights
 from .schedule import LARGEST_SQUARE
 
@@ -109,7 +110,7 @@ def _same_priors(stages: Unrolled) -> bool:
 def prepare(
     image: Tensor, kernel: Tensor | None, size: int, least: int = 0
 ) -> tuple[Tensor, Frame]:
-    """Check the input; make the photo periodic, with a margin as wide as the kernel reaches.
+    """Make the photo periodic, with a margin as wide as the kernel reaches.
 
     Args:
         image: the photo.
@@ -117,10 +118,8 @@ def prepare(
         size: side of the kernel where it is not.
         least: least margin, in pixels.
     """
-    check_image(image)
     height = width = size
     if kernel is not None:
-        check_kernel(kernel, len(image))
         height, width = kernel.shape[-2:]
     margin = max(least, height // 2), max(least, width // 2)
     return pad_periodic(image, margin, multiple=MULTIPLE)
@@ -198,6 +197,23 @@ class Extending(Restorer):
         """Side of the kernel where none is given."""
         return 1
 
+    def check(self, image: Tensor, kernel: Tensor | None) -> None:
+        """Refuse a photo or a kernel that the model cannot take.
+
+        Raises:
+            InputError: see `check_image`, `check_full_precision` and `check_kernel`; or the model
+                needs a kernel, and none is given.
+        """
+        if kernel is None and self.needs_kernel:
+            raise InputError(
+                "a deconvolution needs the blur's kernel: give kernel=..., or --kernel FILE; "
+                "or let it be estimated, kernel_estimator='blind', as the model deblur does"
+            )
+        check_image(image, self)
+        check_full_precision(image)
+        if kernel is not None:
+            check_kernel(kernel, len(image))
+
     def prepare(self, image: Tensor, kernel: Tensor | None) -> tuple[Tensor, Frame]:
         """The photo made periodic, and where it lies in that."""
         return prepare(image, kernel, self.kernel_size, self.least_margin)
@@ -205,6 +221,9 @@ class Extending(Restorer):
     def extended(
         self, image: Tensor, *, kernel: Tensor | None = None
     ) -> tuple[Tensor, tuple[int, int]]:
+        check_image(image)
+        if kernel is not None:
+            check_kernel(kernel, len(image))
         x, frame = self.prepare(image, kernel)
         return x, (frame.top, frame.left)
 

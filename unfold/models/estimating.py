@@ -87,6 +87,7 @@ class Estimating(Extending):
         self, image: Tensor, kernel: Tensor | None, guide: Mapping[str, Tensor] | None
     ) -> Estimates:
         """Estimate what neither the caller nor the guide knows. Arguments as for ``forward``."""
+        self.check(image, kernel)
         x, frame = self.prepare(image, kernel)
         guide = self._global(image) if guide is None else guide
         x = self._exposed(x, guide)

@@ -20,7 +20,6 @@ from unfold.registry.spec import PriorLike, factory
 from unfold.terms import FilterFlow
 
 from .assembly import Extending, describe, requires_training, unroll
-from .checks import check_image
 from .deconvolution import NAMES, ORDER, initial_hyper_parameters, splitting, weigh
 from .disc_kernels import DiscKernels
 from .parts import NoiseLike, make_noise, measure_noise, with_hyper_parameters
@@ -115,7 +114,7 @@ class Refocus(Extending):
         ledger: Ledger | None = None,
         guide: Mapping[str, Tensor] | None = None,
     ) -> Restoration:
-        check_image(image)
+        self.check(image, kernel)
         guide = guide or self.survey(image)
         x, frame = self.prepare(image, kernel)
         blind, radius = kernel is None, torch.zeros_like(x[:, :1])
