@@ -42,7 +42,9 @@ def check_tensor(what: str, x: Tensor, module: nn.Module | None = None) -> None:
         raise InputError(f"{what} must be dense, got {x.layout}: convert it with .to_dense()")
     # (A subclass of Tensor may be there and hold values all the same.)
     if x.is_meta and type(x) is Tensor:
-        raise InputError(f"{what} must hold values, got a tensor on the meta device: give real data")
+        raise InputError(
+            f"{what} must hold values, got a tensor on the meta device: give real data"
+        )
     if module is not None:
         _check_match(what, x, module)
 
