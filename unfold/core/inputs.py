@@ -13,12 +13,14 @@ _TYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 
 def check_tensor(what: str, x: Tensor, module: nn.Module | None = None) -> None:
-    """Refuse what is no dense floating-point tensor with values.
+    """Refuse what is no dense floating-point tensor.
 
     Args:
         what: its name, for the message: ``"an image"``.
         x: the tensor.
-        module: what computes with it; its parameters must be of the same type and device.
+        module: what computes with it; its parameters must be of the same type and device. (Where
+            its layers convert what they are given it has a true ``casts_inputs``; any type will
+            do then.)
 
     Raises:
         InputError: it is not.
@@ -26,7 +28,7 @@ def check_tensor(what: str, x: Tensor, module: nn.Module | None = None) -> None:
     Example:
         >>> check_tensor("an image", torch.zeros(1, dtype=torch.uint8))
         Traceback (most recent call last):
-        unfold.errors.InputError: an image must be floating-point, got torch.uint8: convert it ...
+        unfold.errors.InputError: an image must be floating point, got torch.uint8: convert it ...
     """
     if not isinstance(x, Tensor):
         raise InputError(
@@ -35,16 +37,11 @@ def check_tensor(what: str, x: Tensor, module: nn.Module | None = None) -> None:
         )
     if x.dtype not in _TYPES:
         raise InputError(
-            f"{what} must be floating-point, got {x.dtype}: convert it with .float(), and divide "
+            f"{what} must be floating point, got {x.dtype}: convert it with .float(), and divide "
             "8-bit values by 255"
         )
     if x.layout != torch.strided:
         raise InputError(f"{what} must be dense, got {x.layout}: convert it with .to_dense()")
-    # (A subclass of Tensor may be there and hold values all the same.)
-    if x.is_meta and type(x) is Tensor:
-        raise InputError(
-            f"{what} must hold values, got a tensor on the meta device: give real data"
-        )
     if module is not None:
         _check_match(what, x, module)
 
@@ -57,6 +54,8 @@ def _check_match(what: str, x: Tensor, module: nn.Module) -> None:
                 f"{what} must be where {type(module).__name__} is, on {own.device}, got one on "
                 f"{x.device}: move one of them with .to(...)"
             )
+    if getattr(module, "casts_inputs", False):
+        return
     dtype = None
     for parameter in module.parameters():
         # Where some layers are of a smaller type, they convert what they are given.
@@ -65,6 +64,18 @@ def _check_match(what: str, x: Tensor, module: nn.Module) -> None:
         raise InputError(
             f"{what} must be {dtype}, as the parameters of {type(module).__name__} are, got "
             f"{x.dtype}: convert one of them with .to(...)"
+        )
+
+
+def check_values(what: str, x: Tensor) -> None:
+    """Refuse a tensor on the meta device, where values are needed.
+
+    Raises:
+        InputError: it is there. (A subclass of `torch.Tensor` may be, and hold values.)
+    """
+    if x.is_meta and type(x) is Tensor:
+        raise InputError(
+            f"{what} must hold values, got a tensor on the meta device: give real data"
         )
 
 

@@ -212,7 +212,7 @@ class Extending(Restorer):
         check_image(image, self)
         check_full_precision(image)
         if kernel is not None:
-            check_kernel(kernel, len(image))
+            check_kernel(kernel, image)
 
     def prepare(self, image: Tensor, kernel: Tensor | None) -> tuple[Tensor, Frame]:
         """The photo made periodic, and where it lies in that."""
@@ -223,7 +223,7 @@ class Extending(Restorer):
     ) -> tuple[Tensor, tuple[int, int]]:
         check_image(image)
         if kernel is not None:
-            check_kernel(kernel, len(image))
+            check_kernel(kernel, image)
         x, frame = self.prepare(image, kernel)
         return x, (frame.top, frame.left)
 

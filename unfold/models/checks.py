@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from unfold.core.inputs import check_tensor
+from unfold.core.inputs import check_tensor, check_values
 from unfold.errors import InputError
 
 
@@ -52,14 +52,17 @@ def check_full_precision(image: Tensor) -> None:
         )
 
 
-def check_kernel(kernel: Tensor, batch: int) -> None:
-    """Refuse a kernel that is no blur.
+def check_kernel(kernel: Tensor, image: Tensor) -> None:
+    """Refuse a kernel that is no blur, of an image that is not refused.
 
     Raises:
         InputError: no tensor, wrong shape or type, or, on the CPU, a sum that is not 1 or values
             that are not finite.
     """
+    batch = len(image)
     check_tensor("a kernel", kernel)
+    if not image.is_meta:
+        check_values("a kernel", kernel)
     if kernel.ndim != 4 or kernel.shape[0] not in (1, batch) or kernel.shape[1] != 1:
         raise InputError(
             f"a kernel must have shape (1 or {batch}, 1, height, width), got "

@@ -58,13 +58,12 @@ def special(x: Tensor, value: float) -> Tensor:
 
 
 def of_wrong_type(x: Tensor) -> dict[str, Any]:
-    """The same numbers in what is no floating-point tensor with values."""
+    """The same numbers in what is no floating-point tensor."""
     return {
         "8-bit integers": (255 * x).to(torch.uint8),
         "64-bit integers": (255 * x).long(),
         "truth values": x > 0.3,
         "complex numbers": x + 0j,
-        "no values, on the meta device": x.to("meta"),
         "a sparse tensor": x.to_sparse(),
         "a NumPy array": x.numpy(),
         "a list": x.tolist(),

@@ -67,6 +67,10 @@ def _fault(image: Tensor, photo: Tensor) -> str:
         return f"{tuple(photo.shape)} became {tuple(image.shape)}"
     if image.dtype != photo.dtype:
         return f"{photo.dtype} became {image.dtype}"
+    if image.device != photo.device:
+        return f"{photo.device} became {image.device}"
+    if image.is_meta:
+        return ""
     if not image.isfinite().all():
         return "not finite"
     return "" if image.min() >= 0 and image.max() <= 1 else "values leave [0, 1]"
@@ -130,6 +134,7 @@ def takes_or_refuses_odd_images(subject: Subject) -> None:
         "float16": photo.half(),
         "bfloat16": photo.bfloat16(),
         "float64": photo.double(),
+        "the meta device": photo.to("meta"),
     }
     for what, image in odd.items():
         run = partial(_image, model, image)
@@ -150,6 +155,9 @@ def keeps_its_precision(subject: Subject) -> None:
         run = partial(_image, subject.component(dtype), photo.to(dtype))
         fault = partial(_fault, photo=photo.to(dtype))
         misuse.take_or_refuse({f"model and image in {dtype}": run}, fault)
+    there = photo.to("meta")
+    run = partial(_image, subject.component().to("meta"), there)
+    misuse.take_or_refuse({"model and image on the meta device": run}, partial(_fault, photo=there))
 
 
 def reads_any_layout(subject: Subject) -> None:

@@ -131,6 +131,7 @@ def takes_or_refuses_odd_input(subject: Subject) -> None:
         "float16": (v.half(), step.half()),
         "bfloat16": (v.bfloat16(), step.bfloat16()),
         "float64": (v.double(), step.double()),
+        "the meta device": (v.to("meta"), step.to("meta")),
         "a step of zero": (v, 0 * step),
         "a large step": (v, 1e6 * step),
     }
@@ -146,9 +147,9 @@ def takes_or_refuses_odd_input(subject: Subject) -> None:
 
 
 def _fault(x: Tensor, v: Tensor) -> str:
-    if (x.shape, x.dtype) != (v.shape, v.dtype):
-        return f"{tuple(v.shape)} of {v.dtype} became {tuple(x.shape)} of {x.dtype}"
-    return "" if x.isfinite().all() else "not finite"
+    if (x.shape, x.dtype, x.device) != (v.shape, v.dtype, v.device):
+        return f"{tuple(v.shape)} of {v.dtype} became {tuple(x.shape)} of {x.dtype}, {x.device}"
+    return "" if x.is_meta or x.isfinite().all() else "not finite"
 
 
 def reads_any_layout(subject: Subject) -> None:

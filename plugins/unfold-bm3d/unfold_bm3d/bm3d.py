@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from unfold.core import Prior
+from unfold.core.inputs import check_values
 from unfold.errors import InputError
 
 from .colour import filter_colour
@@ -80,6 +81,7 @@ class BM3D(Prior):
                 f"{tuple(step.shape)}: split the block with a constraint z = x and put the prior "
                 "on z, or choose a prior with accepts_map"
             )
+        check_values("v, the input of BM3D,", v)
         if v.shape[1] not in (1, 3):
             raise InputError(
                 f"BM3D filters grey and RGB images, got {v.shape[1]} channels, {tuple(v.shape)}: "
