@@ -16,3 +16,19 @@ class UnfoldError(Exception):
         ...     print(str(error)[:26])
         no model named 'jude-smal'
     """
+
+
+class InputError(UnfoldError, ValueError):
+    """An image, a kernel or a step that a model or a prior cannot take.
+
+    The message says what must hold, what was got, and what to do.
+
+    Example:
+        >>> import torch
+        >>> import unfold
+        >>> try:
+        ...     unfold.create_model("identity")(torch.rand(3, 8, 8))
+        ... except InputError as error:
+        ...     print(str(error)[:55])
+        an image must have shape (batch, 3, height, width), got
+    """

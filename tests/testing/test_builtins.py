@@ -26,15 +26,15 @@ CLAIMS = {
     "denoiser": ("bfloat16", "export"),
 }
 
-# Blind estimation of a small kernel on few levels, and few stages: what the checks ask of a model
-# does not depend on their number. Those of AS_REGISTERED see it as it comes.
-_BLIND = {"kind": "blind", "size": 7}
+# Few stages, and a small kernel: what the checks ask of a model does not depend on them. The kernel
+# of a shake is estimated by one model in its place. Those of AS_REGISTERED see a model as it comes.
+_POINT = {"kernel_estimator": {"kind": "point"}}
 QUICK = {
-    "deblur": {"K": 2, "kernel_estimator": _BLIND},
+    "deblur": {"K": 2, "kernel_estimator": {"kind": "blind", "size": 5}},
     "deconv-small": {"K": 2},
     "era-small": {"K": 2},
-    "jude-classic": {"K": 2, "kernel_estimator": _BLIND},
-    "jude-small": {"kernel_estimator": _BLIND},
+    "jude-classic": {"K": 2, **_POINT},
+    "jude-small": _POINT,
     "plug-and-play": {"K": 2},
     "refocus": {"K": 2},
     "tv-deblur": {"K": 2},

@@ -1,6 +1,8 @@
 """For each check a component that is wrong in that way only: the check must see it."""
 
 import math
+import os
+import threading
 from typing import Annotated, Literal
 
 import pytest
@@ -135,6 +137,55 @@ class Branches(Good):
         return super().prox(v, step) if v.mean().item() > 0 else v
 
 
+class ChecksNothing(Good):
+    def forward(self, v, step=None):
+        return self.prox(v, step)
+
+
+class HidesNaN(Good):
+    def prox(self, v, step):
+        return super().prox(v, step).nan_to_num()
+
+
+class ReadsMemory(Good):
+    def prox(self, v, step):
+        return super().prox(in_memory(v), step)
+
+
+class KnowsItself(Good):
+    """Another result from a copy."""
+
+    def __init__(self):
+        super().__init__()
+        self.key = id(self)
+
+    def prox(self, v, step):
+        return super().prox(v, step) / (1 + (self.key != id(self)))
+
+
+class KnowsItsThread(Good):
+    def prox(self, v, step):
+        return super().prox(v, step) / (1 + in_another_thread())
+
+
+class KnowsItsProcess(Good):
+    def prox(self, v, step):
+        return super().prox(v, step) / (1 + in_another_process())
+
+
+def in_memory(x):
+    """The numbers in the order in which they lie in memory, as C code without care reads them."""
+    return x.as_strided(x.shape, torch.empty(x.shape).stride())
+
+
+def in_another_thread():
+    return threading.current_thread() is not threading.main_thread()
+
+
+def in_another_process(here=os.getpid()):  # noqa: B008
+    return os.getpid() != here
+
+
 PRIORS = [
     ("type", nn.Identity, {}),
     ("shape-dtype-device", Crops, {}),
@@ -144,6 +195,12 @@ PRIORS = [
     ("determinism", Remembers, {}),
     ("steps", RefusesNothing, {}),
     ("batch-independence", OneStep, {}),
+    ("bad-input", ChecksNothing, {}),
+    ("odd-input", HidesNaN, {}),
+    ("layout", ReadsMemory, {}),
+    ("copies", KnowsItself, {}),
+    ("threads", KnowsItsThread, {}),
+    ("fork", KnowsItsProcess, {}),
     ("gradients-flow", Cuts, {}),
     ("gradients-flow", Idle, {}),
     ("gradients-flow", CutsSilently, {}),
@@ -275,6 +332,21 @@ class ModelThatLosesState(GoodModel):
         return Restoration((self.hidden * self.scale * image).clamp(0, 1))
 
 
+class ModelThatKnowsItself(GoodModel):
+    def __init__(self):
+        super().__init__()
+        self.key = id(self)
+
+    def forward(self, image, **options):
+        return Restoration(super().forward(image).image / (1 + (self.key != id(self))))
+
+
+class BlursByAnything(GoodModel):
+    def forward(self, image, *, kernel=None, ledger=None):
+        gain = 1 if kernel is None else torch.as_tensor(kernel).flatten()[0].abs()
+        return Restoration((super().forward(image).image * gain).nan_to_num().clamp(0, 1))
+
+
 class ModelThatTells(GoodModel):
     """Its prior is told a step, whatever the noise is."""
 
@@ -298,6 +370,13 @@ MODELS = [
     ("no-mutation", model(in_place), {}),
     ("determinism", model(counting), {}),
     ("bad-input", type("Takes", (GoodModel,), {"forward": lambda s, x, **k: Restoration(x)}), {}),
+    ("odd-images", model(lambda self, x: Restoration(x)), {}),
+    ("precision", model(lambda self, x: Restoration(x.float().clamp(0, 1))), {}),
+    ("layout", model(lambda self, x: Restoration(in_memory(x))), {}),
+    ("copies", ModelThatKnowsItself, {}),
+    ("threads", model(lambda self, x: Restoration(x / (1 + in_another_thread()))), {}),
+    ("fork", model(lambda self, x: Restoration(x / (1 + in_another_process()))), {}),
+    ("odd-kernels", BlursByAnything, {}),
     ("kernel", type("None", (GoodModel,), {"forward": no_kernel}), {}),
     ("gradients-flow", model(lambda self, x: Restoration(x.detach().clamp(0, 1))), {}),
     ("noise-levels", lambda: ModelThatTells(0.26**2), {}),
@@ -438,7 +517,7 @@ def test_all_at_once_lists_what_failed():
 def test_what_does_not_exist_is_refused():
     with pytest.raises(ValueError, match="no checks for 'recipes'"):
         checks("recipes", Good)
-    with pytest.raises(ValueError, match="no expected failure shape; there are batch-"):
+    with pytest.raises(ValueError, match="no expected failure shape; there are bad-input"):
         checks("priors", Good, expected_failures={"shape": "typo"})
     with pytest.raises(ValueError, match="no claim fast; there are bfloat16, compile"):
         checks("priors", Good, claims=("fast",))

@@ -6,7 +6,10 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, overload
 
+import torch
 from torch import Tensor, nn
+
+from .inputs import check_prox
 
 if TYPE_CHECKING:
     from .expression import Expression
@@ -28,12 +31,17 @@ class Prior(nn.Module):
             RuntimeError if one is asked for, rather than cut the graph silently.
         requires_training: whether its output is meaningless until it is trained.
         reads: the data of the state that ``g`` reads (see `at`).
+        channels: of ``v``, where no other number will do.
+
+    Calling the prior checks what it is given, and raises an `unfold.errors.InputError`; ``prox``
+    itself checks nothing.
     """
 
     accepts_map: bool = True
     differentiable: bool = True
     requires_training: bool = False
     reads: tuple[str, ...] = ()
+    channels: int | None = None
 
     @abstractmethod
     def prox(self, v: Tensor, step: Tensor) -> Tensor:
@@ -91,4 +99,6 @@ class Prior(nn.Module):
             from .objective import believed
 
             return believed(self, v)
+        if not torch.compiler.is_compiling():
+            check_prox(self, v, step)  # type: ignore[arg-type]
         return self.prox(v, step)  # type: ignore[arg-type]

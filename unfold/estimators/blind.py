@@ -22,6 +22,7 @@ from unfold.core import (
     Unrolled,
     lower,
 )
+from unfold.core.inputs import check_values
 from unfold.core.pyramid import coarse_to_fine
 from unfold.imaging.boundary import pad_periodic
 from unfold.priors import L0, TotalVariation
@@ -142,6 +143,7 @@ class BlindKernel(KernelEstimator):
 
     def _estimate(self, photo: Tensor) -> Tensor:
         """The kernel ``(1, 1, n, n)`` of one photo, or a part of it."""
+        check_values("a photo whose kernel is estimated", photo)
         n = self.kernel_size
         if min(photo.shape[-2:]) < 2 * n:
             return point(n, photo)

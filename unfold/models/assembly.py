@@ -23,7 +23,6 @@ from unfold.core.lagrangian import Weights
 from unfold.imaging.boundary import MULTIPLE, Frame, pad_periodic
 from unfold.terms import Convolution
 
-from .checks import check_image, check_kernel
 from .parts import StageWeights
 from .schedule import LARGEST_SQUARE
 
@@ -109,7 +108,7 @@ def _same_priors(stages: Unrolled) -> bool:
 def prepare(
     image: Tensor, kernel: Tensor | None, *, size: int = 1, least_margin: int = 0
 ) -> tuple[Tensor, Frame]:
-    """Check the input; make the photo periodic, with a margin as wide as the kernel reaches.
+    """Make the photo periodic, with a margin as wide as the kernel reaches.
 
     Args:
         image: the photo.
@@ -117,10 +116,8 @@ def prepare(
         size: side of the kernel where it is not.
         least_margin: around the photo, in pixels, however small the kernel is.
     """
-    check_image(image)
     height = width = size
     if kernel is not None:
-        check_kernel(kernel, len(image))
         height, width = kernel.shape[-2:]
     margin = max(least_margin, height // 2), max(least_margin, width // 2)
     return pad_periodic(image, margin, multiple=MULTIPLE)

@@ -26,7 +26,7 @@ from .assembly import (
     unroll,
 )
 from .careful import spliced
-from .checks import check_image
+from .checks import check_inputs
 from .parts import (
     BlurLike,
     EstimatorLike,
@@ -92,7 +92,7 @@ class Deconvolution(Restorer):
     JPEG did to the photo, estimated.
 
     Raises:
-        ValueError: no kernel is given (from ``forward``).
+        InputError: no kernel is given (from ``forward``).
 
     Source: Zhang et al., "Plug-and-play image restoration with deep denoiser prior", TPAMI 2021,
     section 4.2; unrolled and trained as a whole, their USRNet (CVPR 2020).
@@ -138,12 +138,7 @@ class Deconvolution(Restorer):
         ledger: Ledger | None = None,
         guide: Mapping[str, Tensor] | None = None,
     ) -> Restoration:
-        if kernel is None and self.estimator is None:
-            raise ValueError(
-                "a deconvolution needs the blur's kernel: give kernel=..., or --kernel FILE; "
-                "or let it be estimated, kernel_estimator='blind', as the model deblur does"
-            )
-        check_image(image)
+        check_inputs(self, image, kernel)
         estimated = kernel is None
         guide = guide or self.survey(image, kernel=kernel)
         kernel, noise = guide["kernel"] if kernel is None else kernel, guide["noise"]

@@ -21,6 +21,7 @@ from unfold.estimators.reblur import middle
 from unfold.imaging.boundary import Frame
 
 from .assembly import prepare
+from .checks import check_inputs
 from .parts import make_noise, make_part, measure_noise, with_kernel
 
 
@@ -84,6 +85,7 @@ class Estimating(Restorer):
         self, image: Tensor, kernel: Tensor | None, guide: Mapping[str, Tensor] | None
     ) -> Estimates:
         """Estimate what neither the caller nor the guide knows. Arguments as for ``forward``."""
+        check_inputs(self, image, kernel)
         x, frame = self._prepare(image, kernel)
         guide = self._global(image) if guide is None else guide
         x = self._exposed(x, guide)

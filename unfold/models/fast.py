@@ -68,6 +68,7 @@ def fast(model: Model, *, compiled: bool | None = None) -> Model:
         if pays and min(module.in_channels, module.out_channels) > _IMAGE:
             module.to(torch.bfloat16)
     for module in model.modules():
+        module.casts_inputs = True  # type: ignore[assignment]
         own = next(module.parameters(recurse=False), None)
         if own is not None and own.is_floating_point():
             module.register_forward_pre_hook(_cast)

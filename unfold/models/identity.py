@@ -17,7 +17,7 @@ class Identity(Restorer):
     def forward(
         self, image: Tensor, *, kernel: Tensor | None = None, ledger: Ledger | None = None
     ) -> Restoration:
-        check_image(image)
+        check_image(image, self)
         return Restoration(image.clamp(0, 1))
 
     def explain(self) -> str:

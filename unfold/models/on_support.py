@@ -22,6 +22,7 @@ class OnSupport(Prior):
         self.accepts_map = prior.accepts_map
         self.differentiable = prior.differentiable
         self.requires_training = prior.requires_training
+        self.channels = prior.channels
 
     def prox(self, v: Tensor, step: Tensor) -> Tensor:
         return self.prior(v, step) * (v != 0)

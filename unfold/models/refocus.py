@@ -20,7 +20,7 @@ from unfold.registry.spec import PriorLike, factory
 from unfold.terms import FilterFlow
 
 from .assembly import describe, prepare, requires_training, unroll
-from .checks import check_image
+from .checks import check_inputs
 from .deconvolution import NAMES, ORDER, initial_hyper_parameters, splitting, weigh
 from .disc_kernels import DiscKernels
 from .parts import NoiseLike, make_noise, measure_noise, with_hyper_parameters
@@ -115,7 +115,7 @@ class Refocus(Restorer):
         ledger: Ledger | None = None,
         guide: Mapping[str, Tensor] | None = None,
     ) -> Restoration:
-        check_image(image)
+        check_inputs(self, image, kernel)
         guide = guide or self.survey(image)
         x, frame = prepare(image, kernel, size=self.discs.kernel_size)
         blind, radius = kernel is None, torch.zeros_like(x[:, :1])

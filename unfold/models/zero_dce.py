@@ -52,7 +52,7 @@ class ZeroDCE(Restorer):
     def forward(
         self, image: Tensor, *, kernel: Tensor | None = None, ledger: Ledger | None = None
     ) -> Restoration:
-        check_image(image)
+        check_image(image, self)
         x = image.clamp(0, 1)
         curves = self.network.without_frame(x).to(x.dtype).split(3, dim=1)
         for curve in curves:

@@ -59,7 +59,8 @@ class HyperLaplacian(Prior):
             for _ in range(_NEWTON):
                 x = self._newton(x, size, step)
         # One more, for the gradient: that of the root, by the implicit function theorem.
-        return torch.where(v.abs() > threshold, v.sign() * self._newton(x, size, step), 0)
+        root = v.sign() * self._newton(x, size, step)
+        return torch.where(v.abs() <= threshold, 0, root)  # (so that NaN stays NaN)
 
     def _newton(self, x: Tensor, size: Tensor, step: Tensor) -> Tensor:
         p = self.exponent

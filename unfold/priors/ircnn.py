@@ -38,6 +38,7 @@ class IRCNN(Prior):
 
     def __init__(self, channels: int = 3, *, width: Width = 64) -> None:
         super().__init__()
+        self.channels = channels
         self.net = DilatedNet(channels, width)
 
     def prox(self, v: Tensor, step: Tensor) -> Tensor:

@@ -43,6 +43,7 @@ class ResUNet(Prior):
         unshuffle: Annotated[int, Field(ge=1, le=16)] = 1,
     ) -> None:
         super().__init__()
+        self.channels = channels
         self.conditioned, self.residual = conditioned, residual
         self.net = UNet(channels + conditioned, channels, widths, blocks, unshuffle=unshuffle)
         if residual:

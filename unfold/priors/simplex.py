@@ -84,7 +84,8 @@ class Simplex(Prior):
 
 def _project(v: Tensor, step: Tensor) -> Tensor:
     """``argmin Σ (x − v)² / step`` over ``x >= 0`` that sum to one over the last two axes."""
-    flat, weights = v.flatten(2), step.flatten(2)
+    # (Where all steps are alike they do not matter, and be they zero.)
+    flat, weights = v.flatten(2), step.flatten(2).clamp_min(torch.finfo(v.dtype).tiny ** 0.5)
     with torch.no_grad():
         ratio = flat / weights
         order = ratio.argsort(-1, descending=True)

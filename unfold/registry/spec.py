@@ -54,6 +54,10 @@ class Spec(BaseModel):
             raise ValidationError.from_exception_data(self.kind, [_detail(*f) for f in found])
         return self
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # (The class is made anew in the process that unpickles: it is in no module.)
+        return resolve, (type(self).entry.group, dict(self))
+
     def build(self, *inputs: Any) -> Any:
         """The component with these options.
 

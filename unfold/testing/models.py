@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 from unittest import SkipTest
 
 import torch
 from torch import Tensor
 
 from unfold.core import Prior, Restoration, Restorer
+from unfold.errors import UnfoldError
 
+from . import misuse
 from .options import bounds_its_numbers
 from .tools import Rule, Subject, close, export, need, spec_round_trip, state_dict_round_trip
 
 
 def _photo(size: tuple[int, int] = (24, 32), batch: int = 2) -> Tensor:
     return 0.1 + 0.5 * torch.rand(batch, 3, *size)
+
+
+def _small(batch: int = 1) -> Tensor:
+    """For what does not depend on the size: cheap."""
+    return _photo((10, 11), batch)
 
 
 _KERNEL = torch.full((1, 1, 3, 5), 1 / 15)
@@ -24,6 +35,10 @@ def _restored(model: Restorer, photo: Tensor) -> Restoration:
     if getattr(model, "needs_kernel", False):
         return model(photo, kernel=_KERNEL.to(photo))
     return model(photo)
+
+
+def _image(model: Restorer, photo: Tensor) -> Tensor:
+    return _restored(model, photo).image
 
 
 def _run(subject: Subject, image: Tensor) -> Restoration:
@@ -37,16 +52,28 @@ def is_a_model(subject: Subject) -> None:
 
 def restores_any_size(subject: Subject) -> None:
     model = subject.component()
-    for size in ((24, 32), (17, 23), (5, 40), (1, 1)):
+    for size in ((24, 32), (17, 23), (5, 40), (2, 3), (1, 1)):
         photo = _photo(size)
         with torch.no_grad():
             restoration = _restored(model, photo)
         need(isinstance(restoration, Restoration), f"it returns a {type(restoration).__name__}")
-        image = restoration.image
-        need(image.shape == photo.shape, f"{tuple(photo.shape)} became {tuple(image.shape)}")
-        need(image.dtype == photo.dtype, f"{photo.dtype} became {image.dtype}")
-        need(image.isfinite().all(), f"not finite at {size}")
-        need(image.min() >= 0 and image.max() <= 1, f"values leave [0, 1] at {size}")
+        fault = _fault(restoration.image, photo)
+        need(not fault, f"at {size}: {fault}")
+
+
+def _fault(image: Tensor, photo: Tensor) -> str:
+    """What is wrong with the restoration of a photo."""
+    if image.shape != photo.shape:
+        return f"{tuple(photo.shape)} became {tuple(image.shape)}"
+    if image.dtype != photo.dtype:
+        return f"{photo.dtype} became {image.dtype}"
+    if image.device != photo.device:
+        return f"{photo.device} became {image.device}"
+    if image.is_meta:
+        return ""
+    if not image.isfinite().all():
+        return "not finite"
+    return "" if image.min() >= 0 and image.max() <= 1 else "values leave [0, 1]"
 
 
 def gives_finite_parts(subject: Subject) -> None:
@@ -82,35 +109,122 @@ def is_deterministic(subject: Subject) -> None:
 
 
 def refuses_bad_input(subject: Subject) -> None:
-    model = subject.component()
+    model, photo = subject.component(), _small()
     bad = {
-        "three axes": torch.rand(3, 8, 8),
-        "one channel": torch.rand(1, 1, 8, 8),
-        "8-bit integers": torch.zeros(1, 3, 8, 8, dtype=torch.uint8),
-        "values up to 255": 255 * torch.rand(1, 3, 8, 8),
+        "three axes": photo[0],
+        "five axes": photo[None],
+        "one channel": photo[:, :1],
+        "values up to 255": 255 * photo,
+        "NaN": misuse.special(photo, math.nan),
+        "an infinity": misuse.special(photo, math.inf),
+        "another infinity": misuse.special(photo, -math.inf),
+        **misuse.of_wrong_type(photo),
+        **misuse.empty(photo),
     }
-    for name, image in bad.items():
-        try:
-            with torch.no_grad():
-                _restored(model, image)
-        except ValueError:
-            continue
-        except Exception as error:
-            raise AssertionError(f"{name}: {type(error).__name__}, not ValueError") from error
-        raise AssertionError(f"{name}: taken for a photo")
+    kernel = {"kernel": _KERNEL} if getattr(model, "needs_kernel", False) else {}
+    misuse.refuse({what: partial(model, image, **kernel) for what, image in bad.items()})
+
+
+def takes_or_refuses_odd_images(subject: Subject) -> None:
+    """Values a little beyond [0, 1] are noise."""
+    model, photo = subject.component(), _small()
+    odd = {
+        "below 0": photo - 0.3,
+        "above 1": photo + 0.6,
+        "float16": photo.half(),
+        "bfloat16": photo.bfloat16(),
+        "float64": photo.double(),
+        "the meta device": photo.to("meta"),
+    }
+    for what, image in odd.items():
+        run = partial(_image, model, image)
+        misuse.take_or_refuse({what: run}, partial(_fault, photo=image))
+
+
+def keeps_its_precision(subject: Subject) -> None:
+    """In float64, where a photo in a batch and alone agree to rounding; half precision works, or
+    is refused."""
+    photo = _small(2)
+    double = subject.component(torch.float64)
+    with torch.no_grad():
+        both, alone = _image(double, photo.double()), _image(double, photo[:1].double())
+    fault = _fault(both, photo.double())
+    need(not fault, f"in float64: {fault}")
+    close(both[:1], alone, "an image in a batch and alone, in float64", 1e-9)
+    for dtype in (torch.float16, torch.bfloat16):
+        run = partial(_image, subject.component(dtype), photo.to(dtype))
+        fault = partial(_fault, photo=photo.to(dtype))
+        misuse.take_or_refuse({f"model and image in {dtype}": run}, fault)
+    there = photo.to("meta")
+    run = partial(_image, subject.component().to("meta"), there)
+    misuse.take_or_refuse({"model and image on the meta device": run}, partial(_fault, photo=there))
+
+
+def reads_any_layout(subject: Subject) -> None:
+    """Of memory: what is transposed, strided or has its channels last is the same photo."""
+    photo = _small()
+    misuse.reads_any_layout(subject.component(), photo, _image)
+
+
+def survives_copying(subject: Subject) -> None:
+    photo = _small()
+    misuse.survives_copying(subject.component(), lambda model: _image(model, photo))
+
+
+def serves_two_threads(subject: Subject) -> None:
+    photo = _small()
+    misuse.serves_two_threads(subject.component(), lambda model: _image(model, photo))
+
+
+def survives_a_fork(subject: Subject) -> None:
+    photo = _small()
+    misuse.survives_a_fork(subject.component(), lambda model: _image(model, photo))
 
 
 def takes_a_kernel(subject: Subject) -> None:
-    model = subject.component()
+    model, needed = subject.component(), getattr(subject.make(), "needs_kernel", False)
     with torch.no_grad():
         image = model(_photo(), kernel=_KERNEL).image
     need(image.shape == (2, 3, 24, 32), "with kernel=... the shape changes")
-    if getattr(model, "needs_kernel", False):
+    if needed:
         try:
             model(_photo())
-        except ValueError:
+        except UnfoldError:
             return
         raise AssertionError("it says that it needs a kernel, and restores without one")
+
+
+def takes_or_refuses_odd_kernels(subject: Subject) -> None:
+    """A model that does not use kernels takes any; no other takes what is no blur."""
+    model, photo = subject.component(), _small()
+
+    def given(kernel: Any) -> Callable[[], Tensor]:
+        return lambda: model(photo, kernel=kernel).image
+
+    odd = {
+        "an even kernel": torch.full((1, 1, 4, 6), 1 / 24),
+        "a kernel larger than the image": torch.full((1, 1, 31, 41), 1 / (31 * 41)),
+        "a kernel with negative values": torch.tensor([[[[-0.5, 2.0, -0.5]]]]),
+        "a kernel of 64 bits": _KERNEL.double(),
+    }
+    bad = {
+        "a kernel of sum zero": torch.tensor([[[[1.0, 0.0, -1.0]]]]),
+        "a negative kernel": -_KERNEL,
+        "a kernel with NaN": misuse.special(_KERNEL, math.nan),
+        "an infinite kernel": misuse.special(_KERNEL, math.inf),
+        "kernels for another batch": _KERNEL.expand(2, -1, -1, -1),
+        "a kernel of three channels": _KERNEL.expand(1, 3, -1, -1),
+        "a kernel of two axes": _KERNEL[0, 0],
+        "an empty kernel": _KERNEL[..., :0],
+        "a kernel on the meta device": _KERNEL.to("meta"),
+        "a kernel that is a NumPy array": _KERNEL.numpy(),
+    }
+    every = {what: given(kernel) for what, kernel in (odd | bad).items()}
+    misuse.take_or_refuse(every, partial(_fault, photo=photo))
+    with torch.no_grad():
+        plain = given(torch.ones(1, 1, 1, 1))()
+        if not torch.equal(plain, given(_KERNEL)()):  # it uses kernels
+            misuse.refuse({what: every[what] for what in bad})
 
 
 def passes_gradients(subject: Subject) -> None:
@@ -222,7 +336,14 @@ CHECKS = {
     "no-mutation": Rule(leaves_inputs_alone),
     "determinism": Rule(is_deterministic),
     "bad-input": Rule(refuses_bad_input),
+    "odd-images": Rule(takes_or_refuses_odd_images),
+    "precision": Rule(keeps_its_precision),
+    "layout": Rule(reads_any_layout),
+    "copies": Rule(survives_copying),
+    "threads": Rule(serves_two_threads),
+    "fork": Rule(survives_a_fork),
     "kernel": Rule(takes_a_kernel),
+    "odd-kernels": Rule(takes_or_refuses_odd_kernels),
     "gradients-flow": Rule(passes_gradients),
     "noise-levels": Rule(tells_priors_noise_levels),
     "state-dict": Rule(survives_a_state_dict),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from functools import partial
 from unittest import SkipTest
 
 import torch
@@ -9,6 +11,7 @@ from torch import Tensor
 
 from unfold.core import Constraint, Equal, Lagrangian, Prior, Quadratic, Regularizer, lower
 
+from . import misuse
 from .options import bounds_its_numbers
 from .tools import Rule, Subject, close, export, need, spec_round_trip, state_dict_round_trip
 
@@ -93,6 +96,81 @@ def takes_its_steps(subject: Subject) -> None:
         except ValueError:
             return
     raise AssertionError("accepts_map is False, but a varying step raises no ValueError")
+
+
+def refuses_bad_input(subject: Subject) -> None:
+    """When it is called; ``prox`` itself checks nothing."""
+    prior, v, step = subject.component(), _input((9, 12)), _step()
+    points = misuse.of_wrong_type(v) | misuse.empty(v)
+    points |= {"three axes": v[0], "five axes": v[None]}
+    steps = misuse.of_wrong_type(step) | {
+        "a number": 0.01,
+        "no axes": step[0, 0, 0, 0],
+        "five axes": step[None],
+        "none": step[:0],
+        "another batch": step.expand(3, -1, -1, -1),
+        "another size": torch.full((1, 1, 5, 5), 0.01),
+        "another type": step.double(),
+        "below 0": -step,
+        "NaN": step * math.nan,
+        "infinite": step * math.inf,
+    }
+    misuse.refuse({f"v: {what}": partial(prior, x, step) for what, x in points.items()})
+    misuse.refuse({f"step: {what}": partial(prior, v, s) for what, s in steps.items()})
+
+
+def takes_or_refuses_odd_input(subject: Subject) -> None:
+    """NaN, where it is taken, does not vanish."""
+    prior, v, step = subject.component(), _input((9, 12)), _step()
+    odd = {
+        "below 0": (v - 0.5, step),
+        "above 1": (255 * v, step),
+        "one pixel": (v[..., :1, :1], step),
+        "2×3 pixels": (v[..., :2, :3], step),
+        "another number of channels": (v[:, [0, 1, 2, 0]], step),
+        "float16": (v.half(), step.half()),
+        "bfloat16": (v.bfloat16(), step.bfloat16()),
+        "float64": (v.double(), step.double()),
+        "the meta device": (v.to("meta"), step.to("meta")),
+        "a step of zero": (v, 0 * step),
+        "a large step": (v, 1e6 * step),
+    }
+    for what, (x, s) in odd.items():
+        misuse.take_or_refuse({what: partial(prior, x, s)}, partial(_fault, v=x))
+    run = partial(prior, misuse.special(v, math.nan), step)
+    misuse.take_or_refuse({"NaN": run}, lambda x: "it vanished" * bool(x.isfinite().all()))
+    run = partial(prior, misuse.special(v, math.inf), step)
+    misuse.take_or_refuse({"an infinity": run}, lambda x: "")  # (it may be clipped)
+    for dtype in (torch.float16, torch.bfloat16):
+        run = partial(subject.component(dtype), v.to(dtype), step.to(dtype))
+        misuse.take_or_refuse({f"prior and v in {dtype}": run}, partial(_fault, v=v.to(dtype)))
+
+
+def _fault(x: Tensor, v: Tensor) -> str:
+    if (x.shape, x.dtype, x.device) != (v.shape, v.dtype, v.device):
+        return f"{tuple(v.shape)} of {v.dtype} became {tuple(x.shape)} of {x.dtype}, {x.device}"
+    return "" if x.is_meta or x.isfinite().all() else "not finite"
+
+
+def reads_any_layout(subject: Subject) -> None:
+    """Of memory: what is transposed, strided or has its channels last is the same image."""
+    step = _step()
+    misuse.reads_any_layout(subject.component(), _input((9, 12)), lambda prior, v: prior(v, step))
+
+
+def survives_copying(subject: Subject) -> None:
+    v, step = _input(), _step()
+    misuse.survives_copying(subject.component(), lambda prior: prior(v, step))
+
+
+def serves_two_threads(subject: Subject) -> None:
+    v, step = _input(), _step()
+    misuse.serves_two_threads(subject.component(), lambda prior: prior(v, step))
+
+
+def survives_a_fork(subject: Subject) -> None:
+    v, step = _input(), _step()
+    misuse.survives_a_fork(subject.component(), lambda prior: prior(v, step))
 
 
 def passes_gradients(subject: Subject) -> None:
@@ -220,6 +298,12 @@ CHECKS = {
     "no-mutation": Rule(leaves_inputs_alone),
     "determinism": Rule(is_deterministic),
     "steps": Rule(takes_its_steps),
+    "bad-input": Rule(refuses_bad_input),
+    "odd-input": Rule(takes_or_refuses_odd_input),
+    "layout": Rule(reads_any_layout),
+    "copies": Rule(survives_copying),
+    "threads": Rule(serves_two_threads),
+    "fork": Rule(survives_a_fork),
     "gradients-flow": Rule(passes_gradients),
     "gradcheck": Rule(has_the_right_gradient),
     "state-dict": Rule(survives_a_state_dict),

@@ -10,6 +10,8 @@ from pydantic import Field
 from torch import Tensor
 
 from unfold.core import Prior
+from unfold.core.inputs import check_values
+from unfold.errors import InputError
 
 from .colour import filter_colour
 
@@ -74,20 +76,21 @@ class BM3D(Prior):
                 "torch.no_grad(), detach its input, or train with a prior that is differentiable"
             )
         if step.shape[1:].numel() != 1:
-            raise ValueError(
+            raise InputError(
                 f"BM3D takes one step for each image, (1 or {v.shape[0]}, 1, 1, 1), got a map, "
                 f"{tuple(step.shape)}: split the block with a constraint z = x and put the prior "
                 "on z, or choose a prior with accepts_map"
             )
+        check_values("v, the input of BM3D,", v)
         if v.shape[1] not in (1, 3):
-            raise ValueError(
+            raise InputError(
                 f"BM3D filters grey and RGB images, got {v.shape[1]} channels, {tuple(v.shape)}: "
                 "give it 1 or 3 channels at a time"
             )
         # An image of exactly one block ends the process inside bm3d 4.0.3 (a segmentation fault).
         block = max(self._profile.bs_ht, self._profile.bs_wiener)
         if min(v.shape[-2:]) <= block:
-            raise ValueError(
+            raise InputError(
                 f"BM3D's blocks are {block}×{block} pixels and an image must be larger on both "
                 f"sides, got {v.shape[-2]}×{v.shape[-1]}: pad it, or choose another prior"
             )

@@ -50,6 +50,7 @@ class DeepInvDnCNN(Prior):
         from deepinv.models import DnCNN
 
         super().__init__()
+        self.channels = channels
         self.noise = noise
         self.net = DnCNN(channels, channels, depth=depth, nf=width, pretrained=None)
         colour = {1: "gray", 3: "color"}.get(channels) if (depth, width) == (20, 64) else None
@@ -57,5 +58,6 @@ class DeepInvDnCNN(Prior):
         load_weights(self.net, weights, model="dncnn", released=released)
 
     def prox(self, v: Tensor, step: Tensor) -> Tensor:
-        scale = one_per_image(self, v, step).sqrt().to(v.dtype) / self.noise
+        # (Of a step of zero nothing is removed: a noise that no photo shows serves as well.)
+        scale = one_per_image(self, v, step).clamp_min(1e-12).sqrt().to(v.dtype) / self.noise
         return scale * self.net(v / scale).to(v.dtype)

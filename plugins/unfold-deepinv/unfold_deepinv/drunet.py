@@ -38,6 +38,7 @@ class DeepInvDRUNet(Prior):
         from deepinv.models import DRUNet
 
         super().__init__()
+        self.channels = channels
         widths = (width, 2 * width, 4 * width, 8 * width)
         self.net = DRUNet(channels, channels, nc=widths, nb=blocks, pretrained=None)
         names = {1: "drunet_deepinv_gray_finetune_26k", 3: "drunet_deepinv_color_finetune_22k"}

@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from unfold.core import Prior
+from unfold.core.inputs import check_values
 
 from .steps import one_per_image
 
@@ -46,6 +47,7 @@ class DeepInvTV(Prior):
         self._denoiser = TVDenoiser
 
     def prox(self, v: Tensor, step: Tensor) -> Tensor:
+        check_values("v, the input of DeepInvTV,", v)
         ths = one_per_image(self, v, step).to(v.dtype).flatten()
         # A new one each time: the object remembers its last answer and starts from it.
         denoiser = self._denoiser(n_it_max=self.iterations, crit=0.0, tau=self.tau)

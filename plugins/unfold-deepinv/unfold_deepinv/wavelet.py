@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from unfold.core import Prior
+from unfold.errors import InputError
 
 from .steps import one_per_image
 
@@ -74,6 +75,11 @@ class DeepInvWavelet(Prior):
         return 0.8 * variance.sqrt()
 
     def prox(self, v: Tensor, step: Tensor) -> Tensor:
+        if v.dtype not in (torch.float32, torch.float64):
+            raise InputError(
+                f"DeepInvWavelet needs float32 or float64, got {v.dtype}: convert v and step with "
+                ".float()"
+            )
         bound = one_per_image(self, v, step).to(v.dtype)
         dual = ahead = [torch.zeros_like(d) for d in self._details(v)]
         t = 1.0

@@ -56,7 +56,7 @@ class DEvUDP(Restorer):
     def forward(
         self, image: Tensor, *, kernel: Tensor | None = None, ledger: Ledger | None = None
     ) -> Restoration:
-        check_image(image)
+        check_image(image, self)
         x = (self.generator(2 * image - 1).to(image.dtype) + 1) / 2
         restored = x.clamp(0, 1).detach() + (x - x.detach())
         return Restoration(restored, {"change": restored - image.clamp(0, 1)})

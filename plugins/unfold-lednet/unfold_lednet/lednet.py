@@ -110,7 +110,7 @@ class LEDNet(Restorer):
     def forward(
         self, image: Tensor, *, kernel: Tensor | None = None, ledger: Ledger | None = None
     ) -> Restoration:
-        check_image(image)
+        check_image(image, self)
         height, width = image.shape[-2:]
         x = self.low + (self.high - self.low) * reflect_to_multiple(image, 8)
         x = self.head(x)

@@ -29,7 +29,7 @@ class Gamma(Restorer):
     def forward(
         self, image: Tensor, *, kernel: Tensor | None = None, ledger: Ledger | None = None
     ) -> Restoration:
-        check_image(image)
+        check_image(image, self)
         return Restoration(image.clamp(0, 1) ** self.power)
 
     def explain(self) -> str:

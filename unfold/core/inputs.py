@@ -1,0 +1,139 @@
+"""What tensors must be before a model or a prior computes with them."""
+
+from __future__ import annotations
+
+import itertools
+
+import torch
+from torch import Tensor, nn
+
+from unfold.errors import InputError
+
+_TYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+
+
+def check_tensor(what: str, x: Tensor, module: nn.Module | None = None) -> None:
+    """Refuse what is no dense floating-point tensor.
+
+    Args:
+        what: its name, for the message: ``"an image"``.
+        x: the tensor.
+        module: what computes with it; its parameters must be of the same type and device. (Where
+            its layers convert what they are given it has a true ``casts_inputs``; any type will
+            do then.)
+
+    Raises:
+        InputError: it is not.
+
+    Example:
+        >>> check_tensor("an image", torch.zeros(1, dtype=torch.uint8))
+        Traceback (most recent call last):
+        unfold.errors.InputError: an image must be floating point, got torch.uint8: convert it ...
+    """
+    if not isinstance(x, Tensor):
+        raise InputError(
+            f"{what} must be a torch.Tensor, got {type(x).__name__}: convert it with "
+            "torch.as_tensor"
+        )
+    if x.dtype not in _TYPES:
+        raise InputError(
+            f"{what} must be floating point, got {x.dtype}: convert it with .float(), and divide "
+            "8-bit values by 255"
+        )
+    if x.layout != torch.strided:
+        raise InputError(f"{what} must be dense, got {x.layout}: convert it with .to_dense()")
+    if module is not None:
+        _check_match(what, x, module)
+
+
+def _check_match(what: str, x: Tensor, module: nn.Module) -> None:
+    """Refuse another device or floating-point type than that of a module's parameters."""
+    for own in itertools.chain(module.parameters(), module.buffers()):
+        if own.device != x.device:
+            raise InputError(
+                f"{what} must be where {type(module).__name__} is, on {own.device}, got one on "
+                f"{x.device}: move one of them with .to(...)"
+            )
+    if getattr(module, "casts_inputs", False):
+        return
+    dtype = None
+    for parameter in module.parameters():
+        # Where some layers are of a smaller type, they convert what they are given.
+        dtype = torch.promote_types(dtype or parameter.dtype, parameter.dtype)
+    if dtype is not None and dtype != x.dtype:
+        raise InputError(
+            f"{what} must be {dtype}, as the parameters of {type(module).__name__} are, got "
+            f"{x.dtype}: convert one of them with .to(...)"
+        )
+
+
+def check_values(what: str, x: Tensor) -> None:
+    """Refuse a tensor on the meta device, where values are needed.
+
+    Raises:
+        InputError: it is there. (A subclass of `torch.Tensor` may be, and hold values.)
+    """
+    if x.is_meta and type(x) is Tensor:
+        raise InputError(
+            f"{what} must hold values, got a tensor on the meta device: give real data"
+        )
+
+
+def check_prox(prior: nn.Module, v: Tensor, step: Tensor) -> None:
+    """Refuse what is no input of a proximal operator (see `unfold.core.Prior.prox`).
+
+    That ``v`` is finite is not asked: infinities and NaN come out as they go in.
+
+    Args:
+        prior: with ``accepts_map`` and ``channels``.
+        v: the point.
+        step: the step.
+
+    Raises:
+        InputError: a wrong type, device or shape; on the CPU also a step that is negative or not
+            finite. (On a GPU looking at values would wait for the device.)
+    """
+    name = type(prior).__name__
+    check_tensor(f"v, the input of {name},", v, prior)
+    if v.ndim != 4 or 0 in v.shape:
+        raise InputError(
+            f"v, the input of {name}, must have shape (batch, channels, height, width), none of "
+            f"them 0, got {tuple(v.shape)}: add the axes that are missing with v[None]"
+        )
+    if prior.channels not in (None, v.shape[1]):
+        raise InputError(
+            f"{name} was made for {prior.channels} channels, got {v.shape[1]}, {tuple(v.shape)}: "
+            f"make one for {v.shape[1]}"
+        )
+    check_tensor(f"the step of {name}", step)
+    if (step.dtype, step.device) != (v.dtype, v.device):
+        raise InputError(
+            f"the step of {name} must be {v.dtype} on {v.device}, as v is, got {step.dtype} on "
+            f"{step.device}: convert it with step.to(v)"
+        )
+    if not _fits(step, v, prior.accepts_map):
+        maps = ", or a map (1 or batch, 1 or channels, height, width)" * bool(prior.accepts_map)
+        remedy = "" if prior.accepts_map else (
+            "; for one that varies, split the block with a constraint z = x and put the prior on "
+            "z, or choose a prior with accepts_map"
+        )  # fmt: skip
+        raise InputError(
+            f"the step of {name} must have shape (1 or {v.shape[0]}, 1, 1, 1){maps}, got "
+            f"{tuple(step.shape)} for v {tuple(v.shape)}: reshape it with step.view(-1, 1, 1, 1)"
+            f"{remedy}"
+        )
+    if step.device.type == "cpu":
+        low, high = (bound.item() for bound in step.detach().aminmax())
+        if not (low >= 0 and high < torch.inf):
+            raise InputError(
+                f"the step of {name} must be finite and at least 0, got values from {low:g} to "
+                f"{high:g}: it is a variance; look at the weight of the prior and the penalties"
+            )
+
+
+def _fits(step: Tensor, v: Tensor, accepts_map: bool) -> bool:
+    if step.ndim != 4 or step.shape[0] not in (1, v.shape[0]):
+        return False
+    if not accepts_map:
+        return step.shape[1:].numel() == 1
+    return step.shape[1] in (1, v.shape[1]) and step.shape[2:] in ((1, 1), v.shape[2:])
