@@ -7,6 +7,7 @@ from PIL import Image
 from skimage import data
 
 import unfold
+from unfold.degradation.blur import blur
 from unfold.imaging import ImageError, Photo, read, write
 
 
@@ -57,16 +58,55 @@ def test_a_grey_photo_stays_grey(photo):
     assert unfold.restore(Image.fromarray(grey), model="tv-deblur").mode == "L"
 
 
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("identity", {}),
+        ("tv-deblur", {"K": 2}),
+        ("plug-and-play", {"K": 2, "prior": "total-variation"}),
+        ("deblur", {"K": 2, "prior": "total-variation", "border": "estimated"}),
+        ("refocus", {"K": 2}),
+        ("jude-classic", {"K": 2}),
+        ("era", {"K": 1, "prior": "total-variation", "kernel_estimator": "disc"}),
+    ],
+)
+def test_channels_that_are_alike_are_restored_alike(name, options, photo):
+    """Noise, exposure, light and kernels are those of the photo, however many channels show it."""
+    model = unfold.create_model(name, **options).eval()
+    assert model.channels is None
+    grey = torch.from_numpy(photo).float().mean(-1)[None] / 510
+    kernel = torch.full((1, 1, 3, 3), 1 / 9)
+    want = unfold.restore(grey.expand(3, -1, -1), model=model, kernel=kernel)
+    assert name == "identity" or (want - grey).abs().max() > 0.01
+    for channels in (1, 4, 16):
+        got = unfold.restore(grey.expand(channels, -1, -1), model=model, kernel=kernel)
+        torch.testing.assert_close(got, want[:1].expand_as(got), atol=2e-4, rtol=0)
+
+
+def test_spectral_bands_are_deblurred(photo):
+    """A kernel and noise for all 16 bands, and a denoiser of color photos for each."""
+    sharp = torch.from_numpy(photo).float()[..., :1] / 255 * torch.linspace(0.5, 1, 16)
+    kernel = torch.full((1, 1, 5, 5), 1 / 25)
+    blurred = blur(sharp.permute(2, 0, 1)[None], kernel)[0].permute(1, 2, 0)
+    noise = 0.01 * torch.randn(blurred.shape, generator=torch.Generator().manual_seed(0))
+    bad = (blurred + noise).clamp(0, 1).numpy()
+    made = unfold.restore(bad, model={"kind": "plug-and-play", "K": 4}, kernel=kernel)
+    before, after = (np.square(x - sharp.numpy()).mean((0, 1)) for x in (bad, made))
+    assert (after < before / 2).all()
+
+
 def test_what_is_no_photo_is_refused(photo):
     for bad, fault in (
         (photo.astype(np.int32), "unsigned integers or floating-point, got int32"),
-        (photo[..., :2], r"\(H, W, 3\) or \(H, W\), got"),
+        (photo[None], r"\(H, W, C\) or \(H, W\), got"),
         (torch.zeros(2, 3, 8, 8), "one by one"),
         (torch.zeros(3, 8, 8, dtype=torch.uint8), "divide 8 bits by 255"),
         (42, "got int"),
     ):
         with pytest.raises(ImageError, match=fault):
             unfold.restore(bad, model="tv-deblur")
+    with pytest.raises(ImageError, match="restores images of 3 channels, got 4: choose"):
+        unfold.restore(np.concatenate([photo, photo[..., :1]], -1), model="deconv-small")
     with pytest.raises(unfold.UnfoldError, match="no weights of it are shipped"):
         unfold.restore(photo, model="jude")
     with pytest.raises(unfold.UnfoldError, match="no model named 'jude-smal'"):

@@ -16,7 +16,7 @@ class Restoration:
     """A restored batch and what it was made of.
 
     Attributes:
-        image: ``(B, 3, H, W)`` in [0, 1], the size of the input.
+        image: ``(B, C, H, W)`` in [0, 1], as the input.
         parts: named intermediates of the model (its docstring lists them).
         ledger: the one that the model was given and has filled: ``restoration.ledger.plot()``.
         origin: row and column where the photo begins in the states of the stages, which may have a
@@ -43,6 +43,7 @@ class Restorer(nn.Module):
         requires_training: True until trained weights are loaded; always False for a classical
             model, which has no weights to train.
         needs_kernel: whether it raises a ValueError where no kernel is given.
+        channels: of the images that it takes; None: any number.
         whole: whether it cannot be run on a part of the photo.
         least_halo: by how many pixels tiles overlap at least. How far a model looks is measured
             where a photo has most detail; this is for one that looks further elsewhere.
@@ -53,6 +54,7 @@ class Restorer(nn.Module):
 
     requires_training: bool = True
     needs_kernel: bool = False
+    channels: int | None = 3
     whole: bool = False
     least_halo: int = 0
     means: tuple[str, ...] = ()
@@ -65,7 +67,8 @@ class Restorer(nn.Module):
         """Restore a batch.
 
         Args:
-            image: ``(B, 3, H, W)`` floating point, sRGB-encoded, in [0, 1]; any H and W >= 1.
+            image: ``(B, C, H, W)`` floating point, sRGB-encoded, in [0, 1]; any H and W >= 1,
+                C = 3 unless ``channels`` says otherwise.
             kernel: the blur's kernel, ``(1 or B, 1, h, w)``, sum 1, where it is known.
             ledger: filled stage by stage, where given.
         """

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from unfold.core import (
     CG,
     Lagrangian,
+    Prior,
     Residual,
     Restorer,
     Stage,
@@ -185,6 +186,12 @@ def requires_training(module: nn.Module) -> bool:
     """Whether any part of a model does. (The model itself is no part of it.)"""
     parts = (part for part in module.modules() if part is not module)
     return any(getattr(part, "requires_training", False) for part in parts)
+
+
+def channels(module: nn.Module) -> int | None:
+    """Of the images that its priors take, all of them; None: any number."""
+    counts = {p.channels for p in module.modules() if isinstance(p, Prior)} - {None}
+    return counts.pop() if counts else None
 
 
 def count(module: nn.Module | None) -> int:

@@ -25,10 +25,13 @@ def check_image(image: Tensor, model: nn.Module | None = None) -> None:
     """
     compiling = torch.compiler.is_compiling()
     check_tensor("an image", image, None if compiling else model)
-    if image.ndim != 4 or image.shape[1] != 3 or 0 in image.shape:
+    channels = getattr(model, "channels", 3)
+    if image.ndim != 4 or image.shape[1] != (channels or image.shape[1]) or 0 in image.shape:
         raise InputError(
-            f"an image must have shape (batch, 3, height, width), got {tuple(image.shape)}: "
-            "add a batch axis with image[None], repeat a grey channel three times"
+            f"an image must have shape (batch, {channels or 'channels'}, height, width), got "
+            f"{tuple(image.shape)}: add a batch axis with image[None]"
+            + ", repeat a grey channel three times"
+            * (channels == 3)
         )
     if image.device.type == "cpu" and not compiling:
         low, high = (bound.item() for bound in image.detach().aminmax())

@@ -19,6 +19,7 @@ from unfold.registry.spec import PriorLike, factory
 
 from .assembly import (
     Impute,
+    channels,
     describe,
     prepare,
     requires_training,
@@ -129,6 +130,7 @@ class Deconvolution(Restorer):
         self.hyper = make_part(HyperParameters, hyper_parameters, initial)
         self.noise = make_noise(noise)
         self.requires_training = requires_training(self.stages)
+        self.channels = channels(self.stages)
 
     def forward(
         self,

@@ -20,7 +20,7 @@ from unfold.estimators.outliers import find_outliers
 from unfold.registry.spec import PriorLike, factory
 from unfold.terms import embed_kernel
 
-from .assembly import describe, requires_training, steps_for, unroll
+from .assembly import count, describe, requires_training, steps_for, unroll
 from .estimating import Estimates, Estimating
 from .on_support import OnSupport
 from .parts import (
@@ -172,6 +172,8 @@ class ErA(Estimating):
         self.hyper = make_part(HyperParameters, hyper_parameters, initial_hyper_parameters(K))
         self.add_parts(noise=noise)
         self.requires_training = requires_training(self)
+        if count(self) == count(self.hyper):
+            self.channels = None
 
     def forward(
         self,

@@ -13,6 +13,7 @@ class Identity(Restorer):
     """Gives the photo back, clipped to [0, 1]: what it scores is what the input scores."""
 
     requires_training = False
+    channels = None
 
     def forward(
         self, image: Tensor, *, kernel: Tensor | None = None, ledger: Ledger | None = None

@@ -23,7 +23,7 @@ from unfold.estimators.reblur import as_bright_as, reblur_share
 from unfold.registry.spec import PriorLike, factory
 from unfold.terms import Convolution
 
-from .assembly import Impute, Take, describe, requires_training, steps_for, unroll
+from .assembly import Impute, Take, count, describe, requires_training, steps_for, unroll
 from .careful import spliced
 from .estimating import Estimates, Estimating
 from .parts import (
@@ -233,12 +233,11 @@ class JUDE(Estimating):
         if self.means:
             self.finish_reads = {"L": light, "denoised": 3} | ({"share": 1} if self.careful else {})
         self.requires_training = requires_training(self)
+        if light == 1 and count(self) == count(self.hyper):
+            self.channels = None
 
     def _weigh(self, lagrangian: Lagrangian):
-        channels = 3 if self.illumination_channels == 1 else 1
-        return partial(
-            _weights, step_for=steps_for(lagrangian), channels=channels, strength=self.strength
-        )
+        return partial(_weights, step_for=steps_for(lagrangian), strength=self.strength)
 
     def forward(
         self,
@@ -331,10 +330,10 @@ def _weights(
     values: Mapping[str, Tensor],
     state: Mapping[str, Tensor],
     step_for: Mapping[str, Callable[[Tensor], Tensor]],
-    channels: int,
     strength: float,
 ) -> dict[str, Tensor | float]:
     noise = state["noise"]
+    channels = state["I"].shape[1] // state["L"].shape[1]  # that share a light
     w2, w5 = values["log_w2"].exp(), values["log_w5"].exp()
     z = told(values["log_z"], noise, step_for["Z"]) * (w2 + w5) if "Z" in step_for else 0.0
     p, q = (told(values[f"log_{b.lower()}"], noise, step_for[b], LARGEST / 2) for b in "PQ")

@@ -19,7 +19,7 @@ from unfold.imaging.boundary import Frame
 from unfold.registry.spec import PriorLike, factory
 from unfold.terms import FilterFlow
 
-from .assembly import describe, prepare, requires_training, unroll
+from .assembly import channels, describe, prepare, requires_training, unroll
 from .checks import check_inputs
 from .deconvolution import NAMES, ORDER, initial_hyper_parameters, splitting, weigh
 from .disc_kernels import DiscKernels
@@ -106,6 +106,7 @@ class Refocus(Restorer):
         self.hyper = NoisePowers(initial_hyper_parameters(K, _FIRST_DEVIATION), learned=False)
         self.noise = make_noise(noise)
         self.requires_training = requires_training(self.stages)
+        self.channels = channels(self.stages)
 
     def forward(
         self,

@@ -27,9 +27,10 @@ def restore(
     """One photo restored, as `unfold restore` does it, in the form in which it is given.
 
     Args:
-        image: a path; a PIL image; a NumPy array ``(H, W, 3)`` or ``(H, W)``, 8 or 16 bits or
-            floating-point in [0, 1]; or a tensor ``(3, H, W)`` or ``(1, 3, H, W)`` in [0, 1].
-            Values are those of an sRGB file.
+        image: a path; a PIL image; a NumPy array ``(H, W, C)`` or ``(H, W)``, 8 or 16 bits or
+            floating-point in [0, 1]; or a tensor ``(C, H, W)`` or ``(1, C, H, W)`` in [0, 1].
+            Values are those of an sRGB file. C is 1 or 3; any other number where the model takes
+            it (`Restorer.channels`): what nothing was learned for, and ``plug-and-play``, do.
         model: a name, a config, or a model; by default ``"jude-small"``, or ``"jude-classic"``
             where a kernel is given. Its weights are those that come with the library, if any do.
         kernel: of the blur, ``(1, 1, h, w)``, where it is known.
@@ -58,9 +59,8 @@ def restore(
     if isinstance(image, np.ndarray):
         return _like_array(_restored(_of_array(image), model, kernel, device, memory), image)
     if hasattr(image, "convert") and hasattr(image, "mode"):
-        photo = _of_array(np.asarray(image.convert("RGB")))
-        restored = _as_pil(_restored(photo, model, kernel, device, memory))
-        return restored.convert("L") if image.mode == "L" else restored
+        photo = _of_array(np.asarray(image.convert("L" if image.mode == "L" else "RGB")))
+        return _as_pil(_restored(photo, model, kernel, device, memory))
     raise ImageError(
         f"restore takes a path, a PIL image, a NumPy array or a tensor, got {type(image).__name__}"
     )
@@ -80,37 +80,40 @@ def _restored(
     restorer = model if isinstance(model, Restorer) else create_model(model, pretrained=True)
     place = torch.device(device)
     sized = AnySize(restorer.eval().to(place), kernel=kernel, device=place, memory=memory)
-    return sized(photo).image
+    if restorer.channels in (None, len(photo)):
+        return sized(photo).image
+    if len(photo) == 1:  # grey
+        return sized(photo.expand(restorer.channels, -1, -1)).image.mean(0, keepdim=True)
+    raise ImageError(
+        f"the model restores images of {restorer.channels} channels, got {len(photo)}: choose one "
+        "that takes any number, such as tv-deblur, plug-and-play or jude-classic"
+    )
 
 
 def _of_tensor(image: Tensor) -> Tensor:
-    one = tuple(image.shape[:-2]) in ((3,), (1, 3))
-    if not image.is_floating_point() or not one:
+    if not image.is_floating_point() or image.ndim not in (3, 4) or image.shape[:-3].numel() != 1:
         raise ImageError(
-            f"a tensor must be floating-point, (3, H, W) or (1, 3, H, W), got {image.dtype} "
+            f"a tensor must be floating-point, (C, H, W) or (1, C, H, W), got {image.dtype} "
             f"{tuple(image.shape)}: divide 8 bits by 255, and restore photos one by one"
         )
     return image.detach().float().cpu().reshape(image.shape[-3:])
 
 
 def _of_array(image: np.ndarray) -> Tensor:
-    if image.ndim == 2:
-        image = np.repeat(image[..., None], 3, axis=-1)
-    if image.ndim != 3 or image.shape[-1] != 3:
-        raise ImageError(f"an array must be (H, W, 3) or (H, W), got {image.shape}")
+    if image.ndim not in (2, 3) or 0 in image.shape:
+        raise ImageError(f"an array must be (H, W, C) or (H, W), got {image.shape}")
     if image.dtype.kind == "u":
         scaled = image.astype(np.float32) / np.iinfo(image.dtype).max
     elif image.dtype.kind == "f":
         scaled = image.astype(np.float32)
     else:
         raise ImageError(f"an array must be unsigned integers or floating-point, got {image.dtype}")
-    return torch.from_numpy(np.ascontiguousarray(scaled)).permute(2, 0, 1).contiguous()
+    channels_last = scaled.reshape(*image.shape[:2], -1)
+    return torch.from_numpy(channels_last).permute(2, 0, 1).contiguous()
 
 
 def _like_array(restored: Tensor, like: np.ndarray) -> np.ndarray:
-    array = restored.permute(1, 2, 0).numpy()
-    if like.ndim == 2:
-        array = array.mean(-1)
+    array = restored.permute(1, 2, 0).numpy().reshape(like.shape)
     if like.dtype.kind == "u":
         array = np.rint(array * np.iinfo(like.dtype).max)
     return array.astype(like.dtype)
@@ -119,4 +122,5 @@ def _like_array(restored: Tensor, like: np.ndarray) -> np.ndarray:
 def _as_pil(restored: Tensor) -> Any:
     from PIL import Image
 
-    return Image.fromarray(_like_array(restored, np.zeros((1, 1, 3), np.uint8)))
+    array = _like_array(restored, np.zeros((*restored.shape[1:], len(restored)), np.uint8))
+    return Image.fromarray(array[..., 0] if len(restored) == 1 else array)
