@@ -1,11 +1,12 @@
 """Train the weights of the prior `denoiser`.
 
-    python denoiser.py PHOTOS [PHOTOS ...] --validate FOLDER --out RUN --steps 20000
+    python denoiser.py PHOTOS [PHOTOS ...] --validate FOLDER --out RUN --steps 20000 [--grey]
 
 A bias-free U-Net learns to remove white Gaussian noise whose standard deviation, uniform in
 [0, 50/255], it is told. Crops, mirror images, turns and noise of step s depend on s alone, so that
 a run that is stopped goes on from its last checkpoint to the same weights. RUN/weights.safetensors
-holds the averaged weights; RUN/log.csv the loss and the validation's PSNR at σ = 15, 25, 50.
+holds the averaged weights of both nets, of which one has learned: that for color, or with --grey the
+other, which begins as that for color; RUN/log.csv the loss and the validation's PSNR at σ = 15, 25, 50.
 """
 
 import argparse
@@ -37,13 +38,18 @@ def main() -> None:
     parser.add_argument("--crop", type=int, default=96)
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--every", type=int, default=1000)
+    parser.add_argument("--grey", action="store_true", help="the net for grey photos")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
-    photos = [found for folder in given.photos for found in sizes(folder, given.crop)]
+    photos = [found for folder in given.photos for found in sizes(folder, given.crop, given.grey)]
     judged = [read(path).image[None] for path in find_photos([given.validate])[:12]]
-    model = Denoiser(pretrained=False).train().to(memory_format=torch.channels_last)
+    model = Denoiser(pretrained=given.grey).train().to(memory_format=torch.channels_last)
+    learns = model.net
+    if given.grey:
+        judged, learns = [photo.mean(1, keepdim=True) for photo in judged], model.grey
+        learns.load_state_dict(grey_of(model.net.state_dict()))
     average = {name: value.clone() for name, value in model.state_dict().items()}
-    optimizer = torch.optim.Adam(model.parameters(), lr=given.rate, betas=(0.9, 0.99))
+    optimizer = torch.optim.Adam(learns.parameters(), lr=given.rate, betas=(0.9, 0.99))
     first = resume(given.out, model, average, optimizer)
     begin, total = time.perf_counter(), 0.0
     for step in range(first, given.steps):
@@ -53,7 +59,7 @@ def main() -> None:
         loss = l1_loss(model.prox(noisy, sigma.square()), clean)
         optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(learns.parameters(), 1.0)
         optimizer.step()
         decay = min(_DECAY, (1 + step) / (10 + step))
         for name, value in model.state_dict().items():
@@ -74,11 +80,24 @@ def rate(step: int, steps: int, highest: float) -> float:
     return highest * cosine * min(1.0, (step + 1) / 200)
 
 
-def sizes(folder: Path, crop: int) -> list[Tensor]:
+def grey_of(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The net that treats a grey photo as the one for color treats three channels alike.
+
+    Their noise is alike, too, and three times what it expects of their mean: it is told that.
+    """
+    head, tail = tensors["head.weight"], tensors["tail.weight"]
+    colors, told = head.unflatten(1, (4, -1)).split((3, 1), 1)
+    head = torch.cat((colors.sum(1, keepdim=True), math.sqrt(3) * told), 1).flatten(1, 2)
+    tail = tail.unflatten(0, (3, -1)).mean(0)
+    return {**tensors, "head.weight": head, "tail.weight": tail}
+
+
+def sizes(folder: Path, crop: int, grey: bool) -> list[Tensor]:
     """The photos of a folder; large ones also at a half and a third of their size."""
     found = []
     for path in find_photos([folder]):
         image = read(path).image
+        image = image.mean(0, keepdim=True) if grey else image
         for factor in (1, 2, 3):
             smaller = avg_pool2d(image[None], factor)[0] if factor > 1 else image
             if factor == 1 or min(smaller.shape[-2:]) >= 3 * crop:

@@ -13,6 +13,7 @@ from .jude import JUDE
 
 Model = TypeVar("Model")
 
+_DENOISER = {"kind": "resunet", "widths": (48, 96), "blocks": 2, "residual": True, "unshuffle": 2}
 _SMALL_PRIOR = {"kind": "resunet", "widths": (32, 64), "residual": True, "unshuffle": 2}
 _LIGHT_PRIOR = {"kind": "resunet", "widths": (16, 32), "residual": True, "unshuffle": 4}
 _SMALL_KERNEL = {"kind": "kernel", "size": 21, "widths": (16, 32, 64, 96)}
@@ -54,16 +55,19 @@ def preset(model: Callable[..., Model], about: str, **defaults: Any) -> Callable
 
 jude_small = preset(
     JUDE,
-    """JUDE with 2 stages, small priors on unshuffled pixels, light of one channel, and a kernel
-    that `BlindKernel` estimates.
+    """JUDE with 2 stages, a prior on Z as large as the prior `denoiser` and a small one on Q, both
+    on unshuffled pixels, light of one channel, and a kernel that `BlindKernel` estimates. The
+    reflectance, which is ``Z/L``, is denoised at the end and has no prior within the stages.
 
     It brings a dark photo to full exposure first, and its illumination enhancer has two levels
     more than JUDE's and sees the whole photo: what is dark because of the exposure, and what is
     dark itself, is not to be told from a few pixels. A photo with which nothing is amiss comes back
     as it is, and so does what the kernel does not explain, but for its brightness.""",
     K=2,
-    prior=_SMALL_PRIOR,
+    prior=_DENOISER,
     light_prior=_LIGHT_PRIOR,
+    reflectance_prior="box",
+    reflectance="Z/L",
     kernel_estimator="blind",
     careful=True,
     trust=False,

@@ -26,8 +26,8 @@ class Denoiser(Prior):
     of values serve as well. On kodak24 with noise of 15, 25 and 50/255 it reaches 34.54, 32.07 and
     28.91 dB (FFDNet for color, as published: 34.63, 32.13, 28.98).
 
-    An image of one channel is denoised as a grey photo in three; of other counts of channels each
-    is denoised so on its own.
+    Images of other numbers of channels are denoised channel by channel, each as a grey photo, by a
+    second net of the same layout.
 
     Args:
         pretrained: whether the weights that come with the library are loaded.
@@ -45,8 +45,12 @@ class Denoiser(Prior):
 
     def __init__(self, *, pretrained: bool = True) -> None:
         super().__init__()
-        self.net = UNet(_CHANNELS + 1, _CHANNELS, _WIDTHS, _BLOCKS, unshuffle=_UNSHUFFLE)
-        torch.nn.init.zeros_(self.net.tail.weight)
+        self.net, self.grey = (
+            UNet(channels + 1, channels, _WIDTHS, _BLOCKS, unshuffle=_UNSHUFFLE)
+            for channels in (_CHANNELS, 1)
+        )
+        for net in (self.net, self.grey):
+            torch.nn.init.zeros_(net.tail.weight)
         self.requires_training = not pretrained
         if pretrained:
             self.load_state_dict(load_file(_WEIGHTS))
@@ -54,7 +58,6 @@ class Denoiser(Prior):
     def prox(self, v: Tensor, step: Tensor) -> Tensor:
         if v.shape[1] == _CHANNELS:
             return v + self.net(with_noise_map(v, step)).to(v.dtype)
-        # Channels as images of their own, each grey in three channels.
         step = step.expand(*v.shape[:2], *step.shape[-2:]).reshape(-1, 1, *step.shape[-2:])
-        grey = v.reshape(-1, 1, *v.shape[-2:]).expand(-1, _CHANNELS, -1, -1)
-        return self.prox(grey, step).mean(1).view(v.shape)
+        each = v.reshape(-1, 1, *v.shape[-2:])
+        return (each + self.grey(with_noise_map(each, step)).to(v.dtype)).view(v.shape)
