@@ -22,7 +22,7 @@ class Restoration:
     """
 
     image: Tensor
-    parts: Mapping[str, Tensor] = field(default_factory=dict)
+    parts: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
     ledger: Ledger | None = None
 
 

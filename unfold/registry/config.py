@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from .catalogue import ComponentError
 
@@ -16,6 +16,11 @@ else:
     import tomli as tomllib  # pyright: ignore[reportMissingImports]
 
 SUFFIXES = (".json", ".toml")
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """What a TOML text says. Raises ValueError."""
+    return tomllib.loads(text)  # pyright: ignore (tomli is not installed where tomllib is)
 
 
 def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -30,10 +35,11 @@ def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise ComponentError(f"{path}: a config ends in .json or .toml")
     try:
         text = path.read_text(encoding="utf-8")
-        config = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+        config: Any = json.loads(text) if path.suffix == ".json" else parse_toml(text)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise ComponentError(f"{path}: cannot be read as a config ({reason})") from error
-    if not isinstance(config, dict) or not isinstance(config.get("kind"), str):
+    found = cast(dict[str, Any], config) if isinstance(config, dict) else {}
+    if not isinstance(found.get("kind"), str):
         raise ComponentError(f'{path}: a config names its component, kind = "jude", and options')
-    return config
+    return found

@@ -100,7 +100,7 @@ class Swap:
 
 def held_groups(spec: type[Spec]) -> dict[str, str]:
     """Option -> the group of the component that it holds."""
-    held = {}
+    held: dict[str, str] = {}
     for name, field in spec.model_fields.items():
         for mark in (*field.metadata, *_marks(field.annotation)):
             schema = mark.json_schema if isinstance(mark, WithJsonSchema) else None
