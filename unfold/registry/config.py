@@ -18,11 +18,6 @@ else:
 SUFFIXES = (".json", ".toml")
 
 
-def parse_toml(text: str) -> dict[str, Any]:
-    """What a TOML text says. Raises ValueError."""
-    return tomllib.loads(text)  # pyright: ignore (tomli is not installed where tomllib is)
-
-
 def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The mapping in a ``.json`` or ``.toml`` file: ``kind`` and options.
 
@@ -35,7 +30,8 @@ def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise ComponentError(f"{path}: a config ends in .json or .toml")
     try:
         text = path.read_text(encoding="utf-8")
-        config: Any = json.loads(text) if path.suffix == ".json" else parse_toml(text)
+        toml = path.suffix == ".toml"
+        config: Any = tomllib.loads(text) if toml else json.loads(text)  # pyright: ignore
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise ComponentError(f"{path}: cannot be read as a config ({reason})") from error
