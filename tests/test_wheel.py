@@ -42,7 +42,7 @@ def test_the_wheel_alone_works(tmp_path):
     subprocess.run([sys.executable, "-m", "zipfile", "-e", str(wheel), str(site)], check=True)
     paths = os.pathsep.join(map(str, (site, others)))
     environment = {**os.environ, "PYTHONPATH": paths}
-    command = [sys.executable, "-S", str(ROOT / "tests/wheel_alone.py")]
+    command = [sys.executable, "-S", str(ROOT / ".ci/wheel_alone.py")]
     alone = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True)
     assert alone.returncode == 0, alone.stderr
     assert alone.stdout.endswith("the wheel alone works\n")

@@ -6,9 +6,9 @@ import zlib
 import numpy as np
 import pytest
 import torch
-from datasets.layouts import picture
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from layouts import picture
 from PIL import Image
 
 from unfold.datasets.header import HeaderError, size_of

@@ -6,7 +6,7 @@ import shutil
 import unicodedata
 
 import pytest
-from datasets.layouts import LAYOUTS, lol_blur, photos, put, two_folders
+from layouts import LAYOUTS, lol_blur, photos, put, two_folders
 
 from unfold.datasets import DataError
 from unfold.datasets.defocus import CUHK, RTF, RealDOF

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 import torch
-from restoration.test_files import Invert
+from inverting import Invert
 
 from unfold.core import Restoration
 from unfold.datasets.header import size_of

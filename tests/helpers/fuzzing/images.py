@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import tifffile
-from fuzz.hostile import scrambled
+from fuzzing.hostile import scrambled
 from PIL import Image
 
 from unfold.datasets.header import HeaderError, size_of
