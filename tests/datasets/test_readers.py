@@ -183,7 +183,7 @@ def test_what_is_no_file(tmp_path):
     (tmp_path / "folder.png").mkdir()
     assert refusal(lambda: Unpaired(tmp_path)).faults == (
         "gone.png: cannot be read (No such file or directory); get it again",
-        "pipe.png: this is no regular file; copy a picture there",
+        "pipe.png: this is no regular file; copy it into one",
     )
 
 

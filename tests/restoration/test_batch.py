@@ -8,8 +8,7 @@ import torch
 from inverting import Invert
 
 from unfold.core import Restoration
-from unfold.datasets.header import size_of
-from unfold.imaging import Photo, read, write
+from unfold.imaging import Photo, read, size_of, write
 from unfold.imaging.io import contents, decode
 from unfold.restoration import AnySize, batch, plan, restore_files, tiling
 

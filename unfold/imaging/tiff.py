@@ -13,7 +13,7 @@ import struct
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -85,6 +85,15 @@ def decode(data: bytes, max_pixels: int) -> Raster:
     # Asked after loading, because newer versions of Pillow turn the picture upright by then.
     orientation = known_orientation(picture.getexif().get(ORIENTATION))
     return Raster(from_pillow(picture), orientation, icc)
+
+
+def read_size(file: BinaryIO, size: int, max_pixels: int) -> tuple[int, int, int]:
+    """Width, height and orientation in the header of a file; raises ImageError also where its
+    strips or tiles are not all there."""
+    tags = read_directory(file)
+    held_blocks(tags, max_pixels)
+    orientation = known_orientation(tags.one(ORIENTATION, 1))
+    return tags.one(WIDTH, 0), tags.one(HEIGHT, 0), orientation
 
 
 def encode(samples: np.ndarray, icc: bytes | None) -> bytes:

@@ -14,8 +14,7 @@ import tifffile
 from fuzzing.hostile import scrambled
 from PIL import Image
 
-from unfold.datasets.header import HeaderError, size_of
-from unfold.imaging import ImageError, read, tiff
+from unfold.imaging import ImageError, read, size_of, tiff
 
 H, W = 24, 56
 NUMBERS = [0, 1, 2, 3, 8, 16, 24, 56, 255, 4096, 1 << 16, 1 << 20, 1 << 24, 1 << 31, (1 << 32) - 1]
@@ -192,7 +191,7 @@ def attempt(case: dict, folder: Path) -> bool:
     size = None
     try:
         size = size_of(path)
-    except HeaderError as error:
+    except ImageError as error:
         _check_message(str(error))
     try:
         photo = read(path)
