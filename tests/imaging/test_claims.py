@@ -193,6 +193,9 @@ BLANK = {
 def test_no_blank_page_is_too_good_to_be_true(tmp_path, mode, options):
     """What each codec makes least of is still believed."""
     path = tmp_path / mode
-    Image.new(mode.partition(".")[0], (2000, 1000)).save(path, **options)
+    try:
+        Image.new(mode.partition(".")[0], (2000, 1000)).save(path, **options)
+    except OSError as error:
+        pytest.skip(f"this Pillow was built without the codec: {error}")
     assert read(path).image.shape == (3, 1000, 2000)
     assert size_of(path) == (2000, 1000)

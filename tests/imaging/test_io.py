@@ -11,11 +11,13 @@ import warnings
 import zlib
 
 import numpy as np
+import PIL
 import pytest
 import tifffile
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from packaging.version import Version
 from PIL import Image, ImageCms, ImageFile
 from skimage import data
 
@@ -314,6 +316,8 @@ def test_tiff_modes(tmp_path, mode, compression):
     picture = Image.fromarray(astronaut()[:31, :45]).convert(mode)
     picture.save(tmp_path / "a.tif", compression=compression)
     kind = {"1": "L", "P": "RGB", "CMYK": "RGB", "YCbCr": "RGB"}.get(mode, mode)
+    if mode == "YCbCr" and Version(PIL.__version__) < Version("13"):
+        pytest.skip("Pillow before 13 does not read what it writes here")
     with Image.open(tmp_path / "a.tif") as again:
         expected = np.asarray(again.convert(kind))
     check_reads(tmp_path / "a.tif", expected.reshape(*expected.shape[:2], -1))
