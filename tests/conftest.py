@@ -13,15 +13,25 @@ if sys.dont_write_bytecode:
     os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix = bytecode
     sys.dont_write_bytecode = False
 
+import random
+
 import hypothesis
+import numpy as np
 import pytest
 import torch
 
 # Time is measured in benchmarks/; a busy machine must not fail a property.
-hypothesis.settings.register_profile("unfold", deadline=None)
+hypothesis.settings.register_profile("unfold", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("unfold")
+
+
+SEED = int(os.environ.get("UNFOLD_SEED", "0"))
+
+
+def pytest_report_header():
+    return f"seed: {SEED} (UNFOLD_SEED) before each test; Hypothesis prints how to repeat a failure"
 
 
 @pytest.fixture(autouse=True)
 def _seed():
-    torch.manual_seed(0)
+    random.seed(SEED), np.random.seed(SEED), torch.manual_seed(SEED)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from packaging.version import Version
 from systems import random_kernel
 
 from unfold.core import Constraint, Equal, Lagrangian, Quadratic, Regularizer, State, lower
@@ -55,6 +56,12 @@ def fresh():
     torch._dynamo.reset()
 
 
+whole_graphs = pytest.mark.skipif(
+    Version(torch.__version__) < Version("2.14"), reason="Dynamo up to 2.12 breaks these graphs"
+)
+
+
+@whole_graphs
 @pytest.mark.parametrize("system", [deblurring, retinex])
 @pytest.mark.parametrize("tensors", [False, True], ids=["numbers", "learned"])
 def test_a_round_is_one_graph_and_the_same_numbers(system, tensors):
@@ -89,6 +96,7 @@ def test_a_round_is_one_graph_and_the_same_numbers(system, tensors):
     assert len(arithmetic) == (system is deblurring)
 
 
+@whole_graphs
 def test_gradients_pass_the_same():
     run, state = rounds(deblurring()), entries(deblurring)
     grads = []
@@ -102,8 +110,7 @@ def test_gradients_pass_the_same():
 
 @pytest.mark.slow
 @torch.inference_mode()
-def test_compiled_stages_restore_the_same(monkeypatch):
-    monkeypatch.setattr(module, "_bfloat16_pays", lambda device: False)
+def test_compiled_stages_restore_the_same():
     torch.manual_seed(0)
     prior = {"kind": "resunet", "widths": (4, 8)}
     model = era_small(K=2, prior=prior, kernel_estimator={"kind": "kernel", "size": 5}).eval()
@@ -111,8 +118,7 @@ def test_compiled_stages_restore_the_same(monkeypatch):
         for p in model.parameters():
             p += 0.02 * torch.randn_like(p)
     photo = torch.rand(1, 3, 32, 48)
-    with pytest.warns(UserWarning, match="only lays"):
-        quick = fast(model, compiled=True)
+    quick = fast(model, compiled=True, bfloat16=False)
     torch.testing.assert_close(quick(photo).image, model(photo).image, rtol=0, atol=1e-4)
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] >= 2
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from datasets.layouts import LAYOUTS, put
+from layouts import LAYOUTS, put
 
 from unfold.datasets import DataError, Dataset, Pair
 from unfold.datasets.plain import Paired

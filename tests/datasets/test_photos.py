@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-from datasets.layouts import photos, put, two_folders
+from layouts import photos, put, two_folders
 from PIL import Image
 from torch.utils.data import DataLoader
 

@@ -6,7 +6,7 @@ import shutil
 import unicodedata
 
 import pytest
-from datasets.layouts import LAYOUTS, lol_blur, photos, put, two_folders
+from layouts import LAYOUTS, lol_blur, photos, put, two_folders
 
 from unfold.datasets import DataError
 from unfold.datasets.defocus import CUHK, RTF, RealDOF
@@ -183,7 +183,7 @@ def test_what_is_no_file(tmp_path):
     (tmp_path / "folder.png").mkdir()
     assert refusal(lambda: Unpaired(tmp_path)).faults == (
         "gone.png: cannot be read (No such file or directory); get it again",
-        "pipe.png: this is no regular file; copy a picture there",
+        "pipe.png: this is no regular file; copy it into one",
     )
 
 

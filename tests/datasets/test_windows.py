@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from datasets.layouts import LAYOUTS, lol_blur
 from hypothesis import given
 from hypothesis import strategies as st
+from layouts import LAYOUTS, lol_blur
 
 from unfold.datasets import Pair, windows
 from unfold.datasets.gopro import GoPro

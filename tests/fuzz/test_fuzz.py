@@ -13,9 +13,9 @@ import sys
 from importlib import import_module
 
 import pytest
-from fuzz import broken
-from fuzz.child import make
-from fuzz.pool import Findings, child, fuzz
+from fuzzing import broken
+from fuzzing.child import make
+from fuzzing.pool import Findings, child, fuzz
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -36,7 +36,7 @@ def check(findings, kind, folder):
     for number, detail in list(findings.faults.items())[:3]:
         place = folder / f"{kind}-{number}"
         place.mkdir(parents=True)
-        where = import_module(f"fuzz.{kind}").write_down(make(kind, number), place)
+        where = import_module(f"fuzzing.{kind}").write_down(make(kind, number), place)
         told.append(f"UNFOLD_FUZZ_SEED={number}, kept in {where}:\n{detail}")
     if told:
         raise AssertionError("\n".join((f"faults: {len(findings.faults)}", *told)))

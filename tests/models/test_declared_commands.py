@@ -1,6 +1,7 @@
 """A declared model in every command: explain, restore, bench, evaluate and train."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from unfold.cli._common import CommandError, parse_options
 from unfold.degradation import motion_kernel
 from unfold.imaging import Photo, read, write
 from unfold.registry.config import read_config
-from unfold.restoration import AnySize
+from unfold.restoration import AnySize, batch
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 JUDE, TV = EXAMPLES / "jude-classic.toml", EXAMPLES / "tv-deconvolution.toml"
@@ -83,8 +84,7 @@ def test_restore_with_a_kernel(photo, tmp_path):
 def test_restore_in_tiles_that_agree(photo, tmp_path, monkeypatch):
     command = ["restore", str(photo), "--device", "cpu", "--model", str(JUDE), "--set", "stages=2"]
     assert main([*command, "-o", str(tmp_path / "whole.png")]) == 0
-    monkeypatch.setattr(AnySize, "_fits", lambda *_: False)
-    monkeypatch.setattr(AnySize, "_tile_pixels", lambda *_: 30_000)
+    monkeypatch.setattr(batch, "AnySize", partial(AnySize, tile=30_000))
     assert main([*command, "-o", str(tmp_path / "tiled.png")]) == 0
     whole, tiled = (read(tmp_path / f"{n}.png").image for n in ("whole", "tiled"))
     assert (whole - tiled).abs()[:, 16:-16, 16:-16].max() <= 1 / 255 + 1e-6

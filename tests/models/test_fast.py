@@ -19,6 +19,7 @@ PHOTOS = {
     name: torch.tensor(array[40:104, 100:164]).permute(2, 0, 1)[None].float() / 255
     for name, array in {"astronaut": astronaut(), "coffee": coffee(), "chelsea": chelsea()}.items()
 }
+CPU = torch.device("cpu")
 # (The small ones stand for the large; trained needs a folder.)
 LARGE = {"jude", "era", "lednet", "devudp", "devudp-dt", "trained", "declared"}
 # A plugin's network may paint the whole image, untrained: noise.
@@ -27,12 +28,6 @@ MODELS = [
     for c in scan().components
     if c.group == "models" and c.name not in LARGE
 ]
-
-
-@pytest.fixture(autouse=True)
-def pays(monkeypatch):
-    """As on a CPU with units for bfloat16, wherever the tests run."""
-    monkeypatch.setattr(module, "_bfloat16_pays", lambda device: True)
 
 
 def perturbed(model):
@@ -57,7 +52,7 @@ def restore(model, photo, kernel):
 def test_within_50_db_of_the_exact_mode(name, least):
     exact = perturbed(unfold.create_model(name).eval())
     before = copy.deepcopy(exact.state_dict())
-    quick = fast(exact)
+    quick = fast(exact, bfloat16=True)
     kernel = random_kernel(size=(5, 5), dtype=torch.float32)
     for photo in PHOTOS.values():
         want, got = restore(exact, photo, kernel), restore(quick, photo, kernel)
@@ -75,7 +70,7 @@ def test_within_50_db_of_the_exact_mode(name, least):
 @pytest.mark.parametrize("name", ["jude-small", "era-small", "zero-dce"])
 def test_the_inner_convolutions_are_bfloat16_and_nothing_else(name):
     inner = 0
-    for path, part in fast(unfold.create_model(name)).named_modules():
+    for path, part in fast(unfold.create_model(name), bfloat16=True).named_modules():
         for p in part.parameters(recurse=False):
             assert not p.requires_grad
             convolves = isinstance(part, (torch.nn.Conv2d, torch.nn.ConvTranspose2d))
@@ -96,12 +91,13 @@ def test_a_network_that_passes_its_input_on_does_not_round_it():
             prior.net.tail.weight[i, i, 1, 1] += 1
         step = torch.full((1, 1, 1, 1), 1e-4)
         photo = PHOTOS["coffee"]
-        want, got = prior(photo, step), fast(prior)(photo, step)
+        quick = fast(prior, bfloat16=True)
+        want, got = prior(photo, step), quick(photo, step)
     assert psnr(want, got) > 58  # 52 were the ends bfloat16 too
 
 
 def test_without_units_for_bfloat16_it_says_so_and_stays_exact(monkeypatch):
-    monkeypatch.setattr(module, "_bfloat16_pays", lambda device: False)
+    monkeypatch.setattr(module, "bfloat16_pays", lambda device: False)
     exact = perturbed(unfold.create_model("jude-small").eval())
     with pytest.warns(UserWarning, match="bfloat16 is slower than float32 on this cpu"):
         quick = fast(exact)
@@ -121,13 +117,9 @@ def test_a_model_without_convolutions_is_copied_silently():
 
 
 @pytest.mark.parametrize(("half", "pays"), [(0.5, True), (2.0, False)])
-def test_bfloat16_pays_where_it_takes_less_time(monkeypatch, half, pays):
-    monkeypatch.undo()
+def test_bfloat16_pays_where_it_takes_less_time(half, pays):
     seconds = {torch.float32: 1.0, torch.bfloat16: half}
-    monkeypatch.setattr(module, "_seconds", lambda dtype, device: seconds[dtype])
-    module._bfloat16_pays.cache_clear()
-    assert module._bfloat16_pays(torch.device("cpu")) is pays
-    module._bfloat16_pays.cache_clear()
+    assert module.bfloat16_pays(CPU, lambda dtype, device: seconds[dtype]) is pays
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -135,5 +127,5 @@ def test_on_a_gpu():
     exact = perturbed(unfold.create_model("jude-small").eval())
     photo = PHOTOS["chelsea"]
     want = restore(exact, photo, None)
-    got = restore(fast(exact.to("cuda")), photo.cuda(), None).cpu()
+    got = restore(fast(exact.to("cuda"), bfloat16=True), photo.cuda(), None).cpu()
     assert psnr(want, got) > 50

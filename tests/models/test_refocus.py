@@ -168,11 +168,8 @@ def test_tiles_agree(monkeypatch):
     model = Refocus(noise=SIGMA).eval()
     with torch.inference_mode():
         want = model(bad).image[0]
-    monkeypatch.setattr(AnySize, "_fits", lambda *_: False)
-    monkeypatch.setattr(AnySize, "_rate", lambda *_: 1.0)
-    monkeypatch.setattr(AnySize, "_tile_pixels", lambda *_: 48_000)
     monkeypatch.setattr(tiling, "measure_reach", lambda *_, **__: Reach(0, 0.0))
-    restored = AnySize(model)(bad[0])
+    restored = AnySize(model, tile=48_000)(bad[0])
     assert len(restored.tilings[0].grid) > 1
     assert restored.tilings[0].reach.pixels >= model.least_halo
     difference = (restored.image - want).abs()

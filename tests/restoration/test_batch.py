@@ -1,14 +1,16 @@
 """Many photos: in order, overlapped, within the memory; one that fails loses itself alone."""
 
+import os
 import threading
 
 import pytest
 import torch
-from restoration.test_files import Invert
+from inverting import Invert
 
 from unfold.core import Restoration
-from unfold.imaging import Photo, read, write
-from unfold.restoration import AnySize, batch, plan, restore_files
+from unfold.imaging import Photo, read, size_of, write
+from unfold.imaging.io import contents, decode
+from unfold.restoration import AnySize, batch, plan, restore_files, tiling
 
 
 @pytest.fixture
@@ -41,12 +43,10 @@ def test_the_next_is_read_and_the_last_written_meanwhile(photos, tmp_path, monke
     pairs = plan([photos], tmp_path / "out")[0][:3]
     read_, written = threading.Event(), threading.Event()
 
-    take = batch._take
-
-    def reading(pair, **options):
-        if pair[0].name == "1.png":
+    def reading(path):
+        if path.name == "1.png":
             read_.set()
-        return take(pair, **options)
+        return contents(path)
 
     def writing(path, photo):
         write(path, photo)
@@ -59,7 +59,7 @@ def test_the_next_is_read_and_the_last_written_meanwhile(photos, tmp_path, monke
             assert awaited is None or awaited.wait(20)
             return Restoration(image)
 
-    monkeypatch.setattr(batch, "_take", reading)
+    monkeypatch.setattr(batch, "contents", reading)
     monkeypatch.setattr(batch, "write", writing)
     assert [o.error for o in restore_files(Waits(), pairs)] == [None] * 3
 
@@ -82,7 +82,7 @@ def test_nothing_overlaps_where_the_memory_does_not_hold_it(photos, tmp_path, mo
     class Alone(Invert):
         forward = alone(Invert.forward)
 
-    monkeypatch.setattr(batch, "_take", alone(batch._take))
+    monkeypatch.setattr(batch, "decode", alone(decode))
     monkeypatch.setattr(batch, "write", alone(write))
     pairs, _ = plan([photos], tmp_path / "out")
     errors = [o.source.name for o in restore_files(Alone(), pairs) if o.error]
@@ -117,10 +117,9 @@ def test_a_model_that_fails_when_it_is_measured_fails_the_photo(photos, tmp_path
     def fail(*_, **__):
         raise RuntimeError("no measure")
 
-    monkeypatch.setattr(AnySize, "fits", fail)
-    monkeypatch.setattr(AnySize, "_fits", fail)
+    monkeypatch.setattr(tiling, "bytes_per_pixel", fail)
     pairs, _ = plan([photos / "0.png"], tmp_path / "out")
-    (outcome,) = restore_files(Invert(), pairs)
+    (outcome,) = restore_files(Invert(), pairs, memory=1 << 20)
     assert "Invert failed on 9×8 pixels (no measure)" in outcome.error
 
 
@@ -203,10 +202,10 @@ def test_no_batch_of_none():
 
 def test_headers_are_read_as_it_goes(alike, tmp_path, monkeypatch):
     """Not those of a whole archive before the first photo is restored."""
-    monkeypatch.setattr(batch, "_WINDOW", 1)
+    for i in range(80):  # (a window takes 64 of them)
+        os.link(alike / "0.png", alike / f"c{i}.png")
     looked = []
-    size = batch._size
-    monkeypatch.setattr(batch, "_size", lambda path: (looked.append(path.name), size(path))[1])
+    monkeypatch.setattr(batch, "size_of", lambda path: (looked.append(path.name), size_of(path))[1])
     pairs, _ = plan([alike], tmp_path / "out")
     outcomes = restore_files(Counts(), pairs, batch=2)
     next(outcomes)

@@ -1,13 +1,14 @@
 """``unfold restore`` within a budget."""
 
 import re
+from functools import partial
 
 import pytest
 import torch
 
 from unfold.cli import main
 from unfold.imaging import Photo, read, write
-from unfold.restoration import AnySize
+from unfold.restoration import AnySize, batch
 
 MODEL = ["--model", "jude-classic", "--set", "K=2"]
 
@@ -26,8 +27,7 @@ def test_tiles_and_their_seams(photo, tmp_path, capsys, monkeypatch):
     arguments = ["restore", str(photo), *MODEL, "--verify", "-o"]
     assert main([*arguments, str(tmp_path / "whole.png")]) == 0
     assert "coffee.png: restored whole, without seams" in capsys.readouterr().err
-    monkeypatch.setattr(AnySize, "_fits", lambda *_: False)
-    monkeypatch.setattr(AnySize, "_tile_pixels", lambda *_: 30_000)
+    monkeypatch.setattr(batch, "AnySize", partial(AnySize, tile=30_000))
     assert main([*arguments, str(tmp_path / "tiled.png")]) == 0
     told = capsys.readouterr().err
     assert re.search(r"coffee\.png: JUDE in [2-9] tiles of \d+×\d+, halo \d+;", told)

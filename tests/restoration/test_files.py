@@ -3,24 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from inverting import Invert
 
-from unfold.core import Restoration, Restorer
 from unfold.imaging import ImageError, Photo, read, write
 from unfold.restoration import plan, read_kernel, restore_files
-
-
-class Invert(Restorer):
-    """So that what was restored can be told from what was copied."""
-
-    requires_training = False
-
-    def forward(self, image, *, kernel=None, ledger=None):
-        if image.shape[-1] == 13:
-            raise RuntimeError("no memory\nfor thirteen")
-        return Restoration(1 - image)
-
-    def explain(self):
-        return "1 − image"
 
 
 @pytest.fixture

@@ -5,18 +5,17 @@ import torch
 from torch.nn.functional import conv2d
 
 import unfold
-from unfold.estimators import KernelNet, kernel, noise
+from unfold.estimators import KernelNet, noise
 from unfold.estimators.noise import laplacian_noise
 
 
 @pytest.mark.parametrize("size", [(160, 208), (144, 96), (100, 131)])
-def test_kernels_gathered_over_windows_are_those_of_the_whole(size, monkeypatch):
-    monkeypatch.setattr(kernel, "_WINDOW", 64)
+def test_kernels_gathered_over_windows_are_those_of_the_whole(size):
     estimator = KernelNet(2, size=7, widths=(4, 6, 8, 8, 8)).double()
     torch.nn.init.normal_(estimator.to_kernels.weight)
     image = torch.rand(2, 3, *size, dtype=torch.float64)
     with torch.no_grad():
-        want, got = estimator(image)[0], estimator.measure(image)
+        want, got = estimator(image)[0], estimator.measure(image, window=64)
     torch.testing.assert_close(got, want, rtol=0, atol=1e-12 if size[0] % 16 == 0 else 1e-3)
     assert (want[0] - want[1]).abs().max() > 1e-9  # it depends on the photo at all
 

@@ -41,17 +41,8 @@ def photo():
     return (0.4 * crop + noise).clamp(0, 1)
 
 
-@pytest.fixture
-def in_tiles(monkeypatch):
-    """Restores in tiles of at most so many pixels."""
-
-    def restore(model, photo, pixels, **options):
-        monkeypatch.setattr(AnySize, "_fits", lambda *_: False)
-        monkeypatch.setattr(AnySize, "_rate", lambda *_: 1.0)
-        monkeypatch.setattr(AnySize, "_tile_pixels", lambda *_: pixels)
-        return AnySize(model.eval(), **options)(photo)
-
-    return restore
+def in_tiles(model, photo, pixels, **options):
+    return AnySize(model.eval(), tile=pixels, **options)(photo)
 
 
 def whole(model, photo, kernel=None):
@@ -72,7 +63,7 @@ def trained_a_little(name, **options):
 
 
 @pytest.mark.parametrize("name", list_components("models"))
-def test_tiled_is_whole(name, photo, in_tiles):
+def test_tiled_is_whole(name, photo):
     """What is within 16 pixels of the border may differ; nothing else by as much as 1e-3."""
     model = trained_a_little(name)
     if model.whole:
@@ -118,14 +109,14 @@ class Toy(Restorer):
 
 
 @pytest.mark.parametrize("reach", [0, 3, 9, 20])
-def test_the_reach_is_measured(reach, photo, in_tiles):
+def test_the_reach_is_measured(reach, photo):
     (tiled,) = in_tiles(Toy(reach), photo, 40_000).tilings
     assert reach <= tiled.grid.halo <= reach + 12
     assert tiled.reach.found
 
 
 @pytest.mark.parametrize("options", [{"survey": True}, {"means": True}], ids=str)
-def test_what_is_global_is_measured_globally(options, photo, in_tiles, monkeypatch):
+def test_what_is_global_is_measured_globally(options, photo, monkeypatch):
     model = Toy(3, **options)
     want = whole(model, photo)
     restored = in_tiles(model, photo, 30_000)
@@ -139,7 +130,7 @@ def test_what_is_global_is_measured_globally(options, photo, in_tiles, monkeypat
     assert far > 0.01
 
 
-def test_a_model_that_can_finish_restores_no_tile_twice(photo, in_tiles):
+def test_a_model_that_can_finish_restores_no_tile_twice(photo):
     class InTwo(Toy):
         begins = 0
 
@@ -163,7 +154,7 @@ def test_a_model_that_can_finish_restores_no_tile_twice(photo, in_tiles):
 
 
 @pytest.mark.parametrize("known", [False, True], ids=["kernel estimated", "kernel known"])
-def test_jude_small_finishes_what_it_began(known, photo, in_tiles):
+def test_jude_small_finishes_what_it_began(known, photo):
     model = trained_a_little("jude-small", kernel_estimator=_KERNEL)
     for name in ("from_mean.weight", "tail.weight"):  # so that the scene matters
         model.get_parameter(f"enhancer.{name}").data *= 30
@@ -177,7 +168,7 @@ def test_jude_small_finishes_what_it_began(known, photo, in_tiles):
     assert difference.max() < 5e-3
 
 
-def test_a_model_that_looks_everywhere_is_found_out(photo, in_tiles):
+def test_a_model_that_looks_everywhere_is_found_out(photo):
     class Undeclared(Toy):
         def survey(self, image, *, kernel=None):
             return {}
@@ -190,7 +181,7 @@ def test_a_model_that_looks_everywhere_is_found_out(photo, in_tiles):
     assert tiled.reach.left > 0.001
 
 
-def test_seams_are_verified(photo, in_tiles, monkeypatch):
+def test_seams_are_verified(photo, monkeypatch):
     (good,) = in_tiles(Toy(9), photo, 30_000, verify=True).tilings
     assert good.seams[0] < 1e-6
     monkeypatch.setattr(tiling, "measure_reach", lambda *_, **__: Reach(0, 0.0))
@@ -201,7 +192,7 @@ def test_seams_are_verified(photo, in_tiles, monkeypatch):
     assert "seams differ by" in str(bad.tilings[0])
 
 
-def test_models_in_a_row_are_tiled_each_on_its_own(photo, in_tiles):
+def test_models_in_a_row_are_tiled_each_on_its_own(photo):
     models = Toy(9), Toy(3, survey=True), Toy(3, means=True)
     restored = in_tiles(Cascade(*models), photo, 30_000)
     assert len(restored.tilings) == 3
@@ -213,7 +204,6 @@ def test_a_model_that_must_see_the_whole_photo_is_not_tiled(photo, monkeypatch):
     model = Toy()
     model.whole = True
     monkeypatch.setattr(AnySize, "room", lambda self: 1 << 20)
-    monkeypatch.setattr(tiling, "_PLENTY", 1e9)
     with pytest.raises(MemoryError, match=r"whole photo, which takes \d+ MiB, and 1 MiB are left"):
         AnySize(model)(photo)
 

@@ -9,30 +9,41 @@ import pytest
 from unfold.cli import main
 from unfold.testing.template import TemplateError, write_plugin
 
+GROUPS = ("priors", "terms", "models")
 
-@pytest.mark.parametrize("group", ["priors", "terms", "models"])
-def test_a_new_plugin_passes_its_own_tests(group, tmp_path):
-    assert main(["plugins", "new", "Acme-Thing.2", str(tmp_path), "--group", group]) == 0
-    folder = tmp_path / "Acme-Thing.2"
-    written = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
-    assert written == {
-        "pyproject.toml", "README.md", ".github/workflows/test.yml",
-        "acme_thing_2/__init__.py", f"acme_thing_2/{group}.py", f"tests/test_{group}.py",
-    }  # fmt: skip
-    assert not any("template" in p.read_text() for p in folder.rglob("*") if p.is_file())
-    # Metadata as pip would write it, beside the sources.
-    info = folder / "acme_thing_2-0.1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: Acme-Thing.2\nVersion: 0.1.0\n")
-    text = (folder / "pyproject.toml").read_text()
-    (line,) = [row for row in text.splitlines() if row.startswith("Acme-Thing.2 = ")]
-    (info / "entry_points.txt").write_text(f"[unfold.{group}]\n{line.replace(chr(34), '')}\n")
+
+def test_new_plugins_pass_their_own_tests(tmp_path):
+    """All in one process: to start one takes as long as the tests."""
+    folders = [begun(group, tmp_path) for group in GROUPS]
+    tests = [str(folder / "tests") for folder in folders]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(folder / "tests")],
-        capture_output=True, text=True, cwd=folder, env={**os.environ, "PYTHONPATH": str(folder)},
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests],
+        capture_output=True, text=True, cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, folders))},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
     assert "passed" in done.stdout
+
+
+def begun(group, place):
+    """A new plugin's folder, as if it were installed."""
+    name, package = f"Acme-{group}.2", f"acme_{group}_2"
+    assert main(["plugins", "new", name, str(place), "--group", group]) == 0
+    folder = place / name
+    written = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+    assert written == {
+        "pyproject.toml", "README.md", ".github/workflows/test.yml",
+        f"{package}/__init__.py", f"{package}/{group}.py", f"tests/test_{group}.py",
+    }  # fmt: skip
+    assert not any("template" in p.read_text() for p in folder.rglob("*") if p.is_file())
+    # Metadata as pip would write it, beside the sources.
+    info = folder / f"{package}-0.1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 0.1.0\n")
+    text = (folder / "pyproject.toml").read_text()
+    (line,) = [row for row in text.splitlines() if row.startswith(f"{name} = ")]
+    (info / "entry_points.txt").write_text(f"[unfold.{group}]\n{line.replace(chr(34), '')}\n")
+    return folder
 
 
 @pytest.mark.parametrize("name", ["", "-a", "3d", "a b", "../up", "unfold", "class", "é"])

@@ -38,6 +38,7 @@ def compare(
     device: torch.device,
     rounds: int | None = None,
     known: tuple[float, float] = (0.0, 0.0),
+    clock: Callable[[], float] = time.perf_counter,
 ) -> Times:
     """Time a pair whose calls have run before (the first call of anything is slower).
 
@@ -46,19 +47,20 @@ def compare(
         device: waited for before a clock is read.
         rounds: of one sample each; None: as many as fit two seconds, from 1 to 20.
         known: about how long each call takes; one that is known to be slow is not tried out.
+        clock: the seconds that have passed since some moment.
     """
     with torch.inference_mode():
-        ours = _Clock(pair.run, device, known[0])
-        theirs = _Clock(pair.baseline, device, known[1])
+        ours = _Sampler(pair.run, device, clock, known[0])
+        theirs = _Sampler(pair.baseline, device, clock, known[1])
         samples: list[tuple[float, float]] = []
-        begin = time.perf_counter()
+        begin = clock()
         while len(samples) < (rounds or _ROUNDS):
             if len(samples) % 2:  # whoever is second finds warm caches: they take turns at it too
                 a, b = ours.sample(), theirs.sample()
             else:
                 b, a = theirs.sample(), ours.sample()
             samples.append((a, b))
-            if rounds is None and time.perf_counter() - begin > _SECONDS:
+            if rounds is None and clock() - begin > _SECONDS:
                 break
     return summarise(samples, pair.share)
 
@@ -69,11 +71,17 @@ def summarise(samples: Sequence[tuple[float, float]], share: float) -> Times:
     return Times(least[0], share * least[1], len(samples))
 
 
-class _Clock:
+class _Sampler:
     """Samples of one call, repeated until a sample is long enough to time."""
 
-    def __init__(self, run: Callable[[], Any], device: torch.device, known: float) -> None:
-        self._run, self._device = run, device
+    def __init__(
+        self,
+        run: Callable[[], Any],
+        device: torch.device,
+        clock: Callable[[], float],
+        known: float,
+    ) -> None:
+        self._run, self._device, self._clock = run, device, clock
         self._repeat = 1
         while known < _SLOW and self._repeat < 10**6:
             took = self.sample() * self._repeat
@@ -84,11 +92,11 @@ class _Clock:
     def sample(self) -> float:
         """Seconds of a call."""
         synchronise(self._device)
-        begin = time.perf_counter()
+        begin = self._clock()
         for _ in range(self._repeat):
             self._run()
         synchronise(self._device)
-        return (time.perf_counter() - begin) / self._repeat
+        return (self._clock() - begin) / self._repeat
 
 
 def synchronise(device: torch.device) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .lagrangian import Lagrangian
+    from .residual import Residual
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def _remedy(lagrangian: Lagrangian, found: Ambiguity, order: Collection[str]) ->
 
 def _tied(lagrangian: Lagrangian, block: str) -> set[str]:
     """The block, and all that is equal to it."""
-    found, before = {block}, set()
+    found, before = {block}, set[str]()
     while found != before:
         before = set(found)
         for residual in _residuals(lagrangian):
@@ -98,5 +99,5 @@ def _data(
             yield residual.formula()
 
 
-def _residuals(lagrangian: Lagrangian):
+def _residuals(lagrangian: Lagrangian) -> list[Residual]:
     return [term.residual for term in (*lagrangian.quadratics, *lagrangian.constraints)]

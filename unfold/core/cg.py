@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -52,11 +53,11 @@ class CG:
         # A x' = b has dx' = A⁻¹ (db − dA x): differentiate the residual at the solution, then
         # send its gradient through A⁻¹.
         residual = rhs - apply(x)
-        return _Attach.apply(
-            residual,
-            x,
-            lambda grad: self._iterate(apply, grad, torch.zeros_like(grad), precondition),
-        )  # type: ignore[return-value]
+
+        def solve(grad: Tensor) -> Tensor:
+            return self._iterate(apply, grad, torch.zeros_like(grad), precondition)
+
+        return _Attach.apply(residual, x, solve)  # type: ignore[return-value]
 
     def _iterate(self, apply: Apply, rhs: Tensor, x: Tensor, precondition: Apply) -> Tensor:
         r = rhs - apply(x)
@@ -81,13 +82,15 @@ class _Attach(torch.autograd.Function):
     """The solution ``x``, to which a change ``dr`` of the residual adds ``A⁻¹ dr``."""
 
     @staticmethod
-    def forward(ctx, residual: Tensor, x: Tensor, solve: Apply) -> Tensor:  # type: ignore[override]
+    def forward(  # type: ignore[override]
+        ctx: Any, residual: Tensor, x: Tensor, solve: Apply
+    ) -> Tensor:
         ctx.solve = solve
         return x.clone()
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, grad: Tensor):  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
         return ctx.solve(grad), None, None
 
 

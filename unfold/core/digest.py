@@ -19,5 +19,5 @@ def tensors_digest(module: nn.Module) -> str | None:
     for name, tensor in sorted(tensors.items()):
         values = tensor.detach().cpu().contiguous().flatten()
         digest.update(f"{name} {values.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(memoryview(values.view(torch.uint8).numpy()))
+        digest.update(values.view(torch.uint8).numpy().data)
     return digest.hexdigest()

@@ -279,7 +279,8 @@ def _check_term(kind: str, part: object, wanted: type, weight: object, least: fl
 def _check(lagrangian: Lagrangian) -> None:
     terms = lagrangian.terms
     for term in terms:
-        if not isinstance(term, (Quadratic, Constraint, Regularizer)):
+        wanted = (Quadratic, Constraint, Regularizer)
+        if not isinstance(term, wanted):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(
                 f"a Lagrangian is made of Quadratic, Constraint and Regularizer, got "
                 f"{type(term).__name__}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,6 +16,8 @@ from .state import State
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from .steps import Step
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class Ledger:
         self._keep = keep
 
     def record(
-        self, lagrangian: Lagrangian, steps: Iterable, state: State, weights: Weights
+        self, lagrangian: Lagrangian, steps: Iterable[Step], state: State, weights: Weights
     ) -> State:
         """Run one stage's steps and write down what they did; returns the new state."""
         if self._keep and not self.states:
@@ -77,7 +80,7 @@ class Ledger:
                     slope = _slope(lagrangian, block, state, weights)
                     value = lagrangian.values(state, weights)
                 updates[block] = slope, value, seconds
-        settled = frozenset(s.dual for s in steps if hasattr(s, "dual"))
+        settled = frozenset(dual for s in steps if (dual := getattr(s, "dual", None)))
         stage = len(self.weights)
         with torch.no_grad():
             for block, (slope, value, seconds) in updates.items():
@@ -160,15 +163,13 @@ def _primal(lagrangian: Lagrangian, block: str, state: Mapping[str, Tensor]) -> 
         residual = constraint.residual
         if residual.structure(block) is not None:
             sizes = [_norm(state[name]) for name in residual.blocks]
-            ratio = _ratio(
-                _norm(residual(state)), torch.stack(torch.broadcast_tensors(*sizes)).amax(0)
-            )
+            ratio = _ratio(_norm(residual(state)), reduce(torch.maximum, sizes))
             worst = torch.maximum(worst, ratio)
     return worst
 
 
 def _norm(x: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(x, dim=(1, 2, 3))
+    return torch.linalg.vector_norm(x, dim=(1, 2, 3))  # pyright: ignore (torch does not type it)
 
 
 def _ratio(a: Tensor, b: Tensor) -> Tensor:

@@ -59,7 +59,7 @@ class Network(nn.Module):
         initial = {name: penalties.get(name, 1.0) for name in objective.penalties}
         names = objective.order if order is None else order
 
-        def stage(lagrangian) -> Stage:
+        def stage(lagrangian: Lagrangian) -> Stage:
             return Stage(lower(lagrangian, names, cg), LearnedWeights(initial))
 
         first = objective.lagrangian

@@ -9,7 +9,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from .cg import CG
+from .cg import CG, Apply
 from .operators import (
     Fourier,
     LinearMap,
@@ -145,7 +145,7 @@ class Normal:
             total.add_(times(weight, x))
         return filtered(total, response) if torch.is_grad_enabled() else total.mul_(response)
 
-    def _preconditioner(self):
+    def _preconditioner(self) -> Apply:
         """``M⁻¹`` of the stationary part of ``A``; of its diagonal, if no part is stationary."""
         power = self.power
         for weight, operator in self.free:

@@ -72,7 +72,8 @@ class Term:
         raise TypeError("terms are added: an objective less a square or a prior has no minimum")
 
     def __mul__(self, factor: float) -> Term:
-        return self.weighted(Penalty("", factor) if isinstance(factor, (int, float)) else factor)
+        number = isinstance(factor, (int, float))  # pyright: ignore[reportUnnecessaryIsInstance]
+        return self.weighted(Penalty("", factor) if number else factor)
 
     __rmul__ = __mul__
 

@@ -301,24 +301,26 @@ def _product(outer: Tensor | None, inner: Tensor | None, domain: torch.Size) -> 
 def broadcast_shapes(*shapes: tuple[int, ...]) -> torch.Size:
     """What the shapes broadcast to."""
     if torch.compiler.is_compiling():  # (which warns of caches)
-        return torch.broadcast_shapes(*shapes)
+        return torch.broadcast_shapes(*shapes)  # pyright: ignore
     return _broadcast_shapes(*shapes)
 
 
 # A run asks for the same few, and torch takes longer than to add two small images.
-_broadcast_shapes = lru_cache(torch.broadcast_shapes)
+@lru_cache
+def _broadcast_shapes(*shapes: tuple[int, ...]) -> torch.Size:
+    return torch.broadcast_shapes(*shapes)  # pyright: ignore
 
 
 def spectrum(x: Tensor) -> Tensor:
     """Real 2-D FFT over the last two axes; half precisions are transformed in float32."""
     if x.dtype in (torch.float16, torch.bfloat16):
         x = x.float()
-    return torch.fft.rfft2(x)
+    return torch.fft.rfft2(x)  # pyright: ignore (torch does not type it)
 
 
 def image(spectrum: Tensor, shape: torch.Size) -> Tensor:
     """The real image of a half spectrum; ``shape`` tells an odd width from an even one."""
-    return torch.fft.irfft2(spectrum, s=shape[-2:])
+    return torch.fft.irfft2(spectrum, s=shape[-2:])  # pyright: ignore (torch does not type it)
 
 
 def filtered(spectrum: Tensor, response: Tensor) -> Tensor:

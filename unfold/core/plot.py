@@ -54,7 +54,8 @@ def plot(ledger: Ledger) -> Figure:
 
 def _lagrangian(axis: Any, ledger: Ledger) -> None:
     """After each update: those of a stage stand between its number and the next."""
-    places, values = [], []
+    places: list[float] = []
+    values: list[float] = []
     for stage in range(len(ledger.weights)):
         entries = ledger.stage(stage)
         places += [stage + (i + 1) / len(entries) for i in range(len(entries))]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, cast
 
 from .affine import Affine
 from .lagrangian import Multiple
 from .objective import Belief, Objective, Term, Tie
+from .residual import Residual
 
 
 def as_dict(objective: Objective) -> dict[str, Any]:
@@ -18,7 +20,7 @@ def as_dict(objective: Objective) -> dict[str, Any]:
     }
 
 
-def _counted(objective: Objective):
+def _counted(objective: Objective) -> Iterator[tuple[Term, int]]:
     count = 0
     for term in objective.terms:
         count += isinstance(term, Tie)
@@ -34,7 +36,7 @@ def _term(term: Term, dual: str) -> dict[str, Any]:
                 "cannot be written down: make it by unfold.prior(name, ...), with finite bounds"
             )
         return {"prior": dict(term.spec), "block": term.on.code(), "weight": _plain(lowered.weight)}  # type: ignore[union-attr]
-    residual = lowered.residual  # type: ignore[union-attr]
+    residual = cast(Residual, lowered.residual)  # type: ignore[union-attr]
     if not isinstance(residual, Affine):
         raise ValueError(
             f"the residual {residual.formula()} is no formula, and cannot be written down"

@@ -24,7 +24,7 @@ class Restoration:
     """
 
     image: Tensor
-    parts: Mapping[str, Tensor] = field(default_factory=dict)
+    parts: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
     ledger: Ledger | None = None
     origin: tuple[int, int] = (0, 0)
 

@@ -17,6 +17,10 @@ class MissingEntryError(UnfoldError, KeyError):
         return str(self.args[0])
 
 
+# (name, sources, whether with gradients) -> the sources' versions, and what was computed.
+_Derived = dict[tuple[str, tuple[str, ...], bool], tuple[tuple[int, ...], Tensor]]
+
+
 class State(Mapping[str, Tensor]):
     """A read-only mapping from names to tensors ``(B, C, H, W)``.
 
@@ -40,7 +44,7 @@ class State(Mapping[str, Tensor]):
             self._entries: dict[str, Tensor] = entries._entries
             # A copy: what a step remembers belongs to the state that it returns. (Were the
             # caller's state to learn of it, a recomputed stage would differ from its first run.)
-            self._derived: dict[tuple, tuple[tuple, Tensor]] = dict(entries._derived)
+            self._derived: _Derived = dict(entries._derived)
         else:
             self._entries = dict(entries)
             self._derived = {}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
+from torch.utils.checkpoint import checkpoint  # pyright: ignore[reportUnknownVariableType]
 
 from .lagrangian import Lagrangian
 from .ledger import Ledger
@@ -30,13 +31,14 @@ class Stage(nn.Module):
     ) -> None:
         super().__init__()
         self.steps = tuple(steps)
-        owners = {id(s.lagrangian): s.lagrangian for s in steps if hasattr(s, "lagrangian")}  # type: ignore[attr-defined]
+        owned: list[Lagrangian] = [s.lagrangian for s in steps if hasattr(s, "lagrangian")]  # type: ignore[attr-defined]
+        owners = {id(lagrangian): lagrangian for lagrangian in owned}
         if len(owners) != 1:
             raise ValueError(
                 f"a stage needs steps of exactly one Lagrangian, got {len(owners)}: lower each "
                 "stage from its own"
             )
-        self.lagrangian: Lagrangian = next(iter(owners.values()))
+        self.lagrangian = owned[0]
         self.handwritten = nn.ModuleList(s for s in steps if isinstance(s, nn.Module))
         self.weights = weights if isinstance(weights, nn.Module) else FixedWeights(weights)
 
@@ -84,9 +86,10 @@ class Unrolled(nn.Module):
                 themselves, several times as much where priors are cheap, and is meant for looking,
                 not for training.
         """
-        now: State = self.stages[0].lagrangian.start(state)  # type: ignore[union-attr]
+        stages = cast(Sequence[Stage], self.stages)
+        now = stages[0].lagrangian.start(state)
         for _ in range(self.repeat):
-            for stage in self.stages:
+            for stage in stages:
                 if self.recompute and ledger is None and torch.is_grad_enabled():
                     now = _recomputed(stage, now)
                 else:
@@ -94,7 +97,7 @@ class Unrolled(nn.Module):
         return now
 
 
-def _recomputed(stage: nn.Module, state: State) -> State:
+def _recomputed(stage: Stage, state: State) -> State:
     """A stage whose intermediates are forgotten, and computed again for the gradient."""
     names, tensors = tuple(state), tuple(state.values())
 

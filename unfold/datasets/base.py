@@ -11,8 +11,6 @@ from typing import ClassVar
 
 from unfold.errors import UnfoldError
 
-from .header import HeaderError, size_of
-
 
 class DataError(UnfoldError, ValueError):
     """A data set that is not as it should be.
@@ -135,13 +133,15 @@ def _sound(pairs: Sequence[Pair], root: Path, faults: list[str]) -> tuple[Pair, 
     def place(file: Path) -> str:
         return file.relative_to(root).as_posix() if file.is_relative_to(root) else str(file)
 
+    from unfold.imaging import ImageError, size_of  # (which needs torch)
+
     good = []
     for pair in pairs:
         sizes: dict[Path, tuple[int, int]] = {}
         for file in pair.files:
             try:
                 sizes[file] = size_of(file)
-            except HeaderError as error:
+            except ImageError as error:
                 faults.append(f"{place(file)}: {error}")
         if len(sizes) < len(pair.files):
             continue

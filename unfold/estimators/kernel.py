@@ -15,8 +15,7 @@ from unfold.priors.blocks import Widths, conv3
 
 from .roles import KernelEstimator
 
-# What `measure` looks at at once, and what it sees around that: rows and columns, multiples of what
-# the features are coarser by.
+# What `measure` looks at at once, and what it sees around that: rows and columns.
 _WINDOW, _AROUND = 512, 64
 
 
@@ -83,19 +82,20 @@ class KernelNet(KernelEstimator):
             x = torch.relu(x + skip)
         return kernels, self.to_logits(x).to(image.dtype)
 
-    def measure(self, image: Tensor) -> Tensor:
+    def measure(self, image: Tensor, *, window: int = _WINDOW) -> Tensor:
         """The kernels that ``forward`` estimates, in little memory: the mean of the features is
-        gathered over windows, each with as much around it as a feature sees."""
+        gathered over windows of so many rows and columns, a multiple of what the features are
+        coarser by, each with as much around it as a feature sees."""
         height, width = image.shape[-2:]
         coarse = 2 ** len(self.down)
         total = image.new_zeros(len(image), self.to_kernels.in_features)
         rows, columns = -(-height // coarse), -(-width // coarse)
-        for y in range(0, height, _WINDOW):
-            for x in range(0, width, _WINDOW):
+        for y in range(0, height, window):
+            for x in range(0, width, window):
                 top, left = max(0, y - _AROUND), max(0, x - _AROUND)
-                part = image[..., top : y + _WINDOW + _AROUND, left : x + _WINDOW + _AROUND]
+                part = image[..., top : y + window + _AROUND, left : x + window + _AROUND]
                 first, start = (y - top) // coarse, (x - left) // coarse
-                size = _WINDOW // coarse
+                size = window // coarse
                 features = self._features(part)[-1]
                 inner = features[..., first : first + size, start : start + size]
                 total += inner.sum((-2, -1)).to(total.dtype)

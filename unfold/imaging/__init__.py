@@ -1,6 +1,6 @@
 """Photographs in and out of tensors."""
 
-from unfold.imaging.io import find_photos, read, write
+from unfold.imaging.io import find_photos, read, size_of, write
 from unfold.imaging.photo import ImageError, Photo
 
-__all__ = ["ImageError", "Photo", "find_photos", "read", "write"]
+__all__ = ["ImageError", "Photo", "find_photos", "read", "size_of", "write"]

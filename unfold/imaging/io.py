@@ -10,9 +10,10 @@ import contextlib
 import os
 import stat
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -23,7 +24,9 @@ from unfold.imaging import jpeg, png, tiff
 from unfold.imaging.photo import ImageError, Photo
 from unfold.imaging.raster import Raster
 
-__all__ = ["SUFFIXES", "ImageError", "Photo", "find_photos", "read", "write"]
+__all__ = ["SUFFIXES", "ImageError", "Photo", "find_photos", "read", "size_of", "write"]
+
+_Read = TypeVar("_Read")
 
 SIGNATURES = {
     png.SIGNATURE: png,
@@ -60,11 +63,28 @@ def contents(path: str | os.PathLike[str]) -> tuple[bytes, os.stat_result]:
 def decode(path: str | os.PathLike[str], data: bytes, *, max_pixels: int = MAX_PIXELS) -> Photo:
     """What `read` gives, of a file's bytes; the path is for its messages."""
     with _blaming(path, "read", "check the path and the rights to it"):
-        codec = next((c for s, c in SIGNATURES.items() if data.startswith(s)), None)
-        if codec is None:
-            raise ImageError("not a PNG, JPEG or TIFF file; convert it to PNG")
+        codec = _codec_of(data)
     with _blaming(path, "decoded", "it is damaged; get it again or save it anew as PNG"):
-        return _photo(_decode(codec, data, max_pixels))
+        return _photo(_quietly(codec.decode, data, max_pixels))
+
+
+def size_of(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """(width, height) of the photograph in a file, upright, without decoding it.
+
+    Raises ImageError, one line without the path, where there is no such file, it is no picture, or
+    it is cut short. (Damage in its midst is seen only by whoever decodes it.)
+    """
+    with _blaming("", "read", "get it again"):
+        status = Path(path).stat()
+        _check_file(status)
+        with open(path, "rb") as file:
+            codec = _codec_of(file.read(8))
+            file.seek(0)
+            with _blaming("", "understood", "its header is damaged: get it again"):
+                width, height, orientation = _quietly(
+                    codec.read_size, file, status.st_size, MAX_PIXELS
+                )
+    return (height, width) if orientation >= 5 else (width, height)
 
 
 def write(path: str | os.PathLike[str], photo: Photo) -> None:
@@ -131,35 +151,46 @@ def _blaming(path: object, done: str, remedy: str) -> Iterator[None]:
     except (KeyboardInterrupt, SystemExit, GeneratorExit, Warning):
         raise
     except ImageError as error:
-        raise ImageError(f"{path}: {error}") from error.__cause__
+        raise ImageError(f"{path}: {error}" if path else str(error)) from error.__cause__
     except BaseException as error:  # a panic in Rust is no Exception
         said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         reason = " ".join(said.split()) or type(error).__name__
-        raise ImageError(f"{path}: cannot be {done} ({reason}); {remedy}") from error
+        said = f"cannot be {done} ({reason}); {remedy}"
+        raise ImageError(f"{path}: {said}" if path else said) from error
 
 
 def _contents(path: Path) -> tuple[bytes, os.stat_result]:
     """Raises ImageError for what is no regular file, empty, or changed meanwhile."""
-    mode = path.stat().st_mode
-    if stat.S_ISDIR(mode):
-        raise ImageError("this is a folder; name a file in it")
-    if not stat.S_ISREG(mode):  # reading from a pipe might never end
-        raise ImageError("this is no regular file; copy it into one")
+    _check_file(path.stat())
     with path.open("rb") as file:
         before = os.fstat(file.fileno())
         data = file.read()
         after = os.fstat(file.fileno())
-    if not data:
-        raise ImageError("the file is empty; get it again")
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         raise ImageError("was changed while it was read; try again")
     return data, after
 
 
-def _decode(codec: ModuleType, data: bytes, max_pixels: int) -> Raster:
+def _check_file(status: os.stat_result) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise ImageError("this is a folder; name a file in it")
+    if not stat.S_ISREG(status.st_mode):  # reading from a pipe might never end
+        raise ImageError("this is no regular file; copy it into one")
+    if not status.st_size:
+        raise ImageError("the file is empty; get it again")
+
+
+def _codec_of(start: bytes) -> ModuleType:
+    codec = next((codec for sign, codec in SIGNATURES.items() if start.startswith(sign)), None)
+    if codec is None:
+        raise ImageError("not a PNG, JPEG or TIFF file; convert it to PNG")
+    return codec
+
+
+def _quietly(function: Callable[..., _Read], *arguments: Any) -> _Read:
     with warnings.catch_warnings():  # Pillow's, about metadata
         warnings.simplefilter("ignore")
-        return codec.decode(data, max_pixels)
+        return function(*arguments)
 
 
 def _photo(raster: Raster) -> Photo:

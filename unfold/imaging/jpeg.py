@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import io
 import re
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
 from unfold.imaging.photo import ImageError
 from unfold.imaging.raster import Raster, check_held, check_size, exif_orientation, from_pillow
+
+if TYPE_CHECKING:
+    from PIL.JpegImagePlugin import JpegImageFile
 
 QUALITY = 95
 LONGEST = 65500  # libjpeg's limit on a side
@@ -19,17 +23,14 @@ MOST_SCANS = 100  # each goes over the whole picture; libtiff has the same limit
 # Within a scan 0 stands behind a byte of all ones, or what restarts it; else it is a marker.
 MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 SCAN, END = 0xDA, 0xD9
+END_OF_IMAGE = bytes((0xFF, END))
 
 
 def decode(data: bytes, max_pixels: int) -> Raster:
     """The picture in a JPEG file's bytes; CMYK becomes RGB, without its profile."""
     from kornia_rs import io as codec
-    from PIL.JpegImagePlugin import JpegImageFile
 
-    # The class, not Image.open: that has a pixel limit of its own.
-    header = JpegImageFile(io.BytesIO(data))
-    check_size(*header.size, max_pixels)
-    check_held(header.width * header.height, len(data), EXPANSION)
+    header = _open(io.BytesIO(data), len(data), max_pixels)
     _check_scans(data)
     if header.mode in ("L", "RGB"):
         # kornia-rs refuses damage that Pillow fills with grey.
@@ -38,6 +39,29 @@ def decode(data: bytes, max_pixels: int) -> Raster:
         samples = from_pillow(header)
     orientation = exif_orientation(header.info.get("exif"))
     return Raster(samples, orientation, header.info.get("icc_profile"))
+
+
+def read_size(file: BinaryIO, size: int, max_pixels: int) -> tuple[int, int, int]:
+    """Width, height and orientation in the header of a file of ``size`` bytes; raises ImageError
+    also where it has no end."""
+    header = _open(file, size, max_pixels)
+    scan = file.tell()  # earlier, a thumbnail may have an end of its own
+    file.seek(max(0, size - len(END_OF_IMAGE)))
+    if file.read() != END_OF_IMAGE:
+        file.seek(scan)
+        if END_OF_IMAGE not in file.read():
+            raise ImageError("the file is cut short; get it again")
+    return *header.size, exif_orientation(header.info.get("exif"))
+
+
+def _open(file: BinaryIO, size: int, max_pixels: int) -> JpegImageFile:
+    from PIL.JpegImagePlugin import JpegImageFile
+
+    # The class, not Image.open: that has a pixel limit of its own.
+    header = JpegImageFile(file)
+    check_size(*header.size, max_pixels)
+    check_held(header.width * header.height, size, EXPANSION)
+    return header
 
 
 def encode(samples: np.ndarray, icc: bytes | None) -> bytes:

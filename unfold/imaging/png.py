@@ -11,7 +11,7 @@ import io
 import struct
 import zlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -55,6 +55,26 @@ def decode(data: bytes, max_pixels: int) -> Raster:
     exif = chunks.get(b"eXIf")
     orientation = exif_orientation(b"Exif\0\0" + exif) if exif else 1
     return Raster(samples, orientation, _profile(chunks.get(b"iCCP")))
+
+
+def read_size(file: BinaryIO, size: int, max_pixels: int) -> tuple[int, int, int]:
+    """Width, height and orientation in the header of a file of ``size`` bytes; raises ImageError
+    also where it has no end."""
+    start = file.read(START)
+    check_start(start, size, max_pixels)
+    at, name, exif = len(SIGNATURE), b"", b""
+    while name != b"IEND":  # chunk by chunk: more may follow the last
+        file.seek(at)
+        if at + 12 > size:
+            raise ImageError("the file is cut short; get it again")
+        length, name = struct.unpack(">I4s", file.read(8))
+        at += 12 + length
+        if name == b"eXIf" and not exif:
+            exif = file.read(length)
+    if at > size:
+        raise ImageError("the file is cut short; get it again")
+    width, height = struct.unpack(">II", start[16:24])
+    return width, height, exif_orientation(b"Exif\0\0" + exif) if exif else 1
 
 
 def check_start(start: bytes, size: int, max_pixels: int) -> None:

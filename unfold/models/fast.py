@@ -6,6 +6,7 @@ import copy
 import itertools
 import time
 import warnings
+from collections.abc import Callable
 from functools import cache
 from typing import Any, TypeVar
 
@@ -22,7 +23,7 @@ _CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 _IMAGE = 4
 
 
-def fast(model: Model, *, compiled: bool | None = None) -> Model:
+def fast(model: Model, *, compiled: bool | None = None, bfloat16: bool | None = None) -> Model:
     """A copy of a model that restores faster, and nearly the same.
 
     Convolutions inside its networks compute in bfloat16 (8 significant bits), channels last. The
@@ -42,6 +43,7 @@ def fast(model: Model, *, compiled: bool | None = None) -> Model:
         model: a `Restorer`, or any other module. One without convolutions is copied unchanged, but
             for the compilation of its stages.
         compiled: whether stages are compiled. None: on a GPU, where a compiler for it works.
+        bfloat16: whether convolutions compute in it. None: where it is measured to be faster.
 
     Returns:
         The copy, in evaluation mode.
@@ -56,8 +58,8 @@ def fast(model: Model, *, compiled: bool | None = None) -> Model:
     convolutions = [m for m in model.modules() if isinstance(m, _CONVOLUTIONS)]
     if not convolutions:
         return model
-    pays = _bfloat16_pays(device)
-    if not pays:
+    pays = bfloat16_pays(device) if bfloat16 is None else bfloat16
+    if not pays and bfloat16 is None:
         warnings.warn(
             f"bfloat16 is slower than float32 on this {device.type}: the fast mode only lays the "
             "channels of convolutions last",
@@ -105,18 +107,9 @@ def _compiles(device: torch.device) -> bool:
     return True
 
 
-@cache
-def _bfloat16_pays(device: torch.device) -> bool:
-    """Whether the device convolves in bfloat16 faster than in float32, by trying it."""
-    took: dict[torch.dtype, list[float]] = {torch.float32: [], torch.bfloat16: []}
-    for _ in range(4):  # in turns, that a busy moment falls on both; the first warms up
-        for dtype, seconds in took.items():
-            seconds.append(_seconds(dtype, device))
-    return min(took[torch.bfloat16]) < min(took[torch.float32])
-
-
 @torch.inference_mode()
-def _seconds(dtype: torch.dtype, device: torch.device) -> float:
+def convolution_seconds(dtype: torch.dtype, device: torch.device) -> float:
+    """Of one convolution, once."""
     layout: dict[str, Any] = {"dtype": dtype, "device": device}
     x = torch.zeros(1, 64, 64, 64, **layout).contiguous(memory_format=torch.channels_last)
     weight = torch.zeros(64, 64, 3, 3, **layout).contiguous(memory_format=torch.channels_last)
@@ -125,6 +118,19 @@ def _seconds(dtype: torch.dtype, device: torch.device) -> float:
     torch.nn.functional.conv2d(x, weight, padding=1)
     _wait(device)
     return time.perf_counter() - begin
+
+
+@cache
+def bfloat16_pays(
+    device: torch.device,
+    seconds: Callable[[torch.dtype, torch.device], float] = convolution_seconds,
+) -> bool:
+    """Whether the device convolves in bfloat16 faster than in float32, by trying it."""
+    took: dict[torch.dtype, list[float]] = {torch.float32: [], torch.bfloat16: []}
+    for _ in range(4):  # in turns, that a busy moment falls on both; the first warms up
+        for dtype, rounds in took.items():
+            rounds.append(seconds(dtype, device))
+    return min(took[torch.bfloat16]) < min(took[torch.float32])
 
 
 def _wait(device: torch.device) -> None:

@@ -7,7 +7,7 @@ import difflib
 import importlib.metadata
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
@@ -120,7 +120,7 @@ def scan() -> Catalogue:
 
 
 @contextlib.contextmanager
-def one_scan() -> Iterator[None]:
+def one_scan() -> Generator[None]:
     """Within it, however deeply nested, what is installed is read once (by `installed`).
 
     (A scan takes a tenth of a second or more, and a config may name twenty components.)

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from .catalogue import ComponentError
 
@@ -30,10 +30,12 @@ def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise ComponentError(f"{path}: a config ends in .json or .toml")
     try:
         text = path.read_text(encoding="utf-8")
-        config = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+        toml = path.suffix == ".toml"
+        config: Any = tomllib.loads(text) if toml else json.loads(text)  # pyright: ignore
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise ComponentError(f"{path}: cannot be read as a config ({reason})") from error
-    if not isinstance(config, dict) or not isinstance(config.get("kind"), str):
+    found = cast(dict[str, Any], config) if isinstance(config, dict) else {}
+    if not isinstance(found.get("kind"), str):
         raise ComponentError(f'{path}: a config names its component, kind = "jude", and options')
-    return config
+    return found

@@ -9,6 +9,7 @@ import tempfile
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 from .catalogue import FUNCTIONS, Component, ComponentError
@@ -62,7 +63,7 @@ def _run(components: list[Component], seconds: float) -> tuple[list[tuple[str, s
     return [(error, trace) for error, trace in results], fate
 
 
-def _watch(process: subprocess.Popen, report: Path, seconds: float, limit: float) -> str:
+def _watch(process: subprocess.Popen[bytes], report: Path, seconds: float, limit: float) -> str:
     """Wait for the process; end it when one component takes too long."""
     waited, seen, since = 0.0, -1, 0.0
     while True:
@@ -82,7 +83,7 @@ def _watch(process: subprocess.Popen, report: Path, seconds: float, limit: float
 
 
 def _main(report: str, names: Sequence[str]) -> None:
-    import unfold.core  # noqa: F401  (so that its time is nobody's)
+    import_module("unfold.core")  # (so that its time is nobody's)
 
     from .functions import function
     from .spec import spec_type

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from pydantic.errors import PydanticInvalidForJsonSchema
 
@@ -24,7 +24,7 @@ def schema(*, seconds: float = 30) -> tuple[dict[str, Any], list[str]]:
     broken = {v.component for v in verdicts if v.error}
     definitions: dict[str, Any] = {}
     for group in GROUPS:
-        choices = []
+        choices: list[dict[str, Any]] = []
         for component in components:
             if component.group != group or component in broken:
                 continue
@@ -56,7 +56,10 @@ def _spec(component: Component) -> type[Spec]:
 def _linked(described: Any) -> Any:
     """Let an option that holds any component of a group refer to that group's choices."""
     if isinstance(described, dict):
+        described = cast(dict[str, Any], described)
         if described.get("group") in GROUPS:
             return {"$ref": f"#/$defs/{described['group']}"}
         return {key: _linked(value) for key, value in described.items()}
-    return [_linked(value) for value in described] if isinstance(described, list) else described
+    if isinstance(described, list):
+        return [_linked(value) for value in cast(list[Any], described)]
+    return described

@@ -6,7 +6,7 @@ import functools
 import inspect
 import typing
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, cast
 
 from pydantic import (
     BaseModel,
@@ -100,14 +100,9 @@ def _spec_type(entry: Component, name: str) -> type[Spec]:
     target = load(entry)
     check_class(entry, target)
     try:
-        fields = _options(target)
-        made = create_model(
-            name,
-            __base__=Spec,
-            __doc__=inspect.getdoc(target),
-            kind=(Literal[name], name),  # type: ignore[valid-type]
-            **fields,
-        )
+        fields: dict[str, Any] = _options(target)
+        fields["kind"] = (Literal[name], name)  # type: ignore[valid-type]
+        made = create_model(name, __base__=Spec, __doc__=inspect.getdoc(target), **fields)
     except Exception as error:  # annotations are a stranger's code
         raise ComponentError(
             f"the options of {entry.qualified} in unfold.{entry.group} cannot be read off the "
@@ -130,7 +125,9 @@ def _options(target: Callable[..., Any]) -> dict[str, Any]:
     }
 
 
-def supply(component: Callable[..., Any], inputs: tuple, options: Mapping[str, Any]) -> Any:
+def supply(
+    component: Callable[..., Any], inputs: tuple[Any, ...], options: Mapping[str, Any]
+) -> Any:
     """Call a component with as many of the host's inputs as it takes positionally."""
     parameters = inspect.signature(component).parameters.values()
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -151,11 +148,12 @@ def resolve(group: str, value: Any) -> Any:
     if isinstance(value, str):
         value = {"kind": value}
     if isinstance(value, Mapping):
-        kind = value.get("kind")
+        config = cast(Mapping[str, Any], value)
+        kind = config.get("kind")
         if not isinstance(kind, str):
             raise ComponentError(f'{_one(group)} needs its name: {{"kind": "...", ...}}')
         with one_scan():
-            return spec_type(group, kind).model_validate(dict(value))
+            return spec_type(group, kind).model_validate(dict(config))
     if callable(getattr(value, "forward", None)) and not inspect.isclass(value):
         raise ComponentError(
             f"{_one(group)} is needed several times, got one {type(value).__name__}: give a "

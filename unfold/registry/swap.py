@@ -100,7 +100,7 @@ class Swap:
 
 def held_groups(spec: type[Spec]) -> dict[str, str]:
     """Option -> the group of the component that it holds."""
-    held = {}
+    held: dict[str, str] = {}
     for name, field in spec.model_fields.items():
         for mark in (*field.metadata, *_marks(field.annotation)):
             schema = mark.json_schema if isinstance(mark, WithJsonSchema) else None
@@ -110,9 +110,10 @@ def held_groups(spec: type[Spec]) -> dict[str, str]:
 
 
 def _marks(annotation: Any) -> Iterator[Any]:
-    """The metadata of an annotation and of the members of a union (``EstimatorLike | None``)."""
+    """The metadata of an annotation, of what it annotates, and of a union's members."""
     if get_origin(annotation) is Annotated:
         yield from annotation.__metadata__
+        yield from _marks(annotation.__origin__)  # (Python 3.10 wraps what defaults to None anew)
     elif get_origin(annotation) in (Union, types.UnionType):
         for member in get_args(annotation):
             yield from _marks(member)

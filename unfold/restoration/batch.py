@@ -19,8 +19,7 @@ from torch import Tensor
 
 from unfold._heap import kept_heap
 from unfold.core import Restorer
-from unfold.datasets.header import HeaderError, size_of
-from unfold.imaging import ImageError, Photo, write
+from unfold.imaging import ImageError, Photo, size_of, write
 from unfold.imaging.io import MAX_PIXELS, contents, decode, encode, writing
 
 from .file_ledger import FileLedger, Source
@@ -305,5 +304,5 @@ def _size(path: Path) -> tuple[int, int] | None:
     """What its header says; None of a file that will not be read anyway."""
     try:
         return size_of(path)
-    except HeaderError:
+    except ImageError:
         return None

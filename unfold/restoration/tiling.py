@@ -72,6 +72,8 @@ class AnySize:
         device: where the model is.
         memory: bytes on that device to use in all; on the CPU the whole process's, that is, with
             torch itself. None: what is used, and most of what is free.
+        tile: pixels of a tile at most, and of a photo that is restored whole. None: as many as the
+            memory holds.
         verify: whether seams are looked at again.
     """
 
@@ -82,9 +84,11 @@ class AnySize:
         kernel: Tensor | None = None,
         device: torch.device | str = "cpu",
         memory: int | None = None,
+        tile: int | None = None,
         verify: bool = False,
     ) -> None:
         self.model, self.device, self.verify = model, torch.device(device), verify
+        self.tile = tile
         self.kernel = None if kernel is None else kernel.to(self.device)
         self.budget = default_budget(self.device) if memory is None else memory
         self._rates: dict[int, float] = {}  # bytes a pixel, by the model's id
@@ -153,6 +157,8 @@ class AnySize:
         self, model: Restorer, x: Tensor, kernel: Tensor | None, beside: int = 0, batch: int = 1
     ) -> bool:
         pixels, room = batch * x.shape[-2] * x.shape[-1], self.room() - beside
+        if self.tile is not None:
+            return pixels <= self.tile
         if pixels * _PLENTY <= room:
             return True
         takes = self._rate(model, x, kernel) * pixels
@@ -170,8 +176,11 @@ class AnySize:
                 self._rates[id(model)] = rate
         return rate
 
-    def _tile_pixels(self, model: Restorer, x: Tensor, rate: float) -> int:
+    def _tile_pixels(self, model: Restorer, x: Tensor, kernel: Tensor | None) -> int:
         """How large a tile may be, beside the result, which is put together on the CPU."""
+        if self.tile is not None:
+            return self.tile
+        rate = self._rate(model, x, kernel)
         release(self.device)
         result = _result_bytes(model, x) if self.device.type == "cpu" else 0
         return int(_TILE_SHARE * (self.room() - result) / rate)
@@ -180,9 +189,8 @@ class AnySize:
         self, model: Restorer, x: Tensor, kernel: Tensor | None
     ) -> tuple[Tensor, Tiling, Mapping[str, Tensor]]:
         height, width = x.shape[-2:]
-        rate = self._rate(model, x, kernel)
         if model.whole:
-            sizes = int(rate * height * width), self.room(), self.budget
+            sizes = int(self._rate(model, x, kernel) * height * width), self.room(), self.budget
             takes, left, of = map(format_bytes, sizes)
             raise MemoryError(
                 f"it must see the whole photo, which takes {takes}, and {left} are left of {of}: "
@@ -190,7 +198,7 @@ class AnySize:
             )
         release(self.device)
         guide = dict(model.survey(x.to(self.device), kernel=kernel))
-        pixels = self._tile_pixels(model, x, rate)
+        pixels = self._tile_pixels(model, x, kernel)
         reach = measure_reach(
             model, x, kernel=kernel, guide=guide, device=self.device, pixels=pixels
         )
@@ -198,6 +206,7 @@ class AnySize:
         grid = Grid.plan(*x.shape[-2:], halo=reach.pixels, pixels=pixels)
         if grid is None or reach.left == math.inf:
             side = 2 * (2 * reach.pixels + 2 * ALIGN)
+            rate = self._rate(model, x, kernel)
             least = self.budget - self.room() + int(max(side, 384) ** 2 * rate)
             least += _result_bytes(model, x)
             raise MemoryError(

@@ -19,8 +19,7 @@ from typing import Any
 
 import torch
 
-from unfold.datasets.header import HeaderError, size_of
-from unfold.imaging import ImageError, Photo, write
+from unfold.imaging import ImageError, Photo, size_of, write
 
 from .manifest import Manifest
 from .pipeline import Pipeline, one_thread, seeded, to_json
@@ -113,7 +112,7 @@ class Synthesis:
         try:
             for path in line["files"]:
                 size_of(self.output / path)
-        except HeaderError:
+        except ImageError:
             return False
         return True
 

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from fuzz.hostile import changed
+from fuzzing.hostile import changed
 from pydantic import TypeAdapter, ValidationError
 
 from unfold.losses import LossError
@@ -17,7 +17,7 @@ from unfold.registry import Component, ComponentError, scan
 from unfold.registry.config import read_config
 from unfold.registry.spec import DegradationSpec, resolve, spec_type
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLES = Path(__file__).parents[3] / "examples"
 # What a prior, a model and so on is built with; others need a stage or roles around them.
 INPUTS = {"priors": (3,), "models": (), "losses": (), "metrics": ()}
 STAGES = {"K": 2, "stages": 2}  # few, that cases are fast

@@ -17,7 +17,7 @@ from pathlib import Path
 
 PATIENCE = 60.0  # seconds for a case, on a machine that may be busy
 START = 600.0
-TESTS = Path(__file__).parents[1]
+HELPERS = Path(__file__).parents[1]
 
 
 @dataclass
@@ -84,7 +84,7 @@ class Child:
     def start(self) -> subprocess.Popen[bytes]:
         """The process, started if there is none."""
         if self._process is None:
-            paths = [str(TESTS), *sys.path]
+            paths = [str(HELPERS), *sys.path]
             environment = os.environ | {
                 "PYTHONPATH": os.pathsep.join(filter(None, paths)),
                 "OMP_NUM_THREADS": "1",
@@ -93,7 +93,7 @@ class Child:
                 "MALLOC_MMAP_THRESHOLD_": "1000000",
             }
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "fuzz.child"],
+                [sys.executable, "-m", "fuzzing.child"],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors,
                 env=environment,
             )  # fmt: skip

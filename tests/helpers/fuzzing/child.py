@@ -1,4 +1,4 @@
-"""The process that tries cases: ``python -m fuzz.child`` answers each line, ``KIND NUMBER``.
+"""The process that tries cases: ``python -m fuzzing.child`` answers each line, ``KIND NUMBER``.
 
 A case is made of its kind and number alone, so that it can be made again. Time and memory are
 measured for each: what is over a limit is a fault even if the case ends well.
@@ -26,7 +26,7 @@ HARD = 2 << 30  # bytes beyond what the process has at first; then allocation fa
 
 def make(kind: str, number: int) -> Any:
     """The case of that number."""
-    return import_module(f"fuzz.{kind}").make(random.Random(f"{kind} {number}"))
+    return import_module(f"fuzzing.{kind}").make(random.Random(f"{kind} {number}"))
 
 
 def try_out(kind: str, number: int, folder: Path) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def try_out(kind: str, number: int, folder: Path) -> dict[str, Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            worked = import_module(f"fuzz.{kind}").attempt(case, folder)
+            worked = import_module(f"fuzzing.{kind}").attempt(case, folder)
         outcome = "works" if worked else "refused"
     except BaseException:
         detail = traceback.format_exc()

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from fuzz.hostile import changed, scrambled
+from fuzzing.hostile import changed, scrambled
 
 from unfold import synthesis, training
 from unfold.registry.config import tomllib

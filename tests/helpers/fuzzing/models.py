@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from fuzz.hostile import changed, scrambled
+from fuzzing.hostile import changed, scrambled
 
 from unfold.models.weights import FACTS, TENSORS, load_model, save_model
 from unfold.registry import ComponentError
