@@ -3,10 +3,10 @@
     python denoiser.py PHOTOS [PHOTOS ...] --validate FOLDER --out RUN --steps 20000 [--grey]
 
 A bias-free U-Net learns to remove white Gaussian noise whose standard deviation, uniform in
-[0, 50/255], it is told: that for color, or with --grey the one for grey photos, which begins as that
-for color. Crops, mirror images, turns and noise of step s depend on s alone, so that a run that is
-stopped goes on from its last checkpoint to the same weights. RUN/weights.safetensors holds the
-averaged weights of both nets; RUN/log.csv the loss and the validation's PSNR at σ = 15, 25, 50.
+[0, 50/255], it is told: that for color, or with --grey the one for grey photos, which begins as
+that for color. Crops, mirror images, turns and noise of step s depend on s alone, so that a run
+that is stopped goes on from its last checkpoint to the same weights. RUN/weights.safetensors holds
+the averaged weights of both nets; RUN/log.csv the loss and the validation's PSNR at σ = 15, 25, 50.
 """
 
 import argparse

@@ -39,6 +39,15 @@ QUICK = {
     "refocus": {"K": 2},
     "tv-deblur": {"K": 2},
 }
+# Photos in tiles are larger: smaller networks.
+_NETWORK = {"kind": "resunet", "widths": [8, 16], "residual": True}
+IN_TILES = {
+    "deblur": {"K": 2, "prior": _NETWORK, "kernel_estimator": {"kind": "blind", "size": 5}},
+    "deconv-small": {"K": 2, "prior": _NETWORK},
+    "era-small": {"K": 1, "prior": _NETWORK},
+    "jude-small": {"K": 1, "prior": _NETWORK, "light_prior": _NETWORK, **_POINT},
+    "plug-and-play": {"K": 2, "prior": "total-variation"},
+}
 AS_REGISTERED = {"type", "noise-levels", "spec", "explain"}
 
 
@@ -87,8 +96,10 @@ def of_a_model(name):
     spec = spec_type("models", name)
     as_registered = checks("models", lambda: spec().build(), name=name)
     quick = checks("models", lambda: spec(**QUICK.get(name, {})).build(), name=name)
-    for whole, small in zip(as_registered, quick, strict=True):
-        check = whole if str(whole) in AS_REGISTERED else small
+    options = IN_TILES.get(name, QUICK.get(name, {}))
+    tiled = checks("models", lambda: spec(**options).build(), name=name)
+    for whole, small, tiles in zip(as_registered, quick, tiled, strict=True):
+        check = whole if str(whole) in AS_REGISTERED else tiles if str(whole) == "tiles" else small
         yield pytest.param(check, id=f"{name}-{check}")
 
 

@@ -10,9 +10,11 @@ from unittest import SkipTest
 
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from unfold.core import Prior, Restoration, Restorer
 from unfold.errors import UnfoldError
+from unfold.restoration import AnySize
 
 from . import misuse
 from .options import bounds_its_numbers
@@ -227,6 +229,31 @@ def takes_or_refuses_odd_kernels(subject: Subject) -> None:
             misuse.refuse({what: every[what] for what in bad})
 
 
+def agrees_in_tiles(subject: Subject) -> None:
+    """Told what it measured of the whole photo, a model makes of a part what it makes there of the
+    whole; or it says that it must see the whole."""
+    model, noise = subject.component().eval(), torch.Generator().manual_seed(0)
+    if model.whole:
+        return
+    for parameter in model.parameters():  # leave a start where zero layers hide how far it looks
+        parameter.data.add_(0.01 * torch.randn(parameter.shape, generator=noise))
+    coarse = 0.1 + 0.8 * torch.rand(1, 3, 14, 16, generator=noise)
+    photo = interpolate(coarse, (224, 256), mode="bicubic")
+    # (Of little noise a deconvolution rings further than this photo is wide.)
+    photo = (photo + 0.1 * torch.randn(photo.shape, generator=noise)).clamp(0, 1)
+    kernel = _KERNEL if model.needs_kernel or not model.requires_training else None
+    with torch.inference_mode():
+        want = model(photo, kernel=kernel).image[0]
+    made = AnySize(model, kernel=kernel, tile=40_000)(photo[0])
+    inner = slice(16, -16)  # (along the photo's border the margin is made up of what a tile holds)
+    error = (made.image - want)[:, inner, inner].abs().max().item()
+    need(
+        error < 1e-3,
+        f"in tiles it differs by {error:.2g} from the whole: measure in survey what it takes from "
+        "the whole photo, name in means what it pools, or set whole",
+    )
+
+
 def passes_gradients(subject: Subject) -> None:
     model, photo = subject.component(), _photo().requires_grad_()
     if not model.requires_training:
@@ -344,6 +371,7 @@ CHECKS = {
     "fork": Rule(survives_a_fork),
     "kernel": Rule(takes_a_kernel),
     "odd-kernels": Rule(takes_or_refuses_odd_kernels),
+    "tiles": Rule(agrees_in_tiles),
     "gradients-flow": Rule(passes_gradients),
     "noise-levels": Rule(tells_priors_noise_levels),
     "state-dict": Rule(survives_a_state_dict),
