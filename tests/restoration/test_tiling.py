@@ -7,7 +7,6 @@ from torch.nn.functional import avg_pool2d, pad
 import unfold
 from unfold.core import Restoration, Restorer
 from unfold.models.cascade import Cascade
-from unfold.registry import list_components
 from unfold.restoration import AnySize, tiling
 from unfold.restoration.reach import Reach
 
@@ -71,7 +70,7 @@ def trained_a_little(name, **options):
     return model
 
 
-@pytest.mark.parametrize("name", list_components("models"))
+@pytest.mark.parametrize("name", unfold.list("models"))
 def test_tiled_is_whole(name, photo, in_tiles):
     """What is within 16 pixels of the border may differ; nothing else by as much as 1e-3."""
     model = trained_a_little(name)

@@ -12,7 +12,7 @@ from unfold.testing.template import TemplateError, write_plugin
 
 @pytest.mark.parametrize("group", ["priors", "terms", "models"])
 def test_a_new_plugin_passes_its_own_tests(group, tmp_path):
-    assert main(["plugins", "new", "Acme-Thing.2", str(tmp_path), "--group", group]) == 0
+    assert main(["plugins", "new", "Acme-Thing.2", "-o", str(tmp_path), "--group", group]) == 0
     folder = tmp_path / "Acme-Thing.2"
     written = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
     assert written == {
@@ -44,6 +44,6 @@ def test_names_that_are_none(name, tmp_path):
 
 def test_nothing_is_written_over(tmp_path, capsys):
     (tmp_path / "acme-prior").mkdir()
-    assert main(["plugins", "new", "acme-prior", str(tmp_path)]) == 2
+    assert main(["plugins", "new", "acme-prior", "-o", str(tmp_path)]) == 2
     assert "exists: choose another name" in capsys.readouterr().err
     assert list((tmp_path / "acme-prior").iterdir()) == []

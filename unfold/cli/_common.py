@@ -50,17 +50,20 @@ def positive_float(text: str) -> float:
     return value
 
 
-def add_strength(parser: argparse.ArgumentParser) -> None:
-    """``--strength X``, of the model's priors."""
-    parser.add_argument(
+def add_model(parser: argparse.ArgumentParser, help: str, **more: Any) -> None:
+    """``--model`` and what changes it: ``--strength``, ``--set``."""
+    group = parser.add_argument_group("model")
+    group.add_argument("--model", metavar="NAME", help=help, **more)
+    group.add_argument(
         "--strength", type=positive_float, metavar="X",
         help="weight of the model's priors against the photo: more than 1 smooths more, less than "
-        "1 keeps more detail and noise; the same as --set strength=X, in a cascade for every model "
-        "that has the option (default: 1)",
+        "1 keeps more detail and noise (default: 1); as --set strength=X, in every model of a "
+        "cascade that has the option",
     )  # fmt: skip
+    add_options(group)
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
+def add_options(parser: argparse._ActionsContainer) -> None:
     """``--set key=value``, for the options of a model and of the components in it."""
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", dest="options",
@@ -68,9 +71,28 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def build_model(name: str, assignments: list[str]) -> Restorer:
-    """A model by name (see `model_spec`), with the options of ``--set`` on top."""
-    return model_spec(name, assignments).build()
+def add_device(parser: argparse._ActionsContainer) -> None:
+    """``--device``, for `find_device`."""
+    parser.add_argument(
+        "--device", default="auto", metavar="NAME",
+        help="cpu, cuda, cuda:1, ...; auto is a GPU if there is one (default: auto)",
+    )  # fmt: skip
+
+
+def add_seconds(parser: argparse._ActionsContainer) -> None:
+    """``--seconds``, the patience with a stranger's import."""
+    parser.add_argument(
+        "--seconds", type=positive_float, default=30.0, metavar="S",
+        help="limit for importing each component, in seconds",
+    )  # fmt: skip
+
+
+class ShowRecipe(argparse.Action):
+    """``--show RECIPE`` prints a recipe and ends, as ``--help`` does; ``const`` finds its text."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
+        print(self.const(values), end="")
+        parser.exit()
 
 
 def model_spec(

@@ -1,4 +1,4 @@
-"""``unfold convert``: weights that others released, for a model here."""
+"""``unfold convert``: released weights of others, for a model here."""
 
 from __future__ import annotations
 
@@ -9,14 +9,19 @@ from ._common import add_options, model_spec
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """Convert a model's publicly released weights."""
-    parser.description = (
-        "Convert the released weights of a model that has a converter. Nothing but "
-        "tensors is unpickled; a file that does not fit is refused, with what is wrong in it."
-    )
+    """Convert a model's publicly released weights.
+
+    For models that have a converter. Only tensors are unpickled; a file that does not fit the
+    model is refused, and its faults are listed.
+
+    Example:
+        unfold convert lednet lednet.pth -o lednet.safetensors
+    """
     parser.add_argument("model", metavar="MODEL", help="one of `unfold list models`")
-    parser.add_argument("file", metavar="FILE", type=Path, help="as released (.pth)")
-    parser.add_argument("output", metavar="OUT", type=Path, help="a new .safetensors file")
+    parser.add_argument("file", metavar="FILE", type=Path, help="the weights as released (.pth)")
+    parser.add_argument(
+        "-o", "--output", required=True, type=Path, metavar="FILE", help="new (.safetensors)"
+    )
     add_options(parser)
     parser.set_defaults(run=run)
 

@@ -16,23 +16,26 @@ if TYPE_CHECKING:
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """Estimate the kernel of a photo's blur."""
-    parser.description = (
-        "Estimate the kernel of a shaken photo, and say how sure it is. "
-        "`unfold restore PHOTO --kernel FILE` takes it."
-    )
-    parser.add_argument("photo", type=Path, metavar="PHOTO")
+    """Estimate the kernel of a photo's blur.
+
+    Blind deconvolution of a shaken photo: writes the kernel, and prints its size and how well the
+    two halves of the photo agree about it. `unfold restore PHOTO --kernel FILE` takes the kernel.
+
+    Example:
+        unfold kernel shaken.jpg -o kernel.npy --picture kernel.png
+    """
+    parser.add_argument("photo", type=Path, metavar="PHOTO", help="a PNG, JPEG or TIFF file")
     parser.add_argument(
-        "-o", "--output", required=True, type=Path, metavar="FILE", help="the kernel, .npy"
+        "-o", "--output", required=True, type=Path, metavar="FILE", help="the kernel (.npy)"
     )
     parser.add_argument(
         "--picture", type=Path, metavar="FILE",
-        help="a picture of it (.png, .tif, .jpg), its largest entry white",
+        help="also a picture of the kernel (.png, .tif, .jpg), its largest entry white",
     )  # fmt: skip
     parser.add_argument(
         "--size", type=odd, metavar="N",
-        help="side of the square in which it is sought, in pixels, odd (default: 31, and more "
-        "where the blur reaches farther)",
+        help="side of the square that holds the kernel, in pixels, odd (default: 31, and larger "
+        "if the blur reaches farther)",
     )  # fmt: skip
     parser.set_defaults(run=run)
 

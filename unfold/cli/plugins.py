@@ -6,37 +6,55 @@ import argparse
 import json
 from pathlib import Path
 
-from ._common import CommandError
+from ._common import CommandError, add_seconds
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """Check plugins, or begin one."""
+    """Check plugins, or begin one.
+
+    Example:
+        unfold plugins check
+        unfold plugins new acme-prior -o . --group priors
+    """
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
 
-    check = actions.add_parser(
-        "check",
-        help="import every component in another process and say what is wrong",
-        description="Import each component and read its options, in another process and with a "
-        "time limit. The exit status is 1 if one is broken.",
-    )
-    check.add_argument("name", nargs="?", help="one component or distribution only")
-    check.add_argument("--json", action="store_true", help="a JSON array, one object each")
-    check.add_argument("--traceback", action="store_true", help="print whole tracebacks")
+    check = actions.add_parser("check", help="find broken components", about=CHECK)
     check.add_argument(
-        "--seconds", type=float, default=30, help="limit for each component (default: %(default)g)"
+        "name", nargs="?", metavar="NAME", help="a component or distribution (default: all)"
     )
+    check.add_argument("--json", action="store_true", help="print a JSON array of objects")
+    check.add_argument("--traceback", action="store_true", help="print whole tracebacks")
+    add_seconds(check)
     check.set_defaults(run=run_check)
 
-    new = actions.add_parser(
-        "new",
-        help="write a small, complete, installable plugin",
-        description="Write a distribution with one component, its tests (the conformance kit), "
-        "a README and a CI example.",
-    )
-    new.add_argument("name", help="of the distribution, e.g. acme-prior")
-    new.add_argument("folder", type=Path, metavar="DIR", help="where; a folder NAME is made in it")
-    new.add_argument("--group", choices=("priors", "terms", "models"), default="priors")
+    new = actions.add_parser("new", help="write a small, installable plugin", about=NEW)
+    new.add_argument("name", metavar="NAME", help="of the distribution, e.g. acme-prior")
+    new.add_argument(
+        "-o", "--output", type=Path, default=Path(), metavar="DIR",
+        help="the folder in which a folder NAME is made",
+    )  # fmt: skip
+    new.add_argument(
+        "--group", choices=("priors", "terms", "models"), default="priors",
+        help="what it brings: priors, terms or models",
+    )  # fmt: skip
     new.set_defaults(run=run_new)
+
+
+CHECK = """Import every component in another process, and print what is wrong.
+
+Each is imported and its options are read within a time limit. The exit status is 1 if one is
+broken.
+
+Example:
+    unfold plugins check unfold-bm3d
+"""
+NEW = """Write a small, complete, installable plugin.
+
+A distribution with one component, its tests (the conformance kit), a README and a CI example.
+
+Example:
+    unfold plugins new acme-prior -o . --group priors
+"""
 
 
 def run_check(arguments: argparse.Namespace) -> int:
@@ -88,12 +106,9 @@ def _print_report(rows: list[dict[str, str]], tracebacks: bool) -> None:
 
 
 def run_new(arguments: argparse.Namespace) -> int:
-    from unfold.testing.template import TemplateError, write_plugin
+    from unfold.testing.template import write_plugin
 
-    try:
-        folder = write_plugin(arguments.name, arguments.group, arguments.folder)
-    except (TemplateError, OSError) as error:
-        raise CommandError(str(error)) from error
+    folder = write_plugin(arguments.name, arguments.group, arguments.output)
     print(f"wrote {folder}")
     print(f"next: pip install -e '{folder}[test]' && pytest {folder}")
     return 0

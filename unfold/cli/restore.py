@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from ._common import (
     CommandError,
-    add_options,
-    add_strength,
+    add_device,
+    add_model,
     default_model,
     find_device,
     model_spec,
@@ -29,73 +29,78 @@ if TYPE_CHECKING:
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """Restore photos."""
-    parser.description = (
-        "Restore PNG, JPEG and TIFF photos. A bad file is reported and the others go "
-        "on; the exit status is 1 if there was one."
-    )
+    """Restore photos.
+
+    PNG, JPEG and TIFF files of 8 or 16 bits; depth and metadata are kept. A bad file is reported
+    and the others go on; the exit status is 1 if there was one.
+
+    Example:
+        unfold restore dark.jpg -o restored.jpg
+        unfold restore holiday/ -o restored/ --model deblur --memory 2GiB
+    """
     parser.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="file or folder")
     parser.add_argument(
         "-o", "--output", required=True, type=Path, metavar="PATH",
-        help="a file for one photo, else a folder (made if need be; folders given are mirrored)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--model", metavar="NAME",
-        help="one of `unfold list models`, or a config (.json, .toml) (default: jude-small, which "
-        "estimates the blur; with --kernel jude-classic)",
+        help="a file for one photo, otherwise a folder (made if need be) that mirrors the folders "
+        "given",
     )  # fmt: skip
     parser.add_argument(
         "--kernel", type=Path, metavar="FILE",
-        help="the blur's kernel, a 2-D array (.npy, .txt) or a grey picture; without it a model "
-        "estimates the blur, or takes the photo for sharp (tv-deblur, say)",
+        help="the kernel of the blur, a 2-D array (.npy, .txt) or a grey picture (default: the "
+        "model estimates the blur, or takes the photo for sharp, as tv-deblur does)",
     )  # fmt: skip
-    parser.add_argument(
-        "--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default: %(default)s)"
+    add_model(
+        parser,
+        "one of `unfold list models`, or a config (.json, .toml) (default: jude-small, which "
+        "estimates the blur; with --kernel, jude-classic)",
     )
-    parser.add_argument(
-        "--max-pixels", type=positive_int, default=200_000_000, metavar="N",
-        help="refuse photos of more pixels than this (default: %(default)s)",
-    )  # fmt: skip
-    parser.add_argument(
+
+    computing = parser.add_argument_group("computation")
+    add_device(computing)
+    computing.add_argument(
         "--memory", type=memory_size, metavar="SIZE",
-        help="most that the process (on a GPU: its memory there) may take, e.g. 2GiB; a photo that "
-        "does not fit is restored in tiles that agree (default: what is free)",
+        help="limit for the process (on a GPU: for its memory there), e.g. 2GiB; a photo that does "
+        "not fit is restored in tiles (default: what is free)",
     )  # fmt: skip
-    parser.add_argument(
+    computing.add_argument(
+        "--max-pixels", type=positive_int, default=200_000_000, metavar="N",
+        help="refuse photos of more pixels",
+    )  # fmt: skip
+    computing.add_argument(
         "--batch", type=positive_int, default=1, metavar="N",
-        help="restore up to N photos of the same size at once, which keeps a GPU busy; results "
-        "differ by rounding (default: %(default)s)",
+        help="restore up to N photos of one size at once, which keeps a GPU busy; results differ "
+        "by rounding",
     )  # fmt: skip
-    parser.add_argument(
-        "--verify", action="store_true", help="restore around seams of tiles anew, and compare"
-    )
-    parser.add_argument(
+    computing.add_argument(
         "--fast", action="store_true",
-        help="convolutions in bfloat16, where the device is quick in it, and on a GPU compiled "
-        "stages (the first photo takes longer); the result differs by less than one step of 8 "
-        "bits, nearly everywhere",
+        help="bfloat16 convolutions where the device computes them fast, and compiled stages on a "
+        "GPU (the first photo takes longer); nearly all values differ by less than one step of 8 "
+        "bits",
     )  # fmt: skip
-    parser.add_argument(
+    computing.add_argument(
+        "--verify", action="store_true",
+        help="restore the seams of tiles again, and print the difference",
+    )  # fmt: skip
+
+    archive = parser.add_argument_group("folders")
+    archive.add_argument(
+        "--again", action="store_true",
+        help="restore also the photos that the ledger of the output folder has as done",
+    )  # fmt: skip
+    archive.add_argument(
         "--shard", type=shard, metavar="I/N",
-        help="restore the share I of N, which photos fall into by their content; each share has a "
-        "ledger of its own, see `unfold ledger merge`",
+        help="restore share I of N; photos are shared out by their content, and each share has a "
+        "ledger: see `unfold ledger merge`",
     )  # fmt: skip
-    parser.add_argument(
+    archive.add_argument(
         "--engine", default="local", metavar="NAME",
-        help="local, or one of `unfold list engines`; ray: on all workers of a Ray cluster, or of "
-        "this machine (the plugin unfold-ray; needs a shared file system) (default: %(default)s)",
+        help="local, or one of `unfold list engines`; ray: all workers of a Ray cluster, or of "
+        "this machine (plugin unfold-ray; needs a shared file system)",
     )  # fmt: skip
-    parser.add_argument(
-        "--workers",
-        type=positive_int,
-        metavar="N",
-        help="of the engine (default: one for each CPU or GPU)",
-    )
-    parser.add_argument(
-        "--again", action="store_true", help="restore also what the output folder's ledger knows"
-    )
-    add_strength(parser)
-    add_options(parser)
+    archive.add_argument(
+        "--workers", type=positive_int, metavar="N",
+        help="processes of the engine (default: one for each CPU or GPU)",
+    )  # fmt: skip
     parser.set_defaults(run=run)
 
 
@@ -120,7 +125,6 @@ def shard(text: str) -> Shard:
 def run(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from unfold.imaging import ImageError
     from unfold.models.fast import fast
     from unfold.registry.functions import function
     from unfold.restoration import is_file, plan, read_kernel, restore_files
@@ -135,16 +139,13 @@ def run(arguments: argparse.Namespace) -> int:
     spec = model_spec(name, arguments.options, pretrained=True, strength=arguments.strength)
     model = ready(name, spec.build())
     device = find_device(arguments.device)
-    try:
-        kernel = read_kernel(arguments.kernel) if arguments.kernel else None
-        pairs, unplanned = plan(arguments.photos, arguments.output)
-        ledger = None
-        if not is_file(arguments.output):
-            ledger = _ledger(arguments, spec, model, kernel)
-        elif arguments.shard or engine:
-            raise ImageError(f"{arguments.output}: one photo cannot be shared; name a folder")
-    except ImageError as error:
-        raise CommandError(str(error)) from error
+    kernel = read_kernel(arguments.kernel) if arguments.kernel else None
+    pairs, unplanned = plan(arguments.photos, arguments.output)
+    ledger = None
+    if not is_file(arguments.output):
+        ledger = _ledger(arguments, spec, model, kernel)
+    elif arguments.shard or engine:
+        raise CommandError(f"{arguments.output}: one photo cannot be shared; name a folder")
     if arguments.fast and not engine:
         model = fast(model.to(device))
     first = arguments.shard is None or arguments.shard.index == 1

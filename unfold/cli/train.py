@@ -11,83 +11,65 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ._common import CommandError, find_device
+from ._common import CommandError, ShowRecipe, add_device, find_device
 
 if TYPE_CHECKING:
     from unfold.training import Recipe, Trainer
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """Train a model by a recipe."""
-    parser.description = (
-        "Train by a recipe: `unfold train jude-small --set data.source=PHOTOS`. The "
-        "same command goes on where a run was stopped or killed. Several GPUs: torchrun "
-        "--nproc-per-node 4 -m unfold train ... Then: unfold restore --model DIR."
-    )
+    """Train a model by a recipe.
+
+    Writes checkpoints, records and weights into a folder, which `unfold restore --model DIR` takes.
+    The same command goes on where a run was stopped or killed. On several GPUs: torchrun
+    --nproc-per-node 4 -m unfold train ...
+
+    Example:
+        unfold train jude-small --set data.source=PHOTOS -o runs/jude-small
+        unfold train --show jude-small > mine.toml
+    """
     parser.add_argument(
-        "recipe", nargs="?", metavar="RECIPE", help="one of `unfold train --list`, or a .toml file"
+        "recipe", metavar="RECIPE", help="one of `unfold list recipes`, or a .toml file"
     )
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", dest="changes",
         help="a change of the recipe, e.g. phases.0.steps=100 or model.K=2 (repeatable)",
     )  # fmt: skip
     parser.add_argument(
-        "-o", "--out", type=Path, metavar="DIR",
+        "-o", "--output", type=Path, metavar="DIR",
         help="for checkpoints, records and weights (default: runs/ and the recipe's name)",
     )  # fmt: skip
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (default: auto)")
     parser.add_argument(
-        "--workers", type=_count, default=2, metavar="N",
-        help="processes that read and degrade photos (default: %(default)s)",
+        "--show", action=ShowRecipe, const=_text, metavar="NAME",
+        help="print a recipe, to copy and edit, and end",
     )  # fmt: skip
-    parser.add_argument(
-        "--allow-changes", action="store_true", help="go on though the recipe was another one"
-    )
-    parser.add_argument("--tensorboard", action="store_true", help="write TensorBoard's files too")
     parser.add_argument(
         "--dry-run", action="store_true",
         help="show the model, its size, the memory it needs and the first photos; train nothing",
     )  # fmt: skip
-    parser.add_argument("--list", action="store_true", help="list the recipes that come with it")
     parser.add_argument(
-        "--show", action="store_true", help="print a recipe, to copy and edit: --show > mine.toml"
+        "--allow-changes", action="store_true", help="go on though the recipe has changed"
     )
+    add_device(parser)
+    parser.add_argument(
+        "--workers", type=_count, default=2, metavar="N",
+        help="processes that read and degrade photos; 0 is none beside the training",
+    )  # fmt: skip
+    parser.add_argument("--tensorboard", action="store_true", help="write TensorBoard's files too")
     parser.set_defaults(run=run)
 
 
+def _text(name: str) -> str:
+    from unfold.training import recipe_text
+
+    return recipe_text(name)
+
+
 def run(arguments: argparse.Namespace) -> int:
-    from unfold.datasets import DataError
-    from unfold.imaging import ImageError
-    from unfold.losses import LossError
-    from unfold.metrics import MetricError
-    from unfold.training import TrainingError
+    from unfold.training import read_recipe, train
 
-    try:
-        return _run(arguments)
-    except (TrainingError, ImageError, DataError, MetricError, LossError) as error:
-        raise CommandError(str(error)) from error
-    except OSError as error:
-        place = error.filename or arguments.out or "the run's folder"
-        raise CommandError(
-            f"{place}: {error.strerror or error}; see that it can be written and has room"
-        ) from error
-
-
-def _run(arguments: argparse.Namespace) -> int:
-    from unfold.training import read_recipe, recipe_text, recipes, train
-
-    if arguments.list:
-        for name in recipes():
-            about = recipe_text(name).partition('"')[2].partition('"')[0]
-            print(f"{name:<14} {about}")
-        return 0
-    if arguments.recipe is None:
-        raise CommandError("name a recipe: one of `unfold train --list`, or a .toml file")
-    if arguments.show:
-        print(recipe_text(arguments.recipe), end="")
-        return 0
     recipe = read_recipe(arguments.recipe, _changes(arguments.changes))
-    folder = arguments.out or Path("runs", Path(arguments.recipe).stem)
+    folder = arguments.output or Path("runs", Path(arguments.recipe).stem)
     if arguments.dry_run:
         from unfold.training.preview import preview
 

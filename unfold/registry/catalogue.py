@@ -143,19 +143,6 @@ def installed() -> Catalogue:
     return shared[0]
 
 
-def list_components(group: str) -> list[str]:
-    """The names installed in a group, sorted. Imports no component.
-
-    Args:
-        group: ``"models"``, ``"priors"``, ``"terms"``, ... (see `GROUPS` and `FUNCTIONS`).
-
-    Raises:
-        ComponentError: no such group.
-    """
-    _check_group(group)
-    return sorted({c.name for c in installed().components if c.group == group and not c.obstacle})
-
-
 def components(group: str) -> list[tuple[str, Component]]:
     """The installed components of a group, broken ones too, each with a name of its own.
 
