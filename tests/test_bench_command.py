@@ -140,7 +140,7 @@ def test_a_table_outlives_a_file_that_cannot_be_written(tmp_path, capsys, monkey
         (["--swap", 'prior={"width": 3}'], 'it has no "kind"'),
         (["--swap", "prior=*", "--group", "terms"], "leave out --group"),
         (["--size", "big"], "must be a side such as 256"),
-        (["--only", "nothing-is-called-this"], "nothing to measure"),
+        (["--only", "nothing-is-called-this"], "nothing to measure is named"),
         (["--device", "tpu9"], "cannot be used"),
         (["--output", "/no/such/folder/x.json"], "cannot be written there"),
     ],

@@ -160,6 +160,6 @@ def test_a_strangers_engine_restores_a_folder(acme, tmp_path, capsys):
     assert "cannot be combined with --engine acme-slow" in capsys.readouterr().err
     command[1] = str(tmp_path / "in" / "a.png")
     assert main([*command, str(tmp_path / "one.png")]) == 2
-    assert "one photo cannot be shared" in capsys.readouterr().err
+    assert "one photo cannot be distributed" in capsys.readouterr().err
     with pytest.raises(ComponentError, match="no engine named 'acme'; did you mean acme-slow"):
         function("engines", "acme")

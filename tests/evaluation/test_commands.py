@@ -235,7 +235,7 @@ def test_splits_that_are_there_are_named(tmp_path, capsys):
     words = ["evaluate", "--model", "identity", "--data", str(tmp_path), "--dataset", "lol",
              "--protocol", "gopro", "--device", "cpu"]  # fmt: skip
     assert main(words) == 2
-    assert "with photos there are: --split our485\n" in capsys.readouterr().err
+    assert "splits with photos: --split our485\n" in capsys.readouterr().err
     assert main([*words, "--split", "eval15"]) == 2
     assert "--split" not in capsys.readouterr().err
     assert main([*words, "--split", "our485"]) == 0

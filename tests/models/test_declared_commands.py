@@ -66,7 +66,7 @@ def test_options_of_a_list_are_set_by_their_index():
     parse_options(["terms.0.prior.blocks=2", "terms.1.weight=3"], options)
     assert options == {"terms": [{"prior": {"kind": "ircnn", "blocks": 2}}, {"weight": 3}]}
     for bad in ("terms.2.weight=1", "terms.x=1", "terms.x.y=1"):
-        with pytest.raises(CommandError, match="no such place"):
+        with pytest.raises(CommandError, match="no such option"):
             parse_options([bad], options)
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ._common import CommandError, add_device, find_device, model_spec, positive_int
+from ._common import CommandError, add_device, declare, find_device, model_spec
 from .evaluate import say
 
 if TYPE_CHECKING:
@@ -28,37 +27,21 @@ def add(parser: argparse.ArgumentParser) -> None:
         unfold bench --group priors --only 'acme-*'
         unfold bench --model jude-small --size 720p -o cost.json
     """
-    parser.add_argument(
-        "-o", "--output", type=Path, metavar="FILE", help="all that was measured, by rows (.json)"
-    )
+    declare(parser, "-o --output FILE", "all that was measured, row by row (.json)")
     add_device(parser)
-    parser.add_argument(
-        "--size", action="append", default=[], metavar="SIZE",
-        help="of the pictures, in pixels: 256, 720x1280, 720p (repeatable; default: 256, and 720p "
-        "for the stationary deconvolution; 128 with --swap)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--rounds", type=positive_int, metavar="N",
-        help="repetitions of each row (default: as many as fit two seconds, at most 20)",
-    )  # fmt: skip
+    declare(parser, "--size SIZE", "of the pictures, in pixels: 256, 720x1280, 720p (default: "
+            "256, and 720p for the stationary deconvolution; 128 with --swap)",
+            repeat=True)  # fmt: skip
+    declare(parser, "--rounds N", "repetitions of each row (default: as many as fit two seconds, "
+            "at most 20)")  # fmt: skip
     chosen = parser.add_argument_group("what is measured")
-    chosen.add_argument(
-        "--group", action="append", choices=_GROUPS, metavar="GROUP",
-        help=f"one of {', '.join(_GROUPS)} (repeatable; default: all)",
-    )  # fmt: skip
-    chosen.add_argument(
-        "--only", default="*", metavar="PATTERN", help="only names that match, e.g. 'acme-*'"
-    )
-    chosen.add_argument(
-        "--model", action="append", default=[], metavar="NAME", dest="models",
-        help="in place of groups: this model, one of `unfold list models` or a config (.json, "
-        ".toml) (repeatable)",
-    )  # fmt: skip
-    chosen.add_argument(
-        "--swap", metavar="OPTION=NAME",
-        help="in place of groups: each model that has the option, with this component in it; "
-        "prior=* tries all priors in turn",
-    )  # fmt: skip
+    declare(chosen, "--group GROUP", f"one of {', '.join(_GROUPS)} (default: all)", repeat=True,
+            choices=_GROUPS)  # fmt: skip
+    declare(chosen, "--only PATTERN", "only names that match, e.g. 'acme-*'", default="*")
+    declare(chosen, "--model NAME", "in place of groups: this model, one of `unfold list models` "
+            "or a config (.json, .toml)", repeat=True, dest="models")  # fmt: skip
+    declare(chosen, "--swap OPTION=NAME", "in place of groups: each model that has the option, "
+            "with this component in it; prior=* tries all priors in turn")  # fmt: skip
     parser.set_defaults(run=run)
 
 
@@ -67,13 +50,15 @@ def run(arguments: argparse.Namespace) -> int:
 
     from unfold.benchmarking import measure
     from unfold.benchmarking.report import machine, text
+    from unfold.evaluation.report import check_place
     from unfold.registry.catalogue import scan
 
     device = find_device(arguments.device)
-    _check_target(arguments.output)
+    if arguments.output:
+        check_place(arguments.output)  # before minutes are spent on what it is to hold
     chosen = [case for case in _cases(arguments) if device.type == "cpu" or not case.host]
     if not chosen:
-        raise CommandError(f"nothing to measure is called {arguments.only!r}; see unfold list")
+        raise CommandError(f"nothing to measure is named {arguments.only!r}; see `unfold list`")
     for damage in scan().damaged:
         print(f"unfold: {damage.distribution} cannot be read: {damage.error}", file=sys.stderr)
     facts = machine(device)
@@ -141,14 +126,3 @@ def _swapped(text: str, sizes: list[Size], only: str) -> list[Case]:
 
     found = [case for size in sizes for case in swap_cases(text, size)]
     return [case for case in found if fnmatchcase(case.name, only)]
-
-
-def _check_target(path: Path | None) -> None:
-    """Refuse a file's path before minutes are spent on what it is to hold."""
-    if path is None:
-        return
-    folder = path.absolute().parent
-    if not folder.is_dir() or path.is_dir() or not os.access(folder, os.W_OK):
-        raise CommandError(
-            f"--output {path}: cannot be written there; give a file in a folder that exists"
-        )

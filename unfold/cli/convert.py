@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from ._common import add_options, model_spec
+from ._common import add_options, declare, model_spec
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -17,11 +16,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     Example:
         unfold convert lednet lednet.pth -o lednet.safetensors
     """
-    parser.add_argument("model", metavar="MODEL", help="one of `unfold list models`")
-    parser.add_argument("file", metavar="FILE", type=Path, help="the weights as released (.pth)")
-    parser.add_argument(
-        "-o", "--output", required=True, type=Path, metavar="FILE", help="new (.safetensors)"
-    )
+    declare(parser, "model MODEL", "one of `unfold list models`")
+    declare(parser, "file FILE", "the weights as released (.pth)")
+    declare(parser, "-o --output FILE", "a new file (.safetensors)", required=True)
     add_options(parser)
     parser.set_defaults(run=run)
 

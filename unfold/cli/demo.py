@@ -10,8 +10,10 @@ from ._common import (
     CommandError,
     add_device,
     add_model,
+    declare,
     find_device,
-    ready_model,
+    model_spec,
+    ready,
 )
 
 
@@ -24,10 +26,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     Example:
         unfold demo -o demo.png
     """
-    parser.add_argument(
-        "-o", "--output", type=Path, default=Path("unfold-demo.png"), metavar="FILE",
-        help="the side-by-side picture (.png, .tif, .jpg)",
-    )  # fmt: skip
+    declare(parser, "-o --output FILE", "the side-by-side picture (.png, .tif, .jpg)",
+            default=Path("unfold-demo.png"))  # fmt: skip
     add_device(parser)
     add_model(parser, "one of `unfold list models`, or a config", default=DEFAULT_MODEL)
     parser.set_defaults(run=run)
@@ -46,7 +46,9 @@ def run(arguments: argparse.Namespace) -> int:
     from unfold.degradation.dark_and_shaken import EXPOSURE, dark_and_shaken
     from unfold.imaging import Photo, write
 
-    model = ready_model(arguments.model, arguments.options, arguments.strength)
+    name, strength = arguments.model, arguments.strength
+    spec = model_spec(name, arguments.options, pretrained=True, strength=strength)
+    model = ready(name, spec.build())
     device = find_device(arguments.device)
     sharp = torch.from_numpy(astronaut()).float().permute(2, 0, 1)[None] / 255
     generator = torch.Generator().manual_seed(3)

@@ -14,10 +14,10 @@ from ._common import (
     CommandError,
     add_device,
     add_model,
+    declare,
     find_device,
     model_spec,
     parse_options,
-    positive_int,
     ready,
 )
 
@@ -40,59 +40,31 @@ def add(parser: argparse.ArgumentParser) -> None:
         unfold evaluate --model jude-classic --data LOL --dataset lol \\
             --protocol lol -o lol.json -o lol.html
     """
-    parser.add_argument(
-        "-o", "--output", action="append", default=[], type=Path, metavar="FILE",
-        help="a report (.json, .csv, .md), or a page of the worst, the median and the best photo "
-        "(.html) (repeatable; default: none, the report is printed)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--save-images", type=Path, metavar="DIR",
-        help="write what was measured there, as PNG (never over the data set's files)",
-    )  # fmt: skip
+    declare(parser, "-o --output FILE", "a report (.json, .csv, .md), or a page of the worst, the "
+            "median and the best photo (.html) (default: none)", repeat=True)  # fmt: skip
+    declare(parser, "--save-images DIR", "write what was measured there, as PNG (never over the "
+            "data set's files)")  # fmt: skip
     add_device(parser)
+    declare(parser, "--swap OPTION=NAME", "measure the model once with each installed component "
+            "that matches, and print one table: 'prior=*', 'noise=*', 'denoiser.prior=deepinv-*'; "
+            "what does not fit or needs training is a line with the reason")  # fmt: skip
+    add_model(parser, "one of `unfold list models`, a config (.json, .toml), or a cascade, as in "
+              "'jude-classic -> jude-classic'; identity measures the input",
+              required=True)  # fmt: skip
     data = parser.add_argument_group("data")
-    data.add_argument("--data", required=True, type=Path, metavar="DIR", help="the data set")
-    data.add_argument(
-        "--dataset", required=True, metavar="KIND", help="one of `unfold list datasets`"
-    )
-    data.add_argument(
-        "--split", default="", metavar="NAME", help="of the data set (default: its test split)"
-    )
-    data.add_argument(
-        "--set-data", action="append", default=[], metavar="KEY=VALUE", dest="data_options",
-        help="an option of the data set, e.g. input=low (repeatable)",
-    )  # fmt: skip
-    data.add_argument(
-        "--limit", type=positive_int, metavar="N", help="the first N photos only (default: all)"
-    )
+    declare(data, "--data DIR", "the data set", required=True)
+    declare(data, "--dataset KIND", "one of `unfold list datasets`", required=True)
+    declare(data, "--split NAME", "of the data set (default: its test split)", default="")
+    declare(data, "--set-data KEY=VALUE", "an option of the data set, e.g. input=low", repeat=True,
+            dest="data_options")  # fmt: skip
+    declare(data, "--limit N", "the first N photos only (default: all)")
     metrics = parser.add_argument_group("metrics")
-    metrics.add_argument(
-        "--protocol", required=True, metavar="NAME", help="one of `unfold list protocols`"
-    )
-    metrics.add_argument(
-        "--also", action="append", default=[], metavar="METRIC",
-        help="one of `unfold list metrics`, beside the protocol's (repeatable)",
-    )  # fmt: skip
-    metrics.add_argument(
-        "--without", action="append", default=[], metavar="METRIC",
-        help="leave out a metric of the protocol (repeatable)",
-    )  # fmt: skip
-    metrics.add_argument(
-        "--weights", action="append", default=[], metavar="METRIC=FILE",
-        help="the file that a metric needs, e.g. lpips=alexnet-owt-7be5be79.pth (repeatable)",
-    )  # fmt: skip
-    add_model(
-        parser,
-        "one of `unfold list models`, a config (.json, .toml), or a cascade, as in 'jude-classic "
-        "-> jude-classic'; identity measures the input",
-        required=True,
-    )
-    parser.add_argument(
-        "--swap", metavar="OPTION=NAME",
-        help="measure the model once with each installed component that matches, and print one "
-        "table: 'prior=*', 'noise=*', 'denoiser.prior=deepinv-*'; what does not fit or needs "
-        "training is a line with the reason",
-    )  # fmt: skip
+    declare(metrics, "--protocol NAME", "one of `unfold list protocols`", required=True)
+    declare(metrics, "--also METRIC", "one of `unfold list metrics`, beside the protocol's",
+            repeat=True)  # fmt: skip
+    declare(metrics, "--without METRIC", "leave out a metric of the protocol", repeat=True)
+    declare(metrics, "--weights METRIC=FILE", "the file that a metric needs, e.g. "
+            "lpips=alexnet-owt-7be5be79.pth", repeat=True)  # fmt: skip
     parser.set_defaults(run=run)
 
 
@@ -236,7 +208,7 @@ def _dataset(arguments: argparse.Namespace) -> Dataset:
         return spec.build(arguments.data, arguments.split)
     except DataError as error:
         there = [] if arguments.split else _splits(spec, arguments.data)
-        hint = f"\n  with photos there are: {', '.join(f'--split {s}' for s in there)}"
+        hint = f"\n  splits with photos: {', '.join(f'--split {s}' for s in there)}"
         raise CommandError(f"{error}{hint if there else ''}") from error
 
 
@@ -260,5 +232,7 @@ def _weights(assignments: list[str]) -> dict[str, str]:
     pairs = [assignment.partition("=") for assignment in assignments]
     for name, equals, file in pairs:
         if not (name and equals and file):
-            raise CommandError(f"--weights {name}{equals}{file}: must be METRIC=FILE")
+            raise CommandError(
+                f"--weights {name}{equals}{file}: must be METRIC=FILE, e.g. lpips=alexnet.pth"
+            )
     return {name: file for name, _, file in pairs}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ._common import add_options, model_spec
+from ._common import add_options, declare, model_spec
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -13,9 +13,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     Example:
         unfold explain jude --set K=3 --set prior=ircnn
     """
-    parser.add_argument(
-        "model", metavar="MODEL", help="one of `unfold list models`, or a config (.json, .toml)"
-    )
+    declare(parser, "model MODEL", "one of `unfold list models`, or a config (.json, .toml)")
     add_options(parser)
     parser.set_defaults(run=run)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+
+from ._common import declare
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -17,11 +18,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     """
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     merge = actions.add_parser("merge", help="write one ledger of several", about=MERGE)
-    merge.add_argument("ledgers", nargs="+", type=Path, metavar="LEDGER", help="ledgers of shards")
-    merge.add_argument(
-        "-o", "--output", required=True, type=Path, metavar="LEDGER",
-        help="a file in the same folder; may be one of those merged",
-    )  # fmt: skip
+    declare(merge, "ledgers FILE", "ledgers of shards", nargs="+")
+    declare(merge, "-o --output FILE", "in the same folder; may be one of those merged",
+            required=True)  # fmt: skip
     merge.set_defaults(run=run)
 
 

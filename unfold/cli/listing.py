@@ -12,6 +12,8 @@ from fnmatch import fnmatchcase
 from unfold._listing import GROUPS, Entry, entries
 from unfold.registry.catalogue import installed
 
+from ._common import declare
+
 
 def add(parser: argparse.ArgumentParser) -> None:
     """List models, priors, recipes and all else that is installed.
@@ -23,13 +25,9 @@ def add(parser: argparse.ArgumentParser) -> None:
         unfold list models
         unfold list recipes 'jude*'
     """
-    parser.add_argument(
-        "group", nargs="?", choices=GROUPS, metavar="GROUP", help=f"one of {', '.join(GROUPS)}"
-    )
-    parser.add_argument(
-        "pattern", nargs="?", default="*", metavar="PATTERN", help="of the names, e.g. 'jude*'"
-    )
-    parser.add_argument("--json", action="store_true", help="print a JSON array of objects")
+    declare(parser, "group GROUP", f"one of {', '.join(GROUPS)}", nargs="?", choices=GROUPS)
+    declare(parser, "pattern PATTERN", "of the names, e.g. 'jude*'", nargs="?", default="*")
+    declare(parser, "--json", "print a JSON array of objects")
     parser.set_defaults(run=run)
 
 

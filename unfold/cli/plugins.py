@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from ._common import CommandError, add_seconds
+from ._common import CommandError, add_seconds, declare
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -19,24 +19,17 @@ def add(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
 
     check = actions.add_parser("check", help="find broken components", about=CHECK)
-    check.add_argument(
-        "name", nargs="?", metavar="NAME", help="a component or distribution (default: all)"
-    )
-    check.add_argument("--json", action="store_true", help="print a JSON array of objects")
-    check.add_argument("--traceback", action="store_true", help="print whole tracebacks")
+    declare(check, "name NAME", "a component or distribution (default: all)", nargs="?")
+    declare(check, "--json", "print a JSON array of objects")
+    declare(check, "--traceback", "print whole tracebacks")
     add_seconds(check)
     check.set_defaults(run=run_check)
 
     new = actions.add_parser("new", help="write a small, installable plugin", about=NEW)
-    new.add_argument("name", metavar="NAME", help="of the distribution, e.g. acme-prior")
-    new.add_argument(
-        "-o", "--output", type=Path, default=Path(), metavar="DIR",
-        help="the folder in which a folder NAME is made",
-    )  # fmt: skip
-    new.add_argument(
-        "--group", choices=("priors", "terms", "models"), default="priors",
-        help="what it brings: priors, terms or models",
-    )  # fmt: skip
+    declare(new, "name NAME", "of the distribution, e.g. acme-prior")
+    declare(new, "-o --output DIR", "the folder in which a folder NAME is made", default=Path())
+    declare(new, "--group GROUP", "what it brings: priors, terms or models", default="priors",
+            choices=("priors", "terms", "models"))  # fmt: skip
     new.set_defaults(run=run_new)
 
 
@@ -68,7 +61,7 @@ def run_check(arguments: argparse.Namespace) -> int:
     ]
     damaged = [d for d in catalogue.damaged if named is None or d.distribution.startswith(named)]
     if named and not chosen and not damaged:
-        raise CommandError(f"nothing installed is called {named!r}; see unfold list")
+        raise CommandError(f"no component or distribution is named {named!r}; see `unfold list`")
     verdicts = probe(chosen, seconds=arguments.seconds)
     rows = [
         {

@@ -13,10 +13,11 @@ from ._common import (
     CommandError,
     add_device,
     add_model,
+    checked,
+    declare,
     default_model,
     find_device,
     model_spec,
-    positive_int,
     ready,
 )
 
@@ -38,88 +39,49 @@ def add(parser: argparse.ArgumentParser) -> None:
         unfold restore dark.jpg -o restored.jpg
         unfold restore holiday/ -o restored/ --model deblur --memory 2GiB
     """
-    parser.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="file or folder")
-    parser.add_argument(
-        "-o", "--output", required=True, type=Path, metavar="PATH",
-        help="a file for one photo, otherwise a folder (made if need be) that mirrors the folders "
-        "given",
-    )  # fmt: skip
-    parser.add_argument(
-        "--kernel", type=Path, metavar="FILE",
-        help="the kernel of the blur, a 2-D array (.npy, .txt) or a grey picture (default: the "
-        "model estimates the blur, or takes the photo for sharp, as tv-deblur does)",
-    )  # fmt: skip
-    add_model(
-        parser,
-        "one of `unfold list models`, or a config (.json, .toml) (default: jude-small, which "
-        "estimates the blur; with --kernel, jude-classic)",
-    )
-
+    declare(parser, "photos PHOTO", "a PNG, JPEG or TIFF photo, or a folder of photos", nargs="+")
+    declare(parser, "-o --output PATH", "a file for one photo, otherwise a folder (made if need "
+            "be) that mirrors the folders given", required=True)  # fmt: skip
+    declare(parser, "--kernel FILE", "the kernel of the blur, a 2-D array (.npy, .txt) or a gray "
+            "picture (default: the model estimates the blur, or takes the photo for sharp, as "
+            "tv-deblur does)")  # fmt: skip
+    add_model(parser, "one of `unfold list models`, or a config (.json, .toml) (default: "
+              "jude-small, which estimates the blur; with --kernel, jude-classic)")  # fmt: skip
     computing = parser.add_argument_group("computation")
     add_device(computing)
-    computing.add_argument(
-        "--memory", type=memory_size, metavar="SIZE",
-        help="limit for the process (on a GPU: for its memory there), e.g. 2GiB; a photo that does "
-        "not fit is restored in tiles (default: what is free)",
-    )  # fmt: skip
-    computing.add_argument(
-        "--max-pixels", type=positive_int, default=200_000_000, metavar="N",
-        help="refuse photos of more pixels",
-    )  # fmt: skip
-    computing.add_argument(
-        "--batch", type=positive_int, default=1, metavar="N",
-        help="restore up to N photos of one size at once, which keeps a GPU busy; results differ "
-        "by rounding",
-    )  # fmt: skip
-    computing.add_argument(
-        "--fast", action="store_true",
-        help="bfloat16 convolutions where the device computes them fast, and compiled stages on a "
-        "GPU (the first photo takes longer); nearly all values differ by less than one step of 8 "
-        "bits",
-    )  # fmt: skip
-    computing.add_argument(
-        "--verify", action="store_true",
-        help="restore the seams of tiles again, and print the difference",
-    )  # fmt: skip
-
-    archive = parser.add_argument_group("folders")
-    archive.add_argument(
-        "--again", action="store_true",
-        help="restore also the photos that the ledger of the output folder has as done",
-    )  # fmt: skip
-    archive.add_argument(
-        "--shard", type=shard, metavar="I/N",
-        help="restore share I of N; photos are shared out by their content, and each share has a "
-        "ledger: see `unfold ledger merge`",
-    )  # fmt: skip
-    archive.add_argument(
-        "--engine", default="local", metavar="NAME",
-        help="local, or one of `unfold list engines`; ray: all workers of a Ray cluster, or of "
-        "this machine (plugin unfold-ray; needs a shared file system)",
-    )  # fmt: skip
-    archive.add_argument(
-        "--workers", type=positive_int, metavar="N",
-        help="processes of the engine (default: one for each CPU or GPU)",
-    )  # fmt: skip
+    declare(computing, "--memory SIZE", "limit for the process (on a GPU: for its memory there), "
+            "e.g. 2GiB; a photo that does not fit is restored in tiles (default: what is free)",
+            type=checked(memory_size))  # fmt: skip
+    declare(computing, "--max-pixels N", "refuse photos of more pixels", default=200_000_000)
+    declare(computing, "--batch N", "restore up to N photos of one size at once, which keeps a GPU "
+            "busy; results differ by rounding", default=1)  # fmt: skip
+    declare(computing, "--fast", "bfloat16 convolutions where the device computes them fast, and "
+            "compiled stages on a GPU (the first photo takes longer); nearly all values differ by "
+            "less than one step of 8 bits")  # fmt: skip
+    declare(computing, "--verify", "restore the seams of tiles again, and print the difference")
+    folders = parser.add_argument_group("folders")
+    declare(folders, "--again", "restore also the photos that the output folder's ledger has as "
+            "done")  # fmt: skip
+    declare(folders, "--shard I/N", "restore share I of N; photos are shared out by their content, "
+            "and each share has a ledger: see `unfold ledger merge`",
+            type=checked(shard))  # fmt: skip
+    declare(folders, "--engine NAME", "local, or one of `unfold list engines`; ray: all workers of "
+            "a Ray cluster, or of this machine (plugin unfold-ray; needs a shared file system)",
+            default="local")  # fmt: skip
+    declare(folders, "--workers N", "processes of the engine (default: one for each CPU or GPU)")
     parser.set_defaults(run=run)
 
 
 def memory_size(text: str) -> int:
     from unfold.restoration import parse_bytes
 
-    try:
-        return parse_bytes(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+    return parse_bytes(text)
 
 
 def shard(text: str) -> Shard:
     from unfold.restoration import Shard
 
-    try:
-        return Shard.parse(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+    return Shard.parse(text)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -145,7 +107,9 @@ def run(arguments: argparse.Namespace) -> int:
     if not is_file(arguments.output):
         ledger = _ledger(arguments, spec, model, kernel)
     elif arguments.shard or engine:
-        raise CommandError(f"{arguments.output}: one photo cannot be shared; name a folder")
+        raise CommandError(
+            f"{arguments.output}: one photo cannot be distributed; give a folder as output"
+        )
     if arguments.fast and not engine:
         model = fast(model.to(device))
     first = arguments.shard is None or arguments.shard.index == 1

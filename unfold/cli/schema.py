@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
 
-from ._common import add_seconds
+from ._common import add_seconds, declare
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -19,9 +18,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     Example:
         unfold schema -o unfold.schema.json
     """
-    parser.add_argument(
-        "-o", "--output", type=Path, metavar="FILE", help="the schema, JSON (default: printed)"
-    )
+    declare(parser, "-o --output FILE", "the schema, JSON (default: printed)")
     add_seconds(parser)
     parser.set_defaults(run=run)
 

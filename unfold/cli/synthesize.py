@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from pathlib import Path
 
-from ._common import ShowRecipe, positive_int
+from ._common import ShowRecipe, declare
 
 _SHEET = "contact_sheet.png"
 
@@ -23,30 +22,16 @@ def add(parser: argparse.ArgumentParser) -> None:
         unfold synthesize PHOTOS -o pairs --recipe lol-blur --count 100
         unfold synthesize --show lol-blur > mine.toml
     """
-    parser.add_argument("source", type=Path, metavar="DIR", help="sharp photos or frames")
-    parser.add_argument(
-        "-o", "--output", required=True, type=Path, metavar="DIR",
-        help="a new folder, or one that the same command began",
-    )  # fmt: skip
-    parser.add_argument(
-        "--recipe", required=True, metavar="NAME",
-        help="one of `unfold list recipes`, or a .toml file",
-    )  # fmt: skip
-    parser.add_argument(
-        "--count", type=positive_int, required=True, metavar="N", help="photos to make"
-    )
-    parser.add_argument(
-        "--show", action=ShowRecipe, const=_text, metavar="NAME",
-        help="print a recipe, to copy and edit, and end",
-    )  # fmt: skip
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of the random numbers")
-    parser.add_argument(
-        "--split", default="train", metavar="NAME", help="part of the data set to make"
-    )
-    parser.add_argument(
-        "--workers", type=positive_int, default=None, metavar="N",
-        help="processes (default: one for each CPU of this process)",
-    )  # fmt: skip
+    declare(parser, "source DIR", "sharp photos or frames")
+    declare(parser, "-o --output DIR", "a new folder, or one that the same command began",
+            required=True)  # fmt: skip
+    declare(parser, "--recipe NAME", "one of `unfold list recipes`, or a .toml file", required=True)
+    declare(parser, "--count N", "photos to make", required=True)
+    declare(parser, "--show NAME", "print a recipe, to copy and edit, and end",
+            action=ShowRecipe, const=_text)  # fmt: skip
+    declare(parser, "--seed SEED", "of the random numbers, an integer", type=int, default=0)
+    declare(parser, "--split NAME", "part of the data set to make", default="train")
+    declare(parser, "--workers N", "processes (default: one for each CPU of this process)")
     parser.set_defaults(run=run)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
+from ._common import declare
 from .evaluate import say
 
 
@@ -19,11 +19,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     Example:
         unfold table jude-1 --reports reports/
     """
-    parser.add_argument("name", metavar="NAME", help="one of `unfold list tables`")
-    parser.add_argument(
-        "--reports", nargs="+", type=Path, default=[], metavar="PATH",
-        help="reports (.json), or folders that hold some",
-    )  # fmt: skip
+    declare(parser, "name NAME", "one of `unfold list tables`")
+    declare(parser, "--reports PATH", "reports (.json), or folders that hold some (default: none)",
+            nargs="+", default=[])  # fmt: skip
     parser.set_defaults(run=run)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from unfold.errors import UnfoldError
 
@@ -11,10 +10,10 @@ from ._common import (
     CommandError,
     add_device,
     add_model,
+    declare,
     default_model,
     find_device,
     model_spec,
-    positive_int,
     ready,
 )
 
@@ -29,20 +28,16 @@ def add(parser: argparse.ArgumentParser) -> None:
     Example:
         unfold trace dark.jpg -o look/ --model jude-small
     """
-    parser.add_argument("photo", type=Path, metavar="PHOTO", help="a PNG, JPEG or TIFF file")
-    parser.add_argument(
-        "-o", "--output", required=True, type=Path, metavar="DIR", help="made if need be"
-    )
-    parser.add_argument("--kernel", type=Path, metavar="FILE", help="as for `unfold restore`")
+    declare(parser, "photo PHOTO", "a PNG, JPEG or TIFF photo")
+    declare(parser, "-o --output DIR", "for the page and its pictures (made if need be)",
+            required=True)  # fmt: skip
+    declare(parser, "--kernel FILE", "the kernel of the blur, as for `unfold restore` (default: "
+            "the model estimates the blur)")  # fmt: skip
+    declare(parser, "--max-pixels N", "refuse larger photos: all stages are kept in memory",
+            default=4_000_000)  # fmt: skip
     add_device(parser)
-    parser.add_argument(
-        "--max-pixels", type=positive_int, default=4_000_000, metavar="N",
-        help="refuse larger photos: all stages are kept in memory",
-    )  # fmt: skip
-    add_model(parser, "as for `unfold restore`")
-    parser.add_argument(
-        "--untrained", action="store_true", help="allow a learned model without trained weights"
-    )
+    add_model(parser, "one of `unfold list models`, or a config (default: as for `unfold restore`)")
+    declare(parser, "--untrained", "allow a learned model without trained weights")
     parser.set_defaults(run=run)
 
 

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ._common import CommandError, ShowRecipe, add_device, find_device
+from ._common import (
+    ShowRecipe,
+    add_device,
+    declare,
+    find_device,
+    parse_assignment,
+    positive_int,
+)
 
 if TYPE_CHECKING:
     from unfold.training import Recipe, Trainer
@@ -28,34 +35,20 @@ def add(parser: argparse.ArgumentParser) -> None:
         unfold train jude-small --set data.source=PHOTOS -o runs/jude-small
         unfold train --show jude-small > mine.toml
     """
-    parser.add_argument(
-        "recipe", metavar="RECIPE", help="one of `unfold list recipes`, or a .toml file"
-    )
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", dest="changes",
-        help="a change of the recipe, e.g. phases.0.steps=100 or model.K=2 (repeatable)",
-    )  # fmt: skip
-    parser.add_argument(
-        "-o", "--output", type=Path, metavar="DIR",
-        help="for checkpoints, records and weights (default: runs/ and the recipe's name)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--show", action=ShowRecipe, const=_text, metavar="NAME",
-        help="print a recipe, to copy and edit, and end",
-    )  # fmt: skip
-    parser.add_argument(
-        "--dry-run", action="store_true",
-        help="show the model, its size, the memory it needs and the first photos; train nothing",
-    )  # fmt: skip
-    parser.add_argument(
-        "--allow-changes", action="store_true", help="go on though the recipe has changed"
-    )
+    declare(parser, "recipe RECIPE", "one of `unfold list recipes`, or a .toml file")
+    declare(parser, "-o --output DIR", "for checkpoints, records and weights (default: runs/ and "
+            "the recipe's name)")  # fmt: skip
+    declare(parser, "--set KEY=VALUE", "a change of the recipe, e.g. phases.0.steps=100 or "
+            "model.K=2", repeat=True, dest="changes")  # fmt: skip
+    declare(parser, "--show NAME", "print a recipe, to copy and edit, and end",
+            action=ShowRecipe, const=_text)  # fmt: skip
+    declare(parser, "--dry-run", "show the model, its size, the memory it needs and the first "
+            "photos; train nothing")  # fmt: skip
+    declare(parser, "--allow-changes", "go on though the recipe has changed")
     add_device(parser)
-    parser.add_argument(
-        "--workers", type=_count, default=2, metavar="N",
-        help="processes that read and degrade photos; 0 is none beside the training",
-    )  # fmt: skip
-    parser.add_argument("--tensorboard", action="store_true", help="write TensorBoard's files too")
+    declare(parser, "--workers N", "processes that read and degrade photos; 0 is none beside the "
+            "training", type=partial(positive_int, least=0), default=2)  # fmt: skip
+    declare(parser, "--tensorboard", "write TensorBoard's files too")
     parser.set_defaults(run=run)
 
 
@@ -68,7 +61,8 @@ def _text(name: str) -> str:
 def run(arguments: argparse.Namespace) -> int:
     from unfold.training import read_recipe, train
 
-    recipe = read_recipe(arguments.recipe, _changes(arguments.changes))
+    changes = dict(parse_assignment(c, "phases.0.steps=100") for c in arguments.changes)
+    recipe = read_recipe(arguments.recipe, changes)
     folder = arguments.output or Path("runs", Path(arguments.recipe).stem)
     if arguments.dry_run:
         from unfold.training.preview import preview
@@ -88,7 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not done:
         print(f"unfold: stopped; the same command goes on from {folder}", file=sys.stderr)
         return 130
-    if os.environ.get("RANK", "0") == "0":  # of torchrun's processes, one tells
+    if os.environ.get("RANK", "0") == "0":  # one of torchrun's processes prints
         print(f"trained: {folder}; try: unfold restore --model {folder} PHOTO --output OUT")
     return 0
 
@@ -112,22 +106,3 @@ def _progress(
         bar.update()
 
     return watch
-
-
-def _changes(assignments: list[str]) -> dict[str, Any]:
-    found = {}
-    for assignment in assignments:
-        path, equals, text = assignment.partition("=")
-        if not (equals and all(path.split("."))):
-            raise CommandError(f"--set {assignment}: must be KEY=VALUE, e.g. phases.0.steps=100")
-        try:
-            found[path] = json.loads(text)
-        except ValueError:
-            found[path] = text
-    return found
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"must be a whole number from 0, got {text!r}")
-    return int(text)

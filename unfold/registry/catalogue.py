@@ -74,7 +74,7 @@ class Component:
 
     @property
     def summary(self) -> str:
-        """The first line of its docstring, read from its source without importing it."""
+        """The first sentence of its docstring, read from its source without importing it."""
         return summary(self.target)
 
 
