@@ -43,7 +43,8 @@ def last(): "The last."'''
 @pytest.mark.parametrize(
     ("name", "line"),
     [
-        ("plain", "Plain words."), ("long", "A long signature, of e.g. two lines."), ("Outer", "Outer one."),
+        ("plain", "Plain words."), ("long", "A long signature, of e.g. two lines."),
+        ("Outer", "Outer one."),
         ("silent", ""), ("small", "A small one."), ("last", "The last."), ("gone", ""),
     ],
 )  # fmt: skip
