@@ -96,7 +96,7 @@ def test_a_place_that_cannot_be_written_is_a_line_with_the_remedy(tmp_path, caps
     (tmp_path / "file").touch()
     assert main(["plugins", "new", "acme-prior", "-o", str(tmp_path / "file")]) == 2
     error = capsys.readouterr().err
-    assert error.startswith(f"unfold: {tmp_path / 'file'}")
+    assert error.startswith(f"unfold: {tmp_path / 'file'}/acme-prior: cannot be read or written")
     assert error.endswith("; check the path, its permissions and the space on the disk\n")
     assert error.count("\n") == 1
 

@@ -124,7 +124,7 @@ def test_the_command(image, tmp_path, capsys):
     assert "index.html: open it in a browser" in capsys.readouterr().out
     assert "a b.png by jude-small" in (tmp_path / "page" / "index.html").read_text()
     assert main([*arguments, "-o", str(tmp_path / "a b.png")]) == 2
-    assert "a b.png: cannot be written" in capsys.readouterr().err
+    assert "a b.png: cannot be read or written (File exists)" in capsys.readouterr().err
     assert main(["trace", str(tmp_path / "none.png"), "-o", str(tmp_path / "x")]) == 2
     assert "none.png" in capsys.readouterr().err
     assert not (tmp_path / "x").exists()

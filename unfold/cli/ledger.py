@@ -17,24 +17,22 @@ def add(parser: argparse.ArgumentParser) -> None:
         unfold ledger merge out/unfold-ledger-*.jsonl -o out/unfold-ledger.jsonl
     """
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    merge = actions.add_parser("merge", help="write one ledger of several", about=MERGE)
+    merge = actions.add_parser("merge", help="write one ledger of several", about=run.__doc__)
     declare(merge, "ledgers FILE", "ledgers of shards", nargs="+")
     declare(merge, "-o --output FILE", "in the same folder; may be one of those merged",
             required=True)  # fmt: skip
     merge.set_defaults(run=run)
 
 
-MERGE = """Write one ledger of several, such as those of all shards.
-
-It has one line for each photo: the last that the ledgers have, where done counts before failed. The
-exit status is 1 if a photo is not done.
-
-Example:
-    unfold ledger merge out/unfold-ledger-*.jsonl -o out/unfold-ledger.jsonl
-"""
-
-
 def run(arguments: argparse.Namespace) -> int:
+    """Write one ledger of several, such as those of all shards.
+
+    It has one line for each photo: the last that the ledgers have, where done counts before failed.
+    The exit status is 1 if a photo is not done.
+
+    Example:
+        unfold ledger merge out/unfold-ledger-*.jsonl -o out/unfold-ledger.jsonl
+    """
     from unfold.restoration.file_ledger import merge_ledgers
 
     counts = merge_ledgers(arguments.ledgers, arguments.output)

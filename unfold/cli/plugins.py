@@ -18,14 +18,14 @@ def add(parser: argparse.ArgumentParser) -> None:
     """
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
 
-    check = actions.add_parser("check", help="find broken components", about=CHECK)
+    check = actions.add_parser("check", help="find broken components", about=run_check.__doc__)
     declare(check, "name NAME", "a component or distribution (default: all)", nargs="?")
     declare(check, "--json", "print a JSON array of objects")
     declare(check, "--traceback", "print whole tracebacks")
     add_seconds(check)
     check.set_defaults(run=run_check)
 
-    new = actions.add_parser("new", help="write a small, installable plugin", about=NEW)
+    new = actions.add_parser("new", help="write a small, installable plugin", about=run_new.__doc__)
     declare(new, "name NAME", "of the distribution, e.g. acme-prior")
     declare(new, "-o --output DIR", "the folder in which a folder NAME is made", default=Path())
     declare(new, "--group GROUP", "what it brings: priors, terms or models", default="priors",
@@ -33,24 +33,15 @@ def add(parser: argparse.ArgumentParser) -> None:
     new.set_defaults(run=run_new)
 
 
-CHECK = """Import every component in another process, and print what is wrong.
-
-Each is imported and its options are read within a time limit. The exit status is 1 if one is
-broken.
-
-Example:
-    unfold plugins check unfold-bm3d
-"""
-NEW = """Write a small, complete, installable plugin.
-
-A distribution with one component, its tests (the conformance kit), a README and a CI example.
-
-Example:
-    unfold plugins new acme-prior -o . --group priors
-"""
-
-
 def run_check(arguments: argparse.Namespace) -> int:
+    """Import every component in another process, and print what is wrong.
+
+    Each is imported and its options are read within a time limit. The exit status is 1 if one is
+    broken.
+
+    Example:
+        unfold plugins check unfold-bm3d
+    """
     from unfold.registry.catalogue import scan
     from unfold.registry.probe import probe
 
@@ -99,6 +90,13 @@ def _print_report(rows: list[dict[str, str]], tracebacks: bool) -> None:
 
 
 def run_new(arguments: argparse.Namespace) -> int:
+    """Write a small, complete, installable plugin.
+
+    A distribution with one component, its tests (the conformance kit), a README and a CI example.
+
+    Example:
+        unfold plugins new acme-prior -o . --group priors
+    """
     from unfold.testing.template import write_plugin
 
     folder = write_plugin(arguments.name, arguments.group, arguments.output)

@@ -104,7 +104,7 @@ def test_options_that_were_changed_are_validated_by_the_spec():
 
 
 def test_untrained_models_are_refused_unless_asked_for():
-    with pytest.raises(ComponentError, match="era is a learned model and no trained weights"):
+    with pytest.raises(ComponentError, match="era requires training and no trained weights"):
         make_model("era", {"K": 1}, False)
     assert make_model("era", {"K": 1}, True).requires_training
     with pytest.raises(ComponentError, match="jude-classic: K: .*greater"):
