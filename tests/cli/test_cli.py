@@ -88,8 +88,8 @@ def test_list(capsys):
     names = [line.split()[0] for line in lines]
     assert names == sorted(names)
     assert "jude-classic" in names
-    with pytest.raises(SystemExit):
-        main(["list", "nonsense"])
+    assert main(["list", "nonsense"]) == 2
+    assert "no group named 'nonsense'; groups are models, priors" in capsys.readouterr().err
 
 
 def test_a_place_that_cannot_be_written_is_a_line_with_the_remedy(tmp_path, capsys):

@@ -129,6 +129,26 @@ def test_every_group_is_listed_and_its_names_are_those_that_work(capsys):
             assert told == names
 
 
+def test_a_wrong_option_is_told_with_where_to_look(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["plugins", "new", "acme", "--gruop", "priors"])
+    assert ended.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith("usage: unfold plugins")
+    assert "unrecognized arguments: --gruop priors; see `unfold plugins --help`" in error
+
+
+def test_on_a_terminal_long_lines_are_wrapped(capsys, monkeypatch):
+    assert main(["list", "protocols"]) == 0
+    whole = capsys.readouterr().out
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "60")
+    assert main(["list", "protocols"]) == 0
+    wrapped = capsys.readouterr().out
+    assert max(map(len, whole.splitlines())) > 60 >= max(map(len, wrapped.splitlines()))
+    assert wrapped.split() == whole.split()
+
+
 def test_a_pattern_chooses(capsys):
     assert unfold.list("models", "jude-c*") == ["jude-classic"]
     assert main(["list", "models", "jude-c*"]) == 0

@@ -6,7 +6,7 @@ import argparse
 import inspect
 import textwrap
 from shutil import get_terminal_size
-from typing import Any
+from typing import Any, NoReturn
 
 
 class Parser(argparse.ArgumentParser):
@@ -25,6 +25,9 @@ class Parser(argparse.ArgumentParser):
     def format_help(self) -> str:
         self._short_usage()
         return super().format_help()
+
+    def error(self, message: str) -> NoReturn:
+        super().error(f"{message}; see `{self.prog} --help`")
 
     def _short_usage(self) -> None:
         """``unfold kernel PHOTO -o FILE [options]``: what must be given, and no more."""

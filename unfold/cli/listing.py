@@ -25,7 +25,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         unfold list models
         unfold list recipes 'jude*'
     """
-    declare(parser, "group GROUP", f"one of {', '.join(GROUPS)}", nargs="?", choices=GROUPS)
+    declare(parser, "group GROUP", f"one of {', '.join(GROUPS)}", nargs="?")
     declare(parser, "pattern PATTERN", "of the names, e.g. 'jude*'", nargs="?", default="*")
     declare(parser, "--json", "print a JSON array of objects")
     parser.set_defaults(run=run)
