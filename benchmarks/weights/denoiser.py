@@ -1,6 +1,6 @@
 """Train the weights of the prior `denoiser`.
 
-    python denoiser.py PHOTOS [PHOTOS ...] --validate FOLDER -o RUN --steps 20000
+    python denoiser.py PHOTOS [PHOTOS ...] --validate FOLDER --out RUN --steps 20000
 
 A bias-free U-Net learns to remove white Gaussian noise whose standard deviation, uniform in
 [0, 50/255], it is told. Crops, mirror images, turns and noise of step s depend on s alone, so that
@@ -31,20 +31,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("photos", nargs="+", type=Path)
     parser.add_argument("--validate", required=True, type=Path)
-    parser.add_argument("-o", "--output", required=True, type=Path)
+    parser.add_argument("-o", "--output", dest="out", required=True, type=Path)
     parser.add_argument("--steps", type=int, default=20_000)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--crop", type=int, default=96)
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--every", type=int, default=1000)
     given = parser.parse_args()
-    given.output.mkdir(parents=True, exist_ok=True)
+    given.out.mkdir(parents=True, exist_ok=True)
     photos = [found for folder in given.photos for found in sizes(folder, given.crop)]
     judged = [read(path).image[None] for path in find_photos([given.validate])[:12]]
     model = Denoiser(pretrained=False).train().to(memory_format=torch.channels_last)
     average = {name: value.clone() for name, value in model.state_dict().items()}
     optimizer = torch.optim.Adam(model.parameters(), lr=given.rate, betas=(0.9, 0.99))
-    first = resume(given.output, model, average, optimizer)
+    first = resume(given.out, model, average, optimizer)
     begin, total = time.perf_counter(), 0.0
     for step in range(first, given.steps):
         for group in optimizer.param_groups:
@@ -60,11 +60,11 @@ def main() -> None:
             average[name].lerp_(value, 1 - decay)
         total += loss.item()
         if (step + 1) % given.every == 0 or step + 1 == given.steps:
-            keep(given.output, step + 1, model, average, optimizer)
+            keep(given.out, step + 1, model, average, optimizer)
             seconds, begin = time.perf_counter() - begin, time.perf_counter()
             row = [step + 1, total / given.every, *validate(average, judged), seconds]
             total = 0.0
-            with (given.output / "log.csv").open("a", newline="") as file:
+            with (given.out / "log.csv").open("a", newline="") as file:
                 csv.writer(file).writerow([f"{value:.5g}" for value in row])
 
 
