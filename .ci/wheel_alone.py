@@ -32,7 +32,7 @@ def check() -> None:
     arguments = ["trace", "photo.png", "--model", "jude-classic", "--set", "K=2", "-o", "trace"]
     assert main(arguments) == 0
     assert "<html" in next((here / "trace").glob("*.html")).read_text(encoding="utf-8")
-    assert main(["plugins", "new", "acme-prior", "."]) == 0
+    assert main(["plugins", "new", "acme-prior", "-o", "."]) == 0
     assert "acme-prior" in (here / "acme-prior" / "pyproject.toml").read_text(encoding="utf-8")
 
 

@@ -50,7 +50,7 @@ def acme(tmp_path, monkeypatch):
 
 def test_a_plugin_that_fails_is_one_row_and_the_rest_goes_on(acme, tmp_path, capsys):
     file = tmp_path / "out.json"
-    status = main(["bench", "--group", "priors", "--only", "acme-*", "--json", str(file), *TINY])
+    status = main(["bench", "--group", "priors", "--only", "acme-*", "--output", str(file), *TINY])
     assert status == 1
     printed = capsys.readouterr().out
     document = json.loads(file.read_text())
@@ -71,7 +71,7 @@ def test_a_plugin_that_fails_is_one_row_and_the_rest_goes_on(acme, tmp_path, cap
 
 def test_json_has_the_documented_keys(tmp_path, capsys):
     file = tmp_path / "out.json"
-    assert main(["bench", "--group", "metrics", "--only", "psnr", "--json", str(file), *TINY]) == 0
+    assert main(["bench", "--group", "metrics", "--only", "psnr", "-o", str(file), *TINY]) == 0
     document = json.loads(file.read_text())
     assert document["format"] == "unfold-bench/1"
     assert document["complete"] is True
@@ -105,7 +105,7 @@ def test_stopped_early_it_tells_what_it_has(tmp_path, capsys, monkeypatch):
         return Row(case.group, case.name, str(case.size), "", "cpu", "skipped", "for the test")
 
     monkeypatch.setattr("unfold.benchmarking.measure", measured)
-    assert main(["bench", "--group", "priors", "--json", str(file), *TINY]) == 130
+    assert main(["bench", "--group", "priors", "--output", str(file), *TINY]) == 130
     document = json.loads(file.read_text())
     assert document["complete"] is False
     assert [row["name"] for row in document["rows"]] == [case.name for case in calls[:2]]
@@ -118,7 +118,7 @@ def test_a_table_outlives_a_file_that_cannot_be_written(tmp_path, capsys, monkey
 
     monkeypatch.setattr("unfold.benchmarking.report.replace_file", full)
     file = tmp_path / "out.json"
-    command = ["bench", "--group", "metrics", "--json", str(file), *TINY]
+    command = ["bench", "--group", "metrics", "--output", str(file), *TINY]
     assert main([*command, "--only", "[mp]*[er]"]) == 1
     captured = capsys.readouterr()
     assert captured.err.count("cannot be written (No space left on device)") == 1
@@ -140,9 +140,9 @@ def test_a_table_outlives_a_file_that_cannot_be_written(tmp_path, capsys, monkey
         (["--swap", 'prior={"width": 3}'], 'it has no "kind"'),
         (["--swap", "prior=*", "--group", "terms"], "leave out --group"),
         (["--size", "big"], "must be a side such as 256"),
-        (["--only", "nothing-is-called-this"], "nothing to measure"),
+        (["--only", "nothing-is-called-this"], "nothing to measure is named"),
         (["--device", "tpu9"], "cannot be used"),
-        (["--json", "/no/such/folder/x.json"], "cannot be written there"),
+        (["--output", "/no/such/folder/x.json"], "cannot be written there"),
     ],
 )
 def test_commands_that_cannot_be_done_say_so_in_a_line(capsys, arguments, message):

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+import unfold
 from unfold.benchmarking import (
     GROUPS,
     Case,
@@ -27,7 +28,6 @@ from unfold.benchmarking.yardstick import yardstick
 from unfold.core import Prior
 from unfold.imaging import Photo, read, write
 from unfold.priors import IRCNN, ResUNet, SoftThreshold, TotalVariation
-from unfold.registry.catalogue import list_components
 
 CPU = torch.device("cpu")
 SMALL = Size(33, 40)
@@ -133,7 +133,7 @@ def test_what_is_no_network_is_held_against_two_transforms(make):
     assert "FFT" in pair.against
 
 
-@pytest.mark.parametrize("name", list_components("terms"))
+@pytest.mark.parametrize("name", unfold.list("terms"))
 def test_what_is_timed_of_a_term_solves_its_equations(name):
     """The gradient of the Lagrangian in the block is zero after the step, warm start or not."""
     (component,) = [c for n, c in components("terms") if n == name]
@@ -235,7 +235,7 @@ def test_listing_with_torch_imported_fails():
 def test_everything_installed_has_a_case(group):
     names = [c.name for c in cases([group], [SMALL]) if c.provider]
     assert names == [name for name, _ in components(group)]
-    assert set(list_components(group)) <= set(names)
+    assert set(unfold.list(group)) <= set(names)
 
 
 def test_default_cases_are_small_and_the_stated_ones_large_too():

@@ -144,7 +144,7 @@ def arguments(data, tmp_path, minutes, *more):
     pack.pack(data, ["photos/sharp"], tmp_path / "photos.pack", 2**20)
     made = recipe(tmp_path, phases=[{"steps": 40, "batch": 2, "crop": 16, "lr": 1e-3}])
     return ["--minutes", str(minutes), "--photos", str(tmp_path / "photos.pack"),
-            "--out", str(tmp_path / "out"), "--device", "cpu", "--recipes", str(made),
+            "-o", str(tmp_path / "out"), "--device", "cpu", "--recipes", str(made),
             "--steps", "4", "--set", "phases.0.crop=24", *more]  # fmt: skip
 
 

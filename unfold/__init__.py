@@ -16,9 +16,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ._listing import list
 from ._shield import shield
 from .errors import UnfoldError
-from .registry.catalogue import ComponentError, list_components
+from .registry.catalogue import ComponentError
 
 shield()
 
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ComponentError", "Objective", "Restoration", "Restorer", "UnfoldError", "blocks", "box",
     "constraint", "conv", "create", "create_model", "data", "downsample", "estimate_kernel",
-    "filter_flow", "from_dict", "grad", "l0", "l1", "linear", "list_components", "penalties",
+    "filter_flow", "from_dict", "grad", "l0", "l1", "linear", "list", "penalties",
     "poisson", "prior", "restore", "ridge", "simplex", "sq", "tv",
 ]  # fmt: skip
 
@@ -63,7 +64,7 @@ def create_model(
     """A restoration model by name, with random weights where it is learned.
 
     Args:
-        name: one of ``unfold.list_components("models")``; or several, each restoring what the one
+        name: one of ``unfold.list("models")``; or several, each restoring what the one
             before it made, ``"first -> second"``; or a config: a mapping with the name under
             ``kind`` and options, or the path of a .json or .toml file that holds one.
         pretrained: with the weights that come with the library (`unfold.models.pretrained`).
@@ -92,7 +93,7 @@ def create_model(
     if model.requires_training:
         raise ComponentError(
             f"{name}: it is learned, and no weights of it are shipped; there are those of "
-            f"{', '.join(pretrained_models())} (or train it: unfold train --list)"
+            f"{', '.join(pretrained_models())} (or train it: unfold list recipes)"
         )
     return model
 
@@ -113,7 +114,7 @@ def create(group: str, name: str, *inputs: Any, pretrained: bool = False, **opti
     Args:
         group: ``"models"``, ``"priors"``, ``"terms"``, ``"estimators"``, ``"losses"``,
             ``"metrics"``, ``"degradations"`` or ``"datasets"``.
-        name: one of ``unfold.list_components(group)``.
+        name: one of ``unfold.list(group)``.
         inputs: what the component takes by position: the channels of a prior (3 unless given), the
             blocks of a term.
         pretrained: of a model, with the weights that come with the library.

@@ -53,7 +53,8 @@ class Shelf:
             raise self.error(f"{name}: cannot be read as a recipe ({reason})") from error
 
     def _folder(self):
-        return files(self.package) / "recipes"
+        top, *rest = self.package.split(".")  # (importing the package itself may take long)
+        return files(top).joinpath("/".join((*rest, "recipes")))
 
 
 def _is_path(name: str) -> bool:

@@ -1,6 +1,6 @@
 """Packs training photos into one file, laid out as the recipes have them.
 
-    python pack.py DATA --out photos.pack [--megabytes 48] [FOLDER ...]
+    python pack.py DATA -o photos.pack [--megabytes 48] [FOLDER ...]
 
 DATA is the folder that recipes are started in, FOLDER what to take of it. Files keep their bytes:
 no photo is coded again. Where all are too many, every folder has the same claim, and what one
@@ -36,10 +36,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("folders", nargs="*", default=FOLDERS, metavar="FOLDER")
-    parser.add_argument("--out", required=True, type=Path)
+    parser.add_argument("-o", "--output", required=True, type=Path)
     parser.add_argument("--megabytes", type=float, default=48, help="of 2²⁰ bytes (default: 48)")
     given = parser.parse_args()
-    for line in pack(given.data, given.folders, given.out, int(given.megabytes * 2**20)):
+    for line in pack(given.data, given.folders, given.output, int(given.megabytes * 2**20)):
         print(line)
 
 

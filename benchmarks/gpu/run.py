@@ -1,6 +1,6 @@
 """All that half an hour of a GPU is wanted for, in one command.
 
-    python run.py --minutes 30 --photos photos.pack --wheels wheels --out OUT [--recipes NAME ...]
+    python run.py --minutes 30 --photos photos.pack --wheels wheels -o OUT [--recipes NAME ...]
 
 Runs the tests that need a GPU, the benchmarks on it, and the training of recipes, each within its
 share of the time. One that fails leaves its message, and the next begins. OUT holds at most eight
@@ -87,10 +87,10 @@ def main() -> int:
     end = time.monotonic() + 60 * given.minutes
     # (In the background Ctrl-C may be ignored, and would be by the processes that it is to end.)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    given.out.mkdir(parents=True, exist_ok=True)
+    given.output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        place = Place(given.out.resolve(), work, given.device, environment(work, given.wheels))
+        place = Place(given.output.resolve(), work, given.device, environment(work, given.wheels))
         photos = work / "photos"
         options = [f"--set={change}" for change in given.changes]
         options += [f"--steps={given.steps}"] if given.steps else []
@@ -115,7 +115,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--minutes", type=float, required=True)
     parser.add_argument("--photos", type=Path, required=True, help="made by pack.py")
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--wheels", type=Path, help="a folder of wheels that are not installed")
     parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"))
     parser.add_argument("--recipes", nargs="*", default=RECIPES, metavar="NAME")
@@ -228,7 +228,7 @@ def training(
     run = place.work / name
     recipe = str(Path(recipe).resolve()) if recipe.endswith(".toml") else recipe
     command = [str(HERE / "train.py"), recipe, "--seconds", str(seconds - 2 * grace(seconds)),
-               "--device", place.device, "--out", str(run)]  # fmt: skip
+               "--device", place.device, "-o", str(run)]  # fmt: skip
     command += options
     process(phase, seconds, place, command, photos)
     phase.figures = json.loads((run / "figures.json").read_text(encoding="utf-8"))

@@ -1,6 +1,6 @@
 """Trains a recipe for a given time on a device, where its photos stay.
 
-    python train.py RECIPE --seconds S --out RUN [--device cuda] [--steps N] [--set KEY=VALUE ...]
+    python train.py RECIPE --seconds S -o RUN [--device cuda] [--steps N] [--set KEY=VALUE ...]
 
 Makes as many steps as there is time for, more or fewer than the recipe has: it begins as if there
 were no end, to see how fast it goes; goes on with so many steps that the learning rate comes to
@@ -31,14 +31,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("recipe")
     parser.add_argument("--seconds", type=float, required=True)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--steps", type=int, help="at most, as for a rehearsal")
     parser.add_argument("--set", action="append", default=[], dest="changes", metavar="KEY=VALUE")
     given = parser.parse_args()
     recipe = read_recipe(given.recipe, {"on_device": True, **parsed(given.changes)})
-    figures = train_for(given.seconds, recipe, given.out, given.device, given.steps)
-    (given.out / "figures.json").write_text(json.dumps(figures, indent=1), encoding="utf-8")
+    figures = train_for(given.seconds, recipe, given.output, given.device, given.steps)
+    (given.output / "figures.json").write_text(json.dumps(figures, indent=1), encoding="utf-8")
 
 
 def train_for(

@@ -32,7 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("photos", nargs="+", type=Path)
     parser.add_argument("--validate", required=True, type=Path)
-    parser.add_argument("--out", required=True, type=Path)
+    parser.add_argument("-o", "--output", dest="out", required=True, type=Path)
     parser.add_argument("--steps", type=int, default=20_000)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--crop", type=int, default=96)

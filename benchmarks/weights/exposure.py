@@ -1,6 +1,6 @@
 """Trains the exposure estimator of jude-small; about six minutes of one core.
 
-    python exposure.py DATA OUT.safetensors
+    python exposure.py DATA -o OUT.safetensors
 
 DATA is laid out as the recipes have it (photos/bsds500/train, ..., lol/train). Whole photos and
 parts of them, made small, are made dark by chance, or are dark ones of real pairs; a network of
@@ -43,14 +43,14 @@ LEAST = 3e-4  # squared error that a logarithm is taken of
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("data", type=Path)
-    parser.add_argument("out", type=Path)
+    parser.add_argument("-o", "--output", required=True, type=Path)
     given = parser.parse_args()
     torch.manual_seed(0)
     network = fit(*samples(given.data))
     layers = [layer for layer in network if isinstance(layer, nn.Linear)]
     tensors = {f"weight_{n}": layer.weight.detach() for n, layer in enumerate(layers)}
     tensors |= {f"bias_{n}": layer.bias.detach() for n, layer in enumerate(layers)}
-    save_file(tensors, given.out)
+    save_file(tensors, given.output)
 
 
 def samples(data: Path) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

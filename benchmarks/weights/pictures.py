@@ -1,6 +1,6 @@
 """The picture in a model's card: what it is good at above, what it fails at below.
 
-    python pictures.py NAME OUT.jpg
+    python pictures.py NAME -o OUT.jpg
 
 Columns: input, restored, original. Photos are scikit-image's, which are free to show.
 """
@@ -39,7 +39,7 @@ _CASES = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("name", choices=_CASES)
-    parser.add_argument("out", type=Path)
+    parser.add_argument("-o", "--output", required=True, type=Path)
     given = parser.parse_args()
     model = unfold.create_model(given.name, pretrained=True)
     kind, cases = _CASES[given.name]
@@ -56,7 +56,7 @@ def main() -> None:
         print(f"{given.name} {photo} {options}: {error[0]} -> {error[1]}")
         rows.append(torch.cat([_part(x) for x in (bad, restored, sharp)], -1))
     sheet = (255 * torch.cat(rows, -2)[0]).round().byte().permute(1, 2, 0).numpy()
-    Image.fromarray(sheet).save(given.out, quality=82)
+    Image.fromarray(sheet).save(given.output, quality=82)
 
 
 def _part(x: Tensor) -> Tensor:

@@ -85,10 +85,20 @@ def test_commands_that_cannot_be_done_say_so_in_a_line(photo, tmp_path, capsys, 
 def test_list(capsys):
     assert main(["list", "models"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[1] for line in lines] == sorted(line.split()[1] for line in lines)
-    assert any("jude-classic" in line and "unfold-imaging" in line for line in lines)
-    with pytest.raises(SystemExit):
-        main(["list", "nonsense"])
+    names = [line.split()[0] for line in lines]
+    assert names == sorted(names)
+    assert "jude-classic" in names
+    assert main(["list", "nonsense"]) == 2
+    assert "no group named 'nonsense'; groups are models, priors" in capsys.readouterr().err
+
+
+def test_a_place_that_cannot_be_written_is_a_line_with_the_remedy(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert main(["plugins", "new", "acme-prior", "-o", str(tmp_path / "file")]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"unfold: {tmp_path / 'file'}/acme-prior: cannot be read or written")
+    assert error.endswith("; check the path, its permissions and the space on the disk\n")
+    assert error.count("\n") == 1
 
 
 def test_explain(capsys):

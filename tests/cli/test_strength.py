@@ -112,6 +112,6 @@ def test_trace_and_evaluate_use_it(photo, tmp_path):
     report = tmp_path / "r.json"
     words = ["--model", "tv-deblur", "--device", "cpu", "--strength", "2.5", "--set", "K=2"]
     data = ["--data", str(tmp_path / "set"), "--dataset", "paired", "--protocol", "gopro"]
-    assert main(["evaluate", *words, *data, "--report", str(report)]) == 0
+    assert main(["evaluate", *words, *data, "-o", str(report)]) == 0
     assert json.loads(report.read_text())["model"]["config"]["strength"] == 2.5
     assert main(["trace", str(photo), "-o", str(tmp_path / "trace"), *words]) == 0

@@ -11,12 +11,12 @@ import pytest
 from PIL import Image
 from skimage.data import astronaut, coffee
 
+import unfold
 from unfold.cli import main
 from unfold.cli.evaluate import say
 from unfold.core import Restoration
 from unfold.models.identity import Identity
 from unfold.models.weights import save_model
-from unfold.registry import list_components
 from unfold.registry.spec import resolve
 
 
@@ -39,7 +39,7 @@ def command(data, *more, protocol="gopro"):
 def test_it_measures_and_what_it_reports_repeats_it(data, tmp_path, capsys):
     first, again = tmp_path / "a b.json", tmp_path / "again.json"
     files = [option for path in (first, tmp_path / "r.md", tmp_path / "r.csv")
-             for option in ("--report", path)]  # fmt: skip
+             for option in ("-o", path)]  # fmt: skip
     assert main(command(data, *files)) == 0
     out = capsys.readouterr().out
     report = json.loads(first.read_text())
@@ -68,7 +68,7 @@ def test_bad_files_cost_the_exit_status_and_nothing_else(data, tmp_path, capsys)
     (data / "input" / "1.png").write_bytes(whole[: len(whole) // 2])  # its header is sound
     (data / "input" / "extra.png").write_text("no picture")
     report = tmp_path / "r.json"
-    assert main(command(data, "--report", report)) == 1
+    assert main(command(data, "-o", report)) == 1
     captured = capsys.readouterr()
     got = json.loads(report.read_text())
     assert got["complete"]
@@ -90,7 +90,7 @@ def test_interrupted_it_writes_what_there_is(data, tmp_path, monkeypatch, capsys
 
     monkeypatch.setattr(Identity, "forward", stop)
     report = tmp_path / "r.json"
-    assert main(command(data, "--report", report)) == 130
+    assert main(command(data, "-o", report)) == 130
     got = json.loads(report.read_text())
     assert not got["complete"]
     assert len(got["rows"]) == 2
@@ -106,8 +106,8 @@ def test_interrupted_it_writes_what_there_is(data, tmp_path, monkeypatch, capsys
         (["--protocol", "dpdd"], "LPIPS (alex) needs alexnet"),
         (["--without", "lpips"], "'lpips' cannot be left out: gopro has psnr, ssim"),
         (["--weights", "lpips"], "--weights lpips: must be METRIC=FILE"),
-        (["--report", "r.txt"], "a report ends in .json, .csv, .md"),
-        (["--report", "nowhere/r.json"], "cannot be written there"),
+        (["-o", "r.txt"], "a report ends in .json, .csv, .md"),
+        (["-o", "nowhere/r.json"], "cannot be written there"),
         (["--dataset", "pared"], "did you mean paired"),
         (["--set-data", "inputs=low"], "paired: inputs: Extra inputs are not permitted"),
         (["--data", "nowhere"], "nowhere: there is no such folder"),
@@ -164,7 +164,7 @@ def test_names_that_are_no_characters_lose_nothing(data, tmp_path, capsys):
             file.rename(os.fsdecode(os.fsencode(file.parent) + b"/" + new + b".png"))
     root = data.rename(os.fsdecode(os.fsencode(data) + b"\xfe"))
     paths = [tmp_path / f"r.{suffix}" for suffix in ("json", "csv", "md")]
-    more = [word for path in paths for word in ("--report", path)]
+    more = [word for path in paths for word in ("-o", path)]
     assert main(command(root, *more)) == 0
     assert "psnr" in capsys.readouterr().out
     report = json.loads(paths[0].read_text("ascii"))
@@ -186,7 +186,7 @@ def test_a_report_that_fails_does_not_stop_the_others(data, tmp_path, monkeypatc
 
     monkeypatch.setattr("unfold.evaluation.Report.csv", fail)
     paths = [tmp_path / f"r.{suffix}" for suffix in ("csv", "json", "md")]
-    more = [word for path in paths for word in ("--report", path)]
+    more = [word for path in paths for word in ("-o", path)]
     assert main(command(data, *more)) == 1
     assert f"unfold: {paths[0]}: cannot be written" in capsys.readouterr().err
     assert [path.exists() for path in paths] == [False, True, True]
@@ -198,7 +198,7 @@ def test_what_a_trained_model_is_can_be_told_from_the_report(data, tmp_path, cap
     save_model(folder, spec.build().state_dict(), spec, needs={})
     digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
     report = tmp_path / "r.json"
-    words = command(data, "--report", report)
+    words = command(data, "-o", report)
     inner = {"kind": "zero-dce", "iterations": 8, "width": 4}
     for name, config in (
         (str(folder), inner),
@@ -213,12 +213,12 @@ def test_what_a_trained_model_is_can_be_told_from_the_report(data, tmp_path, cap
 
 
 def test_who_provides_the_model_in_a_folder_is_told(data, tmp_path):
-    if "lednet-small" not in list_components("models"):
+    if "lednet-small" not in unfold.list("models"):
         pytest.skip("the plugin unfold-lednet is not installed")
     spec = resolve("models", "lednet-small")
     save_model(tmp_path / "m", spec.build().state_dict(), spec, needs={})
     report = tmp_path / "r.json"
-    words = command(data, "--report", report)
+    words = command(data, "-o", report)
     words[2] = str(tmp_path / "m")
     assert main(words) == 0
     environment = json.loads(report.read_text())["environment"]
@@ -235,7 +235,7 @@ def test_splits_that_are_there_are_named(tmp_path, capsys):
     words = ["evaluate", "--model", "identity", "--data", str(tmp_path), "--dataset", "lol",
              "--protocol", "gopro", "--device", "cpu"]  # fmt: skip
     assert main(words) == 2
-    assert "with photos there are: --split our485\n" in capsys.readouterr().err
+    assert "splits with photos: --split our485\n" in capsys.readouterr().err
     assert main([*words, "--split", "eval15"]) == 2
     assert "--split" not in capsys.readouterr().err
     assert main([*words, "--split", "our485"]) == 0

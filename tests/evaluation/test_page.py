@@ -88,12 +88,12 @@ def test_of_few_photos_there_are_fewer(data, count):
 
 def test_the_command(data, tmp_path, capsys):
     command = ["evaluate", "--model", "identity", "--data", str(data), "--dataset", "paired",
-               "--protocol", "gopro", "--device", "cpu", "--page"]  # fmt: skip
+               "--protocol", "gopro", "--device", "cpu", "-o"]  # fmt: skip
     assert main([*command, str(tmp_path / "p.html")]) == 0
     assert f"wrote {tmp_path / 'p.html'}" in capsys.readouterr().out
     assert len(pictures((tmp_path / "p.html").read_text())) == 18
     assert main([*command, str(tmp_path / "p.htm")]) == 2
-    assert "a page ends in .html" in capsys.readouterr().err
+    assert "a page of photos in .html" in capsys.readouterr().err
     assert main([*command, str(tmp_path / "none" / "p.html")]) == 2
     with pytest.raises(ReportError, match="cannot be written there"):
         check_page(tmp_path / "none" / "p.html")

@@ -119,7 +119,7 @@ def test_what_does_not_fit_is_no_failure(data, capsys):
 
 def test_the_numbers_are_those_of_an_evaluation_alone(data, tmp_path):
     alone, swapped = tmp_path / "alone.json", tmp_path / "swapped.json"
-    words = command(data, "prior=box", "--set", "K=3", "--strength", "2", "--report", swapped)
+    words = command(data, "prior=box", "--set", "K=3", "--strength", "2", "-o", swapped)
     assert main(words) == 0
     at = words.index("--swap")
     words = [*words[:at], *words[at + 2 : -1], str(alone), "--set", "prior=box"]
@@ -135,7 +135,7 @@ def test_the_numbers_are_those_of_an_evaluation_alone(data, tmp_path):
 
 def test_all_formats_hold_the_same_table(data, acme, tmp_path, capsys):
     paths = {suffix: tmp_path / f"r.{suffix}" for suffix in ("json", "csv", "md")}
-    files = [word for path in paths.values() for word in ("--report", path)]
+    files = [word for path in paths.values() for word in ("-o", path)]
     assert main(command(data, "prior=acme-[suw]*", *files)) == 0
     printed = table(capsys.readouterr().out)
     assert table(paths["md"].read_text()) == printed
@@ -180,7 +180,7 @@ def test_interrupted_it_writes_what_there_is(data, acme, tmp_path, monkeypatch, 
 
     monkeypatch.setattr(Deconvolution, "forward", stop)
     report = tmp_path / "r.json"
-    assert main(command(data, "prior=acme-[shu]*", "--report", report)) == 130
+    assert main(command(data, "prior=acme-[shu]*", "-o", report)) == 130
     found = json.loads(report.read_text())
     assert not found["complete"]
     counts = {e["component"]: len(e["report"]["rows"]) for e in found["entries"]}
@@ -195,8 +195,8 @@ def test_interrupted_while_a_model_is_built_it_writes_what_there_is(
         PRIORS.replace('ZeroDivisionError("no prior today")', "KeyboardInterrupt")
     )
     report = tmp_path / "r.json"
-    assert main(command(data, "prior={}", "--report", report)) == 2
-    assert main(command(data, "prior=acme-[bhs]*", "--report", report)) == 130
+    assert main(command(data, "prior={}", "-o", report)) == 2
+    assert main(command(data, "prior=acme-[bhs]*", "-o", report)) == 130
     assert json.loads(report.read_text())["entries"] == []
 
 
@@ -212,7 +212,7 @@ def test_an_option_of_a_component_in_the_model_is_swapped(data, tmp_path, capsys
     save_model(tmp_path / "m", spec.build().state_dict(), spec, needs={})
     for model, prefix in ((str(tmp_path / "m"), ""), (f"identity -> {tmp_path / 'm'}", "2.")):
         report = tmp_path / "r.json"
-        words = command(data, f"{prefix}denoiser.prior=[bt]o*", "--report", report, model=model)
+        words = command(data, f"{prefix}denoiser.prior=[bt]o*", "-o", report, model=model)
         assert main(words) == 0
         entries = json.loads(report.read_text())["entries"]
         for entry in entries:
@@ -234,9 +234,9 @@ def test_an_option_of_a_component_in_the_model_is_swapped(data, tmp_path, capsys
         ("prior.width=*", [], "denoiser has no option 'width' that holds a component"),
         ("prior=zz*", [], "no prior matches; installed:"),
         ("prior=irc", [], "did you mean ircnn"),
-        ("prior=*", ["--page", "p.html"], "leave out --page and --save-images"),
-        ("prior=*", ["--save-images", "d"], "leave out --page and --save-images"),
-        ("prior=*", ["--report", "r.txt"], "a report ends in .json, .csv, .md"),
+        ("prior=*", ["-o", "p.html"], "leave out --save-images and pages"),
+        ("prior=*", ["--save-images", "d"], "leave out --save-images and pages"),
+        ("prior=*", ["-o", "r.txt"], "a report ends in .json, .csv, .md"),
         ("prior=box", ["--without", "lpips"], "'lpips' cannot be left out"),
         ("prior=*", ["--set", "K=0"], "K: Input should be greater"),
         ("prior=*", ["--model", "identity -> tv-deblur"], "begin with the number"),

@@ -67,7 +67,7 @@ def test_options_of_a_list_are_set_by_their_index():
     parse_options(["terms.0.prior.blocks=2", "terms.1.weight=3"], options)
     assert options == {"terms": [{"prior": {"kind": "ircnn", "blocks": 2}}, {"weight": 3}]}
     for bad in ("terms.2.weight=1", "terms.x=1", "terms.x.y=1"):
-        with pytest.raises(CommandError, match="no such place"):
+        with pytest.raises(CommandError, match="no such option"):
             parse_options([bad], options)
 
 
@@ -97,7 +97,7 @@ def test_a_learned_declaration_is_not_restored_with_before_it_is_trained(photo, 
 
 def test_bench(tmp_path, capsys):
     out = tmp_path / "rows.json"
-    tiny = ["--size", "32", "--rounds", "1", "--device", "cpu", "--json", str(out)]
+    tiny = ["--size", "32", "--rounds", "1", "--device", "cpu", "--output", str(out)]
     assert main(["bench", "--model", str(TV), "--model", "identity", *tiny]) == 0
     rows = json.loads(out.read_text())["rows"]
     assert [row["name"] for row in rows] == [str(TV), "identity"]
@@ -114,7 +114,7 @@ def test_evaluate(tmp_path, capsys):
     command = ["evaluate", "--data", str(tmp_path / "data"), "--dataset", "paired", "--protocol",
                "gopro", "--device", "cpu"]  # fmt: skip
     for name, model in (("own", "jude-classic"), ("declared", str(JUDE))):
-        report = ["--report", str(tmp_path / f"{name}.json")]
+        report = ["-o", str(tmp_path / f"{name}.json")]
         assert main([*command, "--model", model, *report]) == 0
     own, declared = (json.loads((tmp_path / f"{n}.json").read_text()) for n in ("own", "declared"))
     assert declared["rows"][0]["values"] == own["rows"][0]["values"]

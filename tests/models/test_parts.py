@@ -8,7 +8,6 @@ import unfold
 from unfold.core import Ledger
 from unfold.degradation import Outliers, blur
 from unfold.priors import TotalVariation
-from unfold.registry import list_components
 
 TV = {"kind": "total-variation", "iterations": 20}
 SMALL = {"kind": "kernel", "size": 5, "widths": [4, 8]}
@@ -43,7 +42,7 @@ MODELS = {
 
 
 @pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize("prior", list_components("priors"))
+@pytest.mark.parametrize("prior", unfold.list("priors"))
 def test_every_prior_runs_in_every_model(name, prior):
     model = unfold.create_model(name, prior=small_prior(prior), **MODELS[name]).eval()
     with torch.no_grad():

@@ -153,7 +153,7 @@ def test_a_report_names_the_weights(tmp_path, sharp):
     np.save(tmp_path / "kernel" / "a.npy", np.ones((1, 1)))
     command = ["evaluate", "--model", "deconv-small", "--data", str(tmp_path), "--dataset",
                "paired", "--set-data", "kernel=kernel", "--protocol", "gopro", "--device", "cpu",
-               "--report", str(tmp_path / "r.json")]  # fmt: skip
+               "-o", str(tmp_path / "r.json")]  # fmt: skip
     assert main(command) == 0
     told = json.loads((tmp_path / "r.json").read_text())["model"]
     facts = read_facts(SHIPPED / "deconv-small")

@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 
 import unfold
 from unfold.core import Prior
-from unfold.registry import ComponentError, find, list_components, load, scan
+from unfold.registry import ComponentError, find, load, scan
 from unfold.registry.spec import Spec, _spec_type, factory, resolve, spec_type
 
 
@@ -55,12 +55,8 @@ class Half(Prior):
 
 
 def test_built_ins_are_registered_and_importable():
-    assert {"jude", "era", "jude-small", "era-small", "jude-classic"} <= set(
-        list_components("models")
-    )
-    assert {"convolution", "filter-flow", "retinex", "sparse-error"} <= set(
-        list_components("terms")
-    )
+    assert {"jude", "era", "jude-small", "era-small", "jude-classic"} <= set(unfold.list("models"))
+    assert {"convolution", "filter-flow", "retinex", "sparse-error"} <= set(unfold.list("terms"))
     for component in scan().components:
         assert callable(load(component)), component
         assert component.summary, component
@@ -82,7 +78,7 @@ def test_one_malformed_distribution_is_lost_alone(site):
     site("acme-bad", "[unfold.priors\nnonsense")
     site("acme-bytes", b"[unfold.priors]\nx = \xff\xfe:Y\n")
     site("acme-point", "[unfold.priors]\nacme-nowhere = not a target\n")
-    names = list_components("priors")
+    names = unfold.list("priors")
     assert "acme-half" in names
     assert "resunet" in names
     assert "acme-nowhere" not in names
@@ -91,7 +87,7 @@ def test_one_malformed_distribution_is_lost_alone(site):
 def test_a_broken_plugin_says_so_when_named_and_only_then(site):
     site("acme-broken", "[unfold.priors]\nacme-broken = acme_broken:Half\n",
          [("acme_broken", "import no_such_module")])  # fmt: skip
-    assert "acme-broken" in list_components("priors")
+    assert "acme-broken" in unfold.list("priors")
     assert unfold.create_model("jude-small", K=1) is not None
     with pytest.raises(ComponentError, match=r"acme-broken 1\.2.*No module named 'no_such_module'"):
         factory("priors", "acme-broken")
@@ -118,8 +114,8 @@ def test_unknown_names_and_groups():
         find("priors", "resnet")
     with pytest.raises(ComponentError, match="no model named 'zzz'; installed: .*era, .*jude, "):
         find("models", "zzz")
-    with pytest.raises(ComponentError, match="no group named 'prior'; groups are terms, priors"):
-        list_components("prior")
+    with pytest.raises(ComponentError, match="no group named 'prior'; groups are models, priors"):
+        unfold.list("prior")
 
 
 def test_an_option_is_validated_by_its_annotation_and_every_fault_is_told():
@@ -181,7 +177,7 @@ def test_options_of_a_function(monkeypatch):
 def test_listing_imports_neither_torch_nor_components():
     code = (
         "import sys; from unfold.cli import main; main(['list']); import unfold;"
-        "unfold.list_components('models');"
+        "unfold.list('models');"
         "bad = [m for m in ('torch', 'numpy', 'pydantic', 'unfold.core') if m in sys.modules];"
         "sys.exit(str(bad) if bad else 0)"
     )
@@ -200,18 +196,18 @@ def test_of_two_versions_on_the_path_the_first_counts(site, tmp_path, monkeypatc
          version=first, folder=tmp_path / "first")  # fmt: skip
     assert find("priors", "half").version == first
     assert load(find("priors", "half")).__name__ == "Half"
-    assert "old" not in list_components("priors")
+    assert "old" not in unfold.list("priors")
 
 
 def test_a_version_that_no_longer_registers_anything_hides_one_that_did(
     site, tmp_path, monkeypatch
 ):
     site("acme-prior", "[unfold.priors]\nold = acme_prior:Half\n", [("acme_prior", ACME)])
-    assert "old" in list_components("priors")
+    assert "old" in unfold.list("priors")
     (tmp_path / "first").mkdir()
     monkeypatch.syspath_prepend(str(tmp_path / "first"))
     site("acme_prior", "[console_scripts]\nacme = acme_prior:Half\n", folder=tmp_path / "first")
-    assert "old" not in list_components("priors")
+    assert "old" not in unfold.list("priors")
 
 
 def test_malformed_metadata_is_told(site):

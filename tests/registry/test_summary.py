@@ -1,4 +1,4 @@
-"""First lines of docstrings, read from source that is not imported."""
+"""First sentences of docstrings, read from source that is not imported."""
 
 import pytest
 
@@ -22,7 +22,9 @@ def long(
     a,
     b,
 ) -> None:
-    """A long signature."""
+    """A long signature, of e.g. two
+    lines. `More` is said of it.
+    """
     return """text
 at the margin"""
 
@@ -41,7 +43,8 @@ def last(): "The last."'''
 @pytest.mark.parametrize(
     ("name", "line"),
     [
-        ("plain", "Plain words."), ("long", "A long signature."), ("Outer", "Outer one."),
+        ("plain", "Plain words."), ("long", "A long signature, of e.g. two lines."),
+        ("Outer", "Outer one."),
         ("silent", ""), ("small", "A small one."), ("last", "The last."), ("gone", ""),
     ],
 )  # fmt: skip

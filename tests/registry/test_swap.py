@@ -2,7 +2,8 @@
 
 import pytest
 
-from unfold.registry import ComponentError, list_components
+import unfold
+from unfold.registry import ComponentError
 from unfold.registry.spec import spec_type
 from unfold.registry.swap import Swap, SwapError, held_groups
 
@@ -40,7 +41,7 @@ def test_a_pattern_matches_the_installed_components():
     found = Swap.parse("prior = t*-v*").candidates("priors")
     assert [(c.name, c.config) for c in found] == [("total-variation", {"kind": "total-variation"})]
     names = {c.name for c in Swap.parse("prior=*").candidates("priors")}
-    assert names == set(list_components("priors"))
+    assert names == set(unfold.list("priors"))
 
 
 def test_a_name_or_a_config_is_one_component():

@@ -36,7 +36,7 @@ def source(tmp_path_factory):
 @pytest.mark.parametrize("name", recipes())
 def test_the_reader_of_its_layout_reads_it(name, source, tmp_path, capsys):
     out = tmp_path / "out"
-    command = ["synthesize", str(source), str(out), "--recipe", name, "--count", "2"]
+    command = ["synthesize", str(source), "-o", str(out), "--recipe", name, "--count", "2"]
     assert main([*command, "--seed", "5", "--workers", "1", "--split", "test"]) == 0
     assert "2 photos in" in capsys.readouterr().out
     recipe = read_recipe(name)
@@ -103,8 +103,8 @@ def test_defocus_follows_the_disparity(tmp_path):
     (tmp_path / "photos").mkdir()
     write(tmp_path / "photos" / "m.png", Photo(photo.contiguous()))
     write(tmp_path / "photos" / "m.disparity.png", Photo(depth))
-    command = ["synthesize", str(tmp_path / "photos"), str(tmp_path / "out"), "--recipe", "defocus"]
-    assert main([*command, "--count", "1", "--workers", "1"]) == 0
+    command = ["synthesize", str(tmp_path / "photos"), "-o", str(tmp_path / "out")]
+    assert main([*command, "--recipe", "defocus", "--count", "1", "--workers", "1"]) == 0
     bad = read(tmp_path / "out/train_c/source/0000_0000.png").image
     lost = (bad - photo).abs().mean(0)
     (line,) = read_manifest(tmp_path / "out")[1].values()
@@ -114,12 +114,15 @@ def test_defocus_follows_the_disparity(tmp_path):
 
 
 def test_recipes_are_listed_and_printed(capsys):
-    assert main(["recipes"]) == 0
+    assert main(["list", "recipes"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == recipes()
-    assert main(["recipes", "defocus"]) == 0
+    listed = [line.split()[0] for line in lines if "(synthesize)" in line]
+    assert listed == recipes()
+    with pytest.raises(SystemExit) as ended:
+        main(["synthesize", "--show", "defocus"])
+    assert ended.value.code == 0
     assert capsys.readouterr().out == recipe_text("defocus")
-    assert main(["recipes", "lolblur"]) == 2
+    assert main(["synthesize", "--show", "lolblur"]) == 2
     assert "did you mean lol-blur?" in capsys.readouterr().err
 
 
@@ -132,7 +135,7 @@ def test_recipes_are_listed_and_printed(capsys):
     ],
 )
 def test_commands_that_cannot_be_done(source, tmp_path, capsys, change, message):
-    command = ["synthesize", str(source), str(tmp_path / "out"), "--recipe", "deblur"]
+    command = ["synthesize", str(source), "-o", str(tmp_path / "out"), "--recipe", "deblur"]
     assert main([*command, "--count", "1", *change]) == 2
     error = capsys.readouterr().err
     assert message in error
@@ -144,7 +147,14 @@ def test_a_bad_photo_makes_the_status_1(source, tmp_path, capsys):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.png").write_bytes((source / "000.png").read_bytes())
     (tmp_path / "in" / "b.png").write_bytes((source / "000.png").read_bytes()[:900])
-    command = ["synthesize", str(tmp_path / "in"), str(tmp_path / "out"), "--recipe", "deblur"]
+    command = [
+        "synthesize",
+        str(tmp_path / "in"),
+        "-o",
+        str(tmp_path / "out"),
+        "--recipe",
+        "deblur",
+    ]
     assert main([*command, "--count", "2", "--workers", "1"]) == 1
     captured = capsys.readouterr()
     assert "1 photos in" in captured.out
@@ -152,5 +162,8 @@ def test_a_bad_photo_makes_the_status_1(source, tmp_path, capsys):
     folder = tmp_path / "texts"
     folder.mkdir()
     (folder / "a.txt").write_text("text")
-    assert main(["synthesize", str(folder), str(tmp_path / "x"), *command[3:], "--count", "1"]) == 2
+    assert (
+        main(["synthesize", str(folder), "-o", str(tmp_path / "x"), *command[4:], "--count", "1"])
+        == 2
+    )
     assert "no photographs" in capsys.readouterr().err

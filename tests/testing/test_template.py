@@ -28,7 +28,7 @@ def test_new_plugins_pass_their_own_tests(tmp_path):
 def begun(group, place):
     """A new plugin's folder, as if it were installed."""
     name, package = f"Acme-{group}.2", f"acme_{group}_2"
-    assert main(["plugins", "new", name, str(place), "--group", group]) == 0
+    assert main(["plugins", "new", name, "-o", str(place), "--group", group]) == 0
     folder = place / name
     written = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
     assert written == {
@@ -55,6 +55,6 @@ def test_names_that_are_none(name, tmp_path):
 
 def test_nothing_is_written_over(tmp_path, capsys):
     (tmp_path / "acme-prior").mkdir()
-    assert main(["plugins", "new", "acme-prior", str(tmp_path)]) == 2
+    assert main(["plugins", "new", "acme-prior", "-o", str(tmp_path)]) == 2
     assert "exists: choose another name" in capsys.readouterr().err
     assert list((tmp_path / "acme-prior").iterdir()) == []

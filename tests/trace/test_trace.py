@@ -11,7 +11,6 @@ import unfold
 from unfold.cli import main
 from unfold.core import Ledger
 from unfold.imaging import Photo, read, write
-from unfold.registry import list_components
 from unfold.trace import show, trace
 from unfold.trace.page import write_page
 
@@ -29,7 +28,7 @@ def kernel():
     return torch.tensor([[0.25, 0.5, 0.25]])[None, None]
 
 
-@pytest.mark.parametrize("name", [n for n in list_components("models") if n not in SKIPPED])
+@pytest.mark.parametrize("name", [n for n in unfold.list("models") if n not in SKIPPED])
 def test_every_model_can_be_traced(name, image, kernel, tmp_path):
     model = unfold.create_model(name)
     found = trace(model, image, kernel=kernel)
@@ -121,15 +120,15 @@ def test_curves(image, kernel):
 def test_the_command(image, tmp_path, capsys):
     write(tmp_path / "a b.png", Photo(image[0]))
     arguments = ["trace", str(tmp_path / "a b.png"), "--set", "K=2", "--device", "cpu"]
-    assert main([*arguments, "--out", str(tmp_path / "page")]) == 0
+    assert main([*arguments, "-o", str(tmp_path / "page")]) == 0
     assert "index.html: open it in a browser" in capsys.readouterr().out
     assert "a b.png by jude-small" in (tmp_path / "page" / "index.html").read_text()
-    assert main([*arguments, "--out", str(tmp_path / "a b.png")]) == 2
-    assert "a b.png: cannot be written" in capsys.readouterr().err
-    assert main(["trace", str(tmp_path / "none.png"), "--out", str(tmp_path / "x")]) == 2
+    assert main([*arguments, "-o", str(tmp_path / "a b.png")]) == 2
+    assert "a b.png: cannot be read or written (File exists)" in capsys.readouterr().err
+    assert main(["trace", str(tmp_path / "none.png"), "-o", str(tmp_path / "x")]) == 2
     assert "none.png" in capsys.readouterr().err
     assert not (tmp_path / "x").exists()
-    assert main([*arguments, "--out", str(tmp_path / "x"), "--max-pixels", "100"]) == 2
+    assert main([*arguments, "-o", str(tmp_path / "x"), "--max-pixels", "100"]) == 2
     assert not (tmp_path / "x").exists()
 
 

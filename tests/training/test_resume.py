@@ -332,7 +332,7 @@ def test_the_command_tells_of_what_it_cannot_write(tmp_path, capsys):
     command = ["train", "jude-small", "--set", f"data.source={source}", "--device", "cpu"]
     command += ["--set", "model.K=1", "--set", "phases.0.batch=1"]
     for more in ([], ["--dry-run"]):
-        assert main([*command, "--out", str(place), *more]) == 2
+        assert main([*command, "-o", str(place), *more]) == 2
         said = capsys.readouterr().err
         assert said.startswith(f"unfold: {place}: ")
         assert said.count("\n") == 1

@@ -5,25 +5,39 @@ What a command needs is imported when it runs.
 
 from __future__ import annotations
 
-import argparse
+import inspect
 import sys
+import textwrap
 from collections.abc import Sequence
+from importlib.metadata import version
 
-from unfold.registry.catalogue import ComponentError, components, one_scan
+from unfold._listing import entries
+from unfold.errors import UnfoldError
+from unfold.registry.catalogue import HOME, one_scan
 from unfold.registry.functions import function
 
 from ._common import (
     DEFAULT_MODEL,
     CommandError,
+    add_device,
     find_device,
     model_spec,
     positive_int,
     ready,
 )
+from ._help import Parser
 
 __all__ = [
-    "DEFAULT_MODEL", "CommandError", "find_device", "main", "model_spec", "positive_int", "ready",
+    "DEFAULT_MODEL", "CommandError", "add_device", "find_device", "main", "model_spec",
+    "positive_int", "ready",
 ]  # fmt: skip
+
+_CHAPTERS = {
+    "photos": ("restore", "kernel", "trace", "demo", "ledger"),
+    "models": ("list", "explain", "train", "convert"),
+    "data and numbers": ("synthesize", "evaluate", "table", "bench"),
+    "plugins": ("plugins", "schema"),
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     0: done. 1: some of it failed, the rest is done. 2: nothing was done (a wrong command).
     """
-    argv = list(sys.argv[1:] if argv is None else argv)
+    argv = [*(sys.argv[1:] if argv is None else argv)]
     try:
         with one_scan():
             return _run(argv)
@@ -41,31 +55,54 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output is gone, as in `unfold list | head`
         sys.stderr.close()
         return 0
-    except (ComponentError, CommandError) as error:
+    except UnfoldError as error:
         print(f"unfold: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.filename is None:
+            raise
+        fault = f"{error.filename}: cannot be read or written ({error.strerror})"
+        remedy = "check the path, its permissions and the space on the disk"
+        print(f"unfold: {fault}; {remedy}", file=sys.stderr)
         return 2
 
 
 def _run(argv: list[str]) -> int:
+    if argv in (["-h"], ["--help"]):
+        print(_overview())
+        return 0
+    if argv == ["--version"]:
+        print(f"unfold {version(HOME)}")
+        return 0
     if not argv or argv[0].startswith("-"):
-        _overview().parse_args(argv[:1])  # ends the process: there is no command
-    name, *rest = argv
-    parser = argparse.ArgumentParser(prog=f"unfold {name}")
-    function("commands", name)(parser)
-    arguments = parser.parse_args(rest)
+        print(_overview(), file=sys.stderr)
+        if argv:
+            print(f"\nunfold: {argv[0]}: the first argument must be a command", file=sys.stderr)
+        return 2
+    arguments = parser_of(argv[0]).parse_args(argv[1:])
     arguments.command_line = argv  # for reports
     return arguments.run(arguments)
 
 
-def _overview() -> argparse.ArgumentParser:
-    """What tells of all commands. Imports none."""
-    parser = argparse.ArgumentParser(
-        prog="unfold", description="Unrolled image restoration: restore photos, see what is there."
-    )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, entry in components("commands"):
-        if entry.obstacle:
-            continue
-        line = entry.summary.rstrip(".").replace("%", "%%")
-        commands.add_parser(name, help=line[:1].lower() + line[1:])
+def parser_of(name: str) -> Parser:
+    """What parses the arguments of a command; imports it and no other."""
+    add = function("commands", name)
+    parser = Parser(prog=f"unfold {name}", about=inspect.getdoc(add))
+    add(parser)
     return parser
+
+
+def _overview() -> str:
+    """What ``unfold`` prints: every command and its summary. Imports none."""
+    summaries = {e.call: e.describe().rstrip(".") for e in entries("commands") if e.call}
+    known = {name for names in _CHAPTERS.values() for name in names}
+    brought = [name for name in summaries if name not in known]
+    lines = ["usage: unfold COMMAND ...", "", "Unrolled image restoration."]
+    for title, names in (*_CHAPTERS.items(), ("from plugins", brought)):
+        there = [name for name in names if name in summaries]
+        lines += ["", f"{title}:"] if there else []
+        for name in there:
+            line = f"  {name:<12} {summaries[name][:1].lower()}{summaries[name][1:]}"
+            lines += textwrap.wrap(line, 80, subsequent_indent=" " * 15)
+    lines += ["", "`unfold COMMAND --help` explains a command, `unfold list` what there is to use."]
+    return "\n".join(lines)

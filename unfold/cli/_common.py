@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import math
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unfold.errors import UnfoldError
@@ -32,10 +34,22 @@ def default_model(kernel: object) -> str:
     return _BEST_WITHOUT_KERNEL if kernel is None else DEFAULT_MODEL
 
 
-def positive_int(text: str) -> int:
+def checked(parse: Callable[[str], Any]) -> Callable[[str], Any]:
+    """A type for argparse, which prints the message of a ValueError of this type only."""
+
+    def convert(text: str) -> Any:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return convert
+
+
+def positive_int(text: str, least: int = 1) -> int:
     """An argument that counts something."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 1, got {text!r}")
+    if not text.isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"must be a whole number from {least}, got {text!r}")
     return int(text)
 
 
@@ -50,27 +64,65 @@ def positive_float(text: str) -> float:
     return value
 
 
-def add_strength(parser: argparse.ArgumentParser) -> None:
-    """``--strength X``, of the model's priors."""
-    parser.add_argument(
-        "--strength", type=positive_float, metavar="X",
-        help="weight of the model's priors against the photo: more than 1 smooths more, less than "
-        "1 keeps more detail and noise; the same as --set strength=X, in a cascade for every model "
-        "that has the option (default: 1)",
-    )  # fmt: skip
+def declare(
+    where: argparse._ActionsContainer, names: str, help: str, *, repeat: bool = False, **more: Any
+) -> None:
+    """An argument or option, as in ``declare(parser, "-o --output FILE", "the kernel (.npy)")``.
+
+    The last word of ``names`` is the metavar, which tells the type: FILE, DIR, PATH and PHOTO are
+    paths, N is a count, X and S are positive numbers, all else is text. An option without a metavar
+    is a switch.
+    """
+    *flags, metavar = names.split()
+    if metavar.startswith("-"):
+        where.add_argument(*flags, metavar, action="store_true", help=help)
+        return
+    if repeat:
+        more |= {"action": "append", "default": []}
+        help += " (repeatable)"
+    more.setdefault("type", _TYPES.get(metavar, str))
+    where.add_argument(*flags, metavar=metavar, help=help, **more)
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
+_TYPES: dict[str, Callable[[str], Any]] = {
+    "FILE": Path, "DIR": Path, "PATH": Path, "PHOTO": Path, "N": positive_int, "X": positive_float,
+    "S": positive_float,
+}  # fmt: skip
+
+
+def add_model(parser: argparse.ArgumentParser, help: str, **more: Any) -> None:
+    """``--model`` and what changes it: ``--strength``, ``--set``."""
+    group = parser.add_argument_group("model")
+    declare(group, "--model NAME", help, **more)
+    declare(group, "--strength X", "weight of the model's priors against the photo: more than 1 "
+            "smooths more, less than 1 keeps more detail and noise (default: 1); as --set "
+            "strength=X, in every model of a cascade that has the option")  # fmt: skip
+    add_options(group)
+
+
+def add_options(parser: argparse._ActionsContainer) -> None:
     """``--set key=value``, for the options of a model and of the components in it."""
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", dest="options",
-        help="an option of the model, e.g. K=3, prior=ircnn or prior.widths=[8,16] (repeatable)",
-    )  # fmt: skip
+    declare(parser, "--set KEY=VALUE", "an option of the model, e.g. K=3, prior=ircnn or "
+            "prior.widths=[8,16]", repeat=True, dest="options")  # fmt: skip
 
 
-def build_model(name: str, assignments: list[str]) -> Restorer:
-    """A model by name (see `model_spec`), with the options of ``--set`` on top."""
-    return model_spec(name, assignments).build()
+def add_device(parser: argparse._ActionsContainer) -> None:
+    """``--device``, for `find_device`."""
+    declare(parser, "--device NAME", "cpu, cuda, cuda:1, ...; auto is a GPU if there is one",
+            default="auto")  # fmt: skip
+
+
+def add_seconds(parser: argparse._ActionsContainer) -> None:
+    """``--seconds``, the patience with a stranger's import."""
+    declare(parser, "--seconds S", "limit for importing each component, in seconds", default=30.0)
+
+
+class ShowRecipe(argparse.Action):
+    """``--show RECIPE`` prints a recipe and ends, as ``--help`` does; ``const`` finds its text."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
+        print(self.const(values), end="")
+        parser.exit()
 
 
 def model_spec(
@@ -127,20 +179,24 @@ def _with_strength(name: str, config: dict[str, Any], strength: float) -> dict[s
 def parse_options(assignments: list[str], options: dict[str, Any]) -> dict[str, Any]:
     """``["K=3", "prior=resunet", "prior.blocks=2"]`` as nested options, set in those given.
 
-    Values are JSON where they can be, else text. ``prior=NAME`` and ``prior.option=...`` go
+    ``prior=NAME`` and ``prior.option=...`` go
     together in any order.
     """
     for assignment in assignments:
-        path, equals, text = assignment.partition("=")
-        keys = path.strip().split(".")
-        if not equals or not all(keys):
-            raise CommandError(f"--set {assignment}: must be KEY=VALUE, e.g. K=3")
-        try:
-            value = json.loads(text)
-        except ValueError:
-            value = text
-        _assign(options, keys, value)
+        path, value = parse_assignment(assignment)
+        _assign(options, path.split("."), value)
     return options
+
+
+def parse_assignment(text: str, example: str = "K=3") -> tuple[str, Any]:
+    """``"prior.blocks=2"`` as a path of keys and a value: JSON if it is some, otherwise text."""
+    path, equals, value = text.partition("=")
+    if not equals or not all(path.strip().split(".")):
+        raise CommandError(f"--set {text}: must be KEY=VALUE, e.g. {example}")
+    try:
+        return path.strip(), json.loads(value)
+    except ValueError:
+        return path.strip(), value
 
 
 def _assign(options: Any, keys: list[str], value: Any) -> None:
@@ -161,25 +217,21 @@ def _assign(options: Any, keys: list[str], value: Any) -> None:
         else:
             options[place] = value
     except (ValueError, IndexError) as error:
-        raise CommandError(f"--set {'.'.join(keys)}: the model has no such place") from error
+        raise CommandError(
+            f"--set {'.'.join(keys)}: the model has no such option; `unfold schema` has all options"
+        ) from error
 
 
 def _place(options: Any, key: str) -> Any:
     return int(key) if isinstance(options, list) else key
 
 
-def ready_model(name: str, assignments: list[str], strength: float | None = None) -> Restorer:
-    """A model that can restore photos as it is installed."""
-    spec = model_spec(name, assignments, pretrained=True, strength=strength)
-    return ready(name, spec.build())
-
-
 def ready(name: str, model: Restorer) -> Restorer:
     """The model, if it can restore photos as it is."""
     if model.requires_training:
         raise CommandError(
-            f"{name} is a learned model and no trained weights are installed for it: what it "
-            f"made would be noise; use {DEFAULT_MODEL}"
+            f"{name} requires training and no trained weights are installed for it: its output "
+            f"would be noise; use {DEFAULT_MODEL}, or train it (unfold train)"
         )
     return model
 

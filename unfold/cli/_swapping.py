@@ -25,7 +25,7 @@ def compare(arguments: argparse.Namespace, measure: Measure) -> Comparison:
     """Measure the model with each component that is wanted; photo by photo, faults are told.
 
     Raises:
-        CommandError: if the option holds no component, or none matches.
+        SwapError: if the option holds no component, or none matches.
         EvaluationError, ProtocolError, MetricError: what would go wrong with all of them.
     """
     import shlex
@@ -34,13 +34,10 @@ def compare(arguments: argparse.Namespace, measure: Measure) -> Comparison:
 
     from unfold.evaluation.comparison import Comparison, measure_each
     from unfold.evaluation.markdown import one_line
-    from unfold.registry.swap import Swap, SwapError
+    from unfold.registry.swap import Swap
 
-    try:
-        swap = Swap.parse(arguments.swap)
-        alternatives = list(_alternatives(arguments, swap, measure))
-    except SwapError as error:
-        raise CommandError(str(error)) from error
+    swap = Swap.parse(arguments.swap)
+    alternatives = list(_alternatives(arguments, swap, measure))
     entries, complete = [], True
     try:
         for number, entry in enumerate(measure_each(alternatives), 1):

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ._common import CommandError, find_device, model_spec, positive_int
+from ._common import CommandError, add_device, declare, find_device, model_spec
 from .evaluate import say
 
 if TYPE_CHECKING:
@@ -18,40 +17,31 @@ _GROUPS = ("terms", "priors", "stages", "models", "metrics", "imaging", "startup
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """Measure what installed components cost."""
-    parser.description = (
-        "Time every installed term, prior, model and metric, plugins included, each in "
-        "turns with a bound or baseline, and print a table to paste. What fails is a line with its "
-        "reason and the others go on; the exit status is 1 if something did. A default run takes "
-        "some minutes on two cores."
-    )
-    parser.add_argument("--group", action="append", choices=_GROUPS, help="these only (repeatable)")
-    parser.add_argument(
-        "--only", default="*", metavar="PATTERN", help="names that match only, e.g. 'acme-*'"
-    )
-    parser.add_argument(
-        "--swap", metavar="OPTION=NAME",
-        help="instead of the groups: each model that has the option, with this component in it; "
-        "prior=* tries all priors in turn (at 128x128, unless --size says otherwise)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--model", action="append", default=[], metavar="NAME", dest="models",
-        help="instead of the groups: this model, one of `unfold list models` or a config (.json, "
-        ".toml) (repeatable)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--size", action="append", default=[], metavar="SIZE",
-        help="of the pictures: 256, 720x1280, 720p (repeatable; default: 256, and 720p for the "
-        "stationary deconvolution)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--rounds", type=positive_int, metavar="N",
-        help="of each row (default: as many as fit two seconds, at most 20)",
-    )  # fmt: skip
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (default: auto)")
-    parser.add_argument(
-        "--json", type=Path, metavar="FILE", help="write all that is known, row by row"
-    )
+    """Measure what installed components cost.
+
+    Times every installed term, prior, model and metric, plugins included, each in turns with a
+    bound or baseline, and prints a table to paste. What fails is a line with its reason and the
+    others go on; the exit status is then 1. A default run takes some minutes on two cores.
+
+    Example:
+        unfold bench --group priors --only 'acme-*'
+        unfold bench --model jude-small --size 720p -o cost.json
+    """
+    declare(parser, "-o --output FILE", "all that was measured, row by row (.json)")
+    add_device(parser)
+    declare(parser, "--size SIZE", "of the pictures, in pixels: 256, 720x1280, 720p (default: "
+            "256, and 720p for the stationary deconvolution; 128 with --swap)",
+            repeat=True)  # fmt: skip
+    declare(parser, "--rounds N", "repetitions of each row (default: as many as fit two seconds, "
+            "at most 20)")  # fmt: skip
+    chosen = parser.add_argument_group("what is measured")
+    declare(chosen, "--group GROUP", f"one of {', '.join(_GROUPS)} (default: all)", repeat=True,
+            choices=_GROUPS)  # fmt: skip
+    declare(chosen, "--only PATTERN", "only names that match, e.g. 'acme-*'", default="*")
+    declare(chosen, "--model NAME", "in place of groups: this model, one of `unfold list models` "
+            "or a config (.json, .toml)", repeat=True, dest="models")  # fmt: skip
+    declare(chosen, "--swap OPTION=NAME", "in place of groups: each model that has the option, "
+            "with this component in it; prior=* tries all priors in turn")  # fmt: skip
     parser.set_defaults(run=run)
 
 
@@ -60,13 +50,15 @@ def run(arguments: argparse.Namespace) -> int:
 
     from unfold.benchmarking import measure
     from unfold.benchmarking.report import machine, text
+    from unfold.evaluation.report import check_place
     from unfold.registry.catalogue import scan
 
     device = find_device(arguments.device)
-    _check_target(arguments.json)
+    if arguments.output:
+        check_place(arguments.output)  # before minutes are spent on what it is to hold
     chosen = [case for case in _cases(arguments) if device.type == "cpu" or not case.host]
     if not chosen:
-        raise CommandError(f"nothing to measure is called {arguments.only!r}; see unfold list")
+        raise CommandError(f"nothing to measure is named {arguments.only!r}; see `unfold list`")
     for damage in scan().damaged:
         print(f"unfold: {damage.distribution} cannot be read: {damage.error}", file=sys.stderr)
     facts = machine(device)
@@ -78,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
                 bar.set_description(str(case))
                 rows.append(measure(case, device, arguments.rounds))
                 # Row by row: whoever is killed keeps what was measured.
-                saved = saved and _save(arguments.json, rows, facts, len(chosen))
+                saved = saved and _save(arguments.output, rows, facts, len(chosen))
     except KeyboardInterrupt:
         print("unfold: stopped; what was measured follows", file=sys.stderr)
     complete = len(rows) == len(chosen)
@@ -97,7 +89,7 @@ def _save(path: Path | None, rows: list[Row], facts: dict[str, Any], chosen: int
     try:
         write_json(path, rows, facts, complete=len(rows) == chosen)
     except OSError as error:
-        print(f"unfold: --json {path}: cannot be written ({error.strerror})", file=sys.stderr)
+        print(f"unfold: --output {path}: cannot be written ({error.strerror})", file=sys.stderr)
         return False
     return True
 
@@ -130,21 +122,7 @@ def _chosen(arguments: argparse.Namespace, sizes: list[Size]) -> list[Case]:
 def _swapped(text: str, sizes: list[Size], only: str) -> list[Case]:
     from fnmatch import fnmatchcase
 
-    from unfold.benchmarking import SwapError, swap_cases
+    from unfold.benchmarking import swap_cases
 
-    try:
-        found = [case for size in sizes for case in swap_cases(text, size)]
-    except SwapError as error:
-        raise CommandError(str(error)) from error
+    found = [case for size in sizes for case in swap_cases(text, size)]
     return [case for case in found if fnmatchcase(case.name, only)]
-
-
-def _check_target(path: Path | None) -> None:
-    """Refuse a file's path before minutes are spent on what it is to hold."""
-    if path is None:
-        return
-    folder = path.absolute().parent
-    if not folder.is_dir() or path.is_dir() or not os.access(folder, os.W_OK):
-        raise CommandError(
-            f"--json {path}: cannot be written there; give a file in a folder that exists"
-        )

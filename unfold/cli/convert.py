@@ -1,22 +1,24 @@
-"""``unfold convert``: weights that others released, for a model here."""
+"""``unfold convert``: released weights of others, for a model here."""
 
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from ._common import add_options, model_spec
+from ._common import add_options, declare, model_spec
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """Convert a model's publicly released weights."""
-    parser.description = (
-        "Convert the released weights of a model that has a converter. Nothing but "
-        "tensors is unpickled; a file that does not fit is refused, with what is wrong in it."
-    )
-    parser.add_argument("model", metavar="MODEL", help="one of `unfold list models`")
-    parser.add_argument("file", metavar="FILE", type=Path, help="as released (.pth)")
-    parser.add_argument("output", metavar="OUT", type=Path, help="a new .safetensors file")
+    """Convert a model's publicly released weights.
+
+    For models that have a converter. Only tensors are unpickled; a file that does not fit the
+    model is refused, and its faults are listed.
+
+    Example:
+        unfold convert lednet lednet.pth -o lednet.safetensors
+    """
+    declare(parser, "model MODEL", "one of `unfold list models`")
+    declare(parser, "file FILE", "the weights as released (.pth)")
+    declare(parser, "-o --output FILE", "a new file (.safetensors)", required=True)
     add_options(parser)
     parser.set_defaults(run=run)
 

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from ._common import (
     CommandError,
-    add_options,
-    add_strength,
+    add_device,
+    add_model,
+    declare,
     find_device,
     model_spec,
     parse_options,
-    positive_int,
     ready,
 )
 
@@ -30,122 +30,92 @@ if TYPE_CHECKING:
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """Measure a model on a data set."""
-    parser.description = (
-        "Restore every photo of a data set and measure it by a named protocol. A bad "
-        "file becomes a row with an error and the others go on; the exit status is 1 if there was "
-        "one. Ctrl-C ends it early and keeps what was measured."
-    )
-    parser.add_argument(
-        "--model", required=True, metavar="NAME",
-        help="one of `unfold list models`, a config (.json, .toml), or several, as in "
-        "'jude-classic -> jude-classic'; identity measures the input",
-    )  # fmt: skip
-    parser.add_argument(
-        "--swap", metavar="OPTION=NAME",
-        help="measure the model once with each installed component that matches, and print one "
-        "table: 'prior=*', 'prior=deepinv-*', 'noise=*', 'denoiser.prior=*'; what does not fit or "
-        "needs training is a line with the reason",
-    )  # fmt: skip
-    parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="the data set")
-    parser.add_argument(
-        "--dataset", required=True, metavar="KIND", help="one of `unfold list datasets`"
-    )
-    parser.add_argument("--split", default="", help="of the data set (default: its test split)")
-    parser.add_argument(
-        "--set-data", action="append", default=[], metavar="KEY=VALUE", dest="data_options",
-        help="an option of the data set, e.g. input=low (repeatable)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--protocol", required=True, metavar="NAME",
-        help="what is measured and how, e.g. lol (a name that does not exist lists those that do)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--also", action="append", default=[], metavar="METRIC",
-        help="one of `unfold list metrics` to report beyond the protocol's (repeatable)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--without", action="append", default=[], metavar="METRIC",
-        help="a metric of the protocol to leave out (repeatable)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--weights", action="append", default=[], metavar="METRIC=FILE",
-        help="the file that a metric needs, e.g. lpips=alexnet-owt-7be5be79.pth (repeatable)",
-    )  # fmt: skip
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (default: auto)")
-    parser.add_argument("--limit", type=positive_int, metavar="N", help="the first N photos only")
-    parser.add_argument(
-        "--save-images",
-        type=Path,
-        metavar="DIR",
-        help="write what was measured there, as PNG (never over the data set's files)",
-    )
-    parser.add_argument(
-        "--report", action="append", default=[], type=Path, metavar="FILE",
-        help="write a .json, .csv or .md report (repeatable)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--page", type=Path, metavar="FILE",
-        help="write a .html page that shows the worst, the median and the best photo",
-    )  # fmt: skip
-    add_strength(parser)
-    add_options(parser)
+    """Measure a model on a data set.
+
+    Restores every photo and measures it by a named protocol. A bad file becomes a row with an
+    error and the others go on; the exit status is 1 if there was one. Ctrl-C ends it early and
+    keeps what was measured.
+
+    Example:
+        unfold evaluate --model jude-classic --data LOL --dataset lol \\
+            --protocol lol -o lol.json -o lol.html
+    """
+    declare(parser, "-o --output FILE", "a report (.json, .csv, .md), or a page of the worst, the "
+            "median and the best photo (.html) (default: none)", repeat=True)  # fmt: skip
+    declare(parser, "--save-images DIR", "write what was measured there, as PNG (never over the "
+            "data set's files)")  # fmt: skip
+    add_device(parser)
+    declare(parser, "--swap OPTION=NAME", "measure the model once with each installed component "
+            "that matches, and print one table: 'prior=*', 'noise=*', 'denoiser.prior=deepinv-*'; "
+            "what does not fit or needs training is a line with the reason")  # fmt: skip
+    add_model(parser, "one of `unfold list models`, a config (.json, .toml), or a cascade, as in "
+              "'jude-classic -> jude-classic'; identity measures the input",
+              required=True)  # fmt: skip
+    data = parser.add_argument_group("data")
+    declare(data, "--data DIR", "the data set", required=True)
+    declare(data, "--dataset KIND", "one of `unfold list datasets`", required=True)
+    declare(data, "--split NAME", "of the data set (default: its test split)", default="")
+    declare(data, "--set-data KEY=VALUE", "an option of the data set, e.g. input=low", repeat=True,
+            dest="data_options")  # fmt: skip
+    declare(data, "--limit N", "the first N photos only (default: all)")
+    metrics = parser.add_argument_group("metrics")
+    declare(metrics, "--protocol NAME", "one of `unfold list protocols`", required=True)
+    declare(metrics, "--also METRIC", "one of `unfold list metrics`, beside the protocol's",
+            repeat=True)  # fmt: skip
+    declare(metrics, "--without METRIC", "leave out a metric of the protocol", repeat=True)
+    declare(metrics, "--weights METRIC=FILE", "the file that a metric needs, e.g. "
+            "lpips=alexnet-owt-7be5be79.pth", repeat=True)  # fmt: skip
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from unfold.evaluation import EvaluationError, ProtocolError, ReportError, find_protocol
+    from unfold.evaluation import ReportError, find_protocol
     from unfold.evaluation.markdown import one_line
     from unfold.evaluation.page import check_page, write_page
     from unfold.evaluation.report import check_target
-    from unfold.metrics import MetricError
 
-    try:
-        for path in arguments.report:
-            check_target(path)
-        find_protocol(arguments.protocol)
-        if arguments.swap is not None:
-            return _compare(arguments)
-        spec = model_spec(
-            arguments.model, arguments.options, pretrained=True, strength=arguments.strength
-        )
-        if arguments.page is not None:
-            check_page(arguments.page)
-        dataset = _dataset(arguments)
-        model = ready(arguments.model, spec.build())
-        report = _measure(arguments, spec, model, dataset)
-    except (EvaluationError, ProtocolError, ReportError, MetricError) as error:
-        raise CommandError(str(error)) from error
+    pages = [path for path in arguments.output if path.suffix == ".html"]
+    reports = [path for path in arguments.output if path not in pages]
+    for path in arguments.output:
+        check_page(path) if path in pages else check_target(path)
+    find_protocol(arguments.protocol)
+    if arguments.swap is not None:
+        return _compare(arguments)
+    spec = model_spec(
+        arguments.model, arguments.options, pretrained=True, strength=arguments.strength
+    )
+    dataset = _dataset(arguments)
+    model = ready(arguments.model, spec.build())
+    report = _measure(arguments, spec, model, dataset)
     # Written before anything is printed: whoever reads that may be gone.
-    written = _write(report, arguments.report)
-    wanted = len(arguments.report) + (arguments.page is not None)
-    if arguments.page is not None:
+    written = _write(report, reports)
+    for path in pages:
         try:
-            write_page(arguments.page, report, model, dataset, protocol=arguments.protocol,
+            write_page(path, report, model, dataset, protocol=arguments.protocol,
                        device=find_device(arguments.device))  # fmt: skip
         except ReportError as error:
             print(f"unfold: {one_line(str(error))}", file=sys.stderr)
         else:
-            written.append(f"wrote {one_line(str(arguments.page))}")
+            written.append(f"wrote {one_line(str(path))}")
     say("\n".join((report.title(), "", report.text(), *written)) + "\n")
     if not report.complete:
         return 130
-    return 1 if report.failed or len(written) < wanted else 0
+    return 1 if report.failed or len(written) < len(arguments.output) else 0
 
 
 def _compare(arguments: argparse.Namespace) -> int:
     """Measure the model with one component after the other; the exit status."""
     from ._swapping import compare
 
-    if arguments.page is not None or arguments.save_images is not None:
-        raise CommandError("--swap measures several models: leave out --page and --save-images")
+    if arguments.save_images or any(path.suffix == ".html" for path in arguments.output):
+        raise CommandError("--swap measures several models: leave out --save-images and pages")
     dataset = _dataset(arguments)
     found = compare(arguments, lambda spec, model: _measure(arguments, spec, model, dataset))
-    written = _write(found, arguments.report)
+    written = _write(found, arguments.output)
     say("\n".join((found.title(), "", found.text(), *written)) + "\n")
     if not found.complete:
         return 130
-    return 1 if found.failed or len(written) < len(arguments.report) else 0
+    return 1 if found.failed or len(written) < len(arguments.output) else 0
 
 
 def _write(report: Report | Comparison, paths: list[Path]) -> list[str]:
@@ -238,7 +208,7 @@ def _dataset(arguments: argparse.Namespace) -> Dataset:
         return spec.build(arguments.data, arguments.split)
     except DataError as error:
         there = [] if arguments.split else _splits(spec, arguments.data)
-        hint = f"\n  with photos there are: {', '.join(f'--split {s}' for s in there)}"
+        hint = f"\n  splits with photos: {', '.join(f'--split {s}' for s in there)}"
         raise CommandError(f"{error}{hint if there else ''}") from error
 
 
@@ -262,5 +232,7 @@ def _weights(assignments: list[str]) -> dict[str, str]:
     pairs = [assignment.partition("=") for assignment in assignments]
     for name, equals, file in pairs:
         if not (name and equals and file):
-            raise CommandError(f"--weights {name}{equals}{file}: must be METRIC=FILE")
+            raise CommandError(
+                f"--weights {name}{equals}{file}: must be METRIC=FILE, e.g. lpips=alexnet.pth"
+            )
     return {name: file for name, _, file in pairs}

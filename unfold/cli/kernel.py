@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ._common import CommandError
+from ._common import CommandError, declare
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,24 +15,20 @@ if TYPE_CHECKING:
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """Estimate the kernel of a photo's blur."""
-    parser.description = (
-        "Estimate the kernel of a shaken photo, and say how sure it is. "
-        "`unfold restore PHOTO --kernel FILE` takes it."
-    )
-    parser.add_argument("photo", type=Path, metavar="PHOTO")
-    parser.add_argument(
-        "-o", "--output", required=True, type=Path, metavar="FILE", help="the kernel, .npy"
-    )
-    parser.add_argument(
-        "--picture", type=Path, metavar="FILE",
-        help="a picture of it (.png, .tif, .jpg), its largest entry white",
-    )  # fmt: skip
-    parser.add_argument(
-        "--size", type=odd, metavar="N",
-        help="side of the square in which it is sought, in pixels, odd (default: 31, and more "
-        "where the blur reaches farther)",
-    )  # fmt: skip
+    """Estimate the kernel of a photo's blur.
+
+    Blind deconvolution of a shaken photo: writes the kernel, and prints its size and how well the
+    two halves of the photo agree about it. `unfold restore PHOTO --kernel FILE` takes the kernel.
+
+    Example:
+        unfold kernel shaken.jpg -o kernel.npy --picture kernel.png
+    """
+    declare(parser, "photo PHOTO", "a PNG, JPEG or TIFF photo")
+    declare(parser, "-o --output FILE", "the kernel (.npy)", required=True)
+    declare(parser, "--picture FILE", "also a picture of the kernel (.png, .tif, .jpg), its "
+            "largest entry white")  # fmt: skip
+    declare(parser, "--size N", "side of the square that holds the kernel, in pixels, odd "
+            "(default: 31, and larger if the blur reaches farther)", type=odd)  # fmt: skip
     parser.set_defaults(run=run)
 
 
@@ -52,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     from unfold.restoration.kernel_file import write_kernel
 
     if arguments.output.suffix.lower() != ".npy":
-        raise CommandError(f"{arguments.output}: a kernel is written as .npy")
+        raise CommandError(f"{arguments.output}: the kernel is an array: end the name in .npy")
     try:
         if arguments.picture:
             encode(arguments.picture, _picture(torch.ones(1, 1, 1, 1)))  # (refuses a bad name)
@@ -75,7 +70,7 @@ def _picture(kernel: Tensor) -> Photo:
 def sentence(estimate: KernelEstimate) -> str:
     """What was found, in one line."""
     if estimate.sharp:
-        return "1×1: the photo shows no blur that a kernel tells"
+        return "1×1: the photo shows no blur that one kernel describes"
     n = estimate.kernel.shape[-1]
-    sure = "sure" if estimate.sure else "not sure: it may not be the same all over the photo"
+    sure = "sure" if estimate.sure else "not sure: the blur may differ across the photo"
     return f"{n}×{n}, {sure} (the photo's halves agree by {estimate.agreement:.2f} of 1)"

@@ -1,70 +1,75 @@
-"""``unfold list``: what is installed. Imports no component, and not torch."""
+"""``unfold list``: what there is. Imports no component, and not torch."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
+import textwrap
+from fnmatch import fnmatchcase
 
-from unfold.registry.catalogue import FUNCTIONS, GROUPS, HOME, Component, installed
+from unfold._listing import GROUPS, Entry, entries
+from unfold.registry.catalogue import installed
+
+from ._common import declare
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """List installed components."""
-    parser.description = (
-        "List the components that are installed, built in or from plugins. Nothing "
-        "is imported for it: `unfold plugins check` tries them out."
-    )
-    parser.add_argument("group", nargs="?", choices=(*GROUPS, *FUNCTIONS), help="one kind only")
-    parser.add_argument("--json", action="store_true", help="a JSON array, one object each")
+    """List models, priors, recipes and all else that is installed.
+
+    Without a group, the names in all of them; with one, a line about each name. Nothing is
+    imported for it: `unfold plugins check` tries components out.
+
+    Example:
+        unfold list models
+        unfold list recipes 'jude*'
+    """
+    declare(parser, "group GROUP", f"one of {', '.join(GROUPS)}", nargs="?")
+    declare(parser, "pattern PATTERN", "of the names, e.g. 'jude*'", nargs="?", default="*")
+    declare(parser, "--json", "print a JSON array of objects")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    catalogue = installed()
-    rows = [
-        {
-            "group": c.group,
-            "name": c.name,
-            "distribution": c.distribution,
-            "version": c.version,
-            "summary": c.summary,
-            "status": status(c, catalogue.components),
-        }
-        for c in catalogue.components
-        if arguments.group in (None, c.group)
-    ]
+    groups = [arguments.group] if arguments.group else [*GROUPS]
+    found = {
+        group: [e for e in entries(group) if fnmatchcase(e.name, arguments.pattern)]
+        for group in groups
+    }
     if arguments.json:
+        rows = [_row(entry) for group in groups for entry in found[group]]
         print(json.dumps(rows, indent=2, ensure_ascii=False))
+    elif arguments.group:
+        _print_lines(found[arguments.group])
     else:
-        _print_table(rows)
-    for damage in catalogue.damaged:
+        _print_overview(found)
+    for damage in installed().damaged:
         print(f"unfold: {damage.distribution} cannot be read: {damage.error}", file=sys.stderr)
     return 0
 
 
-def status(component: Component, all_components: tuple[Component, ...]) -> str:
-    """``ok`` where its plain name finds it; else what stands in the way."""
-    if component.obstacle:
-        return component.obstacle
-    rivals = [
-        c
-        for c in all_components
-        if (c.group, c.name) == (component.group, component.name)
-        and c != component
-        and not c.obstacle
-    ]
-    if component.distribution != HOME and rivals:
-        return f"name taken: call it {component.qualified}"
-    return "ok"
+def _row(entry: Entry) -> dict[str, str]:
+    names = ("group", "name", "distribution", "version", "status")
+    return {name: getattr(entry, name) for name in names} | {"summary": entry.describe()}
 
 
-def _print_table(rows: list[dict[str, str]]) -> None:
-    cells = [
-        (r["group"], r["name"], f"{r['distribution']} {r['version']}", r["summary"]) for r in rows
-    ]
-    widths = [max((len(row[i]) for row in cells), default=0) for i in range(3)]
-    for row, whole in zip(cells, rows, strict=True):
-        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False))
-        note = "" if whole["status"] == "ok" else f" [{whole['status']}]"
-        print(f"{line}  {row[3]}{note}".rstrip())
+def _print_lines(found: list[Entry]) -> None:
+    """A line for each; on a terminal, wrapped to its width."""
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
+    width = max((len(entry.name) for entry in found), default=0)
+    for entry in found:
+        notes = [f"{entry.distribution} {entry.version}"] if entry.foreign else []
+        notes += [] if entry.status == "ok" else [entry.status]
+        line = f"{entry.name:<{width}}  {entry.describe()}"
+        line += f" [{'; '.join(notes)}]" if notes else ""
+        print(textwrap.fill(line, columns, subsequent_indent=" " * (width + 2)))
+
+
+def _print_overview(found: dict[str, list[Entry]]) -> None:
+    for group, here in found.items():
+        print(f"{group}: {GROUPS[group]}")
+        names = [e.name if e.status == "ok" else f"{e.name} [{e.status}]" for e in here]
+        print(textwrap.fill(", ".join(names) or "none", 80, initial_indent="  ",
+                            subsequent_indent="  ", break_on_hyphens=False))  # fmt: skip
+    print("\n`unfold list GROUP` says what each is.")

@@ -6,40 +6,42 @@ import argparse
 import json
 from pathlib import Path
 
-from ._common import CommandError
+from ._common import CommandError, add_seconds, declare
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """Check plugins, or begin one."""
+    """Check plugins, or begin one.
+
+    Example:
+        unfold plugins check
+        unfold plugins new acme-prior -o . --group priors
+    """
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
 
-    check = actions.add_parser(
-        "check",
-        help="import every component in another process and say what is wrong",
-        description="Import each component and read its options, in another process and with a "
-        "time limit. The exit status is 1 if one is broken.",
-    )
-    check.add_argument("name", nargs="?", help="one component or distribution only")
-    check.add_argument("--json", action="store_true", help="a JSON array, one object each")
-    check.add_argument("--traceback", action="store_true", help="print whole tracebacks")
-    check.add_argument(
-        "--seconds", type=float, default=30, help="limit for each component (default: %(default)g)"
-    )
+    check = actions.add_parser("check", help="find broken components", about=run_check.__doc__)
+    declare(check, "name NAME", "a component or distribution (default: all)", nargs="?")
+    declare(check, "--json", "print a JSON array of objects")
+    declare(check, "--traceback", "print whole tracebacks")
+    add_seconds(check)
     check.set_defaults(run=run_check)
 
-    new = actions.add_parser(
-        "new",
-        help="write a small, complete, installable plugin",
-        description="Write a distribution with one component, its tests (the conformance kit), "
-        "a README and a CI example.",
-    )
-    new.add_argument("name", help="of the distribution, e.g. acme-prior")
-    new.add_argument("folder", type=Path, metavar="DIR", help="where; a folder NAME is made in it")
-    new.add_argument("--group", choices=("priors", "terms", "models"), default="priors")
+    new = actions.add_parser("new", help="write a small, installable plugin", about=run_new.__doc__)
+    declare(new, "name NAME", "of the distribution, e.g. acme-prior")
+    declare(new, "-o --output DIR", "the folder in which a folder NAME is made", default=Path())
+    declare(new, "--group GROUP", "what it brings: priors, terms or models", default="priors",
+            choices=("priors", "terms", "models"))  # fmt: skip
     new.set_defaults(run=run_new)
 
 
 def run_check(arguments: argparse.Namespace) -> int:
+    """Import every component in another process, and print what is wrong.
+
+    Each is imported and its options are read within a time limit. The exit status is 1 if one is
+    broken.
+
+    Example:
+        unfold plugins check unfold-bm3d
+    """
     from unfold.registry.catalogue import scan
     from unfold.registry.probe import probe
 
@@ -50,7 +52,7 @@ def run_check(arguments: argparse.Namespace) -> int:
     ]
     damaged = [d for d in catalogue.damaged if named is None or d.distribution.startswith(named)]
     if named and not chosen and not damaged:
-        raise CommandError(f"nothing installed is called {named!r}; see unfold list")
+        raise CommandError(f"no component or distribution is named {named!r}; see `unfold list`")
     verdicts = probe(chosen, seconds=arguments.seconds)
     rows = [
         {
@@ -88,12 +90,16 @@ def _print_report(rows: list[dict[str, str]], tracebacks: bool) -> None:
 
 
 def run_new(arguments: argparse.Namespace) -> int:
-    from unfold.testing.template import TemplateError, write_plugin
+    """Write a small, complete, installable plugin.
 
-    try:
-        folder = write_plugin(arguments.name, arguments.group, arguments.folder)
-    except (TemplateError, OSError) as error:
-        raise CommandError(str(error)) from error
+    A distribution with one component, its tests (the conformance kit), a README and a CI example.
+
+    Example:
+        unfold plugins new acme-prior -o . --group priors
+    """
+    from unfold.testing.template import write_plugin
+
+    folder = write_plugin(arguments.name, arguments.group, arguments.output)
     print(f"wrote {folder}")
     print(f"next: pip install -e '{folder}[test]' && pytest {folder}")
     return 0

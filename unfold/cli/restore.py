@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 
 from ._common import (
     CommandError,
-    add_options,
-    add_strength,
+    add_device,
+    add_model,
+    checked,
+    declare,
     default_model,
     find_device,
     model_spec,
-    positive_int,
     ready,
 )
 
@@ -29,98 +30,63 @@ if TYPE_CHECKING:
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """Restore photos."""
-    parser.description = (
-        "Restore PNG, JPEG and TIFF photos. A bad file is reported and the others go "
-        "on; the exit status is 1 if there was one."
-    )
-    parser.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="file or folder")
-    parser.add_argument(
-        "-o", "--output", required=True, type=Path, metavar="PATH",
-        help="a file for one photo, else a folder (made if need be; folders given are mirrored)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--model", metavar="NAME",
-        help="one of `unfold list models`, or a config (.json, .toml) (default: jude-small, which "
-        "estimates the blur; with --kernel jude-classic)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--kernel", type=Path, metavar="FILE",
-        help="the blur's kernel, a 2-D array (.npy, .txt) or a grey picture; without it a model "
-        "estimates the blur, or takes the photo for sharp (tv-deblur, say)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--max-pixels", type=positive_int, default=200_000_000, metavar="N",
-        help="refuse photos of more pixels than this (default: %(default)s)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--memory", type=memory_size, metavar="SIZE",
-        help="most that the process (on a GPU: its memory there) may take, e.g. 2GiB; a photo that "
-        "does not fit is restored in tiles that agree (default: what is free)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--batch", type=positive_int, default=1, metavar="N",
-        help="restore up to N photos of the same size at once, which keeps a GPU busy; results "
-        "differ by rounding (default: %(default)s)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--verify", action="store_true", help="restore around seams of tiles anew, and compare"
-    )
-    parser.add_argument(
-        "--fast", action="store_true",
-        help="convolutions in bfloat16, where the device is quick in it, and on a GPU compiled "
-        "stages (the first photo takes longer); the result differs by less than one step of 8 "
-        "bits, nearly everywhere",
-    )  # fmt: skip
-    parser.add_argument(
-        "--shard", type=shard, metavar="I/N",
-        help="restore the share I of N, which photos fall into by their content; each share has a "
-        "ledger of its own, see `unfold ledger merge`",
-    )  # fmt: skip
-    parser.add_argument(
-        "--engine", default="local", metavar="NAME",
-        help="local, or one of `unfold list engines`; ray: on all workers of a Ray cluster, or of "
-        "this machine (the plugin unfold-ray; needs a shared file system) (default: %(default)s)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--workers",
-        type=positive_int,
-        metavar="N",
-        help="of the engine (default: one for each CPU or GPU)",
-    )
-    parser.add_argument(
-        "--again", action="store_true", help="restore also what the output folder's ledger knows"
-    )
-    add_strength(parser)
-    add_options(parser)
+    """Restore photos.
+
+    PNG, JPEG and TIFF files of 8 or 16 bits; depth and metadata are kept. A bad file is reported
+    and the others go on; the exit status is 1 if there was one.
+
+    Example:
+        unfold restore dark.jpg -o restored.jpg
+        unfold restore holiday/ -o restored/ --model deblur --memory 2GiB
+    """
+    declare(parser, "photos PHOTO", "a PNG, JPEG or TIFF photo, or a folder of photos", nargs="+")
+    declare(parser, "-o --output PATH", "a file for one photo, otherwise a folder (made if need "
+            "be) that mirrors the folders given", required=True)  # fmt: skip
+    declare(parser, "--kernel FILE", "the kernel of the blur, a 2-D array (.npy, .txt) or a gray "
+            "picture (default: the model estimates the blur, or takes the photo for sharp, as "
+            "tv-deblur does)")  # fmt: skip
+    add_model(parser, "one of `unfold list models`, or a config (.json, .toml) (default: "
+              "jude-small, which estimates the blur; with --kernel, jude-classic)")  # fmt: skip
+    computing = parser.add_argument_group("computation")
+    add_device(computing)
+    declare(computing, "--memory SIZE", "limit for the process (on a GPU: for its memory there), "
+            "e.g. 2GiB; a photo that does not fit is restored in tiles (default: what is free)",
+            type=checked(memory_size))  # fmt: skip
+    declare(computing, "--max-pixels N", "refuse photos of more pixels", default=200_000_000)
+    declare(computing, "--batch N", "restore up to N photos of one size at once, which keeps a GPU "
+            "busy; results differ by rounding", default=1)  # fmt: skip
+    declare(computing, "--fast", "bfloat16 convolutions where the device computes them fast, and "
+            "compiled stages on a GPU (the first photo takes longer); nearly all values differ by "
+            "less than one step of 8 bits")  # fmt: skip
+    declare(computing, "--verify", "restore the seams of tiles again, and print the difference")
+    folders = parser.add_argument_group("folders")
+    declare(folders, "--again", "restore also the photos that the output folder's ledger has as "
+            "done")  # fmt: skip
+    declare(folders, "--shard I/N", "restore share I of N; photos are shared out by their content, "
+            "and each share has a ledger: see `unfold ledger merge`",
+            type=checked(shard))  # fmt: skip
+    declare(folders, "--engine NAME", "local, or one of `unfold list engines`; ray: all workers of "
+            "a Ray cluster, or of this machine (plugin unfold-ray; needs a shared file system)",
+            default="local")  # fmt: skip
+    declare(folders, "--workers N", "processes of the engine (default: one for each CPU or GPU)")
     parser.set_defaults(run=run)
 
 
 def memory_size(text: str) -> int:
     from unfold.restoration import parse_bytes
 
-    try:
-        return parse_bytes(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+    return parse_bytes(text)
 
 
 def shard(text: str) -> Shard:
     from unfold.restoration import Shard
 
-    try:
-        return Shard.parse(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+    return Shard.parse(text)
 
 
 def run(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from unfold.imaging import ImageError
     from unfold.models.fast import fast
     from unfold.registry.functions import function
     from unfold.restoration import is_file, plan, read_kernel, restore_files
@@ -135,16 +101,15 @@ def run(arguments: argparse.Namespace) -> int:
     spec = model_spec(name, arguments.options, pretrained=True, strength=arguments.strength)
     model = ready(name, spec.build())
     device = find_device(arguments.device)
-    try:
-        kernel = read_kernel(arguments.kernel) if arguments.kernel else None
-        pairs, unplanned = plan(arguments.photos, arguments.output)
-        ledger = None
-        if not is_file(arguments.output):
-            ledger = _ledger(arguments, spec, model, kernel)
-        elif arguments.shard or engine:
-            raise ImageError(f"{arguments.output}: one photo cannot be shared; name a folder")
-    except ImageError as error:
-        raise CommandError(str(error)) from error
+    kernel = read_kernel(arguments.kernel) if arguments.kernel else None
+    pairs, unplanned = plan(arguments.photos, arguments.output)
+    ledger = None
+    if not is_file(arguments.output):
+        ledger = _ledger(arguments, spec, model, kernel)
+    elif arguments.shard or engine:
+        raise CommandError(
+            f"{arguments.output}: one photo cannot be distributed; give a folder as output"
+        )
     if arguments.fast and not engine:
         model = fast(model.to(device))
     first = arguments.shard is None or arguments.shard.index == 1

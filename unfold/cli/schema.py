@@ -5,22 +5,21 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
 
-from ._common import CommandError
+from ._common import add_seconds, declare
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """Write a JSON schema of every installed component's options."""
-    parser.description = (
-        "Write a JSON schema of a model and of every component that it may hold, so "
-        "that an editor completes and checks configs. Components that are broken are left out "
-        "and named."
-    )
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="default: print it")
-    parser.add_argument(
-        "--seconds", type=float, default=30, help="limit for each plugin (default: %(default)g)"
-    )
+    """Write a JSON schema of every installed component's options.
+
+    With it an editor completes and checks the configs of models. Broken components are left out,
+    and named on the standard error.
+
+    Example:
+        unfold schema -o unfold.schema.json
+    """
+    declare(parser, "-o --output FILE", "the schema, JSON (default: printed)")
+    add_seconds(parser)
     parser.set_defaults(run=run)
 
 
@@ -34,8 +33,5 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.output is None:
         print(text, end="")
         return 0
-    try:
-        arguments.output.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise CommandError(f"{arguments.output}: cannot be written ({error.strerror})") from error
+    arguments.output.write_text(text, encoding="utf-8")
     return 0

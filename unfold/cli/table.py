@@ -4,41 +4,32 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
-from ._common import CommandError
+from ._common import declare
 from .evaluate import say
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """Print a paper's table beside our reports."""
-    parser.description = (
-        "Print a table of a paper, and beside it what `unfold evaluate` measured of "
-        "the same data set under the same protocol. Without a name, list the tables. A report that "
-        "cannot be used is told and left out; the exit status is then 1."
-    )
-    parser.add_argument("name", nargs="?", help="e.g. jude-1")
-    parser.add_argument(
-        "--reports", nargs="+", type=Path, default=[], metavar="PATH",
-        help=".json reports, or folders that hold some",
-    )  # fmt: skip
+    """Print a paper's table beside our reports.
+
+    Beside the printed numbers stand those that `unfold evaluate` measured of the same data set
+    under the same protocol. A report that cannot be used is named and left out; the exit status is
+    then 1.
+
+    Example:
+        unfold table jude-1 --reports reports/
+    """
+    declare(parser, "name NAME", "one of `unfold list tables`")
+    declare(parser, "--reports PATH", "reports (.json), or folders that hold some (default: none)",
+            nargs="+", default=[])  # fmt: skip
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     from unfold.evaluation.found import read_reports
-    from unfold.evaluation.papers import TABLES
-    from unfold.evaluation.table import TableError, find_table, render
+    from unfold.evaluation.table import find_table, render
 
-    if arguments.name is None:
-        width = max(map(len, TABLES))
-        for table in TABLES.values():
-            print(f"{table.name:<{width}}  {table.title}")
-        return 0
-    try:
-        table = find_table(arguments.name)
-    except TableError as error:
-        raise CommandError(str(error)) from error
+    table = find_table(arguments.name)
     faults: list[str] = []
     reports = read_reports(arguments.reports, faults)
     for fault in faults:

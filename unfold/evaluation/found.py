@@ -63,7 +63,7 @@ def read_report(path: str | os.PathLike[str]) -> dict[str, Any]:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise NoReportError(f"{name}: cannot be read as a report ({reason})") from error
     if not isinstance(report, dict) or report.get("format") != FORMAT:
-        raise NoReportError(f"{name}: is no report of `unfold evaluate --report FILE.json`")
+        raise NoReportError(f"{name}: is no report of `unfold evaluate -o FILE.json`")
     if report.get("format_version") != FORMAT_VERSION:
         raise ReportError(
             f"{name}: is a report of format {report.get('format_version')}, and this unfold reads "

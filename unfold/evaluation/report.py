@@ -224,7 +224,8 @@ def check_target(path: str | os.PathLike[str]) -> Path:
     """
     path = Path(path)
     if path.suffix not in SUFFIXES:
-        raise ReportError(f"{path}: a report ends in {', '.join(SUFFIXES)}")
+        suffixes = ", ".join(SUFFIXES)
+        raise ReportError(f"{path}: a report ends in {suffixes}, a page of photos in .html")
     check_place(path)
     return path
 

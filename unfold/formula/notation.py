@@ -142,7 +142,7 @@ def prior(name: str | Mapping[str, Any] | Prior, **options: Any) -> Callable[...
     """An installed prior by name: called on a block, it is a term.
 
     Args:
-        name: one of ``unfold.list_components("priors")``; a mapping with the name under ``kind``;
+        name: one of ``unfold.list("priors")``; a mapping with the name under ``kind``;
             or a `Prior`.
         options: of the prior.
 

@@ -7,12 +7,10 @@ from .catalogue import (
     ComponentError,
     Damage,
     find,
-    list_components,
     load,
     scan,
 )
 
 __all__ = [
-    "GROUPS", "Catalogue", "Component", "ComponentError", "Damage", "find", "list_components",
-    "load", "scan",
+    "GROUPS", "Catalogue", "Component", "ComponentError", "Damage", "find", "load", "scan",
 ]  # fmt: skip

@@ -74,7 +74,7 @@ class Component:
 
     @property
     def summary(self) -> str:
-        """The first line of its docstring, read from its source without importing it."""
+        """The first sentence of its docstring, read from its source without importing it."""
         return summary(self.target)
 
 
@@ -141,19 +141,6 @@ def installed() -> Catalogue:
     if not shared:
         shared.append(scan())
     return shared[0]
-
-
-def list_components(group: str) -> list[str]:
-    """The names installed in a group, sorted. Imports no component.
-
-    Args:
-        group: ``"models"``, ``"priors"``, ``"terms"``, ... (see `GROUPS` and `FUNCTIONS`).
-
-    Raises:
-        ComponentError: no such group.
-    """
-    _check_group(group)
-    return sorted({c.name for c in installed().components if c.group == group and not c.obstacle})
 
 
 def components(group: str) -> list[tuple[str, Component]]:

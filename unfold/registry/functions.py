@@ -13,8 +13,9 @@ def function(group: str, name: str) -> Callable[..., Any]:
     """An installed command or engine; imports it and no other.
 
     A command is a function of an ``argparse.ArgumentParser``: it adds its arguments, and sets
-    ``run``, a function of the parsed arguments that returns the exit status, as their default. The
-    first line of its docstring is its line in ``unfold --help``.
+    ``run``, a function of the parsed arguments that returns the exit status, as their default. Its
+    docstring is its help: the first sentence is its line in ``unfold --help``, and a section
+    ``Example:`` at the end is printed below the options.
 
     An engine, ``unfold restore --engine NAME``, restores the photos of a folder in other processes.
     It is called as ``engine(config, pairs, *, ledger, workers, quick, again, **options)`` and

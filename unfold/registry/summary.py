@@ -1,4 +1,4 @@
-"""The first line of a component's docstring, read from source: listing must import nothing."""
+"""The first sentence of a component's docstring, read from source: listing must import nothing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def summary(target: str) -> str:
-    """``module:attribute`` -> first line of its docstring; empty where there is none to read."""
+    """``module:attribute`` -> first sentence of its docstring; empty if there is none."""
     module, _, attribute = target.partition(":")
     source = _source(module.strip())
     if source is None:
@@ -21,7 +21,8 @@ def summary(target: str) -> str:
     for node in body:
         described = _described(node, attribute.strip())
         if described is not None:
-            return described.strip().partition("\n")[0]
+            paragraph = " ".join(described.strip().partition("\n\n")[0].split())
+            return re.split(r"(?<=\.) (?=[A-Z`])", paragraph)[0]
     return ""
 
 

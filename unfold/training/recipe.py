@@ -68,7 +68,7 @@ class SynthesizedData(Part):
 
     Attributes:
         source: the folder.
-        recipe: of synthesis: one of ``unfold recipes``, a .toml file, or a table that is one.
+        recipe: of synthesis: one of ``unfold list recipes``, a .toml file, or a table that is one.
         margin: pixels around the crop that blur brings in.
         kernel: side of the blur's kernel in pixels; None: the items have none.
         kernel_known: whether the model is given that kernel; otherwise only losses read it.

@@ -18,10 +18,10 @@ import unfold
 from unfold.cli import main
 from unfold.core import Ledger
 from unfold.degradation.dark_and_shaken import dark_and_shaken
-from unfold.registry import ComponentError, list_components
+from unfold.registry import ComponentError
 from unfold.registry.spec import resolve, spec_type
 
-MODELS = [n for n in list_components("models") if n not in ("trained", "cascade", "declared")]
+MODELS = [n for n in unfold.list("models") if n not in ("trained", "cascade", "declared")]
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def test_a_page_shows_every_stage_and_escapes_what_others_wrote(image, kernel):
     assert "--cut" in view.style()
 
 
-@pytest.mark.parametrize("name", list_components("models"))
+@pytest.mark.parametrize("name", unfold.list("models"))
 def test_options_left_alone_are_the_models_own(name):
     fields = drawn(spec_type("models", name))
     values = [widget(option, field).value for option, field in fields.items()]
@@ -103,7 +103,7 @@ def test_options_that_were_changed_are_validated_by_the_spec():
 
 
 def test_untrained_models_are_refused_unless_asked_for():
-    with pytest.raises(ComponentError, match="era is a learned model and no trained weights"):
+    with pytest.raises(ComponentError, match="era requires training and no trained weights"):
         make_model("era", {"K": 1}, False)
     assert make_model("era", {"K": 1}, True).requires_training
     with pytest.raises(ComponentError, match="jude-classic: K: .*greater"):

@@ -10,6 +10,7 @@ from typing import Any
 from unfold.cli import (
     DEFAULT_MODEL,
     CommandError,
+    add_device,
     find_device,
     model_spec,
     positive_int,
@@ -18,54 +19,54 @@ from unfold.cli import (
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """Try the models in a browser."""
-    parser.description = (
-        "Serve a page on which photos are uploaded, restored and looked into. Who "
-        "reaches it can run every installed model with any options, which may name files of this "
-        "machine: listen on localhost only (the default), or where all are trusted."
-    )
+    """Try the models in a browser.
+
+    Serves a page on which photos are uploaded, restored and looked into. Whoever reaches it can run
+    every installed model with any options, which may name files of this machine: listen on
+    localhost only (the default), or where everybody is trusted.
+
+    Example:
+        unfold app --port 8000
+    """
     parser.add_argument(
         "--model", action="append", default=[], metavar="NAME", dest="models",
-        help="a config, a trained folder or a cascade to offer besides what is installed "
-        "(repeatable; the first is chosen at first)",
+        help="a config, a trained folder or a cascade to offer beside what is installed "
+        "(repeatable; the first is selected)",
     )  # fmt: skip
-    parser.add_argument("--host", default="127.0.0.1", help="(default: %(default)s)")
+    parser.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help="to listen on")
     parser.add_argument(
-        "--port", type=int, default=7860, help="0 is any that is free (default: %(default)s)"
+        "--port", type=int, default=7860, metavar="N", help="to listen on; 0 is any that is free"
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
+    add_device(parser)
     parser.add_argument(
         "--max-upload", type=positive_int, default=50, metavar="MB",
-        help="refuse larger files (default: %(default)s)",
+        help="refuse larger files, in megabytes",
     )  # fmt: skip
     parser.add_argument(
         "--max-pixels", type=positive_int, default=30_000_000, metavar="N",
-        help="refuse photos of more pixels than this (default: %(default)s)",
+        help="refuse photos of more pixels",
     )  # fmt: skip
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from unfold.registry import list_components
+    import unfold
 
-    from .serve import AppError, serve
+    from .serve import serve
 
     for name in arguments.models:
         model_spec(name, [])  # a wrong one is told now
-    installed = [name for name in list_components("models") if name != "trained"]
+    installed = [name for name in unfold.list("models") if name != "trained"]
     models = dict.fromkeys([*arguments.models, DEFAULT_MODEL, *installed])
-    try:
-        serve(
-            make_model,
-            list(models),
-            host=arguments.host,
-            port=arguments.port,
-            device=find_device(arguments.device),
-            max_upload=arguments.max_upload,
-            max_pixels=arguments.max_pixels,
-        )
-    except AppError as error:
-        raise CommandError(str(error)) from error
+    serve(
+        make_model,
+        [*models],
+        host=arguments.host,
+        port=arguments.port,
+        device=find_device(arguments.device),
+        max_upload=arguments.max_upload,
+        max_pixels=arguments.max_pixels,
+    )
     return 0
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import gradio as gr
 
+import unfold
 from unfold.imaging import ImageError
-from unfold.registry import ComponentError, find, list_components
+from unfold.registry import ComponentError, find
 from unfold.registry.spec import spec_type
 
 from . import view
@@ -88,7 +89,7 @@ def build(restoring: Restoring, models: Sequence[str], *, max_upload: int) -> gr
                 # The button is drawn with the options, so that it never sends another model's.
                 fields, widgets = {}, []
                 try:
-                    if name in list_components("models"):  # not a saved one, or a cascade
+                    if name in unfold.list("models"):  # not a saved one, or a cascade
                         fields = drawn(spec_type("models", name))
                         gr.Markdown(find("models", name).summary)
                 except ComponentError as error:

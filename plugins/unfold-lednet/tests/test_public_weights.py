@@ -181,7 +181,7 @@ def released(tmp_path_factory):
 @pytest.fixture(scope="module")
 def converted(released):
     file = released.with_name("lednet.safetensors")
-    assert main(["convert", "lednet", str(released), str(file)]) == 0
+    assert main(["convert", "lednet", str(released), "-o", str(file)]) == 0
     return file
 
 
@@ -311,7 +311,7 @@ def test_refused(case, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     change, message = WRONG[case]
     torch.save(change(made()), "wrong.pth")
-    assert main(["convert", "lednet", "wrong.pth", "out.safetensors"]) == 2
+    assert main(["convert", "lednet", "wrong.pth", "-o", "out.safetensors"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("unfold: wrong.pth")
     assert re.search(message, line)
@@ -334,7 +334,7 @@ def test_wrong_commands(arguments, message, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "noise.pth").write_bytes(b"no weights")
     (tmp_path / "there.safetensors").write_bytes(b"precious")
-    assert main(["convert", *arguments]) == 2
+    assert main(["convert", *arguments[:-1], "-o", arguments[-1]]) == 2
     assert message in capsys.readouterr().err
     assert (tmp_path / "there.safetensors").read_bytes() == b"precious"
     assert sorted(os.listdir()) == ["noise.pth", "there.safetensors"]
@@ -345,6 +345,6 @@ def test_a_full_disk_leaves_nothing(released, tmp_path, capsys, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    assert main(["convert", "lednet", str(released), str(tmp_path / "out.safetensors")]) == 2
+    assert main(["convert", "lednet", str(released), "-o", str(tmp_path / "out.safetensors")]) == 2
     assert "cannot be written (No space left on device)" in capsys.readouterr().err
     assert os.listdir(tmp_path) == []

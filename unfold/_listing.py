@@ -1,0 +1,169 @@
+"""What there is, by group: components, and what the library brings besides. Imports none of it."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import partial
+from importlib.metadata import version
+from importlib.resources import files
+from typing import Any
+
+from ._shelf import Shelf
+from .registry.catalogue import HOME, Component, ComponentError, installed
+
+GROUPS = {
+    "models": "what restores photos",
+    "priors": "regularizers of a block, each given by its proximal operator",
+    "terms": "residuals of data terms and constraints",
+    "estimators": "measure a photo: its kernel, exposure, noise, illumination",
+    "losses": "what training minimizes",
+    "metrics": "what evaluation reports",
+    "degradations": "make bad photos of good ones",
+    "datasets": "readers of data sets",
+    "protocols": "what `unfold evaluate` measures, and how",
+    "tables": "numbers of papers, for `unfold table`",
+    "recipes": "for `unfold train` and `unfold synthesize`",
+    "commands": "of this program",
+    "engines": "for `unfold restore --engine`",
+    "plugins": "distributions that bring components",
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a listing.
+
+    Attributes:
+        group: one of `GROUPS`.
+        name: as registered.
+        distribution: that brings it, and its ``version``.
+        status: ``ok`` if the name finds it; otherwise the reason why not.
+        call: the name that finds it, ``distribution:name`` if it must be; empty if none does.
+        describe: returns the summary, one line; called only where it is shown.
+    """
+
+    group: str
+    name: str
+    distribution: str
+    version: str
+    status: str
+    call: str
+    describe: Callable[[], str]
+
+    @property
+    def foreign(self) -> bool:
+        """Whether a plugin brings it."""
+        return self.distribution != HOME
+
+
+def list(group: str, pattern: str = "*", *, pretrained: bool = False) -> builtins.list[str]:
+    """The names in a group, sorted. Imports no component.
+
+    Args:
+        group: ``"models"``, ``"priors"``, ``"terms"``, ``"estimators"``, ``"losses"``,
+            ``"metrics"``, ``"degradations"``, ``"datasets"``, ``"protocols"``, ``"tables"``,
+            ``"recipes"``, ``"commands"``, ``"engines"`` or ``"plugins"``.
+        pattern: of the names, e.g. ``"jude*"``.
+        pretrained: only models with weights that come with the library.
+
+    Raises:
+        ComponentError: if there is no such group, or ``pretrained`` is asked of another group than
+            models.
+
+    Example:
+        >>> import unfold
+        >>> unfold.list("models", "jude-c*")
+        ['jude-classic']
+        >>> unfold.list("models", "jude*", pretrained=True)
+        ['jude-small']
+    """
+    names = {e.call for e in entries(group) if e.call and fnmatchcase(e.call, pattern)}
+    if pretrained:
+        if group != "models":
+            raise ComponentError(f"pretrained weights are those of models, not of {group}")
+        from .models.pretrained import pretrained_models
+
+        names &= {*pretrained_models()}
+    return sorted(names)
+
+
+def entries(group: str) -> builtins.list[Entry]:
+    """What is in a group, also what cannot be used and why.
+
+    Raises:
+        ComponentError: if there is no such group.
+    """
+    if group not in GROUPS:
+        raise ComponentError(f"no group named {group!r}; groups are {', '.join(GROUPS)}")
+    found = _OTHERS[group]() if group in _OTHERS else _components(group)
+    return sorted(found, key=lambda e: (e.name, e.distribution))
+
+
+def _components(group: str) -> Iterator[Entry]:
+    here = [c for c in installed().components if c.group == group]
+    for c in here:
+        about = partial(getattr, c, "summary")
+        yield Entry(group, c.name, c.distribution, c.version, *_status(c, here), about)
+
+
+def _status(component: Component, here: builtins.list[Component]) -> tuple[str, str]:
+    """Its status, and the name that finds it."""
+    if component.obstacle:
+        return component.obstacle, ""
+    rivals = [c for c in here if c.name == component.name and c != component and not c.obstacle]
+    if component.distribution != HOME and rivals:
+        return f"name taken: call it {component.qualified}", component.qualified
+    return "ok", component.name
+
+
+def _plugins() -> Iterator[Entry]:
+    components = installed().components
+    for project in {c.distribution for c in components} - {HOME}:
+        own = [c for c in components if c.distribution == project]
+        brings = Counter(c.group for c in own)
+        about = ", ".join(f"{group}: {count}" for group, count in brings.items())
+        obstacles = {c.obstacle for c in own}
+        status = obstacles.pop() if len(obstacles) == 1 else ""
+        call = "" if status else project
+        yield Entry("plugins", project, project, own[0].version, status or "ok", call, about.format)
+
+
+def _recipes() -> Iterator[Entry]:
+    for command, package in {"train": "training", "synthesize": "synthesis"}.items():
+        shelf = Shelf(f"unfold.{package}", ComponentError)
+        for name in shelf.names():
+            yield _own("recipes", name, partial(_about, shelf, name, command))
+
+
+def _about(shelf: Shelf, name: str, command: str) -> str:
+    return f"({command}) {shelf.read(name)['about']}"
+
+
+def _declared(group: str, module: str, kind: str, text: str) -> Iterator[Entry]:
+    """Calls ``kind(name="...", text="...")`` in a module, read from its source."""
+    source = files("unfold").joinpath(f"evaluation/{module}").read_text(encoding="utf-8")
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == kind:
+            words: dict[str, Any] = {
+                word.arg or "": ast.literal_eval(word.value)
+                for word in node.keywords
+                if word.arg in ("name", text)
+            }
+            yield _own(group, words["name"], partial(words.__getitem__, text))
+
+
+def _own(group: str, name: str, describe: Callable[[], str]) -> Entry:
+    return Entry(group, name, HOME, version(HOME), "ok", name, describe)
+
+
+_OTHERS = {
+    "plugins": _plugins,
+    "recipes": _recipes,
+    "protocols": partial(_declared, "protocols", "protocols.py", "Protocol", "source"),
+    "tables": partial(_declared, "tables", "papers.py", "PaperTable", "title"),
+}
