@@ -27,7 +27,7 @@ class InputError(UnfoldError, ValueError):
         >>> import torch
         >>> import unfold
         >>> try:
-        ...     unfold.create_model("era")(torch.rand(3, 8, 8))
+        ...     unfold.create_model("zero-dce")(torch.rand(3, 8, 8))
         ... except InputError as error:
         ...     print(str(error)[:55])
         an image must have shape (batch, 3, height, width), got

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import itertools
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from unfold.errors import InputError
 
+if TYPE_CHECKING:
+    from .prior import Prior
+
 _TYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 
-def check_tensor(what: str, x: Tensor, module: nn.Module | None = None) -> None:
+def check_tensor(what: str, x: Any, module: nn.Module | None = None) -> None:
     """Refuse what is no dense floating-point tensor.
 
     Args:
@@ -79,7 +83,7 @@ def check_values(what: str, x: Tensor) -> None:
         )
 
 
-def check_prox(prior: nn.Module, v: Tensor, step: Tensor) -> None:
+def check_prox(prior: Prior, v: Tensor, step: Tensor) -> None:
     """Refuse what is no input of a proximal operator (see `unfold.core.Prior.prox`).
 
     That ``v`` is finite is not asked: infinities and NaN come out as they go in.

@@ -18,7 +18,7 @@ from unfold.errors import UnfoldError
 
 from .tools import close, need
 
-Run = Callable[[nn.Module], Tensor]
+Run = Callable[[Any], Tensor]
 _PATIENCE = 60.0  # seconds for a child process
 
 
@@ -98,7 +98,8 @@ def survives_copying(module: nn.Module, run: Run) -> None:
 
 def serves_two_threads(module: nn.Module, run: Run) -> None:
     """Two threads that run it at once get what one gets."""
-    want, made = _run(module, run), [None, None]
+    want = _run(module, run)
+    made: list[Tensor | None] = [None, None]
 
     def work(index: int) -> None:
         made[index] = _run(module, run)
@@ -109,7 +110,8 @@ def serves_two_threads(module: nn.Module, run: Run) -> None:
     for thread in threads:
         thread.join()
     for index, image in enumerate(made, 1):
-        need(image is not None, f"thread {index} of two failed")
+        if image is None:
+            raise AssertionError(f"thread {index} of two failed")
         close(image, want, f"thread {index} of two", 1e-5)
 
 
