@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
-from tiff_files import with_directory
 
 from unfold.imaging import ImageError, read, size_of, tiff
 
@@ -109,13 +108,13 @@ def test_one_strip_listed_many_times(tmp_path, codec):
     strip = bytes(5600) if codec == tiff.RAW else zlib.compress(bytes(5600))
     tags = {256: (56,), 257: (100_000,), 258: (8,), 259: (codec,), 262: (1,), 277: (1,)}
     tags |= {278: (100,), 273: (8,) * 1000, 279: (len(strip),) * 1000}
-    data = with_directory(b"II*\0", strip, tags)
+    data = tiff._with_directory(b"II*\0", strip, tags)
     assert "claim more than the file holds" in refusal(tmp_path / "a.tif", data)
 
 
 def test_tags_that_share_their_bytes(tmp_path):
     tags = {256: (4,), 257: (4,), 273: (8,), 279: (16,)} | {t: bytes(900) for t in range(700, 720)}
-    data = bytearray(with_directory(b"II*\0", bytes(16), tags))
+    data = bytearray(tiff._with_directory(b"II*\0", bytes(16), tags))
     for entry in range(len(data) - 20 * 900 - 4 - 240, len(data) - 20 * 900 - 4, 12):
         data[entry + 4 : entry + 12] = struct.pack("<II", 5000, 8)
     assert "tags claim more than the file holds" in refusal(tmp_path / "a.tif", bytes(data))
@@ -125,7 +124,7 @@ def test_a_strip_of_unsaid_length_goes_to_the_end(tmp_path):
     samples = np.arange(12, dtype=np.uint8).reshape(3, 4)
     tags = {256: (4,), 257: (3,), 258: (8,), 262: (1,), 273: (8,)}
     path = tmp_path / "a.tif"
-    path.write_bytes(with_directory(b"II*\0", samples.tobytes(), tags))
+    path.write_bytes(tiff._with_directory(b"II*\0", samples.tobytes(), tags))
     assert np.array_equal((read(path).image[0] * 255).numpy().round(), samples)
     assert size_of(path) == (4, 3)
 

@@ -11,14 +11,15 @@ import warnings
 import zlib
 
 import numpy as np
+import PIL
 import pytest
 import tifffile
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from packaging.version import Version
 from PIL import Image, ImageCms, ImageFile
 from skimage import data
-from tiff_files import with_directory
 
 from unfold.imaging import ImageError, Photo, find_photos, jpeg, read, tiff, write
 from unfold.imaging.directory import read_directory
@@ -315,7 +316,10 @@ def test_tiff_modes(tmp_path, mode, compression):
     picture = Image.fromarray(astronaut()[:31, :45]).convert(mode)
     picture.save(tmp_path / "a.tif", compression=compression)
     kind = {"1": "L", "P": "RGB", "CMYK": "RGB", "YCbCr": "RGB"}.get(mode, mode)
-    expected = np.asarray(picture.convert(kind))
+    if mode == "YCbCr" and Version(PIL.__version__) < Version("13"):
+        pytest.skip("Pillow before 13 does not read what it writes here")
+    with Image.open(tmp_path / "a.tif") as again:
+        expected = np.asarray(again.convert(kind))
     check_reads(tmp_path / "a.tif", expected.reshape(*expected.shape[:2], -1))
 
 
@@ -374,7 +378,7 @@ def test_tiff_predictor_starts_anew_in_every_tile(order, block):
     tags |= {322: (16,), 323: (16,), 324: (8, 8 + len(zipped[0]))}
     tags[325] = tuple(map(len, zipped))
     magic = b"II*\0" if order == "<" else b"MM\0*"
-    file = with_directory(magic, b"".join(zipped), tags)
+    file = tiff._with_directory(magic, b"".join(zipped), tags)
     np.testing.assert_array_equal(tifffile.imread(io.BytesIO(file)), samples)
     np.testing.assert_array_equal(tiff.decode(file, 10**6).samples, samples)
 
@@ -396,7 +400,7 @@ def test_tiff_lzw(tmp_path, channels, predictor):
     if channels == 4:
         tags[338] = (2,)
     path = tmp_path / "a.tif"
-    path.write_bytes(with_directory(b"II*\0", grey.getvalue()[8:], tags))
+    path.write_bytes(tiff._with_directory(b"II*\0", grey.getvalue()[8:], tags))
     check_reads(path, samples)
 
 
@@ -691,7 +695,7 @@ def test_huge_headers_are_refused_before_decoding(tmp_path, monkeypatch):
     small = encoded("JPEG")
     at = small.index(b"\xff\xc0") + 5
     jpg = small[:at] + struct.pack(">HH", 60000, 60000) + small[at + 4 :]
-    tif = with_directory(b"II*\0", b"", {256: (60000,), 257: (60000,)})
+    tif = tiff._with_directory(b"II*\0", b"", {256: (60000,), 257: (60000,)})
     for kind, content in (("png", png), ("jpg", jpg), ("tif", tif)):
         path = tmp_path / f"a.{kind}"
         path.write_bytes(content)

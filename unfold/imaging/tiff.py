@@ -1,18 +1,23 @@
-"""TIFF: tifffile and imagecodecs for the samples; what they claim is checked first, and what they
-mean is settled here.
+"""TIFF: a directory of its own around Pillow's decompression, since neither library suffices.
 
-(Pillow cuts 16-bit RGB down to 8 bits, and kornia-rs knows no alpha and no profile.)
+Pillow cuts 16-bit RGB down to 8 bits, and kornia-rs knows no alpha, no profile, and misreads
+planes stored apart. But whatever the samples mean, a row of W pixels with C samples each is a row
+of C W grey samples, and those Pillow reads in 8 and 16 bits. So the file's first picture gets a
+second directory that calls it grey, and what Pillow returns is put in order here.
 """
 
 from __future__ import annotations
 
 import io
-import logging
+import struct
+import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
+from unfold.imaging import libtiff
 from unfold.imaging.directory import Directory, read_directory
 from unfold.imaging.photo import ImageError
 from unfold.imaging.raster import (
@@ -20,6 +25,7 @@ from unfold.imaging.raster import (
     Raster,
     check_held,
     check_size,
+    from_pillow,
     known_orientation,
 )
 
@@ -34,14 +40,12 @@ TILE_WIDTH, TILE_HEIGHT, TILE_AT, TILE_BYTES, EXTRA, FORMAT, ICC = (
     339,
     34675,
 )
-COLOR_MAP = 320
-WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, CMYK, YCBCR = 0, 1, 2, 3, 5, 6
-MODES = {CMYK: (4, "CMYK"), YCBCR: (3, "YCbCr")}  # channels, and the name for Pillow
-COLOURS = {CMYK: "CMYK", YCBCR: "YCbCr", 8: "LAB"}
-RAW, LZW, JPEG, DEFLATE, PACKBITS = 1, 5, 7, 8, 32773
+WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, YCBCR = 0, 1, 2, 6
+RAW, LZW, DEFLATE, PACKBITS = 1, 5, 8, 32773
 FAX = (2, 3, 4, 32771)
 MULTIPLIED, SEPARATE = 1, 2  # the two sorts of alpha
 SEPARATE_PLANES = 2
+LARGEST = (1 << 32) - (1 << 16)  # bytes in a file with 32-bit offsets, less the directory's
 # Of how many bytes a codec can make one. Deflate: 258 of 2 bits. LZW: a string of a full table of
 # 12 bits. PackBits: 128 of 2. LZMA: 273 of 14 decisions, each of 0.022 bits or more. Zstandard: a
 # block of 128 KiB of 4. Of the others JPEG stays far below the last; a fax's row takes a bit.
@@ -70,11 +74,17 @@ class Blocks:
 def decode(data: bytes, max_pixels: int) -> Raster:
     """The first picture in a TIFF file's bytes."""
     tags = read_directory(io.BytesIO(data))
-    held_blocks(tags, max_pixels)
-    samples = _stored(data, tags)
-    plain = tags.one(PHOTOMETRIC, -1) in (WHITE_IS_ZERO, BLACK_IS_ZERO, RGB)
-    samples = _meaning(samples, tags) if plain else _in_rgb(samples, tags)
-    return Raster(samples, known_orientation(tags.one(ORIENTATION, 1)), tags.raw(ICC))
+    blocks = held_blocks(tags, max_pixels)
+    icc = tags.raw(ICC)
+    if _is_plain(tags):
+        samples = _meaning(_decode_plain(data, tags, blocks), tags)
+        return Raster(samples, known_orientation(tags.one(ORIENTATION, 1)), icc)
+    if max(tags.many(BITS), default=1) > 8:
+        raise ImageError("its kind of TIFF is beyond this reader; convert it to a 16-bit PNG")
+    picture = libtiff.load(data)
+    # Asked after loading, because newer versions of Pillow turn the picture upright by then.
+    orientation = known_orientation(picture.getexif().get(ORIENTATION))
+    return Raster(from_pillow(picture), orientation, icc)
 
 
 def read_size(file: BinaryIO, size: int, max_pixels: int) -> tuple[int, int, int]:
@@ -88,23 +98,29 @@ def read_size(file: BinaryIO, size: int, max_pixels: int) -> tuple[int, int, int
 
 def encode(samples: np.ndarray, icc: bytes | None) -> bytes:
     """A TIFF file of (H, W, 1 to 4) uint8 or uint16 samples, zipped in one strip."""
-    import tifffile
-
-    height, _, channels = samples.shape
-    file = io.BytesIO()
-    tifffile.imwrite(
-        file,
-        samples if channels > 1 else samples[..., 0],
-        photometric="rgb" if channels > 2 else "minisblack",
-        planarconfig="contig" if channels > 1 else None,
-        extrasamples=["unassalpha"] if channels in (2, 4) else None,
-        compression="zlib",
-        predictor=True,
-        rowsperstrip=height,
-        iccprofile=icc,
-        metadata=None,
-    )
-    return file.getvalue()
+    height, width, channels = samples.shape
+    little = samples.astype(samples.dtype.newbyteorder("<"))
+    little[:, 1:] -= little[:, :-1]
+    strip = zlib.compress(little.tobytes())
+    if len(strip) > LARGEST:
+        raise ImageError("it is too large for TIFF; write a .png")
+    tags: dict[int, Any] = {
+        WIDTH: (width,),
+        HEIGHT: (height,),
+        BITS: (8 * samples.itemsize,) * channels,
+        COMPRESSION: (DEFLATE,),
+        PHOTOMETRIC: (RGB if channels >= 3 else BLACK_IS_ZERO,),
+        STRIP_AT: (8,),
+        SAMPLES: (channels,),
+        ROWS: (height,),
+        STRIP_BYTES: (len(strip),),
+        PREDICTOR: (2,),
+    }
+    if channels in (2, 4):
+        tags[EXTRA] = (SEPARATE,)
+    if icc:
+        tags[ICC] = icc
+    return _with_directory(b"II*\0", strip, tags)
 
 
 def held_blocks(tags: Directory, max_pixels: int) -> Blocks:
@@ -158,45 +174,61 @@ def _check_places(blocks: Blocks, size: int) -> None:
         raise ImageError("its strips or tiles claim more than the file holds; get it again")
 
 
-def _stored(data: bytes, tags: Directory) -> np.ndarray:
-    """The (H, W, channels) samples as they are stored, of 8 or 16 bits."""
-    import tifffile
-
-    # (Else what it tells of damage goes to the standard error stream.)
-    logging.getLogger("tifffile").addHandler(logging.NullHandler())
-    bits = tags.one(BITS, 1)
-    if {*tags.many(BITS)} - {bits} or {*tags.many(FORMAT)} - {1} or bits not in (1, 2, 4, 8, 16):
-        raise ImageError("its kind of TIFF is beyond this reader; convert it to a 16-bit PNG")
-    with tifffile.TiffFile(io.BytesIO(data)) as file:
-        planes = file.pages.first.asarray(squeeze=False)  # (planes, depth, H, W, samples)
-    samples = planes[:, 0].transpose(1, 2, 0, 3).reshape(*planes.shape[2:4], -1)
-    if samples.shape != (tags.one(HEIGHT, 0), tags.one(WIDTH, 0), tags.one(SAMPLES, 1)):
-        raise ImageError("it lacks strips or tiles; get the file again")
-    if bits < 8 and tags.one(PHOTOMETRIC, -1) != PALETTE:
-        return samples.astype(np.uint8) * np.uint8(255 // ((1 << bits) - 1))
-    return samples.astype(np.uint16 if bits == 16 else np.uint8)
+def _is_plain(tags: Directory) -> bool:
+    """Whether the samples are grey or RGB in whole bytes, as unsigned integers, compressed
+    without loss: what can be read as grey.
+    """
+    bits = set(tags.many(BITS))
+    return (
+        bits in ({8}, {16})
+        and tags.one(PHOTOMETRIC, -1) in (WHITE_IS_ZERO, BLACK_IS_ZERO, RGB)
+        and tags.one(COMPRESSION, RAW) in EXPANSION
+        and tags.one(PREDICTOR, 1) in (1, 2)
+        and tags.one(FILL_ORDER, 1) == 1
+        and set(tags.many(FORMAT)) <= {1}
+    )
 
 
-def _in_rgb(samples: np.ndarray, tags: Directory) -> np.ndarray:
-    """RGB of 8 bits from the other kinds of color."""
-    from PIL import Image
+def _decode_plain(data: bytes, tags: Directory, blocks: Blocks) -> np.ndarray:
+    """The samples, (H, W, C), as they are stored: of planes apart, those with a meaning."""
+    channels = tags.one(SAMPLES, 1)
+    if tags.one(PLANAR, 1) != SEPARATE_PLANES:
+        return _decode_plane(data, tags, blocks, channels, slice(None))
+    each = blocks.each
+    planes = [slice(c * each, (c + 1) * each) for c in range(min(channels, _colours(tags) + 1))]
+    return np.concatenate([_decode_plane(data, tags, blocks, 1, p) for p in planes], axis=2)
 
-    photometric = tags.one(PHOTOMETRIC, -1)
-    if photometric == PALETTE:
-        colours = np.array(tags.many(COLOR_MAP), np.uint16)
-        if samples.dtype != np.uint8 or len(colours) != 3 << tags.one(BITS, 1):
-            raise ImageError("its palette lacks colors; get the file again")
-        return (colours >> 8).astype(np.uint8).reshape(3, -1).T[samples[..., 0]]
-    channels, mode = MODES.get(photometric, (0, ""))
-    if samples.dtype != np.uint8 or not 0 < channels <= samples.shape[2]:
-        raise ImageError(
-            f"its kind of TIFF ({COLOURS.get(photometric, photometric)}) is beyond this reader; "
-            "convert it to a 16-bit PNG"
-        )
-    samples = np.ascontiguousarray(samples[..., :channels])
-    if mode == "YCbCr" and tags.one(COMPRESSION, RAW) == JPEG:  # (which its decoder has undone)
-        return samples
-    return np.asarray(Image.fromarray(samples, mode).convert("RGB"))
+
+def _decode_plane(
+    data: bytes, tags: Directory, blocks: Blocks, channels: int, chosen: slice
+) -> np.ndarray:
+    """The (H, W, channels) samples in some of the strips or tiles, read as one grey picture."""
+    width, height = tags.one(WIDTH, 0), tags.one(HEIGHT, 0)
+    tiled = TILE_AT in tags
+    places, lengths = (TILE_AT, TILE_BYTES) if tiled else (STRIP_AT, STRIP_BYTES)
+    grey: dict[int, Any] = {
+        WIDTH: (width * channels,),
+        HEIGHT: (height,),
+        BITS: tags.many(BITS)[:1],
+        COMPRESSION: (tags.one(COMPRESSION, RAW),),
+        PHOTOMETRIC: (BLACK_IS_ZERO,),
+        SAMPLES: (1,),
+        places: blocks.at[chosen],
+        lengths: blocks.sizes[chosen],
+    }
+    if tiled:
+        grey |= {TILE_WIDTH: (blocks.width * channels,), TILE_HEIGHT: (blocks.height,)}
+    else:
+        grey[ROWS] = (blocks.height,)
+    magic = data[:2] + (b"*\0" if data[:2] == b"II" else b"\0*")
+    picture = libtiff.load(_with_directory(magic, data[8:], grey))
+    samples = np.asarray(picture).reshape(height, width, channels)
+    samples = samples.astype(samples.dtype.newbyteorder("="))
+    if tags.one(PREDICTOR, 1) == 2:  # each sample is stored less its left neighbour
+        for x in range(0, width, blocks.width):
+            block = samples[:, x : x + blocks.width]
+            block[:] = np.cumsum(block, axis=1, dtype=samples.dtype)
+    return samples
 
 
 def _colours(tags: Directory) -> int:
@@ -219,3 +251,23 @@ def _meaning(samples: np.ndarray, tags: Directory) -> np.ndarray:
         divided = colour.astype(np.float64) * top / np.maximum(alpha, 1)
         colour = divided.round().clip(0, top).astype(samples.dtype)
     return np.concatenate([colour, alpha], axis=2)
+
+
+def _with_directory(magic: bytes, body: bytes, tags: Mapping[int, Any]) -> bytes:
+    """A TIFF file: the magic number, the body from byte 8 on, and behind it one directory."""
+    order = "<" if magic[:2] == b"II" else ">"
+    at = 8 + len(body) + len(body) % 2
+    entries, values = b"", b""
+    values_at = at + 2 + 12 * len(tags) + 4
+    for tag, value in sorted(tags.items()):
+        if isinstance(value, bytes):
+            kind, count, packed = 7, len(value), value
+        else:
+            kind, letter = (3, "H") if max(value) < 1 << 16 else (4, "I")
+            count, packed = len(value), struct.pack(f"{order}{len(value)}{letter}", *value)
+        if len(packed) > 4:
+            packed, values = struct.pack(f"{order}I", values_at + len(values)), values + packed
+            values += b"\0" * (len(values) % 2)
+        entries += struct.pack(f"{order}HHI4s", tag, kind, count, packed)
+    directory = struct.pack(f"{order}H", len(tags)) + entries + b"\0" * 4 + values
+    return magic + struct.pack(f"{order}I", at) + body + b"\0" * (len(body) % 2) + directory
