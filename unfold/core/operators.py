@@ -318,9 +318,20 @@ def spectrum(x: Tensor) -> Tensor:
     return torch.fft.rfft2(x)  # pyright: ignore (torch does not type it)
 
 
+# On CPUs torch before 2.9 ends in "MKL FFT error" where a gradient is expanded, as that of a sum.
+_DENSE_GRADIENTS = tuple(map(int, torch.__version__.split(".")[:2])) < (2, 9)
+
+
 def image(spectrum: Tensor, shape: torch.Size) -> Tensor:
     """The real image of a half spectrum; ``shape`` tells an odd width from an even one."""
-    return torch.fft.irfft2(spectrum, s=shape[-2:])  # pyright: ignore (torch does not type it)
+    made: Tensor = torch.fft.irfft2(spectrum, s=shape[-2:])  # pyright: ignore (torch does not type)
+    if _DENSE_GRADIENTS and made.requires_grad:
+        made.register_hook(_dense)  # pyright: ignore
+    return made  # pyright: ignore
+
+
+def _dense(gradient: Tensor | None) -> Tensor | None:
+    return None if gradient is None else gradient.contiguous()
 
 
 def filtered(spectrum: Tensor, response: Tensor) -> Tensor:
