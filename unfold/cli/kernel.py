@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,6 +54,10 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.output.suffix.lower() != ".npy":
         raise CommandError(f"{arguments.output}: a kernel is written as .npy")
+    if arguments.picture and os.path.realpath(arguments.picture) == os.path.realpath(
+        arguments.photo
+    ):
+        raise CommandError(f"{arguments.picture}: is the photo itself; choose another picture")
     try:
         if arguments.picture:
             encode(arguments.picture, _picture(torch.ones(1, 1, 1, 1)))  # (refuses a bad name)

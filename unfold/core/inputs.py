@@ -82,7 +82,8 @@ def check_values(what: str, x: Tensor) -> None:
 def check_prox(prior: nn.Module, v: Tensor, step: Tensor) -> None:
     """Refuse what is no input of a proximal operator (see `unfold.core.Prior.prox`).
 
-    That ``v`` is finite is not asked: infinities and NaN come out as they go in.
+    That ``v`` is finite is not asked: infinities and NaN come out as they go in, and who computed
+    them is to blame, not the step that they made.
 
     Args:
         prior: with ``accepts_map`` and ``channels``.
@@ -124,7 +125,7 @@ def check_prox(prior: nn.Module, v: Tensor, step: Tensor) -> None:
         )
     if step.device.type == "cpu":
         low, high = (bound.item() for bound in step.detach().aminmax())
-        if not (low >= 0 and high < torch.inf):
+        if not (low >= 0 and high < torch.inf) and v.isfinite().all():
             raise InputError(
                 f"the step of {name} must be finite and at least 0, got values from {low:g} to "
                 f"{high:g}: it is a variance; look at the weight of the prior and the penalties"

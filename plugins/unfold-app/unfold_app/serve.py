@@ -58,13 +58,14 @@ def serve(
 
         listening = _listen(host, port)
         visits = Visits(Path(folder))
+        uploads = Path(folder, "uploads")
         child.prepare("unfold_app.job")
         page = build(
             Restoring(make_model, visits, device, limits), models, max_upload=limits.upload
         )
         server = uvicorn.Server(
             uvicorn.Config(
-                _application(page, visits, limits, host),
+                _application(page, visits, limits, host, uploads),
                 log_level="warning",
                 timeout_graceful_shutdown=1,
             )
@@ -92,7 +93,7 @@ def _in_url(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _application(page, visits: Visits, limits: Limits, host: str):
+def _application(page, visits: Visits, limits: Limits, host: str, uploads: Path):
     import gradio as gr
     from fastapi import FastAPI, HTTPException
     from fastapi.responses import FileResponse
@@ -121,6 +122,7 @@ def _application(page, visits: Visits, limits: Limits, host: str):
         enable_monitoring=False,
         max_file_size=limits.upload * 1024**2,
     )
-    uploads = Path(os.environ["GRADIO_TEMP_DIR"])
+    # A mounted page takes any path for an uploaded file, until it believes to have been launched.
+    page.has_launched = True
     application.add_middleware(Gate, host=host, megabytes=limits.upload, uploads=uploads)
     return application
