@@ -44,11 +44,11 @@ class Manifest:
         Raises:
             ManifestError: another process fills it, or it holds other files.
         """
-        if not self.path.exists() and self.folder.is_dir():
-            if any(path.name != _LOCK for path in self.folder.iterdir()):
-                raise ManifestError(
-                    f"{self.folder}: is not empty and holds no {NAME}; choose a new folder"
-                )
+        there = {path.name for path in self.folder.iterdir()} if self.folder.is_dir() else set()
+        if NAME not in there and there - {_LOCK}:
+            raise ManifestError(
+                f"{self.folder}: is not empty and holds no {NAME}; choose a new folder"
+            )
         self.folder.mkdir(parents=True, exist_ok=True)
         # (Not the manifest: that is put in place anew now and then.)
         with (self.folder / _LOCK).open("ab") as file:
