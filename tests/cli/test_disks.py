@@ -52,8 +52,9 @@ COMMANDS = ("restore", "restore one", "synthesize", "evaluate", "trace", "kernel
 
 
 @pytest.fixture
-def full():
+def full(monkeypatch):
     """Sets the size above which no file grows."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # (modules would be cut short, too)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def limit(size):
