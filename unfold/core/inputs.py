@@ -112,7 +112,7 @@ def check_prox(prior: nn.Module, v: Tensor, step: Tensor) -> None:
             f"the step of {name} must be {v.dtype} on {v.device}, as v is, got {step.dtype} on "
             f"{step.device}: convert it with step.to(v)"
         )
-    if not _fits(step, v, prior.accepts_map):
+    if not _fits(step, v, bool(prior.accepts_map)):
         maps = ", or a map (1 or batch, 1 or channels, height, width)" * bool(prior.accepts_map)
         remedy = "" if prior.accepts_map else (
             "; for one that varies, split the block with a constraint z = x and put the prior on "
