@@ -26,7 +26,8 @@ SECONDS = 10  # that a restoration may take
 SLOW = (
     "import time\nfrom unfold.core import Restorer\n"
     "class Model(Restorer):\n    'It never ends.'\n    requires_training = False\n"
-    "    def forward(self, image, *, kernel=None, ledger=None):\n        while True: time.sleep(0.01)\n"
+    "    def forward(self, image, *, kernel=None, ledger=None):\n"
+    "        while True: time.sleep(0.01)\n"
     "    def explain(self): return ''\n"
 )
 
