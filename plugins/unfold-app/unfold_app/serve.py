@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -59,6 +62,7 @@ def serve(
         listening = _listen(host, port)
         visits = Visits(Path(folder))
         uploads = Path(folder, "uploads")
+        threading.Thread(target=_sweep, args=(uploads,), daemon=True).start()
         child.prepare("unfold_app.job")
         page = build(
             Restoring(make_model, visits, device, limits), models, max_upload=limits.upload
@@ -76,6 +80,17 @@ def serve(
         at = listening.getsockname()[1]
         print(f"unfold: open http://{_in_url(host)}:{at} in a browser (Ctrl-C ends it)", flush=True)
         server.run(sockets=[listening])
+
+
+def _sweep(uploads: Path) -> None:
+    """Delete what is older than a minute: Gradio keeps an empty file of each upload, and what came
+    of one that was broken off. (A photo that was chosen lies in its visitor's folder.)"""
+    while True:
+        time.sleep(30)
+        for file in uploads.rglob("*"):
+            with contextlib.suppress(OSError):
+                if file.is_file() and time.time() - file.stat().st_mtime > 60:
+                    file.unlink()
 
 
 def _listen(host: str, port: int) -> socket.socket:
