@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from typing import TYPE_CHECKING
 
 from ._common import CommandError, declare
@@ -48,6 +49,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.output.suffix.lower() != ".npy":
         raise CommandError(f"{arguments.output}: the kernel is an array: end the name in .npy")
+    same = os.path.realpath(arguments.photo)
+    if arguments.picture and os.path.realpath(arguments.picture) == same:
+        raise CommandError(f"{arguments.picture}: is the photo itself; choose another picture")
     try:
         if arguments.picture:
             encode(arguments.picture, _picture(torch.ones(1, 1, 1, 1)))  # (refuses a bad name)

@@ -86,7 +86,8 @@ def check_values(what: str, x: Tensor) -> None:
 def check_prox(prior: Prior, v: Tensor, step: Tensor) -> None:
     """Refuse what is no input of a proximal operator (see `unfold.core.Prior.prox`).
 
-    That ``v`` is finite is not asked: infinities and NaN come out as they go in.
+    That ``v`` is finite is not asked: infinities and NaN come out as they go in, and who computed
+    them is to blame, not the step that they made.
 
     Args:
         prior: with ``accepts_map`` and ``channels``.
@@ -115,7 +116,7 @@ def check_prox(prior: Prior, v: Tensor, step: Tensor) -> None:
             f"the step of {name} must be {v.dtype} on {v.device}, as v is, got {step.dtype} on "
             f"{step.device}: convert it with step.to(v)"
         )
-    if not _fits(step, v, prior.accepts_map):
+    if not _fits(step, v, bool(prior.accepts_map)):
         maps = ", or a map (1 or batch, 1 or channels, height, width)" * bool(prior.accepts_map)
         remedy = "" if prior.accepts_map else (
             "; for one that varies, split the block with a constraint z = x and put the prior on "
@@ -128,7 +129,7 @@ def check_prox(prior: Prior, v: Tensor, step: Tensor) -> None:
         )
     if step.device.type == "cpu":
         low, high = (bound.item() for bound in step.detach().aminmax())
-        if not (low >= 0 and high < torch.inf):
+        if not (low >= 0 and high < torch.inf) and v.isfinite().all():
             raise InputError(
                 f"the step of {name} must be finite and at least 0, got values from {low:g} to "
                 f"{high:g}: it is a variance; look at the weight of the prior and the penalties"

@@ -98,6 +98,11 @@ class FileLedger:
             self._entries: dict[str, _Entry] = {}
             self._recover(self._read())
             self.add({"status": "run", "run": self.run, "settings": dict(settings)})
+        except OSError as error:
+            self._file.close()
+            raise ImageError(
+                f"{path}: cannot be written ({error.strerror}); choose another output"
+            ) from error
         except BaseException:
             self._file.close()
             raise

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from unfold._files import replace_file
+from unfold._lock import BusyError, lock
 from unfold.errors import UnfoldError
 
 NAME = "manifest.jsonl"
+_LOCK = ".lock"
 _FIELDS = {"index", "source", "size", "files", "steps"}  # of a photo's line
 
 
@@ -34,18 +37,37 @@ class Manifest:
     def path(self) -> Path:
         return self.folder / NAME
 
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """The folder, for this process alone as long as it lives; made if need be.
+
+        Raises:
+            ManifestError: another process fills it, or it holds other files.
+        """
+        there = {path.name for path in self.folder.iterdir()} if self.folder.is_dir() else set()
+        if NAME not in there and there - {_LOCK}:
+            raise ManifestError(
+                f"{self.folder}: is not empty and holds no {NAME}; choose a new folder"
+            )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        # (Not the manifest: that is put in place anew now and then.)
+        with (self.folder / _LOCK).open("ab") as file:
+            try:
+                lock(file)
+            except BusyError as error:
+                raise ManifestError(
+                    f"{self.folder}: process {error.owner} fills it; wait for it, or choose "
+                    "another folder"
+                ) from error
+            yield
+
     def begin(self) -> dict[int, dict[str, Any]]:
         """Begin a run, or go on with it: the lines that stand there, by their index.
 
         Raises:
-            ManifestError: the folder holds another run, or other files.
+            ManifestError: the folder holds another run.
         """
         if not self.path.exists():
-            if self.folder.is_dir() and any(self.folder.iterdir()):
-                raise ManifestError(
-                    f"{self.folder}: is not empty and holds no {NAME}; choose a new folder"
-                )
-            self.folder.mkdir(parents=True, exist_ok=True)
             self._write([dict(self.run)])
             return {}
         there, done = read_manifest(self.folder)

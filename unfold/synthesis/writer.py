@@ -74,11 +74,15 @@ class Synthesis:
 
         Raises:
             ImageError: no scenes.
-            ManifestError: the output holds something else.
+            ManifestError: the output holds something else, or another process fills it.
         """
         # (An output within the source is no source.)
         scenes = find_scenes(self.source, self.recipe.frames, outside=self.output)
         manifest = Manifest(self.output, self._header(scenes))
+        with manifest.held():
+            yield from self._fill(manifest, scenes, workers)
+
+    def _fill(self, manifest: Manifest, scenes: list[Scene], workers: int) -> Iterator[Made]:
         lines = manifest.begin()
         done = {i for i, line in lines.items() if i < self.count and self._is_there(line)}
         for i in sorted(done):

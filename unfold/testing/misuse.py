@@ -98,8 +98,7 @@ def survives_copying(module: nn.Module, run: Run) -> None:
 
 def serves_two_threads(module: nn.Module, run: Run) -> None:
     """Two threads that run it at once get what one gets."""
-    want = _run(module, run)
-    made: list[Tensor | None] = [None, None]
+    want, made = _run(module, run), dict[int, Tensor]()
 
     def work(index: int) -> None:
         made[index] = _run(module, run)
@@ -109,10 +108,9 @@ def serves_two_threads(module: nn.Module, run: Run) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    for index, image in enumerate(made, 1):
-        if image is None:
-            raise AssertionError(f"thread {index} of two failed")
-        close(image, want, f"thread {index} of two", 1e-5)
+    for index in range(2):
+        need(index in made, f"thread {index + 1} of two failed")
+        close(made[index], want, f"thread {index + 1} of two", 1e-5)
 
 
 def survives_a_fork(module: nn.Module, run: Run) -> None:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from unfold._files import replace_file
-from unfold.imaging import Photo, write
+from unfold._lock import BusyError, lock
+from unfold.imaging import ImageError, Photo, write
 from unfold.pages import render
 
 from .scale import Shown
 from .trace import Trace
+
+_MARKER = ".unfold-trace"  # says whose folder it is, and is locked
 
 
 def write_page(trace: Trace, folder: str | os.PathLike[str], *, title: str) -> Path:
@@ -22,18 +26,44 @@ def write_page(trace: Trace, folder: str | os.PathLike[str], *, title: str) -> P
 
     Args:
         trace: of a photo.
-        folder: made if need be. Files of the same names in it are replaced.
+        folder: new, empty, or of an earlier trace, whose files are replaced.
         title: over the page.
 
     Returns:
         The page's path. It needs no other file.
 
     Raises:
-        ImageError, OSError: a file cannot be written.
+        ImageError, OSError: a file cannot be written; the folder holds other files, or another
+            process writes there. The page is written last.
         ImportError: matplotlib, which draws the curves, is not installed.
     """
     folder = Path(folder)
+    with _held(folder):
+        return _write(trace, folder, title)
+
+
+@contextlib.contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """The folder, for this process alone; made if need be."""
+    marker = folder / _MARKER
+    if folder.is_dir() and not marker.exists() and any(folder.iterdir()):
+        raise ImageError(
+            f"{folder}: holds other files, and a trace would replace those of its names; choose a "
+            "new folder"
+        )
     folder.mkdir(parents=True, exist_ok=True)
+    with marker.open("ab") as file:
+        try:
+            lock(file)
+        except BusyError as error:
+            raise ImageError(
+                f"{folder}: process {error.owner} writes a trace there; wait for it, or choose "
+                "another folder"
+            ) from error
+        yield
+
+
+def _write(trace: Trace, folder: Path, title: str) -> Path:
     compared = {"input": trace.image[0], "output": trace.restoration.image[0]}
     for name, picture in compared.items():
         write(folder / f"{name}.png", Photo(picture.float()))

@@ -46,12 +46,21 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--max-pixels", type=positive_int, default=30_000_000, metavar="N",
         help="refuse photos of more pixels",
     )  # fmt: skip
+    parser.add_argument(
+        "--max-stages", type=positive_int, default=50, metavar="N",
+        help="refuse models of more stages",
+    )  # fmt: skip
+    parser.add_argument(
+        "--max-seconds", type=positive_int, default=300, metavar="N",
+        help="end a restoration that takes longer, in seconds",
+    )  # fmt: skip
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     import unfold
 
+    from .restoring import Limits
     from .serve import serve
 
     for name in arguments.models:
@@ -64,8 +73,12 @@ def run(arguments: argparse.Namespace) -> int:
         host=arguments.host,
         port=arguments.port,
         device=find_device(arguments.device),
-        max_upload=arguments.max_upload,
-        max_pixels=arguments.max_pixels,
+        limits=Limits(
+            arguments.max_upload,
+            arguments.max_pixels,
+            arguments.max_stages,
+            arguments.max_seconds,
+        ),
     )
     return 0
 

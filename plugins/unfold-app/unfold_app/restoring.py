@@ -4,27 +4,39 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from unfold.core import Restorer
 from unfold.imaging import ImageError, Photo, read, write
 from unfold.imaging.io import SUFFIXES
 from unfold.registry import ComponentError
-from unfold.restoration import AnySize, read_kernel
+from unfold.restoration import read_kernel
 
-from . import view
-from .look import look
+from . import child, view
+from .job import Job, MakeModel, carry_out, check_stages
 from .samples import sample
 from .visit import Visit, Visits
 
-# (name, options, untrained) -> a model. Raises ComponentError where it cannot be had.
-MakeModel = Callable[[str, Mapping[str, Any], bool], Restorer]
+
+@dataclass(frozen=True)
+class Limits:
+    """What one visitor can ask for at most.
+
+    Attributes:
+        upload: MB of a file.
+        pixels: of a photo.
+        stages: of a model, those of a cascade together.
+        seconds: of a restoration, after which it is ended.
+    """
+
+    upload: int = 50
+    pixels: int = 30_000_000
+    stages: int = 50
+    seconds: float = 300.0
 
 
 @dataclass(frozen=True)
@@ -35,19 +47,19 @@ class Restoring:
         make_model: from a name, options, and whether it may be an untrained one.
         visits: of now.
         device: to compute on.
-        max_pixels: of one photo; larger ones are refused.
+        limits: for each visitor.
     """
 
     make_model: MakeModel
     visits: Visits
     device: torch.device
-    max_pixels: int
+    limits: Limits
 
     def upload(self, visit: Visit, file: str) -> tuple[str, str]:
         """A visitor's photo, checked: a message and the picture."""
         path = visit.begin(Path(file).name)
         shutil.copyfile(file, path)
-        photo = read(path, max_pixels=self.max_pixels)
+        photo = read(path, max_pixels=self.limits.pixels)
         visit.photo = path
         kind = "grey" if photo.grey else "colour"
         size = f"{photo.image.shape[-1]}×{photo.image.shape[-2]} pixels"
@@ -83,43 +95,33 @@ class Restoring:
         """The photo restored: a message, both pictures, and what lies inside.
 
         Raises:
-            ImageError, ComponentError: no photo or no model; what a model failed of.
+            ImageError, ComponentError: no photo or no model; what a model failed of, or that it
+                took too long, and was ended.
         """
         if visit.photo is None:
             raise ImageError("there is no photo yet: upload one or pick a sample")
-        source, kernel = visit.photo, visit.kernel if known else None
-        photo = read(source, max_pixels=self.max_pixels)
-        with _failing(name):
-            model = self.make_model(name, options, untrained).to(self.device).eval()
-            if kernel is not None:
-                kernel = kernel.to(self.device)
-            any_size = AnySize(model, kernel=kernel, device=self.device)
-            note = looked = ""
-            if any_size.fits(photo.image):
-                restored, trace = look(model, photo.image[None].to(self.device), kernel=kernel)
-                looked = view.inside(trace)
-            else:
-                restored = any_size(photo.image).image
-                note = " It is too large for the memory to be restored whole: no stages are shown."
+        source = visit.photo
+        check_stages(name, options, self.limits.stages)
         suffix = source.suffix if source.suffix.lower() in SUFFIXES else ".png"
         target = source.with_name(f"{source.stem}-restored{suffix}")
-        write(target, replace(photo, image=restored))
-        if visit.photo != source:
+        job = Job(
+            source, target, f"restored/{visit.folder.name}/{target.name}",
+            self.make_model, name, options, untrained, visit.kernel if known else None,
+            self.device, self.limits.pixels, self.limits.stages,
+        )  # fmt: skip
+
+        def wanted() -> bool:
+            return visit.photo == source and visit.folder.exists()
+
+        try:
+            made = child.run(carry_out, job, seconds=self.limits.seconds, wanted=wanted)
+        except child.EndedError as error:
+            if not wanted():
+                raise ImageError(f"{source.name}: another photo was chosen meanwhile") from error
+            raise ComponentError(
+                f"{name}: {error}; choose a smaller photo, another model or fewer stages"
+            ) from error
+        if not wanted():
             raise ImageError(f"{source.name}: another photo was chosen meanwhile")
         visit.restored = target
-        link = f"restored/{visit.folder.name}/{target.name}"
-        message = f"{source.name} restored by {name}.{note}"
-        return message, view.pair(photo.image, restored, link), looked
-
-
-@contextmanager
-def _failing(name: str) -> Iterator[None]:
-    """Whatever a model raises, which may be a stranger's, becomes one line."""
-    try:
-        yield
-    except (ComponentError, ImageError):
-        raise
-    except BaseException as error:  # a SystemExit or a panic in Rust is no Exception
-        reason = " ".join(str(error).split())[:300]
-        kind = type(error).__name__
-        raise ComponentError(f"{name} failed ({kind}{': ' * bool(reason)}{reason})") from error
+        return made

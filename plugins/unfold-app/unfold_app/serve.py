@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,15 +17,12 @@ import torch
 
 from unfold.errors import UnfoldError
 
-from .restoring import MakeModel, Restoring
+from . import child
+from .gate import Gate
+from .job import MakeModel
+from .restoring import Limits, Restoring
 from .view import style
 from .visit import Visits
-
-# The browser asks no other machine for anything, whatever a page of Gradio's would like.
-_POLICY = (
-    b"default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; frame-ancestors 'none'; "
-    b"form-action 'none'; base-uri 'self'"
-)
 
 
 class AppError(UnfoldError):
@@ -36,8 +36,7 @@ def serve(
     host: str,
     port: int,
     device: torch.device,
-    max_upload: int,
-    max_pixels: int,
+    limits: Limits,
 ) -> None:
     """Serve the page until the process is told to stop.
 
@@ -47,8 +46,7 @@ def serve(
         host: address to listen on.
         port: 0 is any that is free.
         device: to compute on.
-        max_upload: MB of one file.
-        max_pixels: of one photo.
+        limits: of what a visitor can ask for.
 
     Raises:
         AppError: nothing can listen on host and port.
@@ -63,12 +61,15 @@ def serve(
 
         listening = _listen(host, port)
         visits = Visits(Path(folder))
+        uploads = Path(folder, "uploads")
+        threading.Thread(target=_sweep, args=(uploads,), daemon=True).start()
+        child.prepare("unfold_app.job")
         page = build(
-            Restoring(make_model, visits, device, max_pixels), models, max_upload=max_upload
+            Restoring(make_model, visits, device, limits), models, max_upload=limits.upload
         )
         server = uvicorn.Server(
             uvicorn.Config(
-                _application(page, visits, max_upload),
+                _application(page, visits, limits, host, uploads),
                 log_level="warning",
                 timeout_graceful_shutdown=1,
             )
@@ -79,6 +80,17 @@ def serve(
         at = listening.getsockname()[1]
         print(f"unfold: open http://{_in_url(host)}:{at} in a browser (Ctrl-C ends it)", flush=True)
         server.run(sockets=[listening])
+
+
+def _sweep(uploads: Path) -> None:
+    """Delete what is older than a minute: Gradio keeps an empty file of each upload, and what came
+    of one that was broken off. (A photo that was chosen lies in its visitor's folder.)"""
+    while True:
+        time.sleep(30)
+        for file in uploads.rglob("*"):
+            with contextlib.suppress(OSError):
+                if file.is_file() and time.time() - file.stat().st_mtime > 60:
+                    file.unlink()
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -96,7 +108,7 @@ def _in_url(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _application(page, visits: Visits, max_upload: int):
+def _application(page, visits: Visits, limits: Limits, host: str, uploads: Path):
     import gradio as gr
     from fastapi import FastAPI, HTTPException
     from fastapi.responses import FileResponse
@@ -123,23 +135,9 @@ def _application(page, visits: Visits, max_upload: int):
         run_history=False,
         ssr_mode=False,
         enable_monitoring=False,
-        max_file_size=max_upload * 1024**2,
+        max_file_size=limits.upload * 1024**2,
     )
-    application.add_middleware(_Closed)
+    # A mounted page takes any path for an uploaded file, until it believes to have been launched.
+    page.has_launched = True
+    application.add_middleware(Gate, host=host, megabytes=limits.upload, uploads=uploads)
     return application
-
-
-class _Closed:
-    """Every answer forbids the browser to ask elsewhere."""
-
-    def __init__(self, app) -> None:
-        self.app = app
-
-    async def __call__(self, scope, receive, send) -> None:
-        async def sending(message) -> None:
-            if message["type"] == "http.response.start":
-                policy = (b"content-security-policy", _POLICY), (b"referrer-policy", b"no-referrer")
-                message = {**message, "headers": [*message["headers"], *policy]}
-            await send(message)
-
-        await self.app(scope, receive, sending)
