@@ -379,6 +379,7 @@ MODELS = [
     ("odd-kernels", BlursByAnything, {}),
     ("kernel", type("None", (GoodModel,), {"forward": no_kernel}), {}),
     ("gradients-flow", model(lambda self, x: Restoration(x.detach().clamp(0, 1))), {}),
+    ("channels", type("Any", (GoodModel,), {"channels": None}), {}),
     ("tiles", model(lambda self, x: Restoration((x - x.mean() + 0.5).clamp(0, 1))), {}),
     ("noise-levels", lambda: ModelThatTells(0.26**2), {}),
     ("noise-levels", lambda: ModelThatTells(0.009**2), {}),

@@ -96,7 +96,8 @@ class Restorer(nn.Module):
         change.
 
         Args:
-            image, kernel: as for ``forward``.
+            image: as for ``forward``.
+            kernel: as for ``forward``.
             parts: ``finish_reads`` of a restoration of this image without the means, those that
                 it has.
         """

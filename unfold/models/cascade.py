@@ -45,6 +45,7 @@ class Cascade(Restorer):
             raise ValueError("a cascade of no models: give at least one")
         self.models = nn.ModuleList(models)
         self.requires_training = any(model.requires_training for model in models)
+        self.channels = next((m.channels for m in models if m.channels is not None), None)
 
     def forward(
         self, image: Tensor, *, kernel: Tensor | None = None, ledger: Ledger | None = None

@@ -115,7 +115,6 @@ def refuses_bad_input(subject: Subject) -> None:
     bad = {
         "three axes": photo[0],
         "five axes": photo[None],
-        "one channel": photo[:, :1],
         "values up to 255": 255 * photo,
         "NaN": misuse.special(photo, math.nan),
         "an infinity": misuse.special(photo, math.inf),
@@ -123,8 +122,21 @@ def refuses_bad_input(subject: Subject) -> None:
         **misuse.of_wrong_type(photo),
         **misuse.empty(photo),
     }
+    if model.channels is not None:
+        bad["another number of channels"] = torch.cat((photo, photo), 1)
     kernel = {"kernel": _KERNEL} if getattr(model, "needs_kernel", False) else {}
     misuse.refuse({what: partial(model, image, **kernel) for what, image in bad.items()})
+
+
+def takes_any_channels(subject: Subject) -> None:
+    """Where it says that it takes any number of them."""
+    model, photo = subject.component(), _small()
+    if model.channels is not None:
+        return
+    for channels in (1, 4):
+        image = photo[:, :1].expand(-1, channels, -1, -1)
+        fault = _fault(_image(model, image), image)
+        need(not fault, f"with {channels} channels: {fault}")
 
 
 def takes_or_refuses_odd_images(subject: Subject) -> None:
@@ -363,6 +375,7 @@ CHECKS = {
     "no-mutation": Rule(leaves_inputs_alone),
     "determinism": Rule(is_deterministic),
     "bad-input": Rule(refuses_bad_input),
+    "channels": Rule(takes_any_channels),
     "odd-images": Rule(takes_or_refuses_odd_images),
     "precision": Rule(keeps_its_precision),
     "layout": Rule(reads_any_layout),
