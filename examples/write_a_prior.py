@@ -32,7 +32,8 @@ class BlockCosine(Prior):
 
     def transform(self, x: torch.Tensor) -> torch.Tensor:
         blocks = rearrange(x, "b c (h u) (w v) -> b c h w u v", u=8, v=8)
-        return self.basis @ blocks @ self.basis.T
+        basis = self.basis.to(x.dtype)
+        return basis @ blocks @ basis.T
 
     def prox(self, v: torch.Tensor, step: torch.Tensor) -> torch.Tensor:
         if step.shape[-2:] != (1, 1):
@@ -40,8 +41,8 @@ class BlockCosine(Prior):
         h, w = (side - side % 8 for side in v.shape[-2:])
         c, threshold = self.transform(v[..., :h, :w]), step[..., None, None]
         c = c - torch.maximum(torch.minimum(c, threshold), -threshold)
-        x = v.clone()
-        x[..., :h, :w] = rearrange(self.basis.T @ c @ self.basis, "b c h w u v -> b c (h u) (w v)")
+        x, basis = v.clone(), self.basis.to(v.dtype)
+        x[..., :h, :w] = rearrange(basis.T @ c @ basis, "b c h w u v -> b c (h u) (w v)")
         return x
 
     def value(self, x: torch.Tensor) -> torch.Tensor:

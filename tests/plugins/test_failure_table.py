@@ -228,7 +228,7 @@ def test_the_good_one_works_among_all_of_them(scratch):
     code = """
 import unfold, torch
 model = unfold.create_model("jude-small", K=1, prior={"kind": "acme-good", "centre": 0.25})
-assert model.stages.stages[0].lagrangian.priors["P"].centre == 0.25
+assert model.stages.stages[0].lagrangian.priors["Z"].centre == 0.25
 assert model(torch.rand(1, 3, 16, 16)).image.shape == (1, 3, 16, 16)
 assert type(unfold.create_model("jude-small", K=1).stages.stages[0].lagrangian.priors["P"]
     ).__module__ == "unfold.priors.resunet"

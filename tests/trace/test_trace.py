@@ -57,7 +57,7 @@ def test_pictures_are_the_states_of_the_photo(name, image, kernel):
     assert stages == sorted(set(stages))
     assert len(stages) <= 9
     assert set(found.blocks()) >= set(dict.fromkeys(e.block for e in found.ledger.entries))
-    for block in {"I", "Z", "R", "L", "X", "U", "E"} & set(found.restoration.parts):
+    for block in {"I", "Z", "L", "X", "U", "E"} & set(found.restoration.parts):
         # The last state without its margin is what the model gives back.
         part = found.restoration.parts[block]
         (top, left), (height, width) = found.restoration.origin, image.shape[-2:]

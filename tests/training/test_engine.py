@@ -246,12 +246,12 @@ def kept_bytes(model, photo):
 def test_recomputed_stages_have_the_same_gradients_in_less_memory(name):
     prior = {"kind": "resunet", "widths": (16,), "residual": False}
     options = {"kernel_estimator": {"kind": "kernel", "size": 5}, "prior": prior}
-    photo, grown, gradients = torch.rand(1, 3, 32, 32), {}, {}
+    photo, grown, gradients = torch.rand(1, 3, 32, 32, dtype=torch.float64), {}, {}
     for recompute in (False, True):
         sizes = []
         for K in (2, 4):
             torch.manual_seed(0)
-            model = unfold.create_model(name, K=K, **options)
+            model = unfold.create_model(name, K=K, **options).double()
             for module in model.modules():
                 if isinstance(module, Unrolled):
                     module.recompute = recompute
