@@ -38,11 +38,11 @@ def command(name, photos, out):
     return {
         "restore": ["restore", str(photos), "-o", str(out), "--model", "identity"],
         "restore one": ["restore", one, "-o", str(out / "0.png"), "--model", "identity"],
-        "synthesize": ["synthesize", str(photos), str(out), "--recipe", "deblur", "--count", "2",
+        "synthesize": ["synthesize", str(photos), "-o", str(out), "--recipe", "deblur", "--count", "2",
                        "--workers", "1"],
         "evaluate": ["evaluate", "--model", "identity", "--dataset", "paired", "--data", str(pairs),
                      "--protocol", "gopro", "--save-images", str(out),
-                     "--report", f"{out}.json", "--page", f"{out}.html"],
+                     "-o", f"{out}.json", "-o", f"{out}.html"],
         "trace": ["trace", one, "-o", str(out), "--model", "identity"],
         "kernel": ["kernel", one, "-o", str(out / "k.npy"), "--picture", str(out / "k.png")],
     }[name]  # fmt: skip
