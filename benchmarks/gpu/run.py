@@ -154,10 +154,13 @@ def environment(work: Path, wheels: Path | None) -> dict[str, str]:
 
 def register(project: Path, site: Path) -> None:
     """Make a project known by the metadata that an installation would have left."""
-    about = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8")).get("project")
+    told = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))
+    about = told.get("project")
     if not about:
         return
-    name, version = about["name"], about.get("version", "0")
+    # (A version that git's tags tell is not known here.)
+    last = told.get("tool", {}).get("hatch", {}).get("version", {}).get("fallback-version", "0")
+    name, version = about["name"], about.get("version", last)
     folder = site / f"{name.replace('-', '_')}-{version}.dist-info"
     folder.mkdir(parents=True, exist_ok=True)
     metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"

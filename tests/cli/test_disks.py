@@ -38,8 +38,8 @@ def command(name, photos, out):
     return {
         "restore": ["restore", str(photos), "-o", str(out), "--model", "identity"],
         "restore one": ["restore", one, "-o", str(out / "0.png"), "--model", "identity"],
-        "synthesize": ["synthesize", str(photos), "-o", str(out), "--recipe", "deblur", "--count", "2",
-                       "--workers", "1"],
+        "synthesize": ["synthesize", str(photos), "-o", str(out), "--recipe", "deblur",
+                       "--count", "2", "--workers", "1"],
         "evaluate": ["evaluate", "--model", "identity", "--dataset", "paired", "--data", str(pairs),
                      "--protocol", "gopro", "--save-images", str(out),
                      "-o", f"{out}.json", "-o", f"{out}.html"],

@@ -69,7 +69,7 @@ def test_a_strangers_prior_is_there_once_installed(site):
     assert component.summary == "Halves whatever it is given."
     assert "acme_prior" not in sys.modules, "listing imports nothing"
     model = unfold.create_model("jude-small", prior={"kind": "acme-half", "factor": 0.9}, K=1)
-    assert model.stages.stages[0].lagrangian.priors["P"].factor == 0.9
+    assert model.stages.stages[0].lagrangian.priors["Z"].factor == 0.9
     assert model(torch.rand(1, 3, 16, 16)).image.shape == (1, 3, 16, 16)
 
 
@@ -230,7 +230,7 @@ def test_a_missing_plugin_says_what_to_install():
 
 def test_a_prior_that_takes_no_channels_is_given_none():
     model = unfold.create_model("jude-small", prior="total-variation", K=1)
-    assert type(model.stages.stages[0].lagrangian.priors["P"]).__name__ == "TotalVariation"
+    assert type(model.stages.stages[0].lagrangian.priors["Z"]).__name__ == "TotalVariation"
 
 
 def test_a_component_of_another_kind_is_refused():

@@ -124,7 +124,7 @@ def test_a_prior_from_a_plugin_trains_too(source, tmp_path, acme):
     assert sum(falling[-10:]) < 0.8 * sum(falling[:10])
     last = dict(load_model(run).named_parameters())
     priors = [n for n in last if ".priors." in n]
-    assert len(priors) == 3 * 4  # of P, Q and Z: two convolutions, weights and biases
+    assert len(priors) == 2 * 4  # of Q and Z: two convolutions, weights and biases
     assert all(not torch.equal(last[n], first[n]) for n in priors)
     (acme / "acme_prior-0.2.dist-info" / "METADATA").unlink()
     (acme / "acme_prior-0.2.dist-info" / "entry_points.txt").unlink()

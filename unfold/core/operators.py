@@ -325,7 +325,7 @@ _DENSE_GRADIENTS = tuple(map(int, torch.__version__.split(".")[:2])) < (2, 9)
 def image(spectrum: Tensor, shape: torch.Size) -> Tensor:
     """The real image of a half spectrum; ``shape`` tells an odd width from an even one."""
     made: Tensor = torch.fft.irfft2(spectrum, s=shape[-2:])  # pyright: ignore (torch does not type)
-    if _DENSE_GRADIENTS and made.requires_grad:
+    if _DENSE_GRADIENTS and made.requires_grad:  # pyright: ignore
         made.register_hook(_dense)  # pyright: ignore
     return made  # pyright: ignore
 
