@@ -230,7 +230,7 @@ import unfold, torch
 model = unfold.create_model("jude-small", K=1, prior={"kind": "acme-good", "centre": 0.25})
 assert model.stages.stages[0].lagrangian.priors["Z"].centre == 0.25
 assert model(torch.rand(1, 3, 16, 16)).image.shape == (1, 3, 16, 16)
-assert type(unfold.create_model("jude-small", K=1).stages.stages[0].lagrangian.priors["P"]
+assert type(unfold.create_model("jude-small", K=1).stages.stages[0].lagrangian.priors["Z"]
     ).__module__ == "unfold.priors.resunet"
 for name in ("acme-import", "acme-exit", "acme-future", "acme-shared", "acme-gone"):
     try:
