@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
+from pathlib import Path
 from typing import IO
 
 from unfold.errors import UnfoldError
@@ -35,6 +38,26 @@ def lock(file: IO) -> None:
         raise BusyError(_owner(file)) from error
     except OSError:
         return
+
+
+@contextlib.contextmanager
+def held(path: Path, busy: type[UnfoldError], doing: str) -> Iterator[None]:
+    """The folder of a file, for this process alone as long as it has the file, which is made.
+
+    Args:
+        path: of the file; its folder exists.
+        busy: raised where another process has it.
+        doing: what that process does, for the message: "is training there".
+    """
+    with path.open("ab") as file:
+        try:
+            lock(file)
+        except BusyError as error:
+            raise busy(
+                f"{path.parent}: process {error.owner} {doing}; wait for it, or choose another "
+                "folder"
+            ) from error
+        yield
 
 
 def _owner(file: IO) -> str:

@@ -20,6 +20,7 @@ from ._common import (
     DEFAULT_MODEL,
     CommandError,
     add_device,
+    declare,
     find_device,
     model_spec,
     positive_int,
@@ -28,7 +29,7 @@ from ._common import (
 from ._help import Parser
 
 __all__ = [
-    "DEFAULT_MODEL", "CommandError", "add_device", "find_device", "main", "model_spec",
+    "DEFAULT_MODEL", "CommandError", "add_device", "declare", "find_device", "main", "model_spec",
     "positive_int", "ready",
 ]  # fmt: skip
 

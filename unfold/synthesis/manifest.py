@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from unfold._files import replace_file
-from unfold._lock import BusyError, lock
+from unfold._lock import held
 from unfold.errors import UnfoldError
 
 NAME = "manifest.jsonl"
@@ -51,14 +51,7 @@ class Manifest:
             )
         self.folder.mkdir(parents=True, exist_ok=True)
         # (Not the manifest: that is put in place anew now and then.)
-        with (self.folder / _LOCK).open("ab") as file:
-            try:
-                lock(file)
-            except BusyError as error:
-                raise ManifestError(
-                    f"{self.folder}: process {error.owner} fills it; wait for it, or choose "
-                    "another folder"
-                ) from error
+        with held(self.folder / _LOCK, ManifestError, "fills it"):
             yield
 
     def begin(self) -> dict[int, dict[str, Any]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from unfold._files import replace_file
-from unfold._lock import BusyError, lock
+from unfold._lock import held
 from unfold.imaging import ImageError, Photo, write
 from unfold.pages import render
 
@@ -52,14 +52,7 @@ def _held(folder: Path) -> Iterator[None]:
             "new folder"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    with marker.open("ab") as file:
-        try:
-            lock(file)
-        except BusyError as error:
-            raise ImageError(
-                f"{folder}: process {error.owner} writes a trace there; wait for it, or choose "
-                "another folder"
-            ) from error
+    with held(marker, ImageError, "writes a trace there"):
         yield
 
 

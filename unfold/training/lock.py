@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from unfold._lock import BusyError, lock
+from unfold import _lock
 
 from .error import TrainingError
 
@@ -24,14 +24,7 @@ def held(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / ".lock"
     try:
-        with path.open("ab") as file:
-            try:
-                lock(file)
-            except BusyError as error:
-                raise TrainingError(
-                    f"{folder}: process {error.owner} is training there; wait for it, or choose "
-                    "another folder"
-                ) from error
+        with _lock.held(path, TrainingError, "is training there"):
             yield
     finally:
         if new and [*folder.iterdir()] == [path]:

@@ -11,6 +11,7 @@ from unfold.cli import (
     DEFAULT_MODEL,
     CommandError,
     add_device,
+    declare,
     find_device,
     model_spec,
     positive_int,
@@ -28,32 +29,19 @@ def add(parser: argparse.ArgumentParser) -> None:
     Example:
         unfold app --port 8000
     """
-    parser.add_argument(
-        "--model", action="append", default=[], metavar="NAME", dest="models",
-        help="a config, a trained folder or a cascade to offer beside what is installed "
-        "(repeatable; the first is selected)",
-    )  # fmt: skip
-    parser.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help="to listen on")
-    parser.add_argument(
-        "--port", type=int, default=7860, metavar="N", help="to listen on; 0 is any that is free"
-    )
+    declare(parser, "--model NAME", "a config, a trained folder or a cascade to offer beside what "
+            "is installed; the first is selected", repeat=True, dest="models")  # fmt: skip
+    declare(parser, "--host ADDRESS", "to listen on", default="127.0.0.1")
+    declare(parser, "--port N", "to listen on; 0 is any that is free", type=int, default=7860)
     add_device(parser)
-    parser.add_argument(
-        "--max-upload", type=positive_int, default=50, metavar="MB",
-        help="refuse larger files, in megabytes",
-    )  # fmt: skip
-    parser.add_argument(
-        "--max-pixels", type=positive_int, default=30_000_000, metavar="N",
-        help="refuse photos of more pixels",
-    )  # fmt: skip
-    parser.add_argument(
-        "--max-stages", type=positive_int, default=50, metavar="N",
-        help="refuse models of more stages",
-    )  # fmt: skip
-    parser.add_argument(
-        "--max-seconds", type=positive_int, default=300, metavar="N",
-        help="end a restoration that takes longer, in seconds",
-    )  # fmt: skip
+    limits = (
+        ("--max-upload MB", 50, "refuse larger files, in megabytes"),
+        ("--max-pixels N", 30_000_000, "refuse photos of more pixels"),
+        ("--max-stages N", 50, "refuse models of more stages"),
+        ("--max-seconds N", 300, "end a restoration that takes longer, in seconds"),
+    )
+    for names, most, help in limits:
+        declare(parser, names, help, type=positive_int, default=most)
     parser.set_defaults(run=run)
 
 
