@@ -94,7 +94,7 @@ def test_a_full_disk_is_told_and_nothing_is_half_written(name, size, photos, ful
 
 @pytest.mark.parametrize(
     ("name", "file"),
-    [("restore", "unfold-ledger.jsonl"), ("synthesize", ".lock"), ("trace", ".unfold-trace")],
+    [("restore", "unfold-journal.jsonl"), ("synthesize", ".lock"), ("trace", ".unfold-trace")],
 )
 def test_of_two_runs_on_one_folder_the_second_is_refused(name, file, photos, capsys):
     out = photos.parent / "out"

@@ -8,7 +8,7 @@ from layouts import LAYOUTS, put
 
 from unfold.datasets import DataError, Dataset, Pair
 from unfold.datasets.plain import Paired
-from unfold.registry.catalogue import Component
+from unfold.registry.catalog import Component
 from unfold.testing import datasets
 from unfold.testing.check import Check, ConformanceError
 from unfold.testing.tools import Subject

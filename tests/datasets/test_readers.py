@@ -17,7 +17,7 @@ from unfold.datasets.plain import Paired, Unpaired
 from unfold.datasets.realblur import RealBlurJ
 from unfold.imaging import read
 from unfold.registry import scan
-from unfold.registry.catalogue import load
+from unfold.registry.catalog import load
 from unfold.registry.spec import spec_type
 from unfold.testing import datasets
 from unfold.testing.check import Check

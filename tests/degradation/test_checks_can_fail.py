@@ -7,7 +7,7 @@ import torch
 
 from unfold.degradation import Degradation
 from unfold.degradation.chance import normal, seeds, uniform
-from unfold.registry.catalogue import Component
+from unfold.registry.catalog import Component
 from unfold.testing import ConformanceError, checks
 
 

@@ -163,7 +163,7 @@ def test_a_streak_stays_white_with_clipping_reverse_and_in_the_right_order_only(
     assert right.min() >= 0
     white = (right[0] == 1).all(0)
     assert white[streak].double().mean() > 0.9
-    # Without it the streak is grey, though noise lifts some pixels.
+    # Without it the streak is gray, though noise lifts some pixels.
     plain = expose("blur noise clip")
     assert (plain[0, :, streak] == 1).double().mean() < 0.05
     assert plain[0, :, streak].mean() < 0.97

@@ -8,13 +8,14 @@ from hypothesis import strategies as st
 from scipy.signal import convolve2d
 
 import unfold
-from unfold.core import Restoration, State
+from unfold.core import State
 from unfold.imaging.boundary import pad_periodic
 from unfold.losses import FFT, L1, LossError, Outcome, Perceptual, Reblur, StageWise, lsgan
 from unfold.losses.reblur import reblur
 from unfold.metrics import MetricError
 from unfold.models.estimating import Estimates
 from unfold.registry.spec import resolve, spec_type
+from unfold.restorer import Restoration
 from unfold.training.player import captured
 
 SMALL_KERNEL = {"kind": "kernel", "size": 5}

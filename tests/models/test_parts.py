@@ -5,7 +5,7 @@ import torch
 from skimage.data import astronaut, chelsea
 
 import unfold
-from unfold.core import Ledger
+from unfold.core import History
 from unfold.degradation import Outliers, blur
 from unfold.priors import TotalVariation
 
@@ -150,13 +150,13 @@ VARIANTS = {
 @pytest.mark.parametrize(
     ("name", "options"), [(n, o) for n, found in VARIANTS.items() for o in found], ids=str
 )
-def test_variants_run_train_and_fill_a_ledger(name, options):
+def test_variants_run_train_and_fill_a_history(name, options):
     torch.manual_seed(0)
     model = unfold.create_model(name, K=2, prior=TV, kernel_estimator=SMALL, **options)
-    ledger = Ledger()
-    restoration = model(crop(24, noise=0.02), ledger=ledger)
+    history = History()
+    restoration = model(crop(24, noise=0.02), history=history)
     assert restoration.image.isfinite().all()
-    assert len(ledger.weights) == 2
+    assert len(history.weights) == 2
     restoration.image.sum().backward()
     reached = [p.grad is not None and p.grad.isfinite().all() for p in model.hyper.parameters()]
     assert all(reached)

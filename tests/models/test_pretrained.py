@@ -56,7 +56,7 @@ def test_files_are_whole_small_and_described(name):
     assert facts["model"]["kind"] == name
     card = (folder / "README.md").read_text(encoding="utf-8")
     assert facts["sha256"] in card
-    for heading in ("Data and licences", "Training", "Results", "Failures"):
+    for heading in ("Data and licenses", "Training", "Results", "Failures"):
         assert f"\n## {heading}\n" in card, heading
     pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", card)
     for picture in pictures:

@@ -52,10 +52,10 @@ def test_it_is_what_the_command_makes(photo, restored, tmp_path):
     np.testing.assert_array_equal(command, restored)
 
 
-def test_a_grey_photo_stays_grey(photo):
-    grey = photo.mean(-1).astype(np.uint8)
-    assert unfold.restore(grey, model="tv-deblur").shape == grey.shape
-    assert unfold.restore(Image.fromarray(grey), model="tv-deblur").mode == "L"
+def test_a_gray_photo_stays_gray(photo):
+    gray = photo.mean(-1).astype(np.uint8)
+    assert unfold.restore(gray, model="tv-deblur").shape == gray.shape
+    assert unfold.restore(Image.fromarray(gray), model="tv-deblur").mode == "L"
 
 
 @pytest.mark.parametrize(
@@ -74,12 +74,12 @@ def test_channels_that_are_alike_are_restored_alike(name, options, photo):
     """Noise, exposure, light and kernels are those of the photo, however many channels show it."""
     model = unfold.create_model(name, **options).eval()
     assert model.channels is None
-    grey = torch.from_numpy(photo).float().mean(-1)[None] / 510
+    gray = torch.from_numpy(photo).float().mean(-1)[None] / 510
     kernel = torch.full((1, 1, 3, 3), 1 / 9)
-    want = unfold.restore(grey.expand(3, -1, -1), model=model, kernel=kernel)
-    assert name == "identity" or (want - grey).abs().max() > 0.01
+    want = unfold.restore(gray.expand(3, -1, -1), model=model, kernel=kernel)
+    assert name == "identity" or (want - gray).abs().max() > 0.01
     for channels in (1, 4, 16):
-        got = unfold.restore(grey.expand(channels, -1, -1), model=model, kernel=kernel)
+        got = unfold.restore(gray.expand(channels, -1, -1), model=model, kernel=kernel)
         torch.testing.assert_close(got, want[:1].expand_as(got), atol=2e-4, rtol=0)
 
 

@@ -35,7 +35,7 @@ def test_encoding_and_decoding_undo_each_other(value, transfer):
 
 
 def test_srgb_is_the_standards_curve():
-    # IEC 61966-2-1: the curve's two parts meet, and mid grey 0.5 is 21.4 % of the light.
+    # IEC 61966-2-1: the curve's two parts meet, and mid gray 0.5 is 21.4 % of the light.
     x = torch.tensor([0.04045, 0.04046, 0.5, 1.0, 0.0], dtype=torch.float64)
     y = decode(x.expand(3, 1, -1))[0, 0]
     assert y[1] - y[0] < 2e-6

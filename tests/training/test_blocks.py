@@ -6,8 +6,8 @@ from tiny_training import MODEL, photos, recipe, values
 from torch.utils.data import default_collate
 
 from unfold.cli import main
-from unfold.core import Restoration
 from unfold.losses import Loss, LossError
+from unfold.restorer import Restoration
 from unfold.training import TrainingError, parse_recipe, train
 from unfold.training.assemble import assemble
 from unfold.training.player import Supervised, known

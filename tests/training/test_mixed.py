@@ -4,9 +4,9 @@ import pytest
 import torch
 from tiny_training import photos
 
-from unfold.core import Restoration, Restorer
 from unfold.degradation import blur
 from unfold.losses import L1
+from unfold.restorer import Restoration, Restorer
 from unfold.synthesis import SynthesizedPhotos, parse_recipe
 from unfold.synthesis.pipeline import Pipeline
 from unfold.training import TrainingError
@@ -101,7 +101,7 @@ def test_without_blur_it_is_a_point():
 class Told(Restorer):
     """Keeps the kernel that it is given."""
 
-    def forward(self, image, *, kernel=None, ledger=None):
+    def forward(self, image, *, kernel=None, history=None):
         self.told = kernel
         return Restoration(image)
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from unfold.core import Restoration, Restorer
+from unfold.restorer import Restoration, Restorer
 from unfold.training.unpaired import Discriminator, Generators
 
 
@@ -15,7 +15,7 @@ class Affine(Restorer):
         super().__init__()
         self.a, self.b = nn.Parameter(torch.tensor(a)), nn.Parameter(torch.tensor(b))
 
-    def forward(self, image, *, kernel=None, ledger=None):
+    def forward(self, image, *, kernel=None, history=None):
         return Restoration(self.a * image + self.b)
 
     def explain(self):

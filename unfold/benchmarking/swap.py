@@ -7,7 +7,7 @@ from functools import partial
 
 import torch
 
-from unfold.registry.catalogue import Component, components
+from unfold.registry.catalog import Component, components
 from unfold.registry.swap import Candidate, Swap, SwapError, held_groups
 
 from .case import Case, Pair, SkippedError

@@ -13,7 +13,7 @@ from importlib.metadata import version
 
 from unfold._listing import entries
 from unfold.errors import UnfoldError
-from unfold.registry.catalogue import HOME, one_scan
+from unfold.registry.catalog import HOME, one_scan
 from unfold.registry.functions import function
 
 from ._common import (
@@ -34,7 +34,7 @@ __all__ = [
 ]  # fmt: skip
 
 _CHAPTERS = {
-    "photos": ("restore", "kernel", "trace", "demo", "ledger"),
+    "photos": ("restore", "kernel", "trace", "demo", "journal"),
     "models": ("list", "explain", "train", "convert"),
     "data and numbers": ("synthesize", "evaluate", "table", "bench"),
     "plugins": ("plugins", "schema"),

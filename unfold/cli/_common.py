@@ -14,8 +14,8 @@ from unfold.errors import UnfoldError
 if TYPE_CHECKING:
     import torch
 
-    from unfold.core import Restorer
     from unfold.registry.spec import Spec
+    from unfold.restorer import Restorer
 
 DEFAULT_MODEL = "jude-classic"
 _BEST_WITHOUT_KERNEL = "jude-small"

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 from ._common import CommandError, model_spec
 
 if TYPE_CHECKING:
-    from unfold.core import Restorer
     from unfold.evaluation import Report
     from unfold.evaluation.comparison import Alternative, Comparison
     from unfold.registry.spec import Spec
     from unfold.registry.swap import Candidate, Swap
+    from unfold.restorer import Restorer
 
 Measure = Callable[["Spec", "Restorer"], "Report"]
 

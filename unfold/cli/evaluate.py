@@ -22,11 +22,11 @@ from ._common import (
 )
 
 if TYPE_CHECKING:
-    from unfold.core import Restorer
     from unfold.datasets import Dataset
     from unfold.evaluation import Report
     from unfold.evaluation.comparison import Comparison
     from unfold.registry.spec import Spec
+    from unfold.restorer import Restorer
 
 
 def add(parser: argparse.ArgumentParser) -> None:

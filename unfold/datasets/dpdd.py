@@ -24,7 +24,7 @@ class DPDD(Dataset):
     right views are called as the whole photo, with ``_L`` and ``_R``, is as other programs say.
 
     Args:
-        view: ``"centre"``: the whole photo is the input. ``"dual-pixel"``: besides, each pair's
+        view: ``"center"``: the whole photo is the input. ``"dual-pixel"``: besides, each pair's
             ``views`` has ``"left"`` and ``"right"``.
     """
 
@@ -38,7 +38,7 @@ class DPDD(Dataset):
         root: str | os.PathLike[str],
         split: str = "",
         *,
-        view: Literal["centre", "dual-pixel"] = "centre",
+        view: Literal["center", "dual-pixel"] = "center",
         strict: bool = True,
     ) -> None:
         self.view = view

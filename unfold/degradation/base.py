@@ -67,7 +67,7 @@ class Degradation(ABC):
         """
 
     def kernel(self, parameters: Mapping[str, Tensor]) -> Tensor | None:
-        """``(B, 1, h, w)``, sum 1, centred at ``(h // 2, w // 2)``, where what it does to each
+        """``(B, 1, h, w)``, sum 1, centered at ``(h // 2, w // 2)``, where what it does to each
         photo is a convolution with one kernel; None where it is something else."""
         return None
 

@@ -22,7 +22,7 @@ Ratio = Annotated[float, Field(ge=0.05, le=1)]
 class Defocus(Degradation):
     """Blur by a lens out of focus, the same all over the photo: ``y = H ⊗ x`` in linear light.
 
-    ``H`` is a disc, a generalised Gaussian ``exp(−½ (xᵀ Σ⁻¹ x)^β)`` or a plateau
+    ``H`` is a disc, a generalized Gaussian ``exp(−½ (xᵀ Σ⁻¹ x)^β)`` or a plateau
     ``1 / ((xᵀ Σ⁻¹ x)^β + 1)``, drawn for each photo (`unfold.degradation.aperture`). What lies
     beyond the border is the photo mirrored. `DepthDefocus` varies over the photo.
 

@@ -18,7 +18,7 @@ Quality = Annotated[int, Field(ge=1, le=100)]
 
 
 class JPEG(Degradation):
-    """Write as JPEG and read again, as libjpeg does, colours at half resolution (4:2:0).
+    """Write as JPEG and read again, as libjpeg does, colors at half resolution (4:2:0).
 
     Encoded values are clipped to [0, 1] and rounded to 8 bits first. On the CPU it is Pillow, a
     photo at a time; elsewhere `unfold.degradation.libjpeg`, a batch at a time, to the same bits.

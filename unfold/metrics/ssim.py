@@ -29,7 +29,7 @@ class SSIM(Metric):
     ``sample_covariance`` (scikit-image's own default).
 
     Args:
-        window: weights of a pixel's neighbours.
+        window: weights of a pixel's neighbors.
         size: side of the window, odd; by default 11 for Gaussian and 7 for uniform weights.
         sigma: standard deviation of the Gaussian, pixels.
         sample_covariance: divide by ``n − 1`` in place of ``n = size²``.

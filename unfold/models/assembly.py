@@ -12,7 +12,6 @@ from unfold.core import (
     Lagrangian,
     Prior,
     Residual,
-    Restorer,
     Stage,
     State,
     Step,
@@ -22,6 +21,7 @@ from unfold.core import (
 )
 from unfold.core.lagrangian import Weights
 from unfold.imaging.boundary import MULTIPLE, Frame, pad_periodic
+from unfold.restorer import Restorer
 from unfold.terms import Convolution
 
 from .parts import StageWeights

@@ -153,7 +153,7 @@ def _priors(reading: Reading) -> Iterator[Fault]:
                 f"terms.{first[block]} is a prior on {block!r} too: add a block with the "
                 f"constraint that it equals {block!r}, and put the second prior there",
             )
-        elif structure in (Structure.FOURIER, Structure.MIXED):
+        elif structure in (Structure.FOURIER, Structure.MATRIX_FREE):
             yield (
                 place,
                 f"the normal matrix of {block!r} is {structure.value}, so that no proximal "

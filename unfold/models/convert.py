@@ -19,9 +19,9 @@ from safetensors.torch import save
 from torch import Tensor
 
 from unfold._files import replace_file
-from unfold.core import Restorer
 from unfold.registry import ComponentError
 from unfold.registry.spec import Spec
+from unfold.restorer import Restorer
 
 _HEADER = "unfold"
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
-from .catalogue import FUNCTIONS, Component, ComponentError
+from .catalog import FUNCTIONS, Component, ComponentError
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from pydantic.errors import PydanticInvalidForJsonSchema
 
-from .catalogue import GROUPS, HOME, Component, ComponentError, scan
+from .catalog import GROUPS, HOME, Component, ComponentError, scan
 from .probe import probe
 from .spec import Spec, spec_type
 

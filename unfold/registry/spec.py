@@ -20,7 +20,7 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from .catalogue import Component, ComponentError, find, load, one_scan, singular
+from .catalog import Component, ComponentError, find, load, one_scan, singular
 from .kinds import check_class, check_object
 
 

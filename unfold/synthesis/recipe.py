@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from unfold._faults import faults
-from unfold._shelf import Shelf
+from unfold._shipped import ShippedFiles
 from unfold.degradation.light import Transfer
 from unfold.errors import UnfoldError
 from unfold.losses import TRUE_KERNEL
@@ -147,12 +147,12 @@ class Recipe(BaseModel):
         ]
 
 
-_SHELF = Shelf("unfold.synthesis", RecipeError)
+_SHIPPED = ShippedFiles("unfold.synthesis", RecipeError)
 
 
 def recipes() -> list[str]:
     """The names of the recipes that come with the library."""
-    return _SHELF.names()
+    return _SHIPPED.names()
 
 
 def recipe_text(name: str) -> str:
@@ -161,7 +161,7 @@ def recipe_text(name: str) -> str:
     Raises:
         RecipeError: there is none of that name.
     """
-    return _SHELF.text(name)
+    return _SHIPPED.text(name)
 
 
 def read_recipe(name: str | os.PathLike[str]) -> Recipe:
@@ -170,7 +170,7 @@ def read_recipe(name: str | os.PathLike[str]) -> Recipe:
     Raises:
         RecipeError: it cannot be read, or every fault of it, each with its place.
     """
-    values = _SHELF.read(name)
+    values = _SHIPPED.read(name)
     try:
         return parse_recipe(values)
     except RecipeError as error:

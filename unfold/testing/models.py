@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from unfold.core import Prior, Restoration, Restorer
+from unfold.core import Prior
 from unfold.errors import UnfoldError
-from unfold.restoration import AnySize
+from unfold.restoration import TiledInference
+from unfold.restorer import Restoration, Restorer
 
 from . import misuse
 from .options import bounds_its_numbers
@@ -49,7 +50,7 @@ def _run(subject: Subject, image: Tensor) -> Restoration:
 
 
 def is_a_model(subject: Subject) -> None:
-    need(isinstance(subject.make(), Restorer), f"{subject.make()!r:.60} is no unfold.core.Restorer")
+    need(isinstance(subject.make(), Restorer), f"{subject.make()!r:.60} is no unfold.Restorer")
 
 
 def restores_any_size(subject: Subject) -> None:
@@ -245,7 +246,7 @@ def agrees_in_tiles(subject: Subject) -> None:
     """Told what it measured of the whole photo, a model makes of a part what it makes there of the
     whole; or it says that it must see the whole."""
     model, noise = subject.component().eval(), torch.Generator().manual_seed(0)
-    if model.whole:
+    if model.needs_full_image:
         return
     for parameter in model.parameters():  # leave a start where zero layers hide how far it looks
         parameter.data.add_(0.01 * torch.randn(parameter.shape, generator=noise))
@@ -256,13 +257,13 @@ def agrees_in_tiles(subject: Subject) -> None:
     kernel = _KERNEL if model.needs_kernel or not model.requires_training else None
     with torch.inference_mode():
         want = model(photo, kernel=kernel).image[0]
-    made = AnySize(model, kernel=kernel, tile=40_000)(photo[0])
+    made = TiledInference(model, kernel=kernel, tile=40_000)(photo[0])
     inner = slice(16, -16)  # (along the photo's border the margin is made up of what a tile holds)
     error = (made.image - want)[:, inner, inner].abs().max().item()
     need(
         error < 1e-3,
-        f"in tiles it differs by {error:.2g} from the whole: measure in survey what it takes from "
-        "the whole photo, name in means what it pools, or set whole",
+        f"tiles differ by {error:.2g} from the whole photo: return the global quantities from "
+        "measure(), name averaged parts in pooled_features, or set needs_full_image",
     )
 
 

@@ -209,8 +209,8 @@ def survives_a_state_dict(subject: Subject) -> None:
     state_dict_round_trip(subject, lambda prior: prior.prox(v, _step()))
 
 
-def minimises_its_value(subject: Subject) -> None:
-    """Where g is known: no neighbour, no other step's answer and no descent does better."""
+def minimizes_its_value(subject: Subject) -> None:
+    """Where g is known: no neighbor, no other step's answer and no descent does better."""
     prior = subject.component(torch.float64)
     v, step = _input((9, 12), 1, torch.float64), _step(0.05, torch.float64)
     if prior.value(v) is None:
@@ -229,7 +229,7 @@ def minimises_its_value(subject: Subject) -> None:
             f"the prox for {c} of the step": prior.prox(v, c * step) for c in (0.5, 0.8, 1.25, 2)
         }
         others |= {f"{t} of the way to v": x + t * (v - x) for t in (0.05, 0.5)}
-        others |= {f"a neighbour at {s}": x + s * torch.randn_like(x) for s in (1e-3, 1e-2)}
+        others |= {f"a neighbor at {s}": x + s * torch.randn_like(x) for s in (1e-3, 1e-2)}
         for name, other in others.items():
             need(best <= objective(other) + allowed, f"{name} has a lower objective than prox")
     need(best.isfinite(), "the objective at prox is not finite")
@@ -310,7 +310,7 @@ CHECKS = {
     "gradcheck": Rule(has_the_right_gradient),
     "state-dict": Rule(survives_a_state_dict),
     "spec": Rule(spec_round_trip, named=True),
-    "prox-optimality": Rule(minimises_its_value),
+    "prox-optimality": Rule(minimizes_its_value),
     "lagrangian": Rule(works_in_a_lagrangian),
     "gpu": Rule(agrees_on_a_gpu),
     "nonexpansive": Rule(is_nonexpansive, claim="nonexpansive"),

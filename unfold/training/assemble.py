@@ -1,4 +1,4 @@
-"""What a recipe names, built: players, optimisers."""
+"""What a recipe names, built: players, optimizers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from unfold.core import Prior, Restorer, Unrolled
+from unfold.core import Prior, Unrolled
+from unfold.restorer import Restorer
 
 from .error import TrainingError
 from .player import Player, Supervised
@@ -74,7 +75,7 @@ def assemble(recipe: Recipe, world: World) -> Cast:
         average = AveragedModel(
             model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=False
         )
-    if sharded:  # before the optimisers, which keep what they update; shards cannot be copied
+    if sharded:  # before the optimizers, which keep what they update; shards cannot be copied
         for copy in [model] if average is None else [model, average.module]:
             shard(copy, device, world.size)
     optimizers = {name: _optimizer(recipe, player) for name, player in players.items()}

@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from unfold.registry.catalogue import HOME
+from unfold.registry.catalog import HOME
 
 from .error import TrainingError
 from .sharding import cut_like, whole
@@ -36,7 +36,7 @@ class Checkpoint:
     """A state of training.
 
     Attributes:
-        tensors: parameters, buffers, averages, moments of the optimisers.
+        tensors: parameters, buffers, averages, moments of the optimizers.
         facts: the rest, as JSON holds it: the step, the recipe, versions.
     """
 
@@ -47,7 +47,7 @@ class Checkpoint:
 def gather(
     players: Mapping[str, nn.Module], optimizers: Mapping[str, torch.optim.Optimizer]
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors of players and optimisers by name, and the optimisers' settings.
+    """The tensors of players and optimizers by name, and the optimizers' settings.
 
     Where they are sharded, all processes must call it.
     """
@@ -68,7 +68,7 @@ def restore(
     players: Mapping[str, nn.Module],
     optimizers: Mapping[str, torch.optim.Optimizer],
 ) -> None:
-    """Put players and optimisers back to where `gather` found them.
+    """Put players and optimizers back to where `gather` found them.
 
     Raises:
         TrainingError: the checkpoint is of other players, or of another model.

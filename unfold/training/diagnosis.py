@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import nn
 
-from unfold.core import Restorer
+from unfold.restorer import Restorer
 
 from .player import Batch, captured, known
 from .sharding import whole

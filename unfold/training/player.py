@@ -9,16 +9,17 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from unfold.core import Restoration, Restorer, Stage, State
+from unfold.core import Stage, State
 from unfold.losses import OTHER, Loss, LossError, Outcome
+from unfold.restorer import Restoration, Restorer
 
 Batch = dict[str, Any]
 
 
 class Player(nn.Module):
-    """A module whose ``forward`` gives losses; an optimiser makes their sum small.
+    """A module whose ``forward`` gives losses; an optimizer makes their sum small.
 
-    Its parameters are what that optimiser updates. In each step all players compute their
+    Its parameters are what that optimizer updates. In each step all players compute their
     gradients, in order, before any of them is updated; what one leaves in the batch, those after
     it find there.
     """

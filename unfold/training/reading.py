@@ -10,17 +10,17 @@ from typing import Any
 from pydantic import ValidationError
 
 from unfold._faults import faults
-from unfold._shelf import Shelf
+from unfold._shipped import ShippedFiles
 
 from .error import TrainingError
 from .recipe import Recipe
 
-_SHELF = Shelf("unfold.training", TrainingError)
+_SHIPPED = ShippedFiles("unfold.training", TrainingError)
 
 
 def recipes() -> list[str]:
     """The names of the recipes that come with the library."""
-    return _SHELF.names()
+    return _SHIPPED.names()
 
 
 def recipe_text(name: str) -> str:
@@ -29,7 +29,7 @@ def recipe_text(name: str) -> str:
     Raises:
         TrainingError: there is none of that name.
     """
-    return _SHELF.text(name)
+    return _SHIPPED.text(name)
 
 
 def read_recipe(name: str | os.PathLike[str], changes: Mapping[str, Any] | None = None) -> Recipe:
@@ -42,7 +42,7 @@ def read_recipe(name: str | os.PathLike[str], changes: Mapping[str, Any] | None 
     Raises:
         TrainingError: it cannot be read; or every fault of it, a line each, with its path.
     """
-    values = _SHELF.read(name)
+    values = _SHIPPED.read(name)
     for path, value in (changes or {}).items():
         _change(values, path, value)
     return parse_recipe(values, str(name))

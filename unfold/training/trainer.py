@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from torch.utils import data
 
-from unfold.core import Restorer
 from unfold.datasets.kept import Kept
 from unfold.evaluation.provenance import providers
 from unfold.models.weights import save_model
+from unfold.restorer import Restorer
 
 from . import checkpoint
 from .assemble import assemble

@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from unfold.core import Restorer
 from unfold.losses import lsgan
+from unfold.restorer import Restorer
 
 from .player import Batch, Player
 
@@ -16,7 +16,7 @@ _MADE = "made of the input"
 class Generators(Player):
     """G makes bad photos good, G⁻¹ good ones bad; the discriminator D judges G's.
 
-    With bad photos a and good ones b, of other scenes, it minimises::
+    With bad photos a and good ones b, of other scenes, it minimizes::
 
         w_adversarial · mean (D(G(a)) − 1)²  +  w_cycle · mean |a − G⁻¹(G(a))|
         + w_identity · (mean |b − G(b)| + mean |a − G⁻¹(a)|)

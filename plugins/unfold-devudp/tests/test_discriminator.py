@@ -28,7 +28,7 @@ def test_one_score_for_each_patch(size, scores):
 
 
 def test_a_score_sees_94_pixels():
-    """Without normalisation, which sees everything."""
+    """Without normalization, which sees everything."""
     judge = PatchDiscriminator().double()
     for layer in judge.layers:
         if isinstance(layer, torch.nn.InstanceNorm2d):

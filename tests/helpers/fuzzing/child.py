@@ -67,7 +67,7 @@ def main() -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     from unfold.models import weights  # noqa: F401  (so that imports are no case's)
-    from unfold.registry.catalogue import one_scan
+    from unfold.registry.catalog import one_scan
 
     limit = int(_memory("VmSize") * (1 << 20)) + HARD
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))

@@ -1,4 +1,4 @@
-"""The ledger of a restored folder: what became of each photo, line by line."""
+"""The journal of a restored folder: what became of each photo, line by line."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """The last that a ledger says of a target."""
+    """The last that a journal says of a target."""
 
     status: str
     run: str
@@ -52,15 +52,15 @@ class _Entry:
     output_size: int | None
 
 
-class FileLedger:
+class Journal:
     """A JSONL file beside restored photos, from which a broken run goes on.
 
     A line is added when an output is about to be put in place (``writing``, with the output's
     SHA-256), when it is (``done``), and when a photo fails (``failed``). So whenever a run is
     killed, the next one knows what is done; a line that was cut short is dropped. One process has
-    a ledger at a time.
+    a journal at a time.
 
-    Each line holds ``status``, ``time`` (UTC), ``target`` (relative to the ledger's folder),
+    Each line holds ``status``, ``time`` (UTC), ``target`` (relative to the journal's folder),
     ``source``, ``sha256``, ``size`` and ``mtime_ns`` of the source, ``run``; ``seconds``,
     ``output_sha256`` and ``output_size`` or ``error``. A line of status ``run`` tells what a run's
     name stands for: model, weights, options.
@@ -108,7 +108,7 @@ class FileLedger:
             raise
 
     def close(self) -> None:
-        """Let others have the ledger."""
+        """Let others have the journal."""
         self._file.close()
 
     def unchanged(self, source: Path, target: Path) -> bool:
@@ -175,7 +175,7 @@ class FileLedger:
         return False
 
     def add(self, record: Mapping[str, Any]) -> None:
-        """Add a line; also one of another ledger in the same folder.
+        """Add a line; also one of another journal in the same folder.
 
         Raises:
             OSError: there is no room for it.
@@ -223,11 +223,11 @@ class FileLedger:
                     self.add({**record, "status": "done"})
 
 
-def read_ledger(path: Path) -> dict[str, dict[str, Any]]:
+def read_journal(path: Path) -> dict[str, dict[str, Any]]:
     """Target -> the last record of it. A last line that was cut short is passed over.
 
     Raises:
-        ImageError: it cannot be read, or is no ledger.
+        ImageError: it cannot be read, or is no journal.
     """
     try:
         lines = path.read_bytes().splitlines(keepends=True)
@@ -237,30 +237,30 @@ def read_ledger(path: Path) -> dict[str, dict[str, Any]]:
     return {record["target"]: record for record in records if "target" in record}
 
 
-def merge_ledgers(paths: list[Path], output: Path) -> dict[str, int]:
-    """One ledger of several, such as those of all shards: the last record of each target.
+def merge_journals(paths: list[Path], output: Path) -> dict[str, int]:
+    """One journal of several, such as those of all shards: the last record of each target.
 
-    Where ledgers tell of the same target, ``done`` is believed before ``writing`` and ``failed``,
+    Where journals tell of the same target, ``done`` is believed before ``writing`` and ``failed``,
     and the later before the earlier.
 
     Args:
-        paths: of the ledgers, all in one folder.
+        paths: of the journals, all in one folder.
         output: of the merged one, in that folder; it may be one of them.
 
     Returns:
         Status -> how many targets.
 
     Raises:
-        ImageError: a ledger cannot be read or lies elsewhere; the output cannot be written.
+        ImageError: a journal cannot be read or lies elsewhere; the output cannot be written.
     """
     merged: dict[str, dict[str, Any]] = {}
     for path in paths:
         if path.resolve().parent != output.resolve().parent:
             raise ImageError(
                 f"{path}: lies in another folder than {output}; targets are relative to a "
-                "ledger's folder, so put them side by side"
+                "journal's folder, so put them side by side"
             )
-        for target, record in read_ledger(path).items():
+        for target, record in read_journal(path).items():
             if target not in merged or _rank(record) >= _rank(merged[target]):
                 merged[target] = record
     lines = [json.dumps(merged[target]) + "\n" for target in sorted(merged)]
@@ -290,7 +290,7 @@ def _record(line: bytes, path: Path) -> dict[str, Any]:
             return record
     except (ValueError, KeyError, TypeError):
         pass
-    raise ImageError(f"{path}: is no ledger, or damaged; move it away to begin a new one")
+    raise ImageError(f"{path}: is no journal, or damaged; move it away to begin a new one")
 
 
 def _entry(record: Mapping[str, Any]) -> _Entry:
