@@ -107,22 +107,22 @@ def sizes(folder: Path, crop: int, gray: bool) -> list[Tensor]:
 
 def batch(photos: list[Tensor], size: int, crop: int, step: int) -> tuple[Tensor, Tensor, Tensor]:
     """Clean crops, noisy ones, and the standard deviation of the noise."""
-    chance = torch.Generator().manual_seed(step)
+    rng = torch.Generator().manual_seed(step)
 
     def below(bound: int) -> int:
-        return int(torch.randint(bound, (), generator=chance))
+        return int(torch.randint(bound, (), generator=rng))
 
     areas = torch.tensor([float(photo[0].numel()) for photo in photos]).sqrt()
     crops = []
-    for index in torch.multinomial(areas, size, replacement=True, generator=chance).tolist():
+    for index in torch.multinomial(areas, size, replacement=True, generator=rng).tolist():
         photo = photos[index]
         top, left = (below(n - crop + 1) for n in photo.shape[-2:])
         cut = photo[:, top : top + crop, left : left + crop]
         cut = cut.flip(-1) if below(2) else cut
         crops.append(cut.rot90(below(4), (-2, -1)))
     clean = torch.stack(crops).float() / 255
-    sigma = LARGEST * torch.rand(size, 1, 1, 1, generator=chance)
-    return clean, clean + sigma * torch.randn(clean.shape, generator=chance), sigma
+    sigma = LARGEST * torch.rand(size, 1, 1, 1, generator=rng)
+    return clean, clean + sigma * torch.randn(clean.shape, generator=rng), sigma
 
 
 @torch.no_grad()

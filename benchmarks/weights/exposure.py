@@ -29,7 +29,7 @@ DARK = {"kind": "low-light", "exposure": [0.015, 0.4]}
 KINDS = {
     8: [DARK, SHAKE, NOISE],
     4: [DARK | {"gamma": [0.8, 1.3]}, SHAKE, NOISE],
-    3: [DARK | {"lights": 97}, {"kind": "clipping-reverse"}, SHAKE, NOISE],
+    3: [DARK | {"preserve_highlights": 97}, {"kind": "clipping-reverse"}, SHAKE, NOISE],
     1: [SHAKE, NOISE],
     5: [{"kind": "gaussian-noise", "sigma": [0.0, 0.002]}],
 }

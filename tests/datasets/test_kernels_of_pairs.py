@@ -33,7 +33,7 @@ def test_a_missing_one_is_a_fault(folder):
     (folder / "kernel" / "b.npy").unlink()
     with pytest.raises(DataError) as caught:
         Paired(folder, kernel="kernel")
-    assert caught.value.faults == ("kernel/b.npy: there is no such kernel",)
+    assert caught.value.errors == ("kernel/b.npy: there is no such kernel",)
     assert [pair.name for pair in Paired(folder, kernel="kernel", strict=False)] == ["a"]
 
 

@@ -11,7 +11,7 @@ from torch.nn.functional import avg_pool2d, interpolate
 
 import unfold
 from unfold.degradation import LowLight
-from unfold.degradation.light import decode, encode
+from unfold.degradation.color_space import decode, encode
 from unfold.estimators import IlluminationNet
 from unfold.estimators.exposure import (
     LARGEST,

@@ -158,7 +158,7 @@ def test_a_map_of_ones_own_by_automatic_differentiation():
 
 
 @pytest.mark.parametrize(
-    ("text", "fault"),
+    ("text", "error"),
     [
         ("x * x", "uses 'x' twice, so that it is not affine"),
         ("conv(x, x) - y", "uses 'x' twice"),
@@ -180,18 +180,18 @@ def test_a_map_of_ones_own_by_automatic_differentiation():
         ("(" * 300 + "x" + ")" * 300, "no expression"),
     ],
 )
-def test_what_is_no_expression_is_refused(text, fault):
-    with pytest.raises(ValueError, match=fault):
+def test_what_is_no_expression_is_refused(text, error):
+    with pytest.raises(ValueError, match=error):
         expression(text, entry)
 
 
 def test_shapes_that_do_not_fit_are_refused():
     state = entries()
-    for text, fault in (
+    for text, error in (
         ("conv(k, x) - m", r"cannot combine k⊗x \(1, 3, 6, 8\), m \(1, 1, 6, 8\)"),
         ("m * s - y + x", r"m⊙s cannot combine"),
         ("downsample(x, 4) - s", "6×8 is no multiple of 4"),
         ("grad(x) - y", r"cannot combine ∇x \(1, 6, 6, 8\), y"),
     ):
-        with pytest.raises(ValueError, match=fault):
+        with pytest.raises(ValueError, match=error):
             Affine(expression(text, entry))(state)

@@ -16,7 +16,7 @@ from unfold.metrics import MetricError
 from unfold.models.estimating import Estimates
 from unfold.registry.spec import resolve, spec_type
 from unfold.restorer import Restoration
-from unfold.training.player import captured
+from unfold.training.task import captured
 
 SMALL_KERNEL = {"kind": "kernel", "size": 5}
 SHAPES = st.tuples(st.integers(1, 3), st.just(3), st.integers(1, 9), st.integers(1, 9))

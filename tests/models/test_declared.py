@@ -1,4 +1,4 @@
-"""Models whose Lagrangian is a file: the same bits as the built-in ones, and every fault told."""
+"""Models whose Lagrangian is a file: the same bits as the built-in ones, and every error told."""
 
 import copy
 import itertools

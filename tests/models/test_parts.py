@@ -20,8 +20,8 @@ KERNEL = torch.tensor([[0.0, 0.1, 0.2], [0.1, 0.3, 0.1], [0.2, 0.0, 0.0]])[None,
 def crop(side, noise=0.0, top=60, left=180):
     sharp = torch.from_numpy(astronaut()[top : top + side, left : left + side].copy())
     sharp = sharp.permute(2, 0, 1)[None].float() / 255
-    chance = torch.Generator().manual_seed(0)
-    return (sharp + noise * torch.randn(sharp.shape, generator=chance)).clamp(0, 1)
+    rng = torch.Generator().manual_seed(0)
+    return (sharp + noise * torch.randn(sharp.shape, generator=rng)).clamp(0, 1)
 
 
 def small_prior(name):

@@ -6,8 +6,8 @@ from scipy.ndimage import convolve
 from skimage.data import astronaut, chelsea, coffee
 
 from unfold.core import History
+from unfold.degradation.color_space import decode, encode
 from unfold.degradation.depth_defocus import render
-from unfold.degradation.light import decode, encode
 from unfold.imaging.boundary import Frame
 from unfold.metrics import PSNR
 from unfold.models import refocus

@@ -96,14 +96,14 @@ def test_spectral_bands_are_deblurred(photo):
 
 
 def test_what_is_no_photo_is_refused(photo):
-    for bad, fault in (
+    for bad, error in (
         (photo.astype(np.int32), "unsigned integers or floating-point, got int32"),
         (photo[None], r"\(H, W, C\) or \(H, W\), got"),
         (torch.zeros(2, 3, 8, 8), "one by one"),
         (torch.zeros(3, 8, 8, dtype=torch.uint8), "divide 8 bits by 255"),
         (42, "got int"),
     ):
-        with pytest.raises(ImageError, match=fault):
+        with pytest.raises(ImageError, match=error):
             unfold.restore(bad, model="tv-deblur")
     with pytest.raises(ImageError, match="restores images of 3 channels, got 4: choose"):
         unfold.restore(np.concatenate([photo, photo[..., :1]], -1), model="deconv-small")

@@ -119,8 +119,8 @@ def test_a_journal_cut_anywhere_is_mended(place):
     journal.close()
     path = place / "out" / "journal.jsonl"
     whole = path.read_bytes()
-    chance = random.Random(0)
-    for cut in [0, len(whole), *(chance.randrange(len(whole)) for _ in range(60))]:
+    rng = random.Random(0)
+    for cut in [0, len(whole), *(rng.randrange(len(whole)) for _ in range(60))]:
         path.write_bytes(whole[:cut])
         journal = open_journal(place)
         for photo in photos:

@@ -85,15 +85,15 @@ def test_the_journal_tells_all(unbroken):
 @pytest.mark.slow
 def test_killed_at_random_moments(unbroken, tmp_path):
     source, whole = unbroken
-    chance = random.Random(time.time_ns())
+    rng = random.Random(time.time_ns())
     output = tmp_path / "out"
     killed = 0
     for _ in range(KILLS):
         process = apart(lambda: restore(source, output))
-        goal = lines(output) + chance.randrange(1, 8)
+        goal = lines(output) + rng.randrange(1, 8)
         while process.is_alive() and lines(output) < goal:
             time.sleep(0.0005)
-        time.sleep(chance.random() * 0.01)
+        time.sleep(rng.random() * 0.01)
         process.kill()
         process.join()
         killed += process.exitcode == -9
@@ -169,12 +169,12 @@ def png(width, height, body=b"x"):
 
 def hostile(folder, good, count):
     """So many bad files of many kinds; the number that a run must tell of."""
-    chance = random.Random(0)
+    rng = random.Random(0)
     data = good.read_bytes()
     bomb = png(30_000, 30_000, bytes(10_000_000))
     nan = io_tiff(np.full((4, 4), np.nan, np.float32))
     kinds = [
-        lambda: data[: chance.randrange(8, len(data) - 20)],
+        lambda: data[: rng.randrange(8, len(data) - 20)],
         lambda: b"",
         lambda: b"GIF89a" + data,
         lambda: b"not a picture at all",
@@ -182,8 +182,8 @@ def hostile(folder, good, count):
         lambda: png(2**31 - 1, 2**31 - 1),
         lambda: png(0, 7),
         lambda: nan,
-        lambda: data[:40] + chance.randbytes(len(data) - 40),
-        lambda: chance.randbytes(300),
+        lambda: data[:40] + rng.randbytes(len(data) - 40),
+        lambda: rng.randbytes(300),
     ]
     names = ["bad {}", "new\nline {}", "ünïcode {} 日本", "'quote\" {}", "-dash {}", "bell\a{}"]
     told = 0

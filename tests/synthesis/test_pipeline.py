@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unfold.degradation import Degradation
-from unfold.degradation.light import decode, encode
+from unfold.degradation.color_space import decode, encode
 from unfold.synthesis import Pipeline, Step, parse_recipe
 from unfold.synthesis.pipeline import from_json, seeded, to_json
 
@@ -167,7 +167,7 @@ def test_the_kernel_of_a_blur_that_is_not_applied_is_a_point():
 class Mean(Degradation):
     """Averages frames; records what it was given."""
 
-    light = "linear"
+    color_space = "linear"
     frames = True
     inputs = ("disparity",)
 

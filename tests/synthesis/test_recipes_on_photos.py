@@ -7,7 +7,7 @@ import torch
 from skimage.data import coffee, rocket, stereo_motorcycle
 
 from unfold.cli import main
-from unfold.degradation.light import decode
+from unfold.degradation.color_space import decode
 from unfold.degradation.lightness import lightness
 from unfold.imaging import Photo, read, write
 from unfold.registry.spec import spec_type

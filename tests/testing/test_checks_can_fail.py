@@ -265,8 +265,8 @@ TERMS = [
     ("offset", term(offset=lambda self, b, s: s["y"])),
     ("adjoint", matrix_free(adjoint=lambda m, y: 2 * m * y)),
     ("gram", matrix_free(gram=lambda m, x: m * x)),
-    ("data", term(data=lambda self, b, s, o: o.adjoint(2 * s["y"]))),
-    ("lagrangian", term(data=lambda self, b, s, o: o.adjoint(2 * s["y"]))),
+    ("data", term(rhs_quadratic=lambda self, b, s, o: o.adjoint(2 * s["y"]))),
+    ("lagrangian", term(rhs_quadratic=lambda self, b, s, o: o.adjoint(2 * s["y"]))),
     ("no-mutation", term(forward=mutates)),
     ("batch-independence", term(forward=lambda self, s: s["m"] * s["x"] - s["y"].mean(0, True))),
     ("float32", term(forward=lambda self, s: (s["m"] * s["x"] - s["y"]).double())),
@@ -452,8 +452,8 @@ ANNOTATIONS = [
 
 
 @pytest.mark.parametrize("group", ["priors", "terms", "models"])
-@pytest.mark.parametrize(("annotation", "default", "fault"), ANNOTATIONS, ids=str)
-def test_of_the_bounds_of_options(monkeypatch, group, annotation, default, fault):
+@pytest.mark.parametrize(("annotation", "default", "error"), ANNOTATIONS, ids=str)
+def test_of_the_bounds_of_options(monkeypatch, group, annotation, default, error):
     base = {"priors": Good, "terms": GoodTerm, "models": GoodModel}[group]
 
     class Made(base):
@@ -461,14 +461,14 @@ def test_of_the_bounds_of_options(monkeypatch, group, annotation, default, fault
             super().__init__()
 
     Made.__init__.__annotations__["rate"] = annotation
-    entry = Component(group, "vague", "acme", "1", f"acme:{fault}{annotation}")
+    entry = Component(group, "vague", "acme", "1", f"acme:{error}{annotation}")
     monkeypatch.setattr("unfold.registry.spec.find", lambda group, name: entry)
     monkeypatch.setattr("unfold.registry.spec.load", lambda found: Made)
     check = by_name(group, Made, name="vague", state=term_state)["bounds"]
-    if not fault:
+    if not error:
         check()
         return
-    with pytest.raises(ConformanceError, match=f"^bounds: {fault}"):
+    with pytest.raises(ConformanceError, match=f"^bounds: {error}"):
         check()
 
 

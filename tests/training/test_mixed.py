@@ -12,8 +12,8 @@ from unfold.synthesis.pipeline import Pipeline
 from unfold.training import TrainingError
 from unfold.training import parse_recipe as parse_training
 from unfold.training.phase import Phase
-from unfold.training.player import Supervised
 from unfold.training.stream import open_stream
+from unfold.training.task import Supervised
 
 PHASE = Phase(steps=1, batch=1, crop=16, lr=1e-3)
 
@@ -111,11 +111,11 @@ class Told(Restorer):
 
 def test_a_player_passes_the_kernel_on():
     model = Told()
-    player = Supervised(model, [("l1", 1.0, L1())])
+    task = Supervised(model, [("l1", 1.0, L1())])
     batch = {"input": torch.rand(2, 3, 8, 8), "target": torch.rand(2, 3, 8, 8)}
-    player(batch)
+    task(batch)
     assert model.told is None
-    player(batch | {"kernel": (kernel := torch.rand(2, 1, 3, 3))})
+    task(batch | {"kernel": (kernel := torch.rand(2, 1, 3, 3))})
     assert model.told is kernel
 
 

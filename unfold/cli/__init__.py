@@ -62,9 +62,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.filename is None:
             raise
-        fault = f"{error.filename}: cannot be read or written ({error.strerror})"
+        problem = f"{error.filename}: cannot be read or written ({error.strerror})"
         remedy = "check the path, its permissions and the space on the disk"
-        print(f"unfold: {fault}; {remedy}", file=sys.stderr)
+        print(f"unfold: {problem}; {remedy}", file=sys.stderr)
         return 2
 
 

@@ -22,7 +22,7 @@ Measure = Callable[["Spec", "Restorer"], "Report"]
 
 
 def compare(arguments: argparse.Namespace, measure: Measure) -> Comparison:
-    """Measure the model with each component that is wanted; photo by photo, faults are told.
+    """Measure the model with each component that is wanted; photo by photo, errors are told.
 
     Raises:
         SwapError: if the option holds no component, or none matches.

@@ -13,7 +13,7 @@ from torch import Tensor
 from .aperture import SHAPES, aperture_kernels
 from .base import Degradation, Parameters
 from .blur import blur
-from .chance import IN_ORDER, Pixels, check_photos, check_range, uniform
+from .rng import IN_ORDER, Pixels, check_photos, check_range, uniform
 
 Beta = Annotated[float, Field(ge=0.1, le=20)]
 Ratio = Annotated[float, Field(ge=0.05, le=1)]
@@ -39,7 +39,7 @@ class Defocus(Degradation):
     2022, section 3, with β in [0.5, 4].
     """
 
-    light = "linear"
+    color_space = "linear"
 
     def __init__(
         self,

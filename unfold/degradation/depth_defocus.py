@@ -13,7 +13,7 @@ from torch import Tensor
 from .aperture import SHAPES, aperture_kernels
 from .base import Degradation, Parameters
 from .blur import blur
-from .chance import IN_ORDER, Pixels, Share, check_range, columns, uniform
+from .rng import IN_ORDER, Pixels, Share, check_range, columns, uniform
 
 
 class DepthDefocus(Degradation):
@@ -52,7 +52,7 @@ class DepthDefocus(Degradation):
         ValueError: the disparity has another shape or leaves [0, 1].
     """
 
-    light = "linear"
+    color_space = "linear"
     inputs = ("disparity",)
 
     def __init__(

@@ -11,8 +11,8 @@ from pydantic import Field
 from torch import Tensor
 
 from .base import Degradation, Parameters
-from .chance import check_photos
 from .libjpeg import through_jpeg
+from .rng import check_photos
 
 Quality = Annotated[int, Field(ge=1, le=100)]
 
@@ -33,7 +33,7 @@ class JPEG(Degradation):
         ValueError: a side is longer than the 65,500 pixels that libjpeg takes.
     """
 
-    light = "encoded"
+    color_space = "encoded"
 
     def __init__(self, *, quality: tuple[Quality, Quality] = (40, 95)) -> None:
         low, high = quality

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from .base import Degradation, Parameters
-from .chance import IN_ORDER, check_photos, check_range, normal, seeds, uniform
 from .raw import Camera, bayer, demosaic
+from .rng import IN_ORDER, check_photos, check_range, normal, seeds, uniform
 
 Shot = Annotated[float, Field(ge=1e-8, le=1)]
 
@@ -40,7 +40,7 @@ class RawNoise(Degradation):
     noise levels of its section 3.1.
     """
 
-    light = "encoded"
+    color_space = "encoded"
 
     def __init__(self, *, shot: Annotated[tuple[Shot, Shot], IN_ORDER] = (1e-4, 0.012)) -> None:
         self.shot = check_range("raw-noise: shot", shot, least=1e-8, most=1)

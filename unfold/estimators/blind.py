@@ -29,7 +29,7 @@ from unfold.priors import L0, TotalVariation
 from unfold.terms import Convolution, Gradient, differences, embed_kernel
 from unfold.terms.blur import center_of_mass
 
-from .faults import is_point
+from .defects import is_point
 from .noise import estimate_noise
 from .roles import KernelEstimator
 
@@ -117,10 +117,10 @@ class BlindKernel(KernelEstimator):
         self._solvers = _Solvers(TotalVariation(), latent_stages(), kernel_stage())
 
     @staticmethod
-    def option_faults(spec: Any) -> list[tuple[tuple[str], str]]:
+    def option_errors(spec: Any) -> list[tuple[tuple[str], str]]:
         """A side without a pixel in its middle."""
-        fault = "must be odd, so that the kernel has a center"
-        return [] if spec.size % 2 else [(("size",), fault)]
+        error = "must be odd, so that the kernel has a center"
+        return [] if spec.size % 2 else [(("size",), error)]
 
     @torch.no_grad()
     def forward(self, image: Tensor) -> tuple[Tensor, None]:

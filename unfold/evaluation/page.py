@@ -96,15 +96,15 @@ def notable(report: Report) -> Mapping[str, Row]:
 def _pictures(
     pair: Pair, model: Restorer, protocol: Protocol, device: torch.device
 ) -> dict[str, Any]:
-    """A photo restored again: its pictures, each whole and in part, or the fault that it has."""
+    """A photo restored again: its pictures, each whole and in part, or the error that it has."""
     try:
         found = restore_pair(pair, model, protocol, device)
     except FAILURES as error:  # the file has changed since
-        return {"fault": one_line(str(error))}
+        return {"error": one_line(str(error))}
     pictures = {"input": found.image, "output": found.restored, "target": found.target}
     there = {n: p[0].float().cpu().clamp(0, 1) for n, p in pictures.items() if p is not None}
     rows, columns = _changed_most(there["input"], there["output"])
-    return {"fault": "", "pictures": {n: (p, p[:, rows, columns]) for n, p in there.items()}}
+    return {"error": "", "pictures": {n: (p, p[:, rows, columns]) for n, p in there.items()}}
 
 
 def _changed_most(image: Tensor, restored: Tensor) -> tuple[slice, slice]:

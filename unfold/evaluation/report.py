@@ -32,7 +32,7 @@ class Row:
     """One image.
 
     Attributes:
-        name: the image's, in its data set; empty for a fault of the data set itself.
+        name: the image's, in its data set; empty for an error of the data set itself.
         values: metric -> value, of those that could be measured.
         seconds: the model alone, reading and measuring not counted; None if it did not run.
         size: height and width of the restored picture, or None.

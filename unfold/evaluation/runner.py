@@ -66,7 +66,7 @@ def evaluate(
 
     Args:
         model: whose parameters are as they should be; nothing is trained or loaded here.
-        dataset: any sequence of pairs; the faults of an `unfold.datasets.Dataset` become rows too.
+        dataset: any sequence of pairs; the errors of an `unfold.datasets.Dataset` become rows too.
         protocol: one, or the name of one.
         device: where the model and the metrics run.
         limit: measure only so many photos, from the first.
@@ -97,7 +97,7 @@ def evaluate(
     pictures = None if save_images is None else Pictures(Path(save_images), pairs, dataset)
     model = model.to(device).eval()
     facts = {i.measure.metric: _facts(i) for i in instruments}
-    rows = [Row("", error=fault) for fault in getattr(dataset, "faults", ())]
+    rows = [Row("", error=problem) for problem in getattr(dataset, "errors", ())]
     tell = on_row or (lambda row: None)
     for row in rows:
         tell(row)
@@ -204,14 +204,14 @@ def _row(
     except FAILURES as error:
         return Row(pair.name, error=_line(error))
     restored, seconds = done.restored, done.seconds
-    values, faults = _measure(restored, done.target, protocol, instruments)
+    values, errors = _measure(restored, done.target, protocol, instruments)
     if pictures is not None:
         try:
             pictures.save(pair, restored, protocol)
         except FAILURES as error:
-            faults.append(_line(error))
+            errors.append(_line(error))
     height, width = restored.shape[-2:]
-    return Row(pair.name, values, seconds, (height, width), error="; ".join(faults))
+    return Row(pair.name, values, seconds, (height, width), error="; ".join(errors))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -263,7 +263,7 @@ def _measure(
 ) -> tuple[dict[str, float], list[str]]:
     """What could be measured, and why the rest could not."""
     values: dict[str, float] = {}
-    faults: list[str] = []
+    errors: list[str] = []
     for instrument in instruments:
         name, needs = instrument.measure.metric, instrument.metric.needs_reference
         if needs and target is None:
@@ -276,8 +276,8 @@ def _measure(
                 raise ValueError("its value is not a number")
             values[name] = value
         except FAILURES as error:
-            faults.append(f"{name}: {_line(error)}")
-    return values, faults
+            errors.append(f"{name}: {_line(error)}")
+    return values, errors
 
 
 def _line(error: BaseException) -> str:

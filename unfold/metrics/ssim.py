@@ -66,7 +66,7 @@ class SSIM(Metric):
         )
 
     @staticmethod
-    def option_faults(spec: Any) -> list[tuple[tuple[str], str]]:
+    def option_errors(spec: Any) -> list[tuple[tuple[str], str]]:
         """A window without a pixel in its middle."""
         even = spec.size is not None and spec.size % 2 == 0
         return [(("size",), "must be odd: a window has a pixel in its middle")] if even else []

@@ -16,7 +16,7 @@ from unfold.estimators.illumination import DARKEST, retinex_split
 from unfold.restorer import Restoration
 
 from .assembly import describe, requires_training, unroll
-from .consistency import Fault, faults
+from .consistency import Problem, errors
 from .declaration import (
     AnyStart,
     AnyTerm,
@@ -145,9 +145,9 @@ class Declared(Estimating):
         self.requires_training = requires_training(self)
 
     @staticmethod
-    def option_faults(options: Any) -> list[Fault]:
+    def option_errors(options: Any) -> list[Problem]:
         """What does not fit together in options that are valid one by one."""
-        return faults(options)
+        return errors(options)
 
     def forward(
         self,

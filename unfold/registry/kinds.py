@@ -60,8 +60,8 @@ def _unimplemented(target: type, base: type) -> list[str]:
     return [name for name in abstract if getattr(target, name) is getattr(base, name)]
 
 
-def _wrong(entry: Component, fault: str) -> ComponentError:
+def _wrong(entry: Component, error: str) -> ComponentError:
     return ComponentError(
         f"the entry {entry.name!r} of {entry.distribution} {entry.version} in "
-        f"unfold.{entry.group} ({entry.target}) {fault}"
+        f"unfold.{entry.group} ({entry.target}) {error}"
     )

@@ -60,11 +60,11 @@ def restores_any_size(subject: Subject) -> None:
         with torch.no_grad():
             restoration = _restored(model, photo)
         need(isinstance(restoration, Restoration), f"it returns a {type(restoration).__name__}")
-        fault = _fault(restoration.image, photo)
-        need(not fault, f"at {size}: {fault}")
+        problem = _problem(restoration.image, photo)
+        need(not problem, f"at {size}: {problem}")
 
 
-def _fault(image: Tensor, photo: Tensor) -> str:
+def _problem(image: Tensor, photo: Tensor) -> str:
     """What is wrong with the restoration of a photo."""
     if image.shape != photo.shape:
         return f"{tuple(photo.shape)} became {tuple(image.shape)}"
@@ -136,8 +136,8 @@ def takes_any_channels(subject: Subject) -> None:
         return
     for channels in (1, 4):
         image = photo[:, :1].expand(-1, channels, -1, -1)
-        fault = _fault(_image(model, image), image)
-        need(not fault, f"with {channels} channels: {fault}")
+        problem = _problem(_image(model, image), image)
+        need(not problem, f"with {channels} channels: {problem}")
 
 
 def takes_or_refuses_odd_images(subject: Subject) -> None:
@@ -153,7 +153,7 @@ def takes_or_refuses_odd_images(subject: Subject) -> None:
     }
     for what, image in odd.items():
         run = partial(_image, model, image)
-        misuse.take_or_refuse({what: run}, partial(_fault, photo=image))
+        misuse.take_or_refuse({what: run}, partial(_problem, photo=image))
 
 
 def keeps_its_precision(subject: Subject) -> None:
@@ -163,16 +163,18 @@ def keeps_its_precision(subject: Subject) -> None:
     double = subject.component(torch.float64)
     with torch.no_grad():
         both, alone = _image(double, photo.double()), _image(double, photo[:1].double())
-    fault = _fault(both, photo.double())
-    need(not fault, f"in float64: {fault}")
+    problem = _problem(both, photo.double())
+    need(not problem, f"in float64: {problem}")
     close(both[:1], alone, "an image in a batch and alone, in float64", 1e-9)
     for dtype in (torch.float16, torch.bfloat16):
         run = partial(_image, subject.component(dtype), photo.to(dtype))
-        fault = partial(_fault, photo=photo.to(dtype))
-        misuse.take_or_refuse({f"model and image in {dtype}": run}, fault)
+        problem = partial(_problem, photo=photo.to(dtype))
+        misuse.take_or_refuse({f"model and image in {dtype}": run}, problem)
     there = photo.to("meta")
     run = partial(_image, subject.component().to("meta"), there)
-    misuse.take_or_refuse({"model and image on the meta device": run}, partial(_fault, photo=there))
+    misuse.take_or_refuse(
+        {"model and image on the meta device": run}, partial(_problem, photo=there)
+    )
 
 
 def reads_any_layout(subject: Subject) -> None:
@@ -235,7 +237,7 @@ def takes_or_refuses_odd_kernels(subject: Subject) -> None:
         "a kernel that is a NumPy array": _KERNEL.numpy(),
     }
     every = {what: given(kernel) for what, kernel in (odd | bad).items()}
-    misuse.take_or_refuse(every, partial(_fault, photo=photo))
+    misuse.take_or_refuse(every, partial(_problem, photo=photo))
     with torch.no_grad():
         plain = given(torch.ones(1, 1, 1, 1))()
         if not torch.equal(plain, given(_KERNEL)()):  # it uses kernels

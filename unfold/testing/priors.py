@@ -136,17 +136,17 @@ def takes_or_refuses_odd_input(subject: Subject) -> None:
         "a large step": (v, 1e6 * step),
     }
     for what, (x, s) in odd.items():
-        misuse.take_or_refuse({what: partial(prior, x, s)}, partial(_fault, v=x))
+        misuse.take_or_refuse({what: partial(prior, x, s)}, partial(_problem, v=x))
     run = partial(prior, misuse.special(v, math.nan), step)
     misuse.take_or_refuse({"NaN": run}, lambda x: "it vanished" * bool(x.isfinite().all()))
     run = partial(prior, misuse.special(v, math.inf), step)
     misuse.take_or_refuse({"an infinity": run}, lambda x: "")  # (it may be clipped)
     for dtype in (torch.float16, torch.bfloat16):
         run = partial(subject.component(dtype), v.to(dtype), step.to(dtype))
-        misuse.take_or_refuse({f"prior and v in {dtype}": run}, partial(_fault, v=v.to(dtype)))
+        misuse.take_or_refuse({f"prior and v in {dtype}": run}, partial(_problem, v=v.to(dtype)))
 
 
-def _fault(x: Tensor, v: Tensor) -> str:
+def _problem(x: Tensor, v: Tensor) -> str:
     if (x.shape, x.dtype, x.device) != (v.shape, v.dtype, v.device):
         return f"{tuple(v.shape)} of {v.dtype} became {tuple(x.shape)} of {x.dtype}, {x.device}"
     return "" if x.is_meta or x.isfinite().all() else "not finite"

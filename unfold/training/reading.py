@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from unfold._faults import faults
+from unfold._error_messages import error_messages
 from unfold._shipped import ShippedFiles
 
 from .error import TrainingError
@@ -40,7 +40,7 @@ def read_recipe(name: str | os.PathLike[str], changes: Mapping[str, Any] | None 
         changes: path -> value, such as ``{"phases.0.steps": 10, "model.K": 2}``.
 
     Raises:
-        TrainingError: it cannot be read; or every fault of it, a line each, with its path.
+        TrainingError: it cannot be read; or every error of it, a line each, with its path.
     """
     values = _SHIPPED.read(name)
     for path, value in (changes or {}).items():
@@ -52,13 +52,13 @@ def parse_recipe(values: Mapping[str, Any], name: str = "recipe") -> Recipe:
     """A recipe from its mapping.
 
     Raises:
-        TrainingError: every fault, a line each, with its path.
+        TrainingError: every error, a line each, with its path.
     """
     try:
         return Recipe.model_validate(copy.deepcopy(dict(values)))
     except ValidationError as error:
-        lines = faults(error, _path)
-        count = f"{len(lines)} fault{'s' * (len(lines) > 1)}"
+        lines = error_messages(error, _path)
+        count = f"{len(lines)} error{'s' * (len(lines) > 1)}"
         raise TrainingError("\n  ".join((f"{name}: {count}", *lines))) from error
 
 
@@ -78,7 +78,7 @@ def _change(values: Any, path: str, value: Any) -> None:
 
 
 def _path(place: tuple[int | str, ...]) -> str:
-    """Where a fault is; without the kind of data, which pydantic inserts and no file has."""
+    """Where an error is; without the kind of data, which pydantic inserts and no file has."""
     kinds = {"synthesized", "paired", "unpaired", "photos"}
     return ".".join(
         str(k) for i, k in enumerate(place) if not (k in kinds and i and place[i - 1] == "data")

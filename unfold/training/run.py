@@ -14,10 +14,10 @@ import torch
 
 from unfold._heap import kept_heap
 
+from .distributed import Distributed, joined
 from .lock import held
 from .recipe import Recipe
 from .trainer import Trainer
-from .world import World, joined
 
 
 @kept_heap()
@@ -58,11 +58,11 @@ def train(
     def silent(step: int, losses: dict[str, float]) -> None:
         pass
 
-    with joined(torch.device(device)) as world, contextlib.ExitStack() as stack:
-        if world.first:
+    with joined(torch.device(device)) as distributed, contextlib.ExitStack() as stack:
+        if distributed.first:
             stack.enter_context(held(Path(folder)))
-        trainer = _trainer(recipe, folder, world, workers, allow_changes, board)
-        watch = begin(trainer) if begin is not None and world.first else silent
+        trainer = _trainer(recipe, folder, distributed, workers, allow_changes, board)
+        watch = begin(trainer) if begin is not None and distributed.first else silent
         with _stopped_by_signals(trainer):
             return trainer.run(watch)
 
@@ -70,7 +70,7 @@ def train(
 def _trainer(
     recipe: Recipe,
     folder: str | os.PathLike[str],
-    world: World,
+    distributed: Distributed,
     workers: int,
     allow_changes: bool,
     board: bool,
@@ -78,7 +78,12 @@ def _trainer(
     """(With the caller's generators left as they were: building a model draws from them.)"""
     with torch.random.fork_rng():
         return Trainer(
-            recipe, Path(folder), world, workers=workers, allow_changes=allow_changes, board=board
+            recipe,
+            Path(folder),
+            distributed,
+            workers=workers,
+            allow_changes=allow_changes,
+            board=board,
         )
 
 

@@ -12,7 +12,7 @@ from torch.nn.functional import interpolate
 from unfold.imaging import Photo, write
 from unfold.restorer import Restorer
 
-from .player import known
+from .task import known
 from .validation import evaluating
 
 

@@ -62,7 +62,7 @@ class DeepInvWavelet(Prior):
         self.transform = WaveletDenoiser(level=level, wv=wavelet, mode="zero")
 
     @staticmethod
-    def option_faults(spec: Any) -> list[tuple[tuple[str], str]]:
+    def option_errors(spec: Any) -> list[tuple[tuple[str], str]]:
         """A wavelet that is unknown or not orthogonal."""
         import pywt
 
