@@ -28,7 +28,7 @@ def test_the_kernel_is_written_and_told(shaken, tmp_path, capsys):
     assert n % 2 == 1
     assert 3 < n <= 15
     assert kernel.sum() == pytest.approx(1, abs=1e-5)
-    assert torch.equal(read_kernel(output)[0, 0], torch.from_numpy(kernel / kernel.sum()).float())
+    torch.testing.assert_close(read_kernel(output)[0, 0], torch.from_numpy(kernel / kernel.sum()))
     drawn = read(picture)
     assert drawn.gray
     assert drawn.image.shape == (3, n, n)

@@ -15,12 +15,13 @@ from unfold.estimators.blind import (
     away_from,
     centered,
     cleaned,
+    fitting,
     is_stroke,
-    latent_stages,
     levels,
     median_channel,
     with_most_edges,
 )
+from unfold.estimators.blind_stages import latent_stages
 
 
 def shaken(photo, seed, size=17):
@@ -175,12 +176,43 @@ def test_what_tells_no_kernel_is_taken_for_sharp():
     assert torch.equal(BlindKernel()(torch.full((2, 3, 70, 90), 0.5))[0], point)  # flat
     sharp = torch.from_numpy(astronaut()[:200, 60:300].copy()).permute(2, 0, 1)[None] / 255
     assert torch.equal(BlindKernel()(sharp)[0], point[:1])
+    noise = torch.randn(1, 3, 100, 120, generator=torch.Generator().manual_seed(0))
+    for ground in (torch.tensor(0.5), torch.linspace(0.1, 0.9, 120)):
+        for sigma in (0.0, 0.01, 0.05):
+            assert torch.equal(BlindKernel()(ground + sigma * noise)[0], point[:1])
 
 
 def test_the_kernel_of_a_dark_photo_is_that_of_a_bright_one():
     observed, _ = shaken(astronaut()[:200, 100:300], 1, 9)
     one, dark = (BlindKernel(size=15)(photo)[0] for photo in (observed, observed / 8))
     assert similarity(one, dark) > 0.95
+
+
+def test_the_kernel_of_a_dark_noisy_photo_is_found():
+    """A quarter of the light, σ = 0.01: at full exposure the noise is 0.04."""
+    sharp = torch.from_numpy(coffee()[:400, :600].copy()).permute(2, 0, 1)[None].float() / 255
+    kernel = motion_kernel(17, generator=torch.Generator().manual_seed(2)).float()
+    noise = 0.01 * torch.randn(sharp.shape, generator=torch.Generator().manual_seed(3))
+    found, agreement = BlindKernel(size=21).with_agreement(blur(0.25 * sharp, kernel) + noise)
+    assert similarity(found, kernel) > 0.8
+    assert agreement > 0.7
+
+
+def test_the_kernel_is_the_mean_of_those_of_the_photo_and_its_halves():
+    observed, _ = shaken(coffee()[:260, :540], 2, 9)
+    estimator = BlindKernel(size=13)
+    whole, *parts = (estimator.kernel_of(x) for x in (observed, *observed.chunk(2, -1)))
+    assert all(part.count_nonzero() > 1 for part in parts)
+    mean = (2 * whole + sum(fitting(part, whole) for part in parts)) / 4
+    assert torch.equal(estimator(observed)[0], centered(cleaned(mean)))
+
+
+@pytest.mark.parametrize("shift", [(0, 0), (2, -1), (-3, 2)])
+def test_a_kernel_is_moved_to_where_it_fits(shift):
+    kernel = torch.zeros(1, 1, 13, 13)
+    kernel[..., 4:9, 4:9] = torch.rand(5, 5, generator=torch.Generator().manual_seed(1))
+    kernel /= kernel.sum()
+    torch.testing.assert_close(fitting(kernel.roll(shift, (-2, -1)), kernel), kernel)
 
 
 def test_refusals():

@@ -11,7 +11,7 @@ from torch import Tensor
 
 import unfold.formula as uf
 from unfold.core import Prior, Stage, State, Unrolled, lower
-from unfold.estimators.blind import latent_stages
+from unfold.estimators.blind_stages import latent_stages
 from unfold.estimators.illumination import DARKEST
 from unfold.models.jude import PAPER_ORDER, jude_objective
 from unfold.priors import ResUNet, SoftThreshold

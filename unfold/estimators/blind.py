@@ -3,62 +3,48 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Annotated, Any, NamedTuple
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import avg_pool2d, max_pool2d, pad
 
-from unfold.core import (
-    CG,
-    Equal,
-    Lagrangian,
-    Quadratic,
-    Regularizer,
-    Stage,
-    State,
-    Unrolled,
-    lower,
-)
+from unfold.core import Stage, State, Unrolled
 from unfold.core.inputs import check_values
 from unfold.core.pyramid import coarse_to_fine
 from unfold.imaging.boundary import pad_periodic
-from unfold.priors import L0, TotalVariation
-from unfold.terms import Convolution, Gradient, differences, embed_kernel
+from unfold.priors.denoiser import Denoiser
+from unfold.terms import differences, embed_kernel
 from unfold.terms.blur import center_of_mass
 
+from .blind_stages import FIT, kernel_stage, latent_stages
 from .defects import is_point
-from .noise import estimate_noise
+from .noise import LEAST_NOISE, estimate_noise
 from .roles import KernelEstimator
 
 _SMALLEST = 5  # side of the kernel at the coarsest level
 _ALTERNATIONS = 5
 _LAMBDA, _LEAST_LAMBDA, _DECAY = 8e-3, 1e-4, 1.1
-_RIDGE = 10.0
-# Squared gradients below these are taken for noise or for blur, one round after the other.
-_THRESHOLDS = tuple(2.0**-i for i in range(3, 17))
 # An alternation starts with the strongest gradients, at least so many times the kernel's side in
 # each of four directions.
 _STRONGEST = 20
+_LEAST_EDGE = 0.005  # of them, where full exposure is 0.6; what is less is what a denoiser leaves
 _FAINT, _ISLAND = 0.05, 0.1  # of the largest entry, of the sum
 # A stroke covers so many pixels at least, and so much of the length that its spread tells.
 _LEAST_PIXELS, _LEAST_SHARE = 5.0, 0.95
+_MOST_PIXELS = 0.5  # of those of its square
 _LEAST_SPREAD = 1.1  # in pixels; what is less is the softness of a lens or of a file
-_BORNE = 0.02  # standard deviation of noise that the estimate bears as it is
 # A dark photo is scaled until this share of its pixels lies below 0.6; by 0.6 / 0.02 at most.
 _WHITE, _EXPOSED, _DARKEST = 0.998, 0.6, 0.02
 # Clipped is what comes so near to the largest value. Where less of the photo than the second number
 # is far from lamps, they are not left out.
 _CLIPPED, _LEAST_TRUSTED = 0.98, 0.4
-_HALVED = 256  # sides of halves, in pixels, that tell whether they agree
-
-_FIT = Convolution("S", kernel="H", observed="Y")
+_HALVED = 256  # sides of halves, in pixels, that tell enough
 
 
 class _Solvers(NamedTuple):
-    smooth: TotalVariation
+    denoiser: Denoiser
     latent: Unrolled
     kernel: Stage
 
@@ -72,19 +58,21 @@ class BlindKernel(KernelEstimator):
         min ½‖H⊗I − X‖² + λ/2 ‖∇I‖₀
         min ½‖H⊗S − ∇X‖² + γ/2 ‖H‖²,   S the strongest gradients of I
 
-    X is the mean of the photo's channels; noise beyond σ = 0.02 is removed by total variation.
-    The first is split by G = ∇I, whose penalty doubles; the second is solved by conjugate gradients
-    on the kernel's own grid. After it, entries below 5 % of the largest are dropped, and parts that
-    hold less than 10 %; H sums to 1 and is centered on its mass. The selection of strong gradients,
-    the ridge and the levels (`coarse_to_fine`) avoid the trivial solution, a point and the photo
-    itself.
+    X is the mean of the photo's channels, denoised (`Denoiser`). The first is split by G = ∇I,
+    whose penalty doubles; the second is solved by conjugate gradients on the kernel's own grid.
+    After each update of the kernel, entries below 5 % of the largest are
+    dropped, and parts that hold less than 10 %; H sums to 1 and is centered on its mass. The
+    selection of strong gradients, the ridge and the levels (`coarse_to_fine`) avoid the trivial
+    solution, a point and the photo itself.
 
     A photo clips its lamps, which therefore are no convolution, and they are left out: within the
     kernel's size of a clipped pixel S is 0, and ``H⊗S`` of the estimate before replaces ∇X.
 
-    A kernel that is no stroke (`is_stroke`) is that of a sharp photo, and a point is returned,
-    which blurs nothing; so it is where the photo's halves do not agree, and for a photo that is
-    less than twice as high or wide as the kernel, which tells none. A dark photo is made brighter.
+    Errors of the estimate differ from part to part of a photo, and the kernel does not: the result
+    is the mean of the kernels of the photo and of its halves (`with_agreement`). A kernel that is
+    no stroke (`is_stroke`) is that of a sharp photo, and a point is returned, which blurs nothing;
+    so it is where the halves do not agree, and for a photo that is less than twice as high or wide
+    as the kernel, which tells none. A dark photo is made brighter.
     A large one is looked at in its part that has most edges.
 
     Args:
@@ -93,6 +81,7 @@ class BlindKernel(KernelEstimator):
         agreement: the least correlation of the kernels that the photo's halves give; where they
             agree less (the camera turned, things moved, or there is little to tell by) a point is
             returned. Of a photo too small to be halved it is not asked; 0 never asks.
+
 
     Raises:
         ValueError: the size is even.
@@ -114,7 +103,7 @@ class BlindKernel(KernelEstimator):
             raise ValueError(f"size={size}: must be odd, so that the kernel has a center")
         self.kernel_size, self.side, self.agreement = size, side, agreement
         # (Not modules of this one: nothing in them is learned, and the priors are not the model's.)
-        self._solvers = _Solvers(TotalVariation(), latent_stages(), kernel_stage())
+        self._solvers = _Solvers(Denoiser(), latent_stages(), kernel_stage())
 
     @staticmethod
     def option_errors(spec: Any) -> list[tuple[tuple[str], str]]:
@@ -124,50 +113,70 @@ class BlindKernel(KernelEstimator):
 
     @torch.no_grad()
     def forward(self, image: Tensor) -> tuple[Tensor, None]:
-        return torch.cat([self._agreed(photo) for photo in image.split(1)]), None
+        return torch.cat([self._believed(photo) for photo in image.split(1)]), None
 
-    def _agreed(self, photo: Tensor) -> Tensor:
-        """The kernel of one photo, if its halves agree about it."""
-        kernel, smallest = self._estimate(photo), halves(photo)[-1]
-        if not self.agreement or is_point(kernel) or min(smallest.shape[-2:]) < _HALVED:
-            return kernel
-        agree = self.agreement_of(photo) >= self.agreement
-        return kernel if agree else point(self.kernel_size, photo)
+    def _believed(self, photo: Tensor) -> Tensor:
+        """The kernel of one photo; a point where its halves, if they are large, do not agree."""
+        if _side(photo) < _HALVED:
+            return self.kernel_of(photo)
+        kernel, agreement = self.with_agreement(photo)
+        return kernel if agreement >= self.agreement else point(self.kernel_size, photo)
 
     @torch.no_grad()
-    def agreement_of(self, photo: Tensor) -> float:
-        """The `correlation` of the kernels that the halves of a photo ``(1, C, H, W)`` give; 0
-        where these tell none."""
-        kernels = [self._estimate(half) for half in halves(photo)]
-        return 0.0 if all(map(is_point, kernels)) else correlation(*kernels)
+    def with_agreement(self, photo: Tensor) -> tuple[Tensor, float]:
+        """The kernel of one photo, and how well its halves agree about it.
 
-    def _estimate(self, photo: Tensor) -> Tensor:
-        """The kernel ``(1, 1, n, n)`` of one photo, or a part of it."""
+        Args:
+            photo: ``(1, C, H, W)``.
+
+        Returns:
+            The kernel of the photo; where its halves are large, the mean of that and of theirs,
+            each moved to where it fits best, both halves together as much as the photo. The
+            `correlation` of the halves' kernels: 1 where the photo has none, 0 where they have
+            none.
+        """
+        kernel = self.kernel_of(photo)
+        if is_point(kernel):
+            return kernel, 1.0
+        parts = [self.kernel_of(half) for half in halves(photo)]
+        moved = [fitting(part, kernel) for part in parts if not is_point(part)]
+        if not moved:
+            return kernel, 0.0
+        if _side(photo) >= _HALVED:
+            kernel = centered(cleaned((kernel + sum(moved) / len(moved)) / 2))
+        return kernel, correlation(*parts)
+
+    @torch.no_grad()
+    def kernel_of(self, photo: Tensor) -> Tensor:
+        """The kernel ``(1, 1, n, n)`` of one photo from all of it at once, or from a part."""
         check_values("a photo whose kernel is estimated", photo)
         n = self.kernel_size
         if min(photo.shape[-2:]) < 2 * n:
             return point(n, photo)
-        gray, lamps = self._part(photo)
-        variance = (estimate_noise(gray).square() - _BORNE**2).clamp_min(1e-6)
-        smooth = self._solvers.smooth
+        grey, lamps = self._part(photo)
         state = {
-            "X": smooth(gray, smooth.step_for(variance)),
+            "X": grey,
             "lamps": lamps,
-            "H": _first(n, gray),
-            "λ": gray.new_full((1, 1, 1, 1), _LAMBDA),
+            "H": _first(n, grey),
+            "λ": grey.new_full((1, 1, 1, 1), _LAMBDA),
         }
-        kernel = coarse_to_fine(self.alternate, state, levels(n), kernels=["H"])["H"]
-        return kernel if is_stroke(kernel) else point(n, gray)
+        found = coarse_to_fine(self.alternate, state, levels(n), kernels=["H"])
+        told = found["edge"] >= _LEAST_EDGE and is_stroke(found["H"])
+        return found["H"] if told else point(n, grey)
 
     def _part(self, photo: Tensor) -> tuple[Tensor, Tensor]:
-        """The part of a photo that is looked at, gray and exposed, and the lamps in it."""
-        gray, lamps = photo.mean(1, keepdim=True), clipped(photo).to(photo)
+        """The part of a photo that is looked at, grey, denoised, exposed, and the lamps in it."""
+        grey, lamps = photo.mean(1, keepdim=True), clipped(photo).to(photo)
         trusted = away_from(lamps, self.kernel_size)
-        seen = gray[trusted > 0]
+        seen = grey[trusted > 0]
         white = seen.kthvalue(math.ceil(_WHITE * seen.numel())).values
-        exposed = gray.mul_((_EXPOSED / white.clamp_min(_DARKEST)).clamp_min(1))
-        part = with_most_edges(exposed, self.side, trusted)
-        return exposed[part].clone(), lamps[part].clone()  # (a view would keep the photo's)
+        gain = (_EXPOSED / white.clamp_min(_DARKEST)).clamp_min(1)
+        part = with_most_edges(grey * gain, self.side, trusted)
+        color = photo[part]
+        noise = estimate_noise(color)
+        if noise > LEAST_NOISE:
+            color = self._solvers.denoiser(color, noise.square())
+        return gain * color.mean(1, keepdim=True), lamps[part].clone()
 
     def alternate(self, state: State) -> State:
         """The alternations of one level."""
@@ -184,44 +193,17 @@ class BlindKernel(KernelEstimator):
             image = self._solvers.latent(image.replace("I", x).replace("H", h).replace("λ", lam))
             edges = trusted * differences(image["I"])
             size = edges.square().sum(1, keepdim=True)
-            least = _threshold(edges, size, _STRONGEST * n) if least is None else least / _DECAY**2
+            if least is None:
+                least = _threshold(edges, size, _STRONGEST * n)
+                state = state.replace("edge", least.sqrt())
+            else:
+                least = least / _DECAY**2
             strong = kernel.replace("S", edges * (size >= least)).replace("H", h)
             if has_lamps:
-                strong = strong.replace("Y", gradient + (1 - trusted) * _FIT(strong))
+                strong = strong.replace("Y", gradient + (1 - trusted) * FIT(strong))
             h = centered(cleaned(self._solvers.kernel(strong)["H"]))
             lam = (lam / _DECAY).clamp_min(_LEAST_LAMBDA)
         return state.replace("H", h).replace("λ", lam)
-
-
-def latent_stages() -> Unrolled:
-    """``min ½‖H⊗I − X‖² + λ/2 ‖∇I‖₀`` by half-quadratic splitting."""
-    lagrangian = Lagrangian(
-        Quadratic(Convolution("I", kernel="H", observed="X")),
-        Quadratic(Gradient("I", gradient="G"), "β"),
-        Regularizer("G", L0(grouped=True), "λ/2"),
-    )
-    steps = lower(lagrangian, ("G", "I"))
-    return Unrolled([Stage(steps, _Penalty(threshold)) for threshold in _THRESHOLDS])
-
-
-def kernel_stage() -> Stage:
-    """``min ½‖H⊗S − Y‖² + γ/2 ‖H‖²``."""
-    lagrangian = Lagrangian(
-        Quadratic(_FIT),
-        Quadratic(Equal("H", "0"), "γ"),
-    )
-    return Stage(lower(lagrangian, ("H",), CG(maximum=20, tolerance=None)), {"γ": _RIDGE})
-
-
-class _Penalty(nn.Module):
-    """The penalty with which gradients whose square is below a threshold become zero."""
-
-    def __init__(self, threshold: float) -> None:
-        super().__init__()
-        self.threshold = threshold
-
-    def forward(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return {"λ/2": state["λ"] / 2, "β": state["λ"] / self.threshold}
 
 
 def levels(size: int) -> list[float]:
@@ -280,7 +262,8 @@ def is_stroke(kernel: Tensor) -> bool:
 
     It covers ``1 / Σ H²`` pixels. A line of length l has the spread (standard deviation)
     ``l / √12``, and covers l pixels at least. Photos that are sharp give kernels of less than 5
-    pixels, small blobs or, where a texture repeats, a few points far apart.
+    pixels, small blobs or, where a texture repeats, a few points far apart. Noise without a photo
+    gives one that fills its square.
     """
     pixels = 1 / float(kernel.square().sum())
     variance = 0.0
@@ -290,20 +273,38 @@ def is_stroke(kernel: Tensor) -> bool:
         variance += float(mass @ (place - mass @ place).square())
     spread = math.sqrt(variance)
     least = max(_LEAST_PIXELS, _LEAST_SHARE * math.sqrt(12) * spread)
-    return spread >= _LEAST_SPREAD and pixels >= least
+    return spread >= _LEAST_SPREAD and least <= pixels <= _MOST_PIXELS * max(kernel.shape) ** 2
 
 
 def correlation(one: Tensor, other: Tensor) -> float:
     """The largest normalized correlation of two kernels ``(1, 1, n, n)`` over all shifts."""
+    return float(_correlations(one, other).max() / one.norm() / other.norm())
+
+
+def fitting(one: Tensor, other: Tensor) -> Tensor:
+    """A kernel ``(1, 1, n, n)`` moved by whole pixels to where it correlates best with another."""
+    found = _correlations(one, other)
+    n = one.shape[-1]
+    down, right = (i - 2 * n if i > n else i for i in divmod(int(found.argmax()), 2 * n))
+    moved = pad(one, (right, -right, down, -down))
+    return moved / moved.sum()
+
+
+def _correlations(one: Tensor, other: Tensor) -> Tensor:
+    """``Σ one(p) other(p + s)`` at each shift s, on a periodic grid that is large enough."""
     size = [2 * n for n in one.shape[-2:]]
     first, second = (torch.fft.rfft2(k, s=size) for k in (one, other))
-    peak = torch.fft.irfft2(first * second.conj(), s=size).max()
-    return float(peak / one.norm() / other.norm())
+    return torch.fft.irfft2(first.conj() * second, s=size)
 
 
 def halves(image: Tensor) -> tuple[Tensor, ...]:
     """The halves of a photo ``(B, C, H, W)``, across its longer side."""
     return image.chunk(2, -1 if image.shape[-1] >= image.shape[-2] else -2)
+
+
+def _side(photo: Tensor) -> int:
+    """The shortest side of the halves of a photo."""
+    return min(min(half.shape[-2:]) for half in halves(photo))
 
 
 def point(size: int, like: Tensor) -> Tensor:

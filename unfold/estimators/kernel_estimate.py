@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from .blind import BlindKernel
-from .defects import is_point
 
 _SIZES = (31, 51, 75)
 # This share of the mass within so many pixels of the rim: a larger size is due.
@@ -71,24 +70,21 @@ def estimate_kernel(image: Tensor, size: int | None = None) -> KernelEstimate:
         )
     if not bool(image.isfinite().all()):
         raise ValueError("the photo has values that are not finite: replace them")
-    estimator, kernel = _estimated(image, size)
-    agreement = 1.0 if is_point(kernel) else estimator.agreement_of(image)
+    kernel, agreement = _estimator(image, size).with_agreement(image)
     return KernelEstimate(trimmed(kernel), agreement)
 
 
-def _estimated(image: Tensor, size: int | None) -> tuple[BlindKernel, Tensor]:
-    """The kernel, and the estimator of the size that it took."""
+def _estimator(image: Tensor, size: int | None) -> BlindKernel:
+    """An estimator of a size that the photo's kernel does not exceed."""
     least = min(image.shape[-2:])
     sizes = [n for n in _SIZES if 3 * n <= least] or [max(3, least // 4 | 1)]
     if size is not None:
         sizes = [size]
     for n in sizes[:-1]:
-        estimator = BlindKernel(size=n, agreement=0)
-        kernel = estimator(image)[0]
-        if _rim(kernel) < _CUT:
-            return estimator, kernel
-    estimator = BlindKernel(size=sizes[-1], agreement=0)
-    return estimator, estimator(image)[0]
+        estimator = BlindKernel(size=n)
+        if _rim(estimator.kernel_of(image)) < _CUT:
+            return estimator
+    return BlindKernel(size=sizes[-1])
 
 
 def trimmed(kernel: Tensor) -> Tensor:

@@ -1,0 +1,55 @@
+"""The subproblems of blind deconvolution, declared: the sharp image, and the kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from unfold.core import (
+    CG,
+    Equal,
+    Lagrangian,
+    Quadratic,
+    Regularizer,
+    Stage,
+    Unrolled,
+    lower,
+)
+from unfold.priors import L0
+from unfold.terms import Convolution, Gradient
+
+# Squared gradients below these are taken for noise or for blur, one round after the other.
+_THRESHOLDS = tuple(2.0**-i for i in range(3, 17))
+_RIDGE = 10.0
+
+FIT = Convolution("S", kernel="H", observed="Y")
+"""``H⊗S − Y``, affine in the kernel H."""
+
+
+def latent_stages() -> Unrolled:
+    """``min ½‖H⊗I − X‖² + λ/2 ‖∇I‖₀`` by half-quadratic splitting."""
+    lagrangian = Lagrangian(
+        Quadratic(Convolution("I", kernel="H", observed="X")),
+        Quadratic(Gradient("I", gradient="G"), "β"),
+        Regularizer("G", L0(grouped=True), "λ/2"),
+    )
+    steps = lower(lagrangian, ("G", "I"))
+    return Unrolled([Stage(steps, _Penalty(threshold)) for threshold in _THRESHOLDS])
+
+
+def kernel_stage() -> Stage:
+    """``min ½‖H⊗S − Y‖² + γ/2 ‖H‖²``."""
+    lagrangian = Lagrangian(Quadratic(FIT), Quadratic(Equal("H", "0"), "γ"))
+    return Stage(lower(lagrangian, ("H",), CG(maximum=20, tolerance=None)), {"γ": _RIDGE})
+
+
+class _Penalty(nn.Module):
+    """The penalty with which gradients whose square is below a threshold become zero."""
+
+    def __init__(self, threshold: float) -> None:
+        super().__init__()
+        self.threshold = threshold
+
+    def forward(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {"λ/2": state["λ"] / 2, "β": state["λ"] / self.threshold}
