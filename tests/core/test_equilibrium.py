@@ -9,7 +9,7 @@ import unfold as uf
 from unfold.core import CG, Equilibrium, EquilibriumError, FixedWeights, Prior, Stage, lower
 from unfold.core.fixed_point import anderson, arnoldi, resolvent
 
-SIZE = (7, 8)
+SIZE = (5, 6)
 
 
 class Small(Prior):
@@ -57,11 +57,11 @@ def cases():
     (x, z), (k, m) = uf.blocks("x z"), uf.data("k m")
     masked = uf.sq(m * uf.conv(k, x) - uf.data("y")) / 2 + 0.1 * uf.l1(z)
     masked = masked + uf.constraint(x - z, "rho")
-    mask = {"m": 0.8 + 0.2 * torch.rand(1, 1, *SIZE, dtype=torch.float64)}
+    mask = {"m": 0.9 + 0.1 * torch.rand(1, 1, *SIZE, dtype=torch.float64)}
     return {
-        "total variation": (deconvolution(tv), "z", {"rho": 0.4, "w": 0.1}, y | kernel, 45),
+        "total variation": (deconvolution(tv), "z", {"rho": 0.4, "w": 0.1}, y | kernel, 34),
         "product": (product(), "q", {"rho": 0.7}, {"y": images() + 1}, 90),
-        "learned": (deconvolution(Small()), "z", {"rho": 0.4, "w": 0.1}, y | kernel, 45),
+        "learned": (deconvolution(Small()), "z", {"rho": 0.4, "w": 0.1}, y | kernel, 34),
         "conjugate gradients": (masked, "z", {"rho": 0.4}, y | kernel | mask, 50),
     }
 
