@@ -7,7 +7,7 @@ import torch
 from unfold.cli import main
 from unfold.imaging import Photo, write
 
-FAST = ["--size", "24", "--set", "K=2"]
+FAST = ["--size", "24", "--set", "K=2", "--set", "prior.iterations=1"]
 
 
 @pytest.fixture

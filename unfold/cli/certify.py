@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """Say of a model's rounds what is proven, what measured, what neither.
+    """Say what is proven and what measured of a model's rounds.
 
     Whether the last round, repeated, contracts near the state that it reaches; how much each prior
     may amplify an error; whether the Lagrangian descends. What is measured is measured on the
