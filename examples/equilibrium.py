@@ -21,7 +21,7 @@ def main(output: str = "equilibrium.png", steps: int = 60) -> float:
     photo, kernel = torch.from_numpy(astronaut()).permute(2, 0, 1)[None] / 255, motion_kernel(9)
     blurred = uf.sq(uf.conv(k, x)).residual({"x": photo, "k": kernel})
     noisy = blurred + 0.02 * torch.randn_like(blurred)
-    penalties = {"w": 1e-4, "rho": 0.05, "smooth": 0.005}
+    penalties = {"w": 1e-4, "rho": 0.05, "smooth": 0.02}
     network = objective.equilibrium(output=z, start=y, penalties=penalties, tolerance=1e-3)
     optimizer = torch.optim.Adam(network.parameters(), 3e-3)
     for _ in range(
@@ -32,7 +32,7 @@ def main(output: str = "equilibrium.png", steps: int = 60) -> float:
         optimizer.zero_grad()
         (network(y=noisy[crop], k=kernel) - photo[crop])[..., 4:-4, 4:-4].abs().mean().backward()
         optimizer.step()
-    sharp, shaken = photo[..., 64:192, 64:192], noisy[..., 64:192, 64:192]  # of the left half
+    sharp, shaken = photo[..., 64:160, 64:160], noisy[..., 64:160, 64:160]  # of the left half
     print(uf.certify(network, y=shaken, k=kernel))
     restored = network(y=shaken, k=kernel).detach().clamp(0, 1)
     inside, psnr = (..., slice(4, -4), slice(4, -4)), uf.create("metrics", "psnr")
