@@ -32,7 +32,7 @@ def main(output: str = "equilibrium.png", steps: int = 60) -> float:
         optimizer.zero_grad()
         (network(y=noisy[crop], k=kernel) - photo[crop])[..., 4:-4, 4:-4].abs().mean().backward()
         optimizer.step()
-    sharp, shaken = photo[..., 64:160, 64:160], noisy[..., 64:160, 64:160]  # of the left half
+    sharp, shaken = photo[..., 64:160, 160:256], noisy[..., 64:160, 160:256]  # of the left half
     print(uf.certify(network, y=shaken, k=kernel))
     restored = network(y=shaken, k=kernel).detach().clamp(0, 1)
     inside, psnr = (..., slice(4, -4), slice(4, -4)), uf.create("metrics", "psnr")
