@@ -13,6 +13,7 @@ EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
 CHECKS = {
     "blind_deconvolution": lambda gain: gain > 4,
     "compose_a_solver": lambda gain: gain > 7,
+    "equilibrium": lambda gain: gain > 1.5,
     "hyperspectral": lambda gain: gain > 3,
     "missing_pixels": lambda least: least > 22,
     "plug_and_play": lambda gain: gain > 10,
@@ -23,7 +24,10 @@ CHECKS = {
     "write_a_prior": lambda gain: gain > 4,
     "watch_jude": lambda history: len(history.weights) == 20,
 }
-STEPS = {"train_your_own": 20}  # fewer than it takes by itself, where that takes long
+STEPS = {
+    "equilibrium": 10,
+    "train_your_own": 20,
+}  # fewer than it takes by itself, where that takes long
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)

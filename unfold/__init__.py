@@ -24,6 +24,7 @@ from .registry.catalog import ComponentError
 shield()
 
 if TYPE_CHECKING:
+    from .core.certificate import certify
     from .estimators.kernel_estimate import estimate_kernel
     from .formula import (
         Objective,
@@ -52,9 +53,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ComponentError", "Objective", "Restoration", "Restorer", "UnfoldError", "blocks", "box",
-    "constraint", "conv", "create", "create_model", "data", "downsample", "estimate_kernel",
-    "filter_flow", "from_dict", "grad", "l0", "l1", "linear", "list", "penalties",
-    "poisson", "prior", "restore", "ridge", "simplex", "sq", "tv",
+    "certify", "constraint", "conv", "create", "create_model", "data", "downsample",
+    "estimate_kernel", "filter_flow", "from_dict", "grad", "l0", "l1", "linear", "list",
+    "penalties", "poisson", "prior", "restore", "ridge", "simplex", "sq", "tv",
 ]  # fmt: skip
 
 
@@ -145,6 +146,10 @@ def __getattr__(name: str) -> Any:
         from . import restorer
 
         return getattr(restorer, name)
+    if name == "certify":
+        from .core.certificate import certify
+
+        return certify
     if name == "estimate_kernel":
         from .estimators import kernel_estimate
 

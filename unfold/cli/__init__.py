@@ -35,7 +35,7 @@ __all__ = [
 
 _CHAPTERS = {
     "photos": ("restore", "kernel", "trace", "demo", "journal"),
-    "models": ("list", "explain", "train", "convert"),
+    "models": ("list", "explain", "certify", "train", "convert"),
     "data and numbers": ("synthesize", "evaluate", "table", "bench"),
     "plugins": ("plugins", "schema"),
 }

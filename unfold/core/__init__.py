@@ -3,6 +3,7 @@
 from .affine import Affine, Equal
 from .ambiguity import Ambiguity
 from .cg import CG
+from .equilibrium import Equilibrium, EquilibriumError
 from .history import History, Update
 from .lagrangian import Constraint, Lagrangian, Quadratic, Regularizer
 from .operators import FourierDiagonal, LinearMap, MatrixFree, PixelDiagonal, Structure
@@ -14,8 +15,9 @@ from .unroll import Stage, Unrolled, converge
 from .weights import FixedWeights, LearnedWeights
 
 __all__ = [
-    "CG", "Affine", "Ambiguity", "Ascend", "Constraint", "Equal", "FixedWeights", "FourierDiagonal",
-    "History", "Lagrangian", "LearnedWeights", "LinearMap", "MatrixFree", "Minimize",
-    "MissingEntryError", "PixelDiagonal", "Prior", "Quadratic", "Regularizer", "Residual", "Stage",
-    "State", "Step", "Structure", "Unrolled", "Update", "converge", "lower",
+    "CG", "Affine", "Ambiguity", "Ascend", "Constraint", "Equal", "Equilibrium",
+    "EquilibriumError", "FixedWeights", "FourierDiagonal", "History", "Lagrangian",
+    "LearnedWeights", "LinearMap", "MatrixFree", "Minimize", "MissingEntryError", "PixelDiagonal",
+    "Prior", "Quadratic", "Regularizer", "Residual", "Stage", "State", "Step", "Structure",
+    "Unrolled", "Update", "converge", "lower",
 ]  # fmt: skip

@@ -23,50 +23,27 @@ from .weights import LearnedWeights
 
 
 class Network(nn.Module):
-    """K rounds of the updates of an objective; see `Objective.unroll`.
+    """The rounds of an objective's updates as a network; see `Objective.unroll` and
+    `Objective.equilibrium`.
 
     Attributes:
         stages: the rounds, from state to state.
         output: the block that is returned.
+
+    Raises:
+        ValueError: the output is no block.
     """
 
     def __init__(
-        self,
-        objective: Objective,
-        K: int,
-        *,
-        output: str,
-        start: Mapping[Any, Any],
-        tied: bool,
-        order: Sequence[str] | None,
-        penalties: Mapping[str, float],
-        cg: CG | None,
+        self, objective: Objective, stages: nn.Module, *, output: str, start: Mapping[Any, Any]
     ) -> None:
         super().__init__()
-        if K < 1:
-            raise ValueError(f"K={K}: a network has at least one round")
         if output not in objective.blocks:
             raise ValueError(
                 f"output={output!r} is no block; blocks are {', '.join(objective.blocks)}"
             )
-        unknown = [name for name in penalties if name not in objective.penalties]
-        if unknown:
-            raise ValueError(
-                f"{', '.join(unknown)} is no penalty of the objective; penalties are "
-                f"{', '.join(objective.penalties) or 'none'}"
-            )
         self.objective, self.output, self.start = objective, output, dict(start)
-        initial = {name: penalties.get(name, 1.0) for name in objective.penalties}
-        names = objective.order if order is None else order
-
-        def stage(lagrangian: Lagrangian) -> Stage:
-            return Stage(lower(lagrangian, names, cg), LearnedWeights(initial))
-
-        first = objective.lagrangian
-        if tied:
-            self.stages = Unrolled(stage(first), repeat=K)
-        else:
-            self.stages = Unrolled([stage(copy.deepcopy(first)) for _ in range(K)])
+        self.stages = stages
 
     def forward(self, **data: Tensor) -> Tensor:
         """The output block after the last round, for data by name."""
@@ -76,6 +53,37 @@ class Network(nn.Module):
     def explain(self) -> str:
         """The objective and its updates."""
         return self.objective.explain()
+
+
+def unrolled(objective: Objective, K: int, *, tied: bool, **options: Any) -> Unrolled:
+    """K rounds; the options are those of `learned_stage`."""
+    if K < 1:
+        raise ValueError(f"K={K}: a network has at least one round")
+    first = objective.lagrangian
+    if tied:
+        return Unrolled(learned_stage(objective, first, **options), repeat=K)
+    copies = [copy.deepcopy(first) for _ in range(K)]
+    return Unrolled([learned_stage(objective, own, **options) for own in copies])
+
+
+def learned_stage(
+    objective: Objective,
+    lagrangian: Lagrangian,
+    *,
+    order: Sequence[str] | None,
+    penalties: Mapping[str, float],
+    cg: CG | None,
+) -> Stage:
+    """One round of an objective's Lagrangian, or of a copy of that; its penalties are learned."""
+    unknown = [name for name in penalties if name not in objective.penalties]
+    if unknown:
+        raise ValueError(
+            f"{', '.join(unknown)} is no penalty of the objective; penalties are "
+            f"{', '.join(objective.penalties) or 'none'}"
+        )
+    initial = {name: penalties.get(name, 1.0) for name in objective.penalties}
+    steps = lower(lagrangian, objective.order if order is None else order, cg)
+    return Stage(steps, LearnedWeights(initial))
 
 
 def splits(objective: Objective, penalty: Penalty) -> tuple[Term, ...]:

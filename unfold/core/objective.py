@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from .affine import Affine
 from .cg import CG
@@ -315,13 +315,68 @@ class Objective:
         Returns:
             A module; ``network(y=photo, k=kernel)`` is the output block.
         """
+        from .network import unrolled
+
+        stages = unrolled(self, K, tied=tied, order=order, penalties=penalties or {}, cg=cg)
+        return self._network(stages, output, start)
+
+    def equilibrium(
+        self,
+        *,
+        output: Entry | str,
+        start: Entry | Mapping[Any, Any] | None = None,
+        order: Sequence[str] | None = None,
+        penalties: Mapping[str, float] | None = None,
+        cg: CG | None = None,
+        tolerance: float = 1e-4,
+        maximum: int = 200,
+    ) -> Network:
+        """The fixed point of the updates as a network, whose penalties and priors are learned.
+
+        It is `unroll` without a number of rounds: they are repeated to a tolerance, by Anderson
+        acceleration, and the gradient is that of the fixed point, so that memory does not grow
+        with the rounds (see `unfold.core.Equilibrium`). `unfold.certify` measures whether the
+        rounds contract.
+
+        Args:
+            output: the block that it returns.
+            start: data that every block starts from, or a mapping as in `solve`.
+            order: of the updates.
+            penalties: the first value of each named penalty; 1 unless given.
+            cg: for blocks whose normal matrix is diagonal in no known basis.
+            tolerance: relative change of all blocks and duals in a round, for each image.
+            maximum: rounds at most.
+
+        Returns:
+            A module; ``network(y=photo, k=kernel)`` is the output block.
+
+        Raises:
+            EquilibriumError: (from the network) the rounds do not lead to a fixed point.
+
+        Example:
+            >>> import torch
+            >>> import unfold as uf
+            >>> (x, z), y = uf.blocks("x z"), uf.data("y")
+            >>> L = uf.sq(x - y) / 2 + uf.ridge(z) + uf.constraint(x - z, "rho")
+            >>> network = L.equilibrium(output=z)
+            >>> network(y=torch.ones(1, 1, 1, 2))
+            tensor([[[[0.5000, 0.5000]]]], grad_fn=<ViewBackward0>)
+        """
+        from .equilibrium import Equilibrium
+        from .network import learned_stage
+
+        stage = learned_stage(self, self.lagrangian, order=order, penalties=penalties or {}, cg=cg)
+        return self._network(
+            Equilibrium(stage, tolerance=tolerance, maximum=maximum), output, start
+        )
+
+    def _network(
+        self, stages: nn.Module, output: Entry | str, start: Entry | Mapping[Any, Any] | None
+    ) -> Network:
         from .network import Network
 
         starts = dict.fromkeys(self.blocks, start) if isinstance(start, Entry) else start
-        return Network(
-            self, K, output=str(name_of(output)), start=starts or {}, tied=tied, order=order,
-            penalties=penalties or {}, cg=cg,
-        )  # fmt: skip
+        return Network(self, stages, output=str(name_of(output)), start=starts or {})
 
     def to_dict(self) -> dict[str, Any]:
         """The objective as plain data, which `unfold.from_dict` and a declared model's file read.

@@ -29,6 +29,8 @@ class Prior(nn.Module):
             normal matrix is pixel-diagonal majorizes (see `unfold.core.Minimize`).
         differentiable: whether gradients pass through ``prox``. Where they do not, it raises a
             RuntimeError if one is asked for, rather than cut the graph silently.
+        convex: whether ``g`` is known to be convex.
+        exact: whether ``prox`` is the minimizer to rounding, and no finite number of iterations.
         requires_training: whether its output is meaningless until it is trained.
         reads: the data of the state that ``g`` reads (see `at`).
         channels: of ``v``, where no other number will do.
@@ -39,6 +41,8 @@ class Prior(nn.Module):
 
     accepts_map: bool = True
     differentiable: bool = True
+    convex: bool = False
+    exact: bool = False
     requires_training: bool = False
     reads: tuple[str, ...] = ()
     channels: int | None = None
@@ -69,6 +73,16 @@ class Prior(nn.Module):
     def value(self, x: Tensor) -> Tensor | None:
         """``g(x)`` for each image, ``(B,)``; None where ``g`` is not known (a learned prior)."""
         return None
+
+    def lipschitz(self) -> float | None:
+        """A proven bound of the Lipschitz constant of ``prox`` in ``v``; None where none is known.
+
+        By default 1 where ``g`` is convex and its prox exact. (Where the step is a map: in the norm
+        whose squares it divides.)
+
+        Source: Moreau, "Proximité et dualité dans un espace hilbertien", 1965.
+        """
+        return 1.0 if self.convex and self.exact else None
 
     def determines(self, ambiguity: str) -> str | None:
         """What ``g`` does about an ambiguity of its block, in words, for ``explain``.

@@ -12,6 +12,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, pad
 
+from .lipschitz import lipschitz_bound
+
 # Options of networks: channels of a hidden layer; those of each level, finest first. (Every level
 # halves the size.)
 Width = Annotated[int, Field(ge=1, le=1024)]
@@ -52,6 +54,10 @@ class ResidualBlock(nn.Module):
             return [conv3(width, width, bias=bias), *([norm(width)] if norm else [])]
 
         self.body = nn.Sequential(*convolved(), activation(), *convolved())
+
+    def lipschitz(self) -> float:
+        """A bound of its Lipschitz constant."""
+        return 1 + lipschitz_bound(self.body)
 
     def forward(self, x: Tensor) -> Tensor:
         return added(self.body(x), x)
@@ -131,6 +137,17 @@ class UNet(nn.Module):
             for fine, coarse in reversed(pairs)
         )
         self.tail = conv3(widths[0], outputs * unshuffle**2, bias=False)
+
+    def lipschitz(self) -> float:
+        """A bound of its Lipschitz constant; the skips are added up."""
+        skips = [lipschitz_bound(self.head)]
+        for down in self.down:
+            skips.append(skips[-1] * lipschitz_bound(down))
+        gain = skips[-1] * lipschitz_bound(self.body)
+        for up in self.up:
+            gain = (gain + skips.pop()) * lipschitz_bound(up)
+        # (Of a size that is no multiple, the last row and column are repeated up to factor times.)
+        return self.factor * (gain + skips.pop()) * lipschitz_bound(self.tail)
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[-2:]

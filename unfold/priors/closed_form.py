@@ -15,6 +15,9 @@ from unfold.core.prior import Prior
 class Identity(Prior):
     """``g = 0``: no belief; ``prox(v) = v``."""
 
+    convex = True
+    exact = True
+
     def prox(self, v: Tensor, step: Tensor) -> Tensor:
         return v
 
@@ -32,6 +35,9 @@ class Box(Prior):
         low: least value; in Python, though not in a config, it may be ``-inf``.
         high: largest value; likewise ``inf``.
     """
+
+    convex = True
+    exact = True
 
     def __init__(self, *, low: Value = 0.0, high: Value = 1.0) -> None:
         super().__init__()
@@ -63,6 +69,9 @@ class SoftThreshold(Prior):
 
     Its weight is the regularizer's: ``Regularizer("E", SoftThreshold(), "ws")``.
     """
+
+    convex = True
+    exact = True
 
     def prox(self, v: Tensor, step: Tensor) -> Tensor:
         return v - torch.maximum(torch.minimum(v, step), -step)

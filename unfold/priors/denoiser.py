@@ -11,6 +11,7 @@ from torch import Tensor
 from unfold.core.prior import Prior
 
 from .blocks import UNet, with_noise_map
+from .lipschitz import lipschitz_bound
 
 LARGEST = 50 / 255  # the strongest noise of its training
 _WEIGHTS = Path(__file__).with_suffix(".safetensors")
@@ -61,3 +62,6 @@ class Denoiser(Prior):
         step = step.expand(*v.shape[:2], *step.shape[-2:]).reshape(-1, 1, *step.shape[-2:])
         each = v.reshape(-1, 1, *v.shape[-2:])
         return (each + self.grey(with_noise_map(each, step)).to(v.dtype)).view(v.shape)
+
+    def lipschitz(self) -> float:
+        return 1 + max(lipschitz_bound(net) for net in (self.net, self.grey))

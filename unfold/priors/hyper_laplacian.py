@@ -40,6 +40,8 @@ class HyperLaplacian(Prior):
         tensor([[[[0.0000, 0.9487]]]])
     """
 
+    exact = True
+
     def __init__(self, *, exponent: Annotated[float, Field(gt=0, lt=1)] = 2 / 3) -> None:
         super().__init__()
         if not 0 < exponent < 1:

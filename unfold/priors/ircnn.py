@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from unfold.core.prior import Prior
 
 from .blocks import Width, conv3
+from .lipschitz import lipschitz_bound
 
 
 class DilatedNet(nn.Sequential):
@@ -43,3 +44,6 @@ class IRCNN(Prior):
 
     def prox(self, v: Tensor, step: Tensor) -> Tensor:
         return v - self.net(v).to(v.dtype)
+
+    def lipschitz(self) -> float:
+        return 1 + lipschitz_bound(self.net)

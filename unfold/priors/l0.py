@@ -28,6 +28,8 @@ class L0(Prior):
         tensor([[[[ 0.0000, -0.5000]]]])
     """
 
+    exact = True
+
     def __init__(self, *, grouped: bool = False) -> None:
         super().__init__()
         self.grouped = grouped

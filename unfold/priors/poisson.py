@@ -26,6 +26,9 @@ class Poisson(Prior):
     direction optimization" (PIDAL), IEEE Transactions on Image Processing 2010, eq. 27.
     """
 
+    convex = True
+    exact = True
+
     def __init__(self, observed: str) -> None:
         super().__init__()
         self.observed, self.reads = observed, (observed,)
@@ -40,6 +43,9 @@ class Poisson(Prior):
 
 
 class _OfCounts(Prior):
+    convex = True
+    exact = True
+
     def __init__(self, counts: Tensor) -> None:
         super().__init__()
         self.counts = counts

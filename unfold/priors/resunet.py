@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from unfold.core.prior import Prior
 
 from .blocks import UNet, Widths, with_noise_map
+from .lipschitz import lipschitz_bound
 
 
 class ResUNet(Prior):
@@ -52,3 +53,6 @@ class ResUNet(Prior):
     def prox(self, v: Tensor, step: Tensor) -> Tensor:
         out = self.net(with_noise_map(v, step) if self.conditioned else v).to(v.dtype)
         return v + out if self.residual else out
+
+    def lipschitz(self) -> float:
+        return self.residual + lipschitz_bound(self.net)

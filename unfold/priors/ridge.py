@@ -22,6 +22,9 @@ class Ridge(Prior):
         tensor([[[[2.]]]])
     """
 
+    convex = True
+    exact = True
+
     def prox(self, v: Tensor, step: Tensor) -> Tensor:
         return v / (1 + step)
 

@@ -39,6 +39,9 @@ class Simplex(Prior):
         tensor([[[[0.0000, 0.3000, 0.7000, 0.0000]]]])
     """
 
+    convex = True
+    exact = True
+
     def __init__(self, *, support: Annotated[int, Field(ge=1, le=1024)] | None = None) -> None:
         super().__init__()
         if support is not None and support < 1:

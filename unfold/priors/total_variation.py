@@ -31,6 +31,8 @@ class TotalVariation(Prior):
     Chambolle, ICCV 2011.
     """
 
+    convex = True
+
     def __init__(self, *, iterations: Annotated[int, Field(ge=1, le=10_000)] = 20) -> None:
         super().__init__()
         if iterations < 1:

@@ -1,0 +1,224 @@
+"""A stage as a network of infinitely many rounds: its fixed point, and the gradient of that."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from unfold.errors import UnfoldError
+
+from .fixed_point import FixedPoint, Map, anderson, arnoldi, resolvent
+from .state import State
+from .unroll import Stage
+
+_PRODUCTS = 30  # of power iteration
+
+
+class EquilibriumError(UnfoldError, RuntimeError):
+    """A round has no fixed point that it leads to, or it was not reached."""
+
+
+class Equilibrium(nn.Module):
+    """The fixed point of one stage, from state to state: `Unrolled` without a number of rounds.
+
+    Problem: ``s = round(s)``, s all entries that the round changes (blocks and duals).
+
+    The gradient is that of the fixed point, by the implicit function theorem: for the gradient u
+    of the output, ``g = u + Jᵀ g`` is solved with products of one round, and g sent through that
+    round once. So what is kept in memory is one round, whatever their number. It is as accurate as
+    the tolerance, and as the inner solves of the round (`CG`).
+
+    Args:
+        stage: the round to repeat.
+        tolerance: relative, ``‖round(s) − s‖ <= tolerance ‖s‖`` for each image; for the gradient
+            likewise, relative to ``‖u‖``.
+        maximum: rounds at most, and products with J at most.
+
+    Raises:
+        EquilibriumError: (from ``forward``) the tolerance was not met; it names the block that
+            changes most and what a round does to small errors. (From ``backward``) the round does
+            not contract where the gradient is asked for, or the maximum did not do.
+
+    Source: Bai, Kolter and Koltun, "Deep equilibrium models", NeurIPS 2019; of imaging: Gilton,
+    Ongie and Willett, "Deep equilibrium architectures for inverse problems in imaging", IEEE TCI
+    2021.
+    """
+
+    def __init__(self, stage: Stage, *, tolerance: float = 1e-4, maximum: int = 200) -> None:
+        super().__init__()
+        if not tolerance > 0 or maximum < 1:
+            raise ValueError(
+                f"an equilibrium needs tolerance > 0 and maximum >= 1, got {tolerance}, {maximum}"
+            )
+        self.stages = nn.ModuleList([stage])
+        self.tolerance, self.maximum = tolerance, maximum
+
+    def forward(self, state: Mapping[str, Tensor]) -> State:
+        """The state at the fixed point.
+
+        Args:
+            state: every block, observation and kernel; duals that are missing start at zero.
+        """
+        stage: Stage = self.stages[0]  # type: ignore[assignment]
+        with torch.no_grad():
+            round = Round(stage, stage.lagrangian.start(state))
+            start = round.flat(round.state)
+            found = anderson(round, start, tolerance=self.tolerance, maximum=self.maximum)
+        if not bool((found.error <= self.tolerance).all()):
+            raise EquilibriumError(_reason(round, found, self.tolerance))
+        if not (torch.is_grad_enabled() and round.learns()):
+            return round.unflat(found.image)
+        value, transposed = round.linearized(found.image)
+
+        def solve(grad: Tensor) -> Tensor:
+            return self._solve(transposed, grad)
+
+        return round.unflat(_Attach.apply(value, solve))  # type: ignore[arg-type]
+
+    def _solve(self, transposed: Map, grad: Tensor) -> Tensor:
+        """``(I − Jᵀ)⁻¹ grad``."""
+        g, krylov = resolvent(transposed, grad, tolerance=self.tolerance, maximum=self.maximum)
+        factor, doubt = krylov.radius()
+        if bool((factor - doubt >= 1).any()):
+            raise EquilibriumError(
+                f"no gradient: a round multiplies some small error by {factor.max().item():.3g} at "
+                f"the fixed point, so that it leads away from it: {_REMEDY}"
+            )
+        if not bool(g.isfinite().all()):
+            raise EquilibriumError(
+                f"no gradient within {self.maximum} products with the round's Jacobian: raise "
+                f"maximum, or the tolerance, {self.tolerance:g}"
+            )
+        return g
+
+
+class Round:
+    """A stage as a map of one tensor ``(B, D)``: all entries that it changes, side by side.
+
+    Attributes:
+        state: the last one; the entries that the stage leaves alone are fixed.
+        names: of the entries that it changes.
+    """
+
+    def __init__(self, stage: Stage, state: Mapping[str, Tensor]) -> None:
+        self.stage = stage
+        self.state = stage(state)
+        after = self.state
+        self.names = [n for n in after if n not in state or after[n] is not state[n]]
+        self._shapes = [after[name].shape for name in self.names]
+
+    def __call__(self, flat: Tensor) -> Tensor:
+        self.state = self.stage(self.unflat(flat))
+        return self.flat(self.state)
+
+    def flat(self, state: Mapping[str, Tensor]) -> Tensor:
+        """The entries of a state, ``(B, D)``."""
+        return torch.cat([state[name].flatten(1) for name in self.names], 1)
+
+    def unflat(self, flat: Tensor) -> State:
+        """A state with these entries."""
+        state = self.state
+        for name, part in self.parts(flat).items():
+            state = state.replace(name, part)
+        return state
+
+    def parts(self, flat: Tensor) -> dict[str, Tensor]:
+        """Name -> its entry."""
+        pieces = torch.split_with_sizes(flat, [s[1:].numel() for s in self._shapes], 1)
+        shaped = (p.reshape(-1, *s[1:]) for p, s in zip(pieces, self._shapes, strict=True))
+        return dict(zip(self.names, shaped, strict=True))
+
+    def learns(self) -> bool:
+        """Whether a gradient of anything but the entries that change is asked for."""
+        fixed = (self.state[name] for name in self.state if name not in self.names)
+        own = (*self.stage.parameters(), *self.stage.buffers())
+        return any(x.requires_grad for x in (*own, *fixed))
+
+    def linearized(self, flat: Tensor) -> tuple[Tensor, Map]:
+        """The round's value at ``flat``, and the product of its transposed Jacobian with a vector.
+
+        The value is part of a graph that ends at ``flat``; gradients of fixed entries and
+        parameters pass through it.
+        """
+        with torch.inference_mode(False), torch.enable_grad():
+            # A state of its own: what others derived belongs to their graph.
+            self.state = State({name: _plain(value) for name, value in self.state.items()})
+            point = _plain(flat).detach().requires_grad_()
+            value = self(point)
+
+        def transposed(v: Tensor) -> Tensor:
+            (product,) = torch.autograd.grad(
+                value, point, _plain(v), retain_graph=True, materialize_grads=True
+            )
+            return product
+
+        return value, transposed
+
+
+def contraction(round: Round, flat: Tensor) -> tuple[Tensor, Tensor]:
+    """By what a round multiplies a small error near ``flat`` in the long run: the largest modulus
+    of an eigenvalue of its Jacobian, as 30 steps of power iteration show it (see `arnoldi`).
+
+    Returns:
+        The factor and how sure it is (that of an eigenvector, ``‖J q − θ q‖``), ``(B,)`` each.
+    """
+    _, transposed = round.linearized(flat)
+    noise = torch.randn(flat.shape, generator=torch.Generator().manual_seed(0))
+    return arnoldi(transposed, noise.to(flat), _PRODUCTS).radius()
+
+
+_REMEDY = (
+    "give its priors a Lipschitz constant of at most 1, raise the penalties, or unroll a fixed "
+    "number of rounds"
+)
+
+
+def _reason(round: Round, found: FixedPoint, tolerance: float) -> str:
+    """Why a run ended without a fixed point."""
+    worst = int(found.error.nan_to_num(torch.inf).argmax())
+    x, image = (round.parts(flat[worst : worst + 1]) for flat in (found.x, found.image))
+    name = max(round.names, key=lambda n: _change(x[n], image[n]))
+    if not bool(found.image.isfinite().all()):
+        return f"no equilibrium: {name} is not finite after {found.count} rounds: {_REMEDY}"
+    said = (
+        f"no equilibrium within {found.count} rounds: a round still changes {name} by "
+        f"{_change(x[name], image[name]):.2g} of its size (all blocks: {found.error[worst]:.2g}, "
+        f"tolerance {tolerance:g})"
+    )
+    if not all(prior.differentiable for prior in round.stage.lagrangian.priors.values()):
+        return f"{said}: raise maximum, or the tolerance, or unroll a fixed number of rounds"
+    factor = contraction(round, found.image)[0].max().item()
+    if factor < 1:
+        return (
+            f"{said}; it contracts small errors there by {factor:.3g}, which is slow: raise "
+            f"maximum, or the tolerance, or the penalties"
+        )
+    return f"{said}; it multiplies small errors there by {factor:.3g}: {_REMEDY}"
+
+
+def _change(x: Tensor, image: Tensor) -> float:
+    change = ((image - x).square().sum() / image.square().sum()).sqrt().item()
+    return math.inf if math.isnan(change) else change
+
+
+def _plain(x: Tensor) -> Tensor:
+    """The tensor, or a copy that may take part in a graph, where it was made in inference mode."""
+    return x.clone() if x.is_inference() else x
+
+
+class _Attach(torch.autograd.Function):
+    """The value of a round, whose gradient goes through all rounds before."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, solve: Map) -> Tensor:  # type: ignore[override]
+        ctx.solve = solve
+        return value.clone()
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        return ctx.solve(grad), None
