@@ -89,7 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from unfold.models.fast import fast
     from unfold.registry.functions import function
-    from unfold.restoration import is_file, plan, read_kernel, restore_files
+    from unfold.restoration import is_file, plan, read_kernel, restore_files, without_others
 
     engine = None if arguments.engine == "local" else function("engines", arguments.engine)
     if arguments.shard and engine:
@@ -106,6 +106,8 @@ def run(arguments: argparse.Namespace) -> int:
     ledger = None
     if not is_file(arguments.output):
         ledger = _ledger(arguments, spec, model, kernel)
+        pairs, refused = without_others(pairs, ledger)
+        unplanned += refused
     elif arguments.shard or engine:
         raise CommandError(
             f"{arguments.output}: one photo cannot be distributed; give a folder as output"

@@ -1,7 +1,7 @@
 """A model on real files, of any size."""
 
 from .batch import restore_files
-from .file_ledger import FileLedger, merge_ledgers, read_ledger
+from .file_ledger import FileLedger, merge_ledgers, read_ledger, without_others
 from .files import Outcome, is_file, plan
 from .kernel_file import read_kernel
 from .memory import parse_bytes
@@ -22,4 +22,5 @@ __all__ = [
     "read_kernel",
     "read_ledger",
     "restore_files",
+    "without_others",
 ]

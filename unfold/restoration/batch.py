@@ -268,7 +268,11 @@ def _write(made: _Taken, ledger: FileLedger | None) -> str | None:
     """Why the photo could not be written; None if it is."""
     target = made.target
     try:
+        if ledger is not None:
+            ledger.check_there()  # (or the folder would be made anew, without it)
         target.parent.mkdir(parents=True, exist_ok=True)
+    except ImageError as error:
+        return str(ImageError(f"{made.source.path}: {error}"))
     except OSError as error:
         reason = f"the folder {target.parent} cannot be made ({error.strerror})"
         return str(ImageError(f"{made.source.path}: {reason}; choose another output"))
