@@ -16,6 +16,7 @@ from .expression import Entry
 from .lagrangian import Lagrangian
 from .objective import Belief, Objective, Penalty, Term, Tie
 from .operators import Structure
+from .size import check_size
 from .solution import started, told
 from .steps import lower
 from .unroll import Stage, Unrolled
@@ -66,6 +67,7 @@ class Network(nn.Module):
         if tied:
             self.stages = Unrolled(stage(first), repeat=K)
         else:
+            check_size(K * sum(p.numel() for p in first.parameters()), f"{K} rounds")
             self.stages = Unrolled([stage(copy.deepcopy(first)) for _ in range(K)])
 
     def forward(self, **data: Tensor) -> Tensor:
