@@ -8,7 +8,7 @@ import torch
 from unfold.benchmarking import Case, Pair
 from unfold.benchmarking.report import machine, text
 from unfold.benchmarking.row import Row, call_memory
-from unfold.benchmarking.timing import summarise, synchronise
+from unfold.benchmarking.timing import summarize, synchronize
 
 _ROWS = []
 
@@ -29,10 +29,10 @@ def compare(benchmark):
         took = []
 
         def timed(call):
-            synchronise(device)
+            synchronize(device)
             begin = time.perf_counter()
             call()
-            synchronise(device)
+            synchronize(device)
             return time.perf_counter() - begin
 
         memory = [call_memory(call, pair, case, device) for call in (pair.run, pair.baseline)]
@@ -45,7 +45,7 @@ def compare(benchmark):
                 rounds=rounds,
             )
         samples = list(zip(benchmark.stats.stats.data, took, strict=True))
-        times = summarise(samples, pair.share)
+        times = summarize(samples, pair.share)
         row = Row(
             case.group, case.name, str(case.size or ""), case.provider, str(device),
             seconds=times.seconds, bound_seconds=times.bound, ratio=times.ratio,

@@ -9,12 +9,12 @@ import torch
 from skimage.data import coffee
 
 import unfold
-from unfold.core import Ledger
+from unfold.core import History
 from unfold.degradation import blur, motion_kernel
 from unfold.imaging import Photo, write
 
 
-def main(output: str = "watch_jude.png") -> Ledger:
+def main(output: str = "watch_jude.png") -> History:
     torch.manual_seed(1)
     sharp = torch.from_numpy(coffee()[:128, 200:328]).permute(2, 0, 1)[None].float() / 255
     kernel = motion_kernel(15)
@@ -23,13 +23,13 @@ def main(output: str = "watch_jude.png") -> Ledger:
 
     model = unfold.create_model("jude-classic", K=20).eval()
     print(model.explain(), end="\n\n")
-    ledger = Ledger()
+    history = History()
     with torch.no_grad():
-        restoration = model(dark, kernel=kernel, ledger=ledger)
+        restoration = model(dark, kernel=kernel, history=history)
 
     print("stage   primal(I)   dual(Z)   Lagrangian   ms")
-    for k in range(0, len(ledger.weights), 4):
-        entries = {entry.block: entry for entry in ledger.stage(k)}
+    for k in range(0, len(history.weights), 4):
+        entries = {entry.block: entry for entry in history.stage(k)}
         milliseconds = 1e3 * sum(entry.seconds for entry in entries.values())
         print(
             f"{k:>5}   {entries['I'].primal.item():>9.2e} {entries['Z'].dual.item():>9.2e} "
@@ -46,7 +46,7 @@ def main(output: str = "watch_jude.png") -> Ledger:
     ]
     write(output, Photo(torch.cat(row, -1)[0].clamp(0, 1)))
     print(f"wrote {output}: input, I, denoised R, enhanced L, restored")
-    return ledger
+    return history
 
 
 if __name__ == "__main__":

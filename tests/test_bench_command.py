@@ -132,7 +132,7 @@ def test_a_table_outlives_a_file_that_cannot_be_written(tmp_path, capsys, monkey
     [
         (["--swap", "prior"], "must be OPTION=NAME"),
         (["--swap", "=ircnn"], "must be OPTION=NAME"),
-        (["--swap", "colour=*"], "no installed model has an option 'colour'"),
+        (["--swap", "color=*"], "no installed model has an option 'color'"),
         (["--swap", "K=3"], "kernel_estimator, light_prior, noise, prior"),
         (["--swap", "prior=irc"], "did you mean ircnn"),
         (["--swap", "prior=zz*"], "no prior matches; installed:"),

@@ -19,12 +19,11 @@ from typing import TYPE_CHECKING, Any
 from ._listing import list
 from ._shield import shield
 from .errors import UnfoldError
-from .registry.catalogue import ComponentError
+from .registry.catalog import ComponentError
 
 shield()
 
 if TYPE_CHECKING:
-    from .core import Restoration, Restorer
     from .estimators.kernel_estimate import estimate_kernel
     from .formula import (
         Objective,
@@ -49,6 +48,7 @@ if TYPE_CHECKING:
         tv,
     )
     from .restoration.any_image import restore
+    from .restorer import Restoration, Restorer
 
 __all__ = [
     "ComponentError", "Objective", "Restoration", "Restorer", "UnfoldError", "blocks", "box",
@@ -142,9 +142,9 @@ def create(group: str, name: str, *inputs: Any, pretrained: bool = False, **opti
 
 def __getattr__(name: str) -> Any:
     if name in ("Restoration", "Restorer"):  # these import torch; listing must not
-        from . import core
+        from . import restorer
 
-        return getattr(core, name)
+        return getattr(restorer, name)
     if name == "estimate_kernel":
         from .estimators import kernel_estimate
 

@@ -13,8 +13,8 @@ from importlib.metadata import version
 from importlib.resources import files
 from typing import Any
 
-from ._shelf import Shelf
-from .registry.catalogue import HOME, Component, ComponentError, installed
+from ._shipped import ShippedFiles
+from .registry.catalog import HOME, Component, ComponentError, installed
 
 GROUPS = {
     "models": "what restores photos",
@@ -135,13 +135,13 @@ def _plugins() -> Iterator[Entry]:
 
 def _recipes() -> Iterator[Entry]:
     for command, package in {"train": "training", "synthesize": "synthesis"}.items():
-        shelf = Shelf(f"unfold.{package}", ComponentError)
-        for name in shelf.names():
-            yield _own("recipes", name, partial(_about, shelf, name, command))
+        shipped = ShippedFiles(f"unfold.{package}", ComponentError)
+        for name in shipped.names():
+            yield _own("recipes", name, partial(_about, shipped, name, command))
 
 
-def _about(shelf: Shelf, name: str, command: str) -> str:
-    return f"({command}) {shelf.read(name)['about']}"
+def _about(shipped: ShippedFiles, name: str, command: str) -> str:
+    return f"({command}) {shipped.read(name)['about']}"
 
 
 def _declared(group: str, module: str, kind: str, text: str) -> Iterator[Entry]:

@@ -2,7 +2,7 @@
 
 
 class UnfoldError(Exception):
-    """A fault of what was given to the library, not of the library itself.
+    """An error of what was given to the library, not of the library itself.
 
     Every error class of `unfold` derives from it and from the built-in exception that fits (most
     of them `ValueError`), so that either may be caught. Plain functions of mathematics raise the

@@ -184,7 +184,7 @@ def carried_out(name: str, seconds: float, job: Callable[[Phase, float], None]) 
 
 
 def tests(phase: Phase, seconds: float, place: Place, paths: list[str]) -> None:
-    """The tests that need a GPU. Modules that import what is not installed are named, no fault."""
+    """The tests that need a GPU. Modules that import what is not installed are named."""
     results = place.work / "tests.xml"
     command = ["pytest", *paths, "-q", "-k", "cuda or gpu", f"--junitxml={results}",
                "--continue-on-collection-errors", "-p", "no:cacheprovider"]  # fmt: skip

@@ -1,9 +1,9 @@
 """Train the weights of the prior `denoiser`.
 
-    python denoiser.py PHOTOS [PHOTOS ...] --validate FOLDER --out RUN --steps 20000 [--grey]
+    python denoiser.py PHOTOS [PHOTOS ...] --validate FOLDER --out RUN --steps 20000 [--gray]
 
 A bias-free U-Net learns to remove white Gaussian noise whose standard deviation, uniform in
-[0, 50/255], it is told: that for color, or with --grey the one for grey photos, which begins as
+[0, 50/255], it is told: that for color, or with --gray the one for gray photos, which begins as
 that for color. Crops, mirror images, turns and noise of step s depend on s alone, so that a run
 that is stopped goes on from its last checkpoint to the same weights. RUN/weights.safetensors holds
 the averaged weights of both nets; RUN/log.csv the loss and the validation's PSNR at σ = 15, 25, 50.
@@ -38,16 +38,16 @@ def main() -> None:
     parser.add_argument("--crop", type=int, default=96)
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--every", type=int, default=1000)
-    parser.add_argument("--grey", action="store_true", help="the net for grey photos")
+    parser.add_argument("--gray", action="store_true", help="the net for gray photos")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
-    photos = [found for folder in given.photos for found in sizes(folder, given.crop, given.grey)]
+    photos = [found for folder in given.photos for found in sizes(folder, given.crop, given.gray)]
     judged = [read(path).image[None] for path in find_photos([given.validate])[:12]]
-    model = Denoiser(pretrained=given.grey).train().to(memory_format=torch.channels_last)
+    model = Denoiser(pretrained=given.gray).train().to(memory_format=torch.channels_last)
     learns = model.net
-    if given.grey:
+    if given.gray:
         judged, learns = [photo.mean(1, keepdim=True) for photo in judged], model.grey
-        learns.load_state_dict(grey_of(model.net.state_dict()))
+        learns.load_state_dict(gray_of(model.net.state_dict()))
     average = {name: value.clone() for name, value in model.state_dict().items()}
     optimizer = torch.optim.Adam(learns.parameters(), lr=given.rate, betas=(0.9, 0.99))
     first = resume(given.out, model, average, optimizer)
@@ -80,8 +80,8 @@ def rate(step: int, steps: int, highest: float) -> float:
     return highest * cosine * min(1.0, (step + 1) / 200)
 
 
-def grey_of(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The net that treats a grey photo as the one for color treats three channels alike.
+def gray_of(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The net that treats a gray photo as the one for color treats three channels alike.
 
     Their noise is alike, too, and three times what it expects of their mean: it is told that.
     """
@@ -92,12 +92,12 @@ def grey_of(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {**tensors, "head.weight": head, "tail.weight": tail}
 
 
-def sizes(folder: Path, crop: int, grey: bool) -> list[Tensor]:
+def sizes(folder: Path, crop: int, gray: bool) -> list[Tensor]:
     """The photos of a folder; large ones also at a half and a third of their size."""
     found = []
     for path in find_photos([folder]):
         image = read(path).image
-        image = image.mean(0, keepdim=True) if grey else image
+        image = image.mean(0, keepdim=True) if gray else image
         for factor in (1, 2, 3):
             smaller = avg_pool2d(image[None], factor)[0] if factor > 1 else image
             if factor == 1 or min(smaller.shape[-2:]) >= 3 * crop:
@@ -107,22 +107,22 @@ def sizes(folder: Path, crop: int, grey: bool) -> list[Tensor]:
 
 def batch(photos: list[Tensor], size: int, crop: int, step: int) -> tuple[Tensor, Tensor, Tensor]:
     """Clean crops, noisy ones, and the standard deviation of the noise."""
-    chance = torch.Generator().manual_seed(step)
+    rng = torch.Generator().manual_seed(step)
 
     def below(bound: int) -> int:
-        return int(torch.randint(bound, (), generator=chance))
+        return int(torch.randint(bound, (), generator=rng))
 
     areas = torch.tensor([float(photo[0].numel()) for photo in photos]).sqrt()
     crops = []
-    for index in torch.multinomial(areas, size, replacement=True, generator=chance).tolist():
+    for index in torch.multinomial(areas, size, replacement=True, generator=rng).tolist():
         photo = photos[index]
         top, left = (below(n - crop + 1) for n in photo.shape[-2:])
         cut = photo[:, top : top + crop, left : left + crop]
         cut = cut.flip(-1) if below(2) else cut
         crops.append(cut.rot90(below(4), (-2, -1)))
     clean = torch.stack(crops).float() / 255
-    sigma = LARGEST * torch.rand(size, 1, 1, 1, generator=chance)
-    return clean, clean + sigma * torch.randn(clean.shape, generator=chance), sigma
+    sigma = LARGEST * torch.rand(size, 1, 1, 1, generator=rng)
+    return clean, clean + sigma * torch.randn(clean.shape, generator=rng), sigma
 
 
 @torch.no_grad()

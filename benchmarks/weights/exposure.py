@@ -29,7 +29,7 @@ DARK = {"kind": "low-light", "exposure": [0.015, 0.4]}
 KINDS = {
     8: [DARK, SHAKE, NOISE],
     4: [DARK | {"gamma": [0.8, 1.3]}, SHAKE, NOISE],
-    3: [DARK | {"lights": 97}, {"kind": "clipping-reverse"}, SHAKE, NOISE],
+    3: [DARK | {"preserve_highlights": 97}, {"kind": "clipping-reverse"}, SHAKE, NOISE],
     1: [SHAKE, NOISE],
     5: [{"kind": "gaussian-noise", "sigma": [0.0, 0.002]}],
 }
@@ -122,8 +122,8 @@ def fit(values, dark, sharp):
     )  # fmt: skip
     nn.init.zeros_(network[-1].weight)
     nn.init.zeros_(network[-1].bias)
-    optimiser = torch.optim.AdamW(network.parameters(), 4e-3, weight_decay=1e-2)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, STEPS)
+    optimizer = torch.optim.AdamW(network.parameters(), 4e-3, weight_decay=1e-2)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
     for step in range(STEPS):
         some = torch.randint(len(inputs), (BATCH,))
         seen = (inputs[some] - mean) / deviation
@@ -132,14 +132,14 @@ def fit(values, dark, sharp):
         exposed = torch.where(exposed > 1, 0.9 + 0.1 * exposed, exposed)  # (a gradient remains)
         error = (exposed - sharp[some]).square().mean((1, 2, 3))
         loss = 0.5 * (error + LEAST).log().mean()
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         schedule.step()
         if step % 1000 == 999:
             print(step + 1, f"{loss.item():.4f}")
     first = network[0]
-    with torch.no_grad():  # the standardisation becomes part of the first layer
+    with torch.no_grad():  # the standardization becomes part of the first layer
         first.weight /= deviation
         first.bias -= first.weight @ mean
     return network

@@ -32,8 +32,8 @@ def main() -> None:
     for i, path in enumerate(find_photos([given.photos])):
         sharp, kernel = read(path).image, kernels[i % len(kernels)]
         weights = torch.from_numpy(kernel).float()[None, None]
-        chance = torch.Generator().manual_seed(1000 * given.seed + i)
-        noise = torch.randn(sharp.shape, generator=chance) * given.sigma / 255
+        rng = torch.Generator().manual_seed(1000 * given.seed + i)
+        noise = torch.randn(sharp.shape, generator=rng) * given.sigma / 255
         bad = (blur(sharp[None], weights)[0] + noise).clamp(0, 1)
         for folder, image in (("input", bad), ("target", sharp)):
             write(given.output / folder / f"{path.stem}.png", Photo(image, bits=16))

@@ -15,7 +15,7 @@ from torch import Tensor
 
 import unfold
 from unfold.degradation import CameraShake, Defocus, GaussianNoise, LowLight
-from unfold.degradation.light import decode, encode
+from unfold.degradation.color_space import decode, encode
 
 _SIDE = 208
 _DARK = {"exposure": (0.15, 0.15), "extent": (4, 4), "sigma": (0.005, 0.005)}
@@ -64,22 +64,22 @@ def _part(x: Tensor) -> Tensor:
     return x[..., top : top + _SIDE, left : left + _SIDE]
 
 
-def _dark(sharp: Tensor, options: dict, chance: torch.Generator) -> tuple[Tensor, None]:
-    x = LowLight(exposure=options["exposure"])(decode(sharp), generator=chance)
-    x = encode(CameraShake(extent=options["extent"])(x, generator=chance))
-    return GaussianNoise(sigma=options["sigma"])(x, generator=chance).clamp(0, 1), None
+def _dark(sharp: Tensor, options: dict, rng: torch.Generator) -> tuple[Tensor, None]:
+    x = LowLight(exposure=options["exposure"])(decode(sharp), generator=rng)
+    x = encode(CameraShake(extent=options["extent"])(x, generator=rng))
+    return GaussianNoise(sigma=options["sigma"])(x, generator=rng).clamp(0, 1), None
 
 
-def _shaken(sharp: Tensor, options: dict, chance: torch.Generator) -> tuple[Tensor, Tensor]:
+def _shaken(sharp: Tensor, options: dict, rng: torch.Generator) -> tuple[Tensor, Tensor]:
     shake = CameraShake(extent=options["extent"])
-    drawn = shake.sample(1, chance)
+    drawn = shake.sample(1, rng)
     x = shake.apply(sharp, drawn)
-    noisy = GaussianNoise(sigma=options["sigma"])(x, generator=chance).clamp(0, 1)
+    noisy = GaussianNoise(sigma=options["sigma"])(x, generator=rng).clamp(0, 1)
     return noisy, shake.kernel(drawn).float()
 
 
-def _defocused(sharp: Tensor, options: dict, chance: torch.Generator) -> tuple[Tensor, None]:
-    blurred = Defocus(shapes=("disc",), ratio=(1, 1), **options)(decode(sharp), generator=chance)
+def _defocused(sharp: Tensor, options: dict, rng: torch.Generator) -> tuple[Tensor, None]:
+    blurred = Defocus(shapes=("disc",), ratio=(1, 1), **options)(decode(sharp), generator=rng)
     return encode(blurred).clamp(0, 1), None
 
 

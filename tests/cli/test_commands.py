@@ -28,12 +28,12 @@ class Greeting:
     def __init__(self, parser):
         greet(parser)
 
-def slow(config, pairs, *, ledger, workers, quick, again, **options):
+def slow(config, pairs, *, journal, workers, quick, again, **options):
     from unfold.registry.spec import resolve
     from unfold.restoration import restore_files
     print("slowly", workers, quick, again)
     model = resolve("models", config).build()
-    yield from restore_files(model, pairs, ledger=ledger, again=again, **options)
+    yield from restore_files(model, pairs, journal=journal, again=again, **options)
 '''
 ENTRIES = """
 [unfold.commands]
@@ -85,7 +85,7 @@ def test_help_tells_of_every_command_and_imports_none():
     assert out.splitlines()[-1].strip() == "."
     lines = dict(re.findall(r"^  (\S+)\s+(.+)$", out, re.M))
     names = {
-        "bench", "convert", "demo", "evaluate", "explain", "kernel", "ledger", "list", "plugins",
+        "bench", "convert", "demo", "evaluate", "explain", "kernel", "journal", "list", "plugins",
         "restore", "schema", "synthesize", "table", "trace", "train",
     }  # fmt: skip
     assert names <= set(lines)

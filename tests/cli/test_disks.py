@@ -97,7 +97,7 @@ def test_a_full_disk_is_told_and_nothing_is_half_written(name, size, photos, ful
 @pytest.mark.parametrize(
     ("name", "file"),
     [
-        ("restore", "unfold-ledger.jsonl"),
+        ("restore", "unfold-journal.jsonl"),
         ("synthesize", ".unfold-synthesis"),
         ("evaluate", ".unfold-pictures"),
         ("trace", ".unfold-trace"),
@@ -169,18 +169,18 @@ def test_what_shards_have_written_is_known_to_all_and_after_merging(photos, caps
     out = photos.parent / "out"
     restore = command("restore", photos, out)
     assert main([*restore, "--shard", "1/2"]) == main([*restore, "--shard", "2/2"]) == 0
-    assert main([*restore, "--again"]) == 0  # with a ledger of its own
+    assert main([*restore, "--again"]) == 0  # with a journal of its own
     one = (photos / "1.png").read_bytes()
     (photos / "1.png").write_bytes(b"damaged")
     assert main([*restore, "--again"]) == 1
-    ledgers = sorted(out.glob("unfold-ledger*.jsonl"))
-    assert len(ledgers) == 3
-    merged = out / "unfold-ledger.jsonl"
-    main(["ledger", "merge", str(merged), "-o", str(merged)])
-    for path in ledgers[:2]:
+    journals = sorted(out.glob("unfold-journal*.jsonl"))
+    assert len(journals) == 3
+    merged = out / "unfold-journal.jsonl"
+    main(["journal", "merge", str(merged), "-o", str(merged)])
+    for path in journals[:2]:
         path.unlink()
     (photos / "1.png").write_bytes(one)
-    assert ledgers[2] == merged
+    assert journals[2] == merged
     assert main([*restore, "--again"]) == 0
 
 

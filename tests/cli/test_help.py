@@ -14,8 +14,8 @@ from unfold.cli import main, parser_of
 from unfold.evaluation.papers import TABLES
 from unfold.evaluation.protocols import PROTOCOLS
 from unfold.models.pretrained import pretrained_models
-from unfold.registry.catalogue import FUNCTIONS, one_scan
-from unfold.registry.catalogue import GROUPS as COMPONENTS
+from unfold.registry.catalog import FUNCTIONS, one_scan
+from unfold.registry.catalog import GROUPS as COMPONENTS
 
 COMMANDS = unfold.list("commands")
 ROOT = Path(__file__).parents[2]
@@ -28,7 +28,7 @@ TEXTS = [
 ]
 WRITERS = {
     "bench": [], "convert": ["lednet", "a.pth"], "demo": [], "kernel": ["a.png"],
-    "ledger": ["merge", "a.jsonl"], "plugins": ["new", "acme"], "restore": ["a.png"], "schema": [],
+    "journal": ["merge", "a.jsonl"], "plugins": ["new", "acme"], "restore": ["a.png"], "schema": [],
     "synthesize": ["photos", "--recipe", "deblur", "--count", "1"], "trace": ["a.png"],
     "train": ["jude"],
     "evaluate": ["--model", "jude", "--data", "d", "--dataset", "lol", "--protocol", "lol"],

@@ -30,7 +30,7 @@ def test_the_kernel_is_written_and_told(shaken, tmp_path, capsys):
     assert kernel.sum() == pytest.approx(1, abs=1e-5)
     assert torch.equal(read_kernel(output)[0, 0], torch.from_numpy(kernel / kernel.sum()).float())
     drawn = read(picture)
-    assert drawn.grey
+    assert drawn.gray
     assert drawn.image.shape == (3, n, n)
     assert drawn.image.max() == 1
     (line,) = capsys.readouterr().out.splitlines()

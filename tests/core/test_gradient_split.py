@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from systems import dense_minimiser, gradient
+from systems import dense_minimizer, gradient
 
 from unfold.core import Constraint, Lagrangian, Quadratic, Regularizer, Stage, converge, lower
 from unfold.priors import L0, SoftThreshold
@@ -32,7 +32,7 @@ def test_both_blocks_are_stationary_and_equal_the_dense_solution():
     for step in lower(lagrangian, ("I", "G", "D")):
         if hasattr(step, "block"):
             one = {name: value[:1, : 2 if name in "GD" else 1] for name, value in now.items()}
-            dense = dense_minimiser(lagrangian, step.block, one, WEIGHTS)
+            dense = dense_minimizer(lagrangian, step.block, one, WEIGHTS)
             got = step(one, WEIGHTS)[step.block]
             torch.testing.assert_close(got, dense, rtol=0, atol=1e-10)
         now = step(now, WEIGHTS)
@@ -65,8 +65,8 @@ def test_anisotropic_total_variation_by_the_split_reaches_the_optimum():
     y = torch.rand(1, 1, 8, 9, dtype=torch.float64)
     stage = Stage(lower(lagrangian, ("x", "G", "D")), {})
     start = {"x": y, "y": y, "G": differences(y)}
-    now, ledger = converge(stage, start, tolerance=1e-9, maximum=2000)
-    assert ledger.converged(1e-9)
+    now, history = converge(stage, start, tolerance=1e-9, maximum=2000)
+    assert history.converged(1e-9)
     dual, edges = now["D"], now["G"]
     assert 0.1 < (edges == 0).double().mean() < 0.9
     assert dual.abs().max() <= 0.1 + 1e-7

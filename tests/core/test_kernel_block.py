@@ -4,9 +4,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from systems import dense_minimiser, gradient, random_kernel, random_state
+from systems import dense_minimizer, gradient, random_kernel, random_state
 
-from unfold.core import CG, Constraint, Equal, Lagrangian, Ledger, Quadratic, Regularizer, lower
+from unfold.core import CG, Constraint, Equal, History, Lagrangian, Quadratic, Regularizer, lower
 from unfold.priors import Box
 from unfold.terms import Convolution, FilterFlow, MaskedConvolution, embed_kernel
 
@@ -59,7 +59,7 @@ def test_the_kernel_is_the_dense_solution(name, channels):
     lagrangian = blind(BLURS[name]())
     state = blind_state((1, channels, 6, 7), 2 if name == "filter flow" else 1)
     (step,) = lower(lagrangian, ("H",), CONVERGED)
-    dense = dense_minimiser(lagrangian, "H", state, WEIGHTS)
+    dense = dense_minimizer(lagrangian, "H", state, WEIGHTS)
     torch.testing.assert_close(step(state, WEIGHTS)["H"], dense, rtol=0, atol=1e-10)
 
 
@@ -71,10 +71,10 @@ def test_a_kernel_in_a_constraint_follows_its_dual_and_counts_in_the_ledger():
     )
     state = blind_state((2, 3, 6, 7))
     (step,) = lower(lagrangian, ("H",))
-    after, ledger = step(state, WEIGHTS), Ledger()
+    after, history = step(state, WEIGHTS), History()
     assert gradient(lagrangian, "H", after, WEIGHTS).abs().max() < 1e-10
-    ledger.record(lagrangian, lower(lagrangian, ("H", "D")), after, WEIGHTS)
-    (entry,) = ledger.entries
+    history.record(lagrangian, lower(lagrangian, ("H", "D")), after, WEIGHTS)
+    (entry,) = history.entries
     left = lagrangian.constraints[0].residual(after).flatten(1).norm(dim=1)
     largest = torch.maximum(*(after[name].flatten(1).norm(dim=1) for name in "IX"))
     torch.testing.assert_close(entry.primal, left / largest)
@@ -127,7 +127,7 @@ def test_a_kernel_of_small_support_is_the_dense_solution(name, channels, kernels
     for entry in "HKU":
         state[entry] = torch.rand(2, kernels, *size, dtype=torch.float64)
     (step,) = lower(lagrangian, ("H",), CONVERGED)
-    dense = dense_minimiser(lagrangian, "H", state, WEIGHTS)
+    dense = dense_minimizer(lagrangian, "H", state, WEIGHTS)
     torch.testing.assert_close(step(state, WEIGHTS)["H"], dense, rtol=0, atol=1e-10)
 
 

@@ -9,7 +9,7 @@ from systems import (
     ERA_WEIGHTS,
     JUDE_ORDER,
     JUDE_WEIGHTS,
-    dense_minimiser,
+    dense_minimizer,
     era,
     gradient,
     jude,
@@ -49,11 +49,11 @@ sizes = st.tuples(st.integers(1, 2), st.sampled_from([1, 3]), st.integers(5, 9),
 kernels = st.tuples(st.integers(1, 5), st.integers(1, 5))
 
 
-@given(shape=sizes, kernel=kernels, grey_light=st.booleans())
+@given(shape=sizes, kernel=kernels, gray_light=st.booleans())
 @settings(max_examples=25, deadline=None)
-def test_jude_every_block_is_stationary_after_its_update(shape, kernel, grey_light):
+def test_jude_every_block_is_stationary_after_its_update(shape, kernel, gray_light):
     lagrangian = jude()
-    light = ("Q", "L", "O") if grey_light else ()
+    light = ("Q", "L", "O") if gray_light else ()
     state = random_state([*JUDE_ORDER, "X"], shape, kernel, light)
     for step in lower(lagrangian, JUDE_ORDER):
         state = step(state, JUDE_WEIGHTS)
@@ -173,7 +173,7 @@ def test_every_linear_solve_equals_a_dense_solve(case):
     state = random_state([*order, observed], (1, 1, 8, 8))
     for step in lower(lagrangian, order):
         if hasattr(step, "block"):
-            dense = dense_minimiser(lagrangian, step.block, state, weights)
+            dense = dense_minimizer(lagrangian, step.block, state, weights)
             got = step(state, weights)[step.block]
             torch.testing.assert_close(got, dense, rtol=0, atol=1e-10)
         state = step(state, weights)
@@ -189,11 +189,11 @@ def test_filter_flow_and_masked_blocks_are_solved_by_cg_to_the_dense_solution():
     state["K"], state["W"] = random_kernel(1, 3), torch.rand(1, 3, 8, 8, dtype=torch.float64)
     weights = {"w1": 1.7, "w2": 0.5, "w3": 0.1}
     (step,) = lower(lagrangian, ("I",), cg=CG(maximum=200, tolerance=1e-13))
-    dense = dense_minimiser(lagrangian, "I", state, weights)
+    dense = dense_minimizer(lagrangian, "I", state, weights)
     torch.testing.assert_close(step(state, weights)["I"], dense, rtol=0, atol=1e-10)
 
 
-def test_a_grey_block_under_a_kernel_per_channel_is_solved_to_the_dense_solution():
+def test_a_gray_block_under_a_kernel_per_channel_is_solved_to_the_dense_solution():
     lagrangian = Lagrangian(
         Quadratic(Convolution("I", kernel="H", observed="X"), "w1"),
         Constraint(Equal("I", "V"), penalty="w3", dual="G"),
@@ -202,7 +202,7 @@ def test_a_grey_block_under_a_kernel_per_channel_is_solved_to_the_dense_solution
     state["H"] = random_kernel(1, 3)
     weights = {"w1": 1.7, "w3": 0.1}
     (step,) = lower(lagrangian, ("I",))
-    dense = dense_minimiser(lagrangian, "I", state, weights)
+    dense = dense_minimizer(lagrangian, "I", state, weights)
     torch.testing.assert_close(step(state, weights)["I"], dense, rtol=0, atol=1e-10)
 
 
@@ -342,7 +342,7 @@ class TestRefusals:
             Quadratic(FilterFlow("I", kernels="K", weights="W", observed="X")),
             Quadratic(Equal("W", "V")),
         )
-        with pytest.raises(ValueError, match="'W' cannot be minimised over: FilterFlow reads it"):
+        with pytest.raises(ValueError, match="'W' cannot be minimized over: FilterFlow reads it"):
             lower(lagrangian, ("W",))
 
     @pytest.mark.parametrize("shape", [(1, 3, 6, 1), (1, 3, 5, 6), (1, 2, 6, 6), (3, 6, 6)])

@@ -46,10 +46,10 @@ def declared(prior):
 
 
 def problem(seed, size=(5, 6), channels=3, darkest=0.0):
-    chance = torch.Generator().manual_seed(seed)
+    rng = torch.Generator().manual_seed(seed)
 
     def draw(count):
-        return torch.rand(2, count, *size, dtype=torch.float64, generator=chance)
+        return torch.rand(2, count, *size, dtype=torch.float64, generator=rng)
 
     state = {name: draw(channels) for name in "ZPRG"}
     return {**state, "Q": darkest + (1 - darkest) * draw(1)}

@@ -1,4 +1,4 @@
-"""Stages, tied and untied; the ledger against residuals written by hand; runs to a tolerance."""
+"""Stages, tied and untied; the history against residuals written by hand; runs to a tolerance."""
 
 import numpy as np
 import pytest
@@ -11,17 +11,17 @@ from torch import nn
 
 from unfold.core import (
     Constraint,
-    Entry,
     Equal,
     FixedWeights,
+    History,
     Lagrangian,
     LearnedWeights,
-    Ledger,
     Prior,
     Quadratic,
     Regularizer,
     Stage,
     Unrolled,
+    Update,
     converge,
     lower,
 )
@@ -155,10 +155,10 @@ def test_ledger_holds_admms_primal_and_dual_residuals():
     stage = Stage(lower(lagrangian, ("I", "Z", "D")), weights)
     state = lagrangian.start(random_state(["I", "X", "Z"], (2, 3, 6, 7)))
     norm = lambda t: t.flatten(1).norm(dim=1)  # noqa: E731
-    ledger = Ledger()
+    history = History()
     for _ in range(3):
-        before, state = state, stage(state, ledger)
-        entries = {e.block: e for e in ledger.stage(-1)}
+        before, state = state, stage(state, history)
+        entries = {e.block: e for e in history.stage(-1)}
         r = norm(state["I"] - state["Z"]) / torch.maximum(norm(state["I"]), norm(state["Z"]))
         torch.testing.assert_close(entries["I"].primal, r.to(entries["I"].primal.dtype))
         s = 0.3 * norm(state["Z"] - before["Z"])
@@ -168,10 +168,10 @@ def test_ledger_holds_admms_primal_and_dual_residuals():
     torch.testing.assert_close(
         entries["Z"].lagrangian, lagrangian.values(before_ascent(stage, before), weights)
     )
-    assert [e.stage for e in ledger.entries] == [0, 0, 1, 1, 2, 2]
-    assert ledger.weights[0]["w"] == 0.3
-    assert "block" in str(ledger)
-    assert len(str(ledger).splitlines()) == 7
+    assert [e.stage for e in history.entries] == [0, 0, 1, 1, 2, 2]
+    assert history.weights[0]["w"] == 0.3
+    assert "block" in str(history)
+    assert len(str(history).splitlines()) == 7
 
 
 def before_ascent(stage, state):
@@ -197,9 +197,9 @@ def test_the_primal_residual_is_that_of_the_worst_constraint(violated):
     lagrangian = Lagrangian(*(Constraint(Equal("a", x), 1.0, 2 * x) for x in "bcd"))
     state = {x: torch.full((1, 1, 2, 2), 1.0 if x == "a" else 2.0) for x in "abcd"}
     state[violated] *= 2
-    ledger = Ledger()
-    ledger.record(lagrangian, [Hold()], lagrangian.start(state), {})
-    assert ledger.entries[0].primal.item() == pytest.approx((4 - 1) / 4)
+    history = History()
+    history.record(lagrangian, [Hold()], lagrangian.start(state), {})
+    assert history.entries[0].primal.item() == pytest.approx((4 - 1) / 4)
 
 
 @pytest.mark.parametrize(
@@ -212,20 +212,20 @@ def test_the_primal_residual_is_that_of_the_worst_constraint(violated):
 )
 def test_converged_means_every_primal_and_dual_residual_of_the_last_stage(primal, dual, converged):
     def entry(stage, block, primal, dual):
-        return Entry(stage, block, torch.tensor(primal), torch.tensor(dual), torch.zeros(2), 0.0)
+        return Update(stage, block, torch.tensor(primal), torch.tensor(dual), torch.zeros(2), 0.0)
 
-    ledger = Ledger()
-    ledger.weights += [{}, {}]
-    ledger.entries += [entry(0, "a", (1.0, 1.0), (1.0, 1.0)), entry(1, "a", primal, dual)]
-    ledger.entries += [entry(1, "b", (0.0, 0.0), (0.0, 0.0))]
-    assert ledger.converged(0.1) is converged
+    history = History()
+    history.weights += [{}, {}]
+    history.entries += [entry(0, "a", (1.0, 1.0), (1.0, 1.0)), entry(1, "a", primal, dual)]
+    history.entries += [entry(1, "b", (0.0, 0.0), (0.0, 0.0))]
+    assert history.converged(0.1) is converged
 
 
 def test_a_ledger_changes_nothing():
     stage = learned_stage()
     net = Unrolled(stage, repeat=2)
     state = random_state(["P", "R", "Q", "L", "Z", "I", "X"], (1, 3, 6, 7), dtype=torch.float32)
-    assert torch.equal(net(state)["I"], net(state, Ledger())["I"])
+    assert torch.equal(net(state)["I"], net(state, History())["I"])
 
 
 def test_deconvolution_with_total_variation_reaches_the_optimum():
@@ -238,8 +238,8 @@ def test_deconvolution_with_total_variation_reaches_the_optimum():
     state = {"I": x, "Z": x, "X": x, "H": kernel}
     lagrangian = deconvolution(TotalVariation(iterations=200), "mu")
     stage = Stage(lower(lagrangian, ("Z", "I", "D")), {"w": 0.3, "mu": mu})
-    final, ledger = converge(stage, state, tolerance=1e-7, maximum=500)
-    assert ledger.converged(1e-7)
+    final, history = converge(stage, state, tolerance=1e-7, maximum=500)
+    assert history.converged(1e-7)
 
     residual = Convolution("I", kernel="H", observed="X")
 
@@ -307,10 +307,10 @@ def test_known_kernel_deconvolution_within_100_iterations_of_the_reference():
 def test_converge_reports_when_it_did_not():
     lagrangian = deconvolution(Box())
     stage = Stage(lower(lagrangian, ("Z", "I", "D")), FixedWeights({"w": 0.3, "s": 1.0}))
-    _, ledger = converge(
+    _, history = converge(
         stage, random_state(["I", "X", "Z"], (1, 1, 6, 7)), tolerance=1e-9, maximum=3
     )
-    assert not ledger.converged(1e-9)
-    assert len(ledger.weights) == 3
+    assert not history.converged(1e-9)
+    assert len(history.weights) == 3
     with pytest.raises(ValueError, match="tolerance > 0"):
         converge(stage, {}, tolerance=0.0)

@@ -8,7 +8,7 @@ from layouts import LAYOUTS, put
 
 from unfold.datasets import DataError, Dataset, Pair
 from unfold.datasets.plain import Paired
-from unfold.registry.catalogue import Component
+from unfold.registry.catalog import Component
 from unfold.testing import datasets
 from unfold.testing.check import Check, ConformanceError
 from unfold.testing.tools import Subject
@@ -20,8 +20,8 @@ class Good(Dataset):
     title = "Good"
     splits = ("train", "test")
 
-    def find(self, faults):
-        return Paired.find(self, faults)  # type: ignore[arg-type]
+    def find(self, errors):
+        return Paired.find(self, errors)  # type: ignore[arg-type]
 
     places, kernels = ("input", "target"), ""
 
@@ -47,7 +47,7 @@ class Untitled(Good):
 class Complains(Good):
     def __init__(self, root, split="", *, strict=True):
         super().__init__(root, split, strict=strict)
-        self.faults = ("all is well",)
+        self.errors = ("all is well",)
 
 
 class Shuffles(Good):
@@ -92,7 +92,7 @@ class EmptyIsFine(Good):
         except DataError:
             if split or any(Path(root).glob("*/*")):
                 raise
-            self.pairs, self.faults = (), ()
+            self.pairs, self.errors = (), ()
 
 
 class RaisesAnything(Good):
@@ -103,9 +103,9 @@ class RaisesAnything(Good):
 
 
 class SeesHidden(Good):
-    def find(self, faults):
+    def find(self, errors):
         hidden = (self.root / "input").glob(".*.png")
-        return (*(Pair(f"!{p.stem}", p) for p in hidden), *super().find(faults))
+        return (*(Pair(f"!{p.stem}", p) for p in hidden), *super().find(errors))
 
 
 class OneAtATime(Good):
@@ -113,11 +113,11 @@ class OneAtATime(Good):
         try:
             super().__init__(root, split, strict=strict)
         except DataError as error:
-            raise DataError("there is a fault", error.faults[:1]) from error
+            raise DataError("there is an error", error.errors[:1]) from error
 
 
 class LooksAway(Good):
-    """Goes on with everything, faults or not."""
+    """Goes on with everything, errors or not."""
 
     def __init__(self, root, split="", *, strict=True):
         super().__init__(root, split, strict=strict)
@@ -130,11 +130,11 @@ class Forgets(Good):
 
     def __init__(self, root, split="", *, strict=True):
         super().__init__(root, split, strict=strict)
-        self.faults = ()
+        self.errors = ()
 
 
 class DropsSingles(Good):
-    def find(self, faults):
+    def find(self, errors):
         return super().find([])
 
 
@@ -160,9 +160,9 @@ WRONG = [
     ("nothing-there", EmptyIsFine),
     ("nothing-there", RaisesAnything),
     ("hidden-files", SeesHidden),
-    ("faults-together", OneAtATime),
-    ("faults-together", LooksAway),
-    ("faults-together", Forgets),
+    ("errors-together", OneAtATime),
+    ("errors-together", LooksAway),
+    ("errors-together", Forgets),
     ("missing-target", DropsSingles),
 ]
 
@@ -192,19 +192,19 @@ def test_of_sizes_that_differ(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("fault", "annotation", "default"), [("spec", object, object()), ("bounds", int, 1)]
+    ("name", "annotation", "default"), [("spec", object, object()), ("bounds", int, 1)]
 )
-def test_of_options(monkeypatch, fault, annotation, default):
+def test_of_options(monkeypatch, name, annotation, default):
     class Vague(Good):
         def __init__(self, root, split="", *, rate=default, strict: bool = True):
             super().__init__(root, split, strict=strict)
 
     Vague.__init__.__annotations__["rate"] = annotation
-    entry = Component("datasets", "vague", "acme", "1", f"acme:{fault}")
+    entry = Component("datasets", "vague", "acme", "1", f"acme:{name}")
     monkeypatch.setattr("unfold.registry.spec.find", lambda group, name: entry)
     monkeypatch.setattr("unfold.registry.spec.load", lambda found: Vague)
-    with pytest.raises(ConformanceError, match=f"^{fault}: "):
-        check(fault, Vague, "vague")()
+    with pytest.raises(ConformanceError, match=f"^{name}: "):
+        check(name, Vague, "vague")()
 
 
 def test_every_check_has_a_wrong_reader():

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from unfold.core import Restoration, Restorer
 from unfold.datasets import DataError
 from unfold.datasets.plain import Paired
 from unfold.evaluation import evaluate
 from unfold.imaging import Photo, write
+from unfold.restorer import Restoration, Restorer
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def test_a_missing_one_is_a_fault(folder):
     (folder / "kernel" / "b.npy").unlink()
     with pytest.raises(DataError) as caught:
         Paired(folder, kernel="kernel")
-    assert caught.value.faults == ("kernel/b.npy: there is no such kernel",)
+    assert caught.value.errors == ("kernel/b.npy: there is no such kernel",)
     assert [pair.name for pair in Paired(folder, kernel="kernel", strict=False)] == ["a"]
 
 
@@ -46,7 +46,7 @@ class Told(Restorer):
         super().__init__()
         self.told = []
 
-    def forward(self, image, *, kernel=None, ledger=None):
+    def forward(self, image, *, kernel=None, history=None):
         self.told.append(kernel)
         return Restoration(image)
 

@@ -1,4 +1,4 @@
-"""Every registered reader: the conformance kit, and each fault in turn."""
+"""Every registered reader: the conformance kit, and each error in turn."""
 
 import os
 import re
@@ -17,7 +17,7 @@ from unfold.datasets.plain import Paired, Unpaired
 from unfold.datasets.realblur import RealBlurJ
 from unfold.imaging import read
 from unfold.registry import scan
-from unfold.registry.catalogue import load
+from unfold.registry.catalog import load
 from unfold.registry.spec import spec_type
 from unfold.testing import datasets
 from unfold.testing.check import Check
@@ -59,7 +59,7 @@ def refusal(reader):
     with pytest.raises(DataError) as caught:
         reader()
     lines = str(caught.value).splitlines()
-    assert lines[1:] == [f"  {fault}" for fault in caught.value.faults]
+    assert lines[1:] == [f"  {problem}" for problem in caught.value.errors]
     return caught.value
 
 
@@ -87,13 +87,13 @@ def test_bad_files_of_all_sorts_are_told_at_once(made):
         pairs[0].target.write_bytes(b"")
         told.append((pairs[0].target.relative_to(dataset.root).as_posix(), "empty"))
     error = refusal(made)
-    assert len(error.faults) == len(told)
+    assert len(error.errors) == len(told)
     for place, reason in told:
-        assert any(f.startswith(f"{place}: ") and reason in f for f in error.faults)
+        assert any(f.startswith(f"{place}: ") and reason in f for f in error.errors)
     rest = made(strict=False)
     assert list(rest) == [pair for pair in pairs if pair not in bad]
     assert len(rest) >= 1
-    assert rest.faults == error.faults
+    assert rest.errors == error.errors
 
 
 def test_where_to_get_it_is_said(made, tmp_path):
@@ -115,12 +115,12 @@ def test_missing_on_either_side(name, tmp_path):
         pairs[1].target.unlink()
         assert (
             "test_c/source has 2 photos and test_c/target 1"
-            in refusal(lambda: reader(tmp_path, strict=False)).faults[0]
+            in refusal(lambda: reader(tmp_path, strict=False)).errors[0]
         )
         return
     error = refusal(lambda: reader(tmp_path))
-    assert len(error.faults) == 2
-    assert any(pairs[0].name.rpartition("/")[2].split("_")[-1] in f for f in error.faults)
+    assert len(error.errors) == 2
+    assert any(pairs[0].name.rpartition("/")[2].split("_")[-1] in f for f in error.errors)
     rest = reader(tmp_path, strict=False)
     assert list(rest) == [pairs[1], *pairs[3:]]
 
@@ -133,8 +133,8 @@ def test_missing_folders_are_told_not_their_files(name, tmp_path):
     for folder in folders:
         shutil.rmtree(folder)
     error = refusal(lambda: reader(tmp_path, strict=False))
-    assert len(error.faults) <= len(folders)
-    assert all(re.search("there (is|are) no (such folder|photos)", f) for f in error.faults)
+    assert len(error.errors) <= len(folders)
+    assert all(re.search("there (is|are) no (such folder|photos)", f) for f in error.errors)
 
 
 def test_names_in_any_writing(tmp_path):
@@ -143,7 +143,7 @@ def test_names_in_any_writing(tmp_path):
             put(tmp_path / folder / (unicodedata.normalize(form, stem) + ".png"), i)
     assert [pair.name for pair in Paired(tmp_path)] == ["a\nb", "x.y", "é", "雪 1"]
     (tmp_path / "input" / "a\nb.png").write_bytes(b"")
-    assert refusal(lambda: Paired(tmp_path)).faults == (
+    assert refusal(lambda: Paired(tmp_path)).errors == (
         "input/a\\nb.png: the file is empty; get it again",
     )
 
@@ -157,8 +157,8 @@ def test_numbers_sort_by_value(tmp_path):
 def test_two_files_of_one_name(tmp_path):
     two_folders("input", "target")(tmp_path)
     put(tmp_path / "input" / "7.JPG")
-    (fault,) = refusal(lambda: Paired(tmp_path)).faults
-    assert fault == "input: 7.JPG and 7.png are both 7; remove one"
+    (problem,) = refusal(lambda: Paired(tmp_path)).errors
+    assert problem == "input: 7.JPG and 7.png are both 7; remove one"
 
 
 @pytest.mark.parametrize("leads_to", [".", "..", "../.."])
@@ -171,7 +171,7 @@ def test_links_that_lead_up_are_not_followed(tmp_path, leads_to):
     # ... whereas links to elsewhere are.
     photos("9.png")(tmp_path / "elsewhere")
     (root / "input" / "more").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
-    assert refusal(lambda: Paired(root)).faults == (
+    assert refusal(lambda: Paired(root)).errors == (
         "input/more/9.png: there is no more/9 in target",
     )
 
@@ -181,7 +181,7 @@ def test_what_is_no_file(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere")
     (tmp_path / "folder.png").mkdir()
-    assert refusal(lambda: Unpaired(tmp_path)).faults == (
+    assert refusal(lambda: Unpaired(tmp_path)).errors == (
         "gone.png: cannot be read (No such file or directory); get it again",
         "pipe.png: this is no regular file; copy it into one",
     )
@@ -197,19 +197,19 @@ def test_a_link_to_itself_costs_no_other_photo(made):
         return
     rest = made(strict=False)
     assert list(rest) == list(dataset)
-    assert len(rest.faults) == len(folders)
-    assert all("loop.png cannot be searched (Too many" in fault for fault in rest.faults)
+    assert len(rest.errors) == len(folders)
+    assert all("loop.png cannot be searched (Too many" in problem for problem in rest.errors)
 
 
 def test_a_folder_of_text_files(tmp_path):
     (tmp_path / "notes.txt").write_text("words")
-    assert "there are no photos in this folder" in refusal(lambda: Unpaired(tmp_path)).faults[0]
+    assert "there are no photos in this folder" in refusal(lambda: Unpaired(tmp_path)).errors[0]
 
 
 def test_one_cut_photo_among_a_hundred(tmp_path):
     photos(*(f"{i}.png" for i in range(100)))(tmp_path)
     (tmp_path / "42.png").write_bytes((tmp_path / "42.png").read_bytes()[:60])
-    assert "1 fault (strict=False goes on with 99 others)" in str(
+    assert "1 error (strict=False goes on with 99 others)" in str(
         refusal(lambda: Unpaired(tmp_path))
     )
     assert len(Unpaired(tmp_path, strict=False)) == 99
@@ -218,7 +218,7 @@ def test_one_cut_photo_among_a_hundred(tmp_path):
 def test_no_folder_at_all(tmp_path):
     error = refusal(lambda: Paired(tmp_path / "none"))
     assert str(error).startswith(f"{tmp_path}/none: there is no such folder; a paired folder is")
-    assert error.faults == ()
+    assert error.errors == ()
 
 
 def test_a_split_where_there_is_none(tmp_path):
@@ -255,7 +255,7 @@ def test_lol_blur_frames_outside_of_sequences(tmp_path):
     LAYOUTS["lol-blur"](tmp_path)
     put(tmp_path / "test" / "low_blur_noise" / "0042_0060.png")
     put(tmp_path / "test" / "high_sharp_scaled" / "0042_0060.png")
-    assert refusal(lambda: LOLBlur(tmp_path)).faults == (
+    assert refusal(lambda: LOLBlur(tmp_path)).errors == (
         "test: of its photos 1 lie in no sequence's folder",
     )
     assert len(LOLBlur(tmp_path, strict=False)) == 8
@@ -269,8 +269,8 @@ def test_real_lol_blur_has_the_number_of_photos_that_each_paper_says(tmp_path, p
         (tmp_path / "a" / f"{i}.png").write_bytes(photo)
     assert len(RealLOLBlur(tmp_path, paper=paper)) == count
     (tmp_path / "a" / "0.png").unlink()
-    (fault,) = refusal(lambda: RealLOLBlur(tmp_path, paper=paper)).faults
-    assert fault.startswith(f"{count - 1} photos, but the set of paper={paper} has {count}: ")
+    (problem,) = refusal(lambda: RealLOLBlur(tmp_path, paper=paper)).errors
+    assert problem.startswith(f"{count - 1} photos, but the set of paper={paper} has {count}: ")
     assert len(RealLOLBlur(tmp_path)) == count - 1
     assert len(RealLOLBlur(tmp_path, paper=paper, strict=False)) == count - 1
 
@@ -282,12 +282,12 @@ def test_real_lol_blur_of_named_photos(tmp_path):
     dataset = spec_type("datasets", "real-lol-blur")(names=names).build(root)
     assert [pair.name for pair in dataset] == ["j/075_blur_9", "sony/0002_0006"]
     names.write_text("sony/0002_0006.png\nsony/gone\n")
-    assert refusal(lambda: RealLOLBlur(root, names=names)).faults == (
+    assert refusal(lambda: RealLOLBlur(root, names=names)).errors == (
         f"{names}: there is no photo sony/gone",
     )
     assert len(RealLOLBlur(root, names=names, strict=False)) == 1
     names.unlink()
-    assert "cannot be read" in refusal(lambda: RealLOLBlur(root, names=names)).faults[0]
+    assert "cannot be read" in refusal(lambda: RealLOLBlur(root, names=names)).errors[0]
 
 
 def test_a_folder_that_may_not_be_searched(tmp_path, monkeypatch):
@@ -301,8 +301,8 @@ def test_a_folder_that_may_not_be_searched(tmp_path, monkeypatch):
         return scan_folder(folder)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    (fault,) = refusal(lambda: Paired(tmp_path)).faults
-    assert fault == f"input: {tmp_path}/input/deep cannot be searched (Permission denied)"
+    (problem,) = refusal(lambda: Paired(tmp_path)).errors
+    assert problem == f"input: {tmp_path}/input/deep cannot be searched (Permission denied)"
     assert [pair.name for pair in Paired(tmp_path, strict=False)] == ["2", "7", "10"]
 
 
@@ -325,14 +325,14 @@ def test_realblur_lists(tmp_path):
     listing = tmp_path / "RealBlur_J_test_list.txt"
     lines = listing.read_text().splitlines()
     listing.write_text("\n".join([*lines, "only/one.png", lines[0]]))
-    assert refusal(lambda: RealBlurJ(tmp_path)).faults == (
+    assert refusal(lambda: RealBlurJ(tmp_path)).errors == (
         "RealBlur_J_test_list.txt: line 8 names no two photos: 'only/one.png'",
         "RealBlur_J_test_list.txt: line 9 names scene010/blur_1 again",
     )
     listing.unlink()
     error = refusal(lambda: RealBlurJ(tmp_path))
     assert "rimchang/RealBlur" in str(error)
-    assert error.faults[0].startswith("RealBlur_J_test_list.txt: cannot be read (No such file")
+    assert error.errors[0].startswith("RealBlur_J_test_list.txt: cannot be read (No such file")
 
 
 def test_dpdd_pairs_by_order_and_has_views(tmp_path):
@@ -348,7 +348,7 @@ def test_dpdd_pairs_by_order_and_has_views(tmp_path):
     }
     first.views["left"].unlink()
     error = refusal(lambda: DPDD(tmp_path, view="dual-pixel"))
-    assert error.faults == ("test_c/source/1P0A1000.png: there is no 1P0A1000 in test_l/source",)
+    assert error.errors == ("test_c/source/1P0A1000.png: there is no 1P0A1000 in test_l/source",)
     assert len(DPDD(tmp_path, view="dual-pixel", strict=False)) == 2
     assert len(DPDD(tmp_path)) == 3
 
@@ -356,12 +356,12 @@ def test_dpdd_pairs_by_order_and_has_views(tmp_path):
 def test_order_counts_only_where_no_name_is_shared(tmp_path):
     two_folders("source", "target")(tmp_path)
     (tmp_path / "source" / "2.png").unlink()
-    assert refusal(lambda: RealDOF(tmp_path)).faults == ("target/2.png: there is no 2 in source",)
+    assert refusal(lambda: RealDOF(tmp_path)).errors == ("target/2.png: there is no 2 in source",)
 
 
 def test_rtf_folders_by_option(tmp_path):
     two_folders("image/1.6", "GT")(tmp_path)
-    assert refusal(lambda: RTF(tmp_path)).faults == ("image/0: there is no such folder",)
+    assert refusal(lambda: RTF(tmp_path)).errors == ("image/0: there is no such folder",)
     assert [pair.name for pair in RTF(tmp_path, input="image/1.6")] == ["2", "7", "10"]
 
 

@@ -6,15 +6,15 @@ import pytest
 import torch
 
 from unfold.degradation import Degradation
-from unfold.degradation.chance import normal, seeds, uniform
-from unfold.registry.catalogue import Component
+from unfold.degradation.rng import normal, seeds, uniform
+from unfold.registry.catalog import Component
 from unfold.testing import ConformanceError, checks
 
 
 class Good(Degradation):
     """Dims by a random factor, adds noise and, where it has one, a map."""
 
-    light = "linear"
+    color_space = "linear"
     inputs = ("glow",)
 
     def sample(self, batch, generator):
@@ -97,7 +97,7 @@ def noise_by_dtype(result, image, parameters, inputs):
 
 DEGRADATIONS = [
     ("type", torch.nn.Identity),
-    ("type", wrong(light="raw")),
+    ("type", wrong(color_space="raw")),
     ("type", wrong(inputs="glow")),
     ("parameters", with_factor(lambda x, g: x.tolist())),
     ("parameters", with_factor(lambda x, g: x[:1])),

@@ -39,7 +39,7 @@ def test_a_wall_is_blurred_by_one_disc(depth, focus):
     torch.testing.assert_close(got, blur(photo(), disc(4.0)), rtol=0, atol=1e-9)
 
 
-def test_a_scene_of_one_colour_keeps_it_whatever_its_depths():
+def test_a_scene_of_one_color_keeps_it_whatever_its_depths():
     x = torch.tensor([0.2, 0.5, 1.3]).double().view(1, 3, 1, 1).expand(1, 3, 40, 37)
     for radius in (
         10 * torch.rand(1, 1, 40, 37).double() - 5,
@@ -126,9 +126,9 @@ def test_layers_are_blurred_where_they_reach_as_if_whole():
     radius[..., 2:6, 40:49] = 5.0
     x = torch.rand(1, 3, 40, 50, dtype=torch.float64)
     near = radius > 0
-    colour, alpha = blur(near * x, disc(5)), blur(1.0 * near, disc(5))
+    color, alpha = blur(near * x, disc(5)), blur(1.0 * near, disc(5))
     behind = torch.where(near, 0.0, x)
-    want = colour + torch.minimum(1 - alpha, 1.0 * ~near) * behind
+    want = color + torch.minimum(1 - alpha, 1.0 * ~near) * behind
     left = 1 - alpha - torch.minimum(1 - alpha, 1.0 * ~near)
     torch.testing.assert_close(render(x, radius), want / (1 - left))
 

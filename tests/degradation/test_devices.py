@@ -6,9 +6,9 @@ from elsewhere import THERE, elsewhere
 from safetensors.torch import save_file
 
 from unfold.degradation import JPEG
-from unfold.degradation.chance import even, normal, together
 from unfold.degradation.counter import counted, philox
 from unfold.degradation.libjpeg import through_jpeg
+from unfold.degradation.rng import even, normal, together
 from unfold.degradation.zero_dce import DarkeningCurve
 from unfold.registry import scan
 from unfold.registry.spec import resolve

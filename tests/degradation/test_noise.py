@@ -49,22 +49,22 @@ def test_developing_undoes_unprocessing_but_where_the_photo_is_saturated(name, o
     assert (back - x).abs().amax(1)[inside].max() < 1e-9
 
 
-def test_unprocessing_follows_the_paper_in_a_grey_of_a_known_camera():
+def test_unprocessing_follows_the_paper_in_a_gray_of_a_known_camera():
     """By hand: tone curve by bisection, gamma, white stays white, gains."""
-    grey = 0.62
+    gray = 0.62
     model = Camera(torch.eye(3)[None].double(), torch.tensor([2.5, 1.25, 2.0]).view(1, 3, 1, 1))
-    encoded = scipy.optimize.brentq(lambda t: 3 * t**2 - 2 * t**3 - grey, 0, 1)
-    raw = model.unprocess(torch.full((1, 3, 1, 1), grey).double()).flatten()
+    encoded = scipy.optimize.brentq(lambda t: 3 * t**2 - 2 * t**3 - gray, 0, 1)
+    raw = model.unprocess(torch.full((1, 3, 1, 1), gray).double()).flatten()
     np.testing.assert_allclose(raw, encoded**2.2 / np.array([2.5, 1.25, 2.0]), rtol=1e-7)
     white = model.unprocess(torch.ones(1, 3, 1, 1).double())
     torch.testing.assert_close(white, torch.ones_like(white))  # where the sensor was full
 
 
-def test_colours_of_every_camera_keep_white():
+def test_colors_of_every_camera_keep_white():
     weights = torch.rand(5, 4).double()
-    colours = Camera.blend(weights, torch.ones(5, 3).double()).colours
-    torch.testing.assert_close(colours.sum(2), torch.ones(5, 3).double())
-    assert torch.linalg.det(colours).min() > 0.1
+    colors = Camera.blend(weights, torch.ones(5, 3).double()).colors
+    torch.testing.assert_close(colors.sum(2), torch.ones(5, 3).double())
+    assert torch.linalg.det(colors).min() > 0.1
 
 
 def test_demosaicking_is_the_papers_formula():
@@ -77,7 +77,7 @@ def test_demosaicking_is_the_papers_formula():
             cross = (z[i - 1, j] + z[i + 1, j] + z[i, j - 1] + z[i, j + 1]) / 4
             far = (z[i - 2, j] + z[i + 2, j] + z[i, j - 2] + z[i, j + 2]) / 4
             corners = (z[i - 1, j - 1] + z[i - 1, j + 1] + z[i + 1, j - 1] + z[i + 1, j + 1]) / 4
-            if i % 2 == j % 2:  # red or blue: green, and the opposite colour
+            if i % 2 == j % 2:  # red or blue: green, and the opposite color
                 green, opposite = cross + (here - far) / 2, corners + 3 / 4 * (here - far)
                 want = [here, green, opposite] if i % 2 == 0 else [opposite, green, here]
             else:
@@ -98,11 +98,11 @@ def test_demosaicking_is_the_papers_formula():
 
 
 @pytest.mark.parametrize("size", [(2, 2), (2, 3), (3, 2), (5, 7), (8, 8)])
-def test_demosaicking_keeps_what_was_seen_and_even_greys(size):
+def test_demosaicking_keeps_what_was_seen_and_even_grays(size):
     m = torch.rand(1, 1, *size, dtype=torch.float64)
     torch.testing.assert_close((demosaic(m) * bayer(m)).sum(1, keepdim=True), m)
-    grey = torch.full_like(m, 0.3)
-    torch.testing.assert_close(demosaic(grey), grey.expand(1, 3, *size))
+    gray = torch.full_like(m, 0.3)
+    torch.testing.assert_close(demosaic(gray), gray.expand(1, 3, *size))
 
 
 @pytest.mark.parametrize(("name", "least"), [("chelsea", 35), ("astronaut", 31), ("coffee", 29)])
@@ -146,16 +146,16 @@ def test_variance_grows_with_the_signal_by_shot_from_read():
     assert slope == pytest.approx(shot, rel=0.03)
     assert intercept == pytest.approx(read_noise, rel=0.1)
     assert scipy.stats.kstest((noise[3] / noise[3].std()).flatten(), "norm").pvalue > 0.01
-    neighbours = np.corrcoef(noise[3, 0, :, 1:].flatten(), noise[3, 0, :, :-1].flatten())[0, 1]
-    assert abs(neighbours) < 4 / 200
+    neighbors = np.corrcoef(noise[3, 0, :, 1:].flatten(), noise[3, 0, :, :-1].flatten())[0, 1]
+    assert abs(neighbors) < 4 / 200
 
 
-@pytest.mark.parametrize("grey", [0.1, 0.3, 0.6])
-def test_the_noise_in_the_developed_photo_is_that_of_the_sensor(grey):
-    """Taken back to the sensor, every pixel holds in its colour the noise that was put there."""
+@pytest.mark.parametrize("gray", [0.1, 0.3, 0.6])
+def test_the_noise_in_the_developed_photo_is_that_of_the_sensor(gray):
+    """Taken back to the sensor, every pixel holds in its color the noise that was put there."""
     drawn = RawNoise().sample(1, seeded(2))
     parameters = quiet(drawn, shot=1e-4, read=1e-7)
-    x = torch.full((1, 3, 160, 160), grey).double()
+    x = torch.full((1, 3, 160, 160), gray).double()
     model = camera(drawn)
     clean = model.unprocess(x)
     noisy = model.unprocess(RawNoise().apply(x, parameters))

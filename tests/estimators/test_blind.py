@@ -13,7 +13,7 @@ from unfold.degradation import blur, motion_kernel
 from unfold.estimators import BlindKernel
 from unfold.estimators.blind import (
     away_from,
-    centred,
+    centered,
     cleaned,
     is_stroke,
     latent_stages,
@@ -95,17 +95,17 @@ def test_faint_entries_and_islands_are_cleaned_away():
 
 
 @pytest.mark.parametrize("place", [(0, 0), (2, 6), (8, 3), (4, 4)])
-def test_the_centre_of_mass_comes_to_the_middle(place):
+def test_the_center_of_mass_comes_to_the_middle(place):
     kernel = torch.zeros(1, 1, 9, 9)
     kernel[..., place[0], place[1]] = 1.0
-    assert centred(kernel)[..., 4, 4] == 1
+    assert centered(kernel)[..., 4, 4] == 1
 
 
 def test_what_is_moved_out_of_the_kernel_is_gone():
     kernel = torch.zeros(1, 1, 5, 5)
     kernel[..., 0, 0] = 0.1
     kernel[..., 4, 4] = 0.9
-    moved = centred(kernel)
+    moved = centered(kernel)
     assert moved[..., 2, 2] == 1
 
 

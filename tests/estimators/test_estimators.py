@@ -34,12 +34,12 @@ def test_an_estimator_can_learn_a_kernel():
     estimator = KernelNet(size=7, widths=(8, 16))
     image, want = torch.rand(1, 3, 24, 24), torch.zeros(1, 1, 7, 7)
     want[..., 3, 1:6] = 0.2
-    optimiser = torch.optim.Adam(estimator.parameters(), 1e-2)
+    optimizer = torch.optim.Adam(estimator.parameters(), 1e-2)
     for _ in range(150):
         loss = (estimator(image)[0] - want).abs().sum()
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
     assert loss < 0.1
 
 

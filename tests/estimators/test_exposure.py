@@ -11,7 +11,7 @@ from torch.nn.functional import avg_pool2d, interpolate
 
 import unfold
 from unfold.degradation import LowLight
-from unfold.degradation.light import decode, encode
+from unfold.degradation.color_space import decode, encode
 from unfold.estimators import IlluminationNet
 from unfold.estimators.exposure import (
     LARGEST,
@@ -176,17 +176,17 @@ def test_a_part_is_exposed_as_the_whole(photo):
     small = avg_pool2d(photo, 4)
     dark = darkened(small, 0.1)
     whole = torch.cat([dark, small], -1)
-    guide = model.survey(whole, kernel=POINT)
+    measurements = model.measure(whole, kernel=POINT)
     gain, curve = HistogramExposure()(whole)
-    assert (guide["gain"], guide["curve"]) == (gain, curve)
+    assert (measurements["gain"], measurements["curve"]) == (gain, curve)
     # (Untrained, I is the exposed photo, nearly.)
-    found = model(dark, kernel=POINT, guide=guide).parts["I"]
+    found = model(dark, kernel=POINT, measurements=measurements).parts["I"]
     assert (found - expose(dark, gain, curve)).abs().mean() < 0.02
     alone = model(dark, kernel=POINT).parts["I"]
     assert (alone - expose(dark, *HistogramExposure()(dark))).abs().mean() < 0.03
     assert (alone - found).abs().mean() > 0.1
-    assert set(guide) == {"gain", "curve", "noise", "residue", "grain"}
-    assert set(model.survey(whole)) == {"gain", "curve", "noise", "residue", "grain", "kernel"}
+    assert set(measurements) == {"gain", "curve", "noise", "residue", "grain"}
+    assert set(model.measure(whole)) == {"gain", "curve", "noise", "residue", "grain", "kernel"}
 
 
 def test_a_pooled_enhancer_sees_the_whole_photo():

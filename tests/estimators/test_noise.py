@@ -64,11 +64,11 @@ def test_noise_of_a_photo_made_smaller_is_what_is_left_of_it():
     assert estimate_noise(smaller).item() == pytest.approx(left, rel=0.2)
 
 
-def test_grey_photos_small_ones_and_one_channel_have_the_median_of_laplacians():
-    grey = noisy(photo(data.coffee).mean(1, keepdim=True), 0.02)
-    for image in (grey, grey.expand(-1, 3, -1, -1), photo(data.coffee)[..., :20, :20]):
+def test_gray_photos_small_ones_and_one_channel_have_the_median_of_laplacians():
+    gray = noisy(photo(data.coffee).mean(1, keepdim=True), 0.02)
+    for image in (gray, gray.expand(-1, 3, -1, -1), photo(data.coffee)[..., :20, :20]):
         assert torch.equal(estimate_noise(image), laplacian_noise(image))
-    mixed = torch.cat([grey.expand(-1, 3, -1, -1), noisy(photo(data.coffee), 0.02)])
+    mixed = torch.cat([gray.expand(-1, 3, -1, -1), noisy(photo(data.coffee), 0.02)])
     assert torch.equal(estimate_noise(mixed)[0], laplacian_noise(mixed)[0])
     assert not torch.equal(estimate_noise(mixed)[1], laplacian_noise(mixed)[1])
 

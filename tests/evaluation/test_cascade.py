@@ -5,7 +5,7 @@ import torch
 
 import unfold
 from unfold.cli import main
-from unfold.core import Ledger
+from unfold.core import History
 from unfold.models.cascade import Cascade, cascade, config_of
 from unfold.models.identity import Identity
 from unfold.models.presets import jude_classic
@@ -35,10 +35,10 @@ def test_the_kernel_is_that_of_the_first():
     assert whole.parts["2.kernel"].count_nonzero() == 1  # (a photo too small to tell one)
 
 
-def test_a_ledger_holds_all_of_them():
-    ledger = Ledger()
-    Cascade(jude_classic(K=2), jude_classic(K=3))(PHOTO, ledger=ledger)
-    assert len(ledger.weights) == 5
+def test_a_history_holds_all_of_them():
+    history = History()
+    Cascade(jude_classic(K=2), jude_classic(K=3))(PHOTO, history=history)
+    assert len(history.weights) == 5
 
 
 def test_it_is_learned_if_one_is():

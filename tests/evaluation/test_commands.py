@@ -14,10 +14,10 @@ from skimage.data import astronaut, coffee
 import unfold
 from unfold.cli import main
 from unfold.cli.evaluate import say
-from unfold.core import Restoration
 from unfold.models.identity import Identity
 from unfold.models.weights import save_model
 from unfold.registry.spec import resolve
+from unfold.restorer import Restoration
 
 
 @pytest.fixture

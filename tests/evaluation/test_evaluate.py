@@ -15,7 +15,6 @@ from skimage.data import astronaut, chelsea, coffee
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 import unfold
-from unfold.core import Restoration, Restorer
 from unfold.datasets import Pair
 from unfold.datasets.plain import Paired
 from unfold.evaluation import (
@@ -30,6 +29,7 @@ from unfold.evaluation.report import check_target
 from unfold.metrics import MetricError
 from unfold.models.identity import Identity
 from unfold.registry import ComponentError
+from unfold.restorer import Restoration, Restorer
 
 PLAIN = Protocol("plain", 3, "these tests", (Measure("psnr"), Measure("ssim"), Measure("mae")))
 
@@ -65,7 +65,7 @@ class Acts(Restorer):
         super().__init__()
         self.act, self.calls = act, 0
 
-    def forward(self, image, *, kernel=None, ledger=None):
+    def forward(self, image, *, kernel=None, history=None):
         self.calls += 1
         return Restoration(self.act(self.calls, image))
 
@@ -153,7 +153,7 @@ def test_bad_files_become_rows_and_the_others_go_on(pairs, tmp_path):
     clean = Image.open(pairs[1].target)
     cmyk = tmp_path / "cmyk.jpg"
     clean.convert("CMYK").save(cmyk, quality=95)
-    grey = save(tmp_path / "grey.png", np.array(clean.convert("L"), np.uint16) * 257)
+    gray = save(tmp_path / "gray.png", np.array(clean.convert("L"), np.uint16) * 257)
     tiny = save(tmp_path / "tiny.png", np.zeros((1, 1, 3), np.uint8))
     dataset = [
         pairs[0],
@@ -162,7 +162,7 @@ def test_bad_files_become_rows_and_the_others_go_on(pairs, tmp_path):
         Pair("gone", tmp_path / "gone.png", pairs[0].target),
         Pair("sizes", pairs[0].input, tiny),
         Pair("cmyk", cmyk, pairs[1].target),
-        Pair("grey", grey, pairs[1].target),
+        Pair("gray", gray, pairs[1].target),
         Pair("tiny", tiny, tiny),
     ]
     report = evaluate(Identity(), dataset, PLAIN)
@@ -175,7 +175,7 @@ def test_bad_files_become_rows_and_the_others_go_on(pairs, tmp_path):
     assert "smaller than its 11×11 window" in errors["tiny"]
     rows = {row.name: row for row in report.rows}
     assert rows["cmyk"].values["psnr"] > 30
-    assert rows["grey"].values["ssim"] > 0.8
+    assert rows["gray"].values["ssim"] > 0.8
     assert rows["tiny"].values == {"psnr": math.inf, "mae": 0}  # what could be measured, was
     summary = report.summary()
     assert (summary["images"], summary["failed"]) == (8, 5)

@@ -10,10 +10,10 @@ from PIL import Image
 from skimage.data import coffee
 
 from unfold.cli import main
-from unfold.core import Restoration
 from unfold.models.deconvolution import Deconvolution
 from unfold.models.weights import save_model
 from unfold.registry.spec import _spec_type, resolve
+from unfold.restorer import Restoration
 
 PRIORS = """
 from unfold.core import Prior

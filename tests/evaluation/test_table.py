@@ -19,16 +19,16 @@ ELSEWHERE = {"lednet", "devudp", "devudp-dt"}
 
 def a_report(path, *, dataset="lol-blur", protocol="jude", version=None, name="JUDE", config=None,
              split="test", psnr=25.1234, complete=True, images=1800, options=None,
-             faults=0, inner=None):  # fmt: skip
+             errors=0, inner=None):  # fmt: skip
     version = version or PROTOCOLS[protocol].version
     means = {"psnr": {"mean": psnr}, "ssim": {"mean": 0.9}}
     made = {
         "format": "unfold-report", "format_version": 1, "complete": complete,
-        "summary": {"metrics": means, "images": images + faults, "failed": faults},
+        "summary": {"metrics": means, "images": images + errors, "failed": errors},
         "protocol": {"name": protocol, "version": version},
         "model": {"name": name, "config": config, "inner_config": inner},
         "dataset": {"kind": dataset, "split": split, "count": 1800, "options": options or {}},
-        "rows": [{"name": ""}] * faults,
+        "rows": [{"name": ""}] * errors,
     }  # fmt: skip
     path.write_text(json.dumps(made))
     return path
@@ -36,9 +36,9 @@ def a_report(path, *, dataset="lol-blur", protocol="jude", version=None, name="J
 
 def read_reports(paths):
     """Without any that is refused."""
-    faults = []
-    reports = found.read_reports(paths, faults)
-    assert not faults
+    errors = []
+    reports = found.read_reports(paths, errors)
+    assert not errors
     return reports
 
 
@@ -215,7 +215,7 @@ def test_tables_are_listed_and_unknown_ones_refused(tmp_path, capsys):
 
 
 def test_photos_that_could_not_be_read_are_not_passed_over(tmp_path):
-    a_report(tmp_path / "a.json", faults=3)
+    a_report(tmp_path / "a.json", errors=3)
     out = render(find_table("jude-1"), read_reports([tmp_path]))
     assert "a.json (1800 of 1803 photos)" in out
 

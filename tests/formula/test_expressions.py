@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from systems import dense_minimiser, random_kernel
+from systems import dense_minimizer, random_kernel
 
 import unfold as uf
 from unfold.core import CG, Affine, Constraint, Lagrangian, Quadratic, State, Structure, lower
@@ -33,17 +33,17 @@ CASES = {
     "conv(k, x) - conv(h, x) - y": Structure.FOURIER,
     "conv(k, conv(h, x)) - y": Structure.FOURIER,
     "conv(k, x + e) - y": Structure.FOURIER,
-    "m * conv(k, x) - y": Structure.MIXED,
-    "m * (conv(k, x) - y)": Structure.MIXED,
-    "conv(k, m * x) - y": Structure.MIXED,
-    "conv(k, x) + m * x - y": Structure.MIXED,
-    "filter_flow(h2, w, x) - y": Structure.MIXED,
-    "m * filter_flow(h2, w, x) - y": Structure.MIXED,
+    "m * conv(k, x) - y": Structure.MATRIX_FREE,
+    "m * (conv(k, x) - y)": Structure.MATRIX_FREE,
+    "conv(k, m * x) - y": Structure.MATRIX_FREE,
+    "conv(k, x) + m * x - y": Structure.MATRIX_FREE,
+    "filter_flow(h2, w, x) - y": Structure.MATRIX_FREE,
+    "m * filter_flow(h2, w, x) - y": Structure.MATRIX_FREE,
     "grad(x) - g": Structure.FOURIER,
     "-grad(conv(k, x)) + g": Structure.FOURIER,
-    "downsample(x, 2) - s": Structure.MIXED,
-    "downsample(conv(k, x), 2) - s": Structure.MIXED,
-    "s - 3 * downsample(m * conv(k, x), 2)": Structure.MIXED,
+    "downsample(x, 2) - s": Structure.MATRIX_FREE,
+    "downsample(conv(k, x), 2) - s": Structure.MATRIX_FREE,
+    "s - 3 * downsample(m * conv(k, x), 2)": Structure.MATRIX_FREE,
 }
 
 
@@ -87,8 +87,8 @@ def test_it_is_a_term(text):
         torch.testing.assert_close((operator.mv(x) * y).sum(), (x * adjoint).sum(), **CLOSE)
         torch.testing.assert_close(operator.gram(x), operator.adjoint(operator.mv(x)), **CLOSE)
         for got, want in (
-            (residual.data(block, state, operator), offset),
-            (residual.drive(block, state, operator, dual, 0.7), dual + 0.7 * offset),
+            (residual.rhs_quadratic(block, state, operator), offset),
+            (residual.rhs_constraint(block, state, operator, dual, 0.7), dual + 0.7 * offset),
         ):
             pixels = torch.fft.irfft2(got, s=x.shape[-2:]) if got.is_complex() else got
             torch.testing.assert_close(pixels, -operator.adjoint(want), **CLOSE)
@@ -100,7 +100,7 @@ def test_its_update_is_a_dense_solve(text):
     split = Constraint(Affine(Entry("x") - Entry("z")), 0.3, "D")
     lagrangian = Lagrangian(Quadratic(Affine(expression(text, entry)), 1.7), split)
     (step,) = lower(lagrangian, ("x",), CONVERGED)
-    want = dense_minimiser(lagrangian, "x", state, {})
+    want = dense_minimizer(lagrangian, "x", state, {})
     torch.testing.assert_close(step(state, {})["x"], want, rtol=0, atol=1e-8)
 
 
@@ -124,12 +124,12 @@ def test_the_named_residuals_are_common_expressions():
         assert named.expression.code() == text
 
 
-@given(a=st.floats(0.1, 3), b=st.floats(-3, -0.1), grey=st.booleans())
+@given(a=st.floats(0.1, 3), b=st.floats(-3, -0.1), gray=st.booleans())
 @settings(max_examples=20, deadline=None)
-def test_numbers_scale_and_signs_carry(a, b, grey):
+def test_numbers_scale_and_signs_carry(a, b, gray):
     x, y = uf.blocks("x y")
     state = {
-        "x": torch.randn(2, 1 if grey else 3, 4, 5, dtype=torch.float64),
+        "x": torch.randn(2, 1 if gray else 3, 4, 5, dtype=torch.float64),
         "y": torch.randn(2, 3, 4, 5, dtype=torch.float64),
     }
     got = (a * x + y * b - (x - y) / 2 - -x).value(State(state))
@@ -158,7 +158,7 @@ def test_a_map_of_ones_own_by_automatic_differentiation():
 
 
 @pytest.mark.parametrize(
-    ("text", "fault"),
+    ("text", "error"),
     [
         ("x * x", "uses 'x' twice, so that it is not affine"),
         ("conv(x, x) - y", "uses 'x' twice"),
@@ -180,18 +180,18 @@ def test_a_map_of_ones_own_by_automatic_differentiation():
         ("(" * 300 + "x" + ")" * 300, "no expression"),
     ],
 )
-def test_what_is_no_expression_is_refused(text, fault):
-    with pytest.raises(ValueError, match=fault):
+def test_what_is_no_expression_is_refused(text, error):
+    with pytest.raises(ValueError, match=error):
         expression(text, entry)
 
 
 def test_shapes_that_do_not_fit_are_refused():
     state = entries()
-    for text, fault in (
+    for text, error in (
         ("conv(k, x) - m", r"cannot combine k⊗x \(1, 3, 6, 8\), m \(1, 1, 6, 8\)"),
         ("m * s - y + x", r"m⊙s cannot combine"),
         ("downsample(x, 4) - s", "6×8 is no multiple of 4"),
         ("grad(x) - y", r"cannot combine ∇x \(1, 6, 6, 8\), y"),
     ):
-        with pytest.raises(ValueError, match=fault):
+        with pytest.raises(ValueError, match=error):
             Affine(expression(text, entry))(state)

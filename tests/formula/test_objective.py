@@ -221,7 +221,7 @@ def test_what_is_wrong_is_refused_when_it_is_written():
     x, z = uf.blocks("x z")
     y, k = uf.data("y k")
     w, v = uf.penalties("w v")
-    for write, error, fault in (
+    for write, error, problem in (
         (lambda: uf.sq(y - k), ValueError, "no block, only data"),
         (lambda: uf.tv(y), ValueError, "which is data"),
         (lambda: uf.tv(torch.rand(1, 1, 2, 2)), TypeError, "a block or an expression"),
@@ -239,7 +239,7 @@ def test_what_is_wrong_is_refused_when_it_is_written():
         (lambda: uf.sq(x - y) + uf.sq(uf.blocks("y") - z), ValueError, "'y' is data and block"),
         (lambda: uf.sq(uf.blocks("a.b")).entries, ValueError, "without a full stop"),
     ):
-        with pytest.raises(error, match=fault):
+        with pytest.raises(error, match=problem):
             write()
 
 
@@ -247,7 +247,7 @@ def test_what_cannot_be_solved_is_refused_with_the_remedy(problem):
     objective, data = problem
     x, (y, k) = uf.blocks("x"), uf.data("y k")
     unsplit = uf.sq(uf.conv(k, x) - y) + uf.l1(x)
-    for call, fault in (
+    for call, problem in (
         (lambda: objective.solve(y=data["y"]), "the data k has no value: give k=tensor"),
         (lambda: objective.solve(**data), "the penalty rho has no value"),
         (lambda: objective.solve(**data, rho=0.0), "must be a finite number, positive"),
@@ -262,5 +262,5 @@ def test_what_cannot_be_solved_is_refused_with_the_remedy(problem):
         (lambda: unsplit.solve(**data), r"Fourier-diagonal.*split it.*Objective.split\(\)"),
         (lambda: (uf.sq(x - y) + uf.l1(uf.grad(x))).explain(), r"split it, with .split\(\)"),
     ):
-        with pytest.raises(ValueError, match=fault):
+        with pytest.raises(ValueError, match=problem):
             call()

@@ -30,16 +30,16 @@ def asked():
 
 
 def check(findings, kind, folder):
-    """Fail with the first three faults, and where their cases are kept."""
+    """Fail with the first three errors, and where their cases are kept."""
     print(f"\n{kind}: {findings}")
     told = []
-    for number, detail in list(findings.faults.items())[:3]:
+    for number, detail in list(findings.errors.items())[:3]:
         place = folder / f"{kind}-{number}"
         place.mkdir(parents=True)
         where = import_module(f"fuzzing.{kind}").write_down(make(kind, number), place)
         told.append(f"UNFOLD_FUZZ_SEED={number}, kept in {where}:\n{detail}")
     if told:
-        raise AssertionError("\n".join((f"faults: {len(findings.faults)}", *told)))
+        raise AssertionError("\n".join((f"errors: {len(findings.errors)}", *told)))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -72,7 +72,7 @@ def test_each_way_to_go_wrong_is_seen(asked, way):
         "large": "MB",
         "ends": "the process ended with status 3",
     }
-    assert answer["outcome"] == (way if way in ("works", "refused") else "fault")
+    assert answer["outcome"] == (way if way in ("works", "refused") else "error")
     assert told[way] in answer["detail"]
 
 
@@ -83,10 +83,10 @@ def test_a_case_is_made_again_from_its_number():
 
 def test_a_fault_is_told_and_its_case_kept(tmp_path):
     findings = Findings()
-    for number, outcome in enumerate(("works", "refused", "fault")):
+    for number, outcome in enumerate(("works", "refused", "error")):
         findings.add(number, {"outcome": outcome, "detail": "it fell over", "seconds": number})
-    assert str(findings).startswith("3 cases: 1 works, 1 refused, 1 fault; slowest 2.00 s")
-    with pytest.raises(AssertionError, match="faults: 1\nUNFOLD_FUZZ_SEED=2, .*\nit fell over"):
+    assert str(findings).startswith("3 cases: 1 works, 1 refused, 1 error; slowest 2.00 s")
+    with pytest.raises(AssertionError, match="errors: 1\nUNFOLD_FUZZ_SEED=2, .*\nit fell over"):
         check(findings, "images", tmp_path)
     (kept,) = (tmp_path / "images-2").iterdir()
     assert kept.read_bytes() == make("images", 2)["data"]

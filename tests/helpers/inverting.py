@@ -1,6 +1,6 @@
 """A model that shows what was restored."""
 
-from unfold.core import Restoration, Restorer
+from unfold.restorer import Restoration, Restorer
 
 
 class Invert(Restorer):
@@ -8,7 +8,7 @@ class Invert(Restorer):
 
     requires_training = False
 
-    def forward(self, image, *, kernel=None, ledger=None):
+    def forward(self, image, *, kernel=None, history=None):
         if image.shape[-1] == 13:
             raise RuntimeError("no memory\nfor thirteen")
         return Restoration(1 - image)

@@ -55,7 +55,7 @@ def gradient(lagrangian, block, state, weights):
     return torch.autograd.grad(value, x)[0]
 
 
-def dense_minimiser(lagrangian, block, state, weights):
+def dense_minimizer(lagrangian, block, state, weights):
     """Build the Hessian and gradient of the Lagrangian in one block by autograd, and solve."""
     shape = state[block].shape
 

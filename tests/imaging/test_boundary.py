@@ -30,7 +30,7 @@ def test_the_picture_is_kept_and_the_size_is_fast(size, margin, multiple):
 
 
 def test_no_jump_at_the_wrap():
-    """A ramp: its two ends differ by 1, but no neighbours of the padded period by much."""
+    """A ramp: its two ends differ by 1, but no neighbors of the padded period by much."""
     x = torch.linspace(0, 1, 50).expand(1, 1, 40, 50)
     padded, _ = pad_periodic(x, (15, 15))
     wrapped = torch.cat((padded, padded[..., :1]), -1)

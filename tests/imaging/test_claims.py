@@ -12,9 +12,9 @@ from PIL import Image
 from unfold.imaging import ImageError, read, size_of, tiff
 
 KINDS = {
-    "grey": ((24, 56), {}),
+    "gray": ((24, 56), {}),
     "white is zero": ((24, 56), {"photometric": "miniswhite"}),
-    "grey and alpha": ((24, 56, 2), {"photometric": "minisblack", "extrasamples": ["unassalpha"]}),
+    "gray and alpha": ((24, 56, 2), {"photometric": "minisblack", "extrasamples": ["unassalpha"]}),
     "planes": ((3, 24, 56), {"photometric": "rgb", "planarconfig": "separate"}),
     "tiles": ((24, 56, 3), {"photometric": "rgb", "tile": (16, 16)}),
     "zipped": ((24, 56, 3), {"photometric": "rgb", "compression": "zlib", "rowsperstrip": 8}),
@@ -79,7 +79,7 @@ def test_a_million_rows_in_few_bytes(tmp_path, kind, bits):
         assert "lacks strips or tiles" in said or "can hold" in said
 
 
-@pytest.mark.parametrize("kind", ["planes", "grey and alpha"])
+@pytest.mark.parametrize("kind", ["planes", "gray and alpha"])
 @pytest.mark.parametrize("channels", [0, 1 << 31])
 def test_channels_that_nobody_has(tmp_path, kind, channels):
     data = tagged(tiff_bytes(kind, 8), tiff.SAMPLES, LONG, long(channels))
@@ -99,7 +99,7 @@ def test_channels_that_nobody_has(tmp_path, kind, channels):
     ],
 )
 def test_what_is_no_whole_number(tmp_path, tag, kind, packed):
-    said = refusal(tmp_path / "a.tif", tagged(tiff_bytes("grey"), tag, kind, packed))
+    said = refusal(tmp_path / "a.tif", tagged(tiff_bytes("gray"), tag, kind, packed))
     assert f"tag {tag} holds no whole numbers" in said
 
 
@@ -129,25 +129,25 @@ def test_a_strip_of_unsaid_length_goes_to_the_end(tmp_path):
     assert size_of(path) == (4, 3)
 
 
-def png(width, height, bits, colour):
+def png(width, height, bits, color):
     def chunk(name, body):
         checksum = zlib.crc32(name + body)
         return struct.pack(">I", len(body)) + name + body + struct.pack(">I", checksum)
 
-    header = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, bits, color, 0, 0, 0)
     body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(99)))
     return b"\x89PNG\r\n\x1a\n" + body + chunk(b"IEND", b"")
 
 
-@pytest.mark.parametrize(("bits", "colour"), [(8, 2), (16, 6), (8, 3), (1, 0)])
-def test_png(tmp_path, bits, colour):
-    assert "can hold" in refusal(tmp_path / "a.png", png(20_000, 10_000, bits, colour))
+@pytest.mark.parametrize(("bits", "color"), [(8, 2), (16, 6), (8, 3), (1, 0)])
+def test_png(tmp_path, bits, color):
+    assert "can hold" in refusal(tmp_path / "a.png", png(20_000, 10_000, bits, color))
 
 
-@pytest.mark.parametrize(("bits", "colour"), [(8, 5), (3, 0)])
-def test_png_of_no_kind(tmp_path, bits, colour):
-    said = refusal(tmp_path / "a.png", png(4, 4, bits, colour))
-    assert f"no PNG of kind {colour} and {bits} bits" in said
+@pytest.mark.parametrize(("bits", "color"), [(8, 5), (3, 0)])
+def test_png_of_no_kind(tmp_path, bits, color):
+    said = refusal(tmp_path / "a.png", png(4, 4, bits, color))
+    assert f"no PNG of kind {color} and {bits} bits" in said
 
 
 def jpeg(mode="L", size=(64, 64), **options):

@@ -85,7 +85,7 @@ def passes(function, path):
     try:
         function(path)
     except ImageError as error:
-        return "\n" in str(error)  # (no fault has two lines)
+        return "\n" in str(error)  # (no error has two lines)
     return True
 
 

@@ -26,7 +26,7 @@ from unfold.imaging.directory import read_directory
 
 RNG = np.random.default_rng(0)
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-GREY_PROFILE = SRGB[:16] + b"GRAY" + SRGB[20:]
+GRAY_PROFILE = SRGB[:16] + b"GRAY" + SRGB[20:]
 TOP = {8: 255, 16: 65535}
 
 
@@ -38,12 +38,12 @@ def photo_of(samples, icc=None):
     """A photograph of (H, W, C) samples."""
     bits = 8 * samples.itemsize
     planes = torch.from_numpy(samples.astype(np.float32) / TOP[bits]).permute(2, 0, 1)
-    colours = 1 if samples.shape[2] < 3 else 3
-    image, alpha = planes[:colours], planes[colours:]
+    colors = 1 if samples.shape[2] < 3 else 3
+    image, alpha = planes[:colors], planes[colors:]
     return Photo(
         image=image.expand(3, -1, -1).contiguous(),
         alpha=alpha.contiguous() if len(alpha) else None,
-        grey=colours == 1,
+        gray=colors == 1,
         bits=bits,
         icc=icc,
     )
@@ -51,7 +51,7 @@ def photo_of(samples, icc=None):
 
 def samples_of(photo):
     """The (H, W, C) samples of a photograph."""
-    planes = [photo.image[:1] if photo.grey else photo.image]
+    planes = [photo.image[:1] if photo.gray else photo.image]
     planes += [] if photo.alpha is None else [photo.alpha]
     values = (torch.cat(planes).permute(1, 2, 0).double() * TOP[photo.bits]).round()
     return values.numpy().astype(f"uint{photo.bits}")
@@ -67,7 +67,7 @@ def check_contract(photo):
     if photo.alpha is not None:
         assert photo.alpha.shape == (1, *shape[1:])
         assert photo.alpha.dtype == torch.float32
-    if photo.grey:
+    if photo.gray:
         assert torch.equal(photo.image[0], photo.image[1])
 
 
@@ -76,7 +76,7 @@ def check_reads(path, expected):
     photo = read(path)
     check_contract(photo)
     assert photo.bits == 8 * expected.itemsize
-    assert photo.grey == (expected.shape[2] < 3)
+    assert photo.gray == (expected.shape[2] < 3)
     np.testing.assert_array_equal(samples_of(photo), expected)
     return photo
 
@@ -93,11 +93,11 @@ def check_refused(path, *fragments, **options):
     return message
 
 
-def png_bytes(samples, bits, colour, interlace=0, extra=b""):
+def png_bytes(samples, bits, color, interlace=0, extra=b""):
     """A PNG file, encoded independently of the library; rows of (H, row bytes) uint8."""
     height, width, rows = samples
     body = b"".join(b"\0" + row for row in rows)
-    header = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, interlace)
+    header = struct.pack(">IIBBBBB", width, height, bits, color, 0, 0, interlace)
     return (
         b"\x89PNG\r\n\x1a\n"
         + chunk(b"IHDR", header)
@@ -151,14 +151,14 @@ def test_all_16_bit_values_survive(tmp_path):
 
 
 @settings(deadline=None, max_examples=20)
-@given(height=st.integers(1, 40), width=st.integers(1, 40), grey=st.booleans())
-def test_jpeg_round_trip_of_any_size(tmp_path_factory, height, width, grey):
-    flat = np.full((height, width, 1 if grey else 3), 100, np.uint8)
+@given(height=st.integers(1, 40), width=st.integers(1, 40), gray=st.booleans())
+def test_jpeg_round_trip_of_any_size(tmp_path_factory, height, width, gray):
+    flat = np.full((height, width, 1 if gray else 3), 100, np.uint8)
     path = tmp_path_factory.mktemp("any") / "a.jpg"
     write(path, photo_of(flat))
     photo = read(path)
     check_contract(photo)
-    assert photo.grey == grey
+    assert photo.gray == gray
     assert np.abs(samples_of(photo).astype(int) - 100).max() <= 2
 
 
@@ -174,11 +174,11 @@ def test_jpeg_is_close_and_keeps_full_chroma(tmp_path, suffix, icc):
         assert [layer[1:3] for layer in picture.layer] == [(1, 1)] * 3  # 4:4:4
 
 
-def test_grey_jpeg_is_close_and_has_one_channel(tmp_path):
+def test_gray_jpeg_is_close_and_has_one_channel(tmp_path):
     before = photo_of(data.camera()[..., None])
     write(tmp_path / "a.jpg", before)
     after = read(tmp_path / "a.jpg")
-    assert after.grey
+    assert after.gray
     assert 10 * torch.log10(1 / (after.image - before.image).square().mean()) > 36
     assert Image.open(tmp_path / "a.jpg").mode == "L"
 
@@ -214,10 +214,10 @@ def test_png_modes(tmp_path, mode):
     check_reads(tmp_path / "a.png", expected.reshape(*expected.shape[:2], -1))
 
 
-@pytest.mark.parametrize("colours", [2, 4, 16, 256])
+@pytest.mark.parametrize("colors", [2, 4, 16, 256])
 @pytest.mark.parametrize("transparency", [None, 1, b"\x00\x80\xff"])
-def test_png_palettes(tmp_path, colours, transparency):
-    picture = Image.fromarray(astronaut()[:31, :45]).quantize(colours)
+def test_png_palettes(tmp_path, colors, transparency):
+    picture = Image.fromarray(astronaut()[:31, :45]).quantize(colors)
     options = {} if transparency is None else {"transparency": transparency}
     picture.save(tmp_path / "a.png", **options)
     with Image.open(tmp_path / "a.png") as again:
@@ -227,7 +227,7 @@ def test_png_palettes(tmp_path, colours, transparency):
 
 @pytest.mark.parametrize("bits", [1, 2, 4])
 @pytest.mark.parametrize("keyed", [False, True])
-def test_png_grey_of_few_bits(tmp_path, bits, keyed):
+def test_png_gray_of_few_bits(tmp_path, bits, keyed):
     values = RNG.integers(0, 1 << bits, (5, 9)).astype(np.uint8)
     rows = []
     for row in values:
@@ -243,22 +243,22 @@ def test_png_grey_of_few_bits(tmp_path, bits, keyed):
     check_reads(tmp_path / "a.png", expected)
 
 
-@pytest.mark.parametrize(("colour", "channels"), [(0, 1), (2, 3), (4, 2), (6, 4)])
+@pytest.mark.parametrize(("color", "channels"), [(0, 1), (2, 3), (4, 2), (6, 4)])
 @pytest.mark.parametrize("bits", [8, 16])
-def test_png_by_hand(tmp_path, colour, channels, bits):
+def test_png_by_hand(tmp_path, color, channels, bits):
     samples = noise(5, 7, channels, bits)
     rows = [row.astype(f">u{bits // 8}").tobytes() for row in samples]
-    (tmp_path / "a.png").write_bytes(png_bytes((5, 7, rows), bits, colour))
+    (tmp_path / "a.png").write_bytes(png_bytes((5, 7, rows), bits, color))
     check_reads(tmp_path / "a.png", samples)
 
 
-@pytest.mark.parametrize(("colour", "channels"), [(0, 1), (2, 3)])
+@pytest.mark.parametrize(("color", "channels"), [(0, 1), (2, 3)])
 @pytest.mark.parametrize("bits", [8, 16])
-def test_png_colour_key(tmp_path, colour, channels, bits):
+def test_png_color_key(tmp_path, color, channels, bits):
     samples = noise(5, 7, channels, bits)
     key = chunk(b"tRNS", samples[2, 3].astype(">u2").tobytes())
     rows = [row.astype(f">u{bits // 8}").tobytes() for row in samples]
-    (tmp_path / "a.png").write_bytes(png_bytes((5, 7, rows), bits, colour, extra=key))
+    (tmp_path / "a.png").write_bytes(png_bytes((5, 7, rows), bits, color, extra=key))
     opaque = np.any(samples != samples[2, 3], axis=2, keepdims=True)
     alpha = (opaque * TOP[bits]).astype(samples.dtype)
     assert alpha[2, 3, 0] == 0
@@ -269,20 +269,20 @@ ADAM7 = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (
 ADAM7 += [(0, 1, 1, 2)]
 
 
-def interlaced(samples, bits, colour, extra=b"", lacking=0):
+def interlaced(samples, bits, color, extra=b"", lacking=0):
     height, width, _ = samples.shape
     passes = [samples[y::dy, x::dx] for x, y, dx, dy in ADAM7]
     rows = [row.astype(f">u{bits // 8}").tobytes() for p in passes for row in p if p.shape[1] > 0]
     rows[-1] = rows[-1][: len(rows[-1]) - lacking]
-    return png_bytes((height, width, rows), bits, colour, 1, extra)
+    return png_bytes((height, width, rows), bits, color, 1, extra)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 2), (9, 11)])
 @pytest.mark.parametrize("bits", [8, 16])
-@pytest.mark.parametrize(("colour", "channels"), [(2, 3), (4, 2)])
-def test_png_interlaced(tmp_path, size, bits, colour, channels):
+@pytest.mark.parametrize(("color", "channels"), [(2, 3), (4, 2)])
+def test_png_interlaced(tmp_path, size, bits, color, channels):
     samples = noise(*size, channels, bits)
-    (tmp_path / "a.png").write_bytes(interlaced(samples, bits, colour))
+    (tmp_path / "a.png").write_bytes(interlaced(samples, bits, color))
     check_reads(tmp_path / "a.png", samples)
 
 
@@ -304,7 +304,7 @@ def test_jpeg_modes(tmp_path, mode, options):
     picture.save(tmp_path / "a.jpg", quality=95, **options)
     photo = read(tmp_path / "a.jpg")
     check_contract(photo)
-    assert photo.grey == (mode == "L")
+    assert photo.gray == (mode == "L")
     assert photo.bits == 8
     expected = np.asarray(picture.convert("RGB"))
     assert np.abs(photo.image.permute(1, 2, 0).numpy() * 255 - expected).mean() < 4
@@ -386,21 +386,21 @@ def test_tiff_predictor_starts_anew_in_every_tile(order, block):
 @pytest.mark.parametrize("predictor", [1, 2])
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_tiff_lzw(tmp_path, channels, predictor):
-    """Pillow writes no 16-bit RGB; but as grey of more columns, it does."""
+    """Pillow writes no 16-bit RGB; but as gray of more columns, it does."""
     samples = noise(9, 8, channels, 16)
     stored = samples.copy()
     if predictor == 2:
         stored[:, 1:] -= samples[:, :-1]
-    grey = io.BytesIO()
-    Image.fromarray(stored.reshape(9, -1)).save(grey, "TIFF", compression="tiff_lzw")
-    stored = read_directory(grey)
+    gray = io.BytesIO()
+    Image.fromarray(stored.reshape(9, -1)).save(gray, "TIFF", compression="tiff_lzw")
+    stored = read_directory(gray)
     tags = {tag: stored.many(tag) for tag in (256, 257, 259, 273, 278, 279)}
     tags |= {256: (8,), 258: (16,) * channels, 262: (2 if channels > 1 else 1,)}
     tags |= {277: (channels,), 317: (predictor,)}
     if channels == 4:
         tags[338] = (2,)
     path = tmp_path / "a.tif"
-    path.write_bytes(tiff._with_directory(b"II*\0", grey.getvalue()[8:], tags))
+    path.write_bytes(tiff._with_directory(b"II*\0", gray.getvalue()[8:], tags))
     check_reads(path, samples)
 
 
@@ -413,14 +413,14 @@ def test_tiff_white_is_zero(tmp_path, bits):
 
 @pytest.mark.parametrize("bits", [8, 16])
 def test_tiff_alpha_multiplied_in_is_divided_out(tmp_path, bits):
-    colour = noise(9, 9, 3, bits).astype(np.float64)
+    color = noise(9, 9, 3, bits).astype(np.float64)
     alpha = RNG.integers(TOP[bits] // 2, TOP[bits], (9, 9, 1)).astype(np.float64)
-    stored = np.concatenate([np.round(colour * alpha / TOP[bits]), alpha], axis=2)
+    stored = np.concatenate([np.round(color * alpha / TOP[bits]), alpha], axis=2)
     stored[0, 0] = 0
     tiff_file(tmp_path / "a.tif", stored.astype(f"uint{bits}"), extrasamples=["assocalpha"])
     with np.errstate(all="raise"):
         seen = samples_of(read(tmp_path / "a.tif")).astype(np.float64)
-    assert np.abs(seen[..., :3] - colour)[1:].max() <= 2
+    assert np.abs(seen[..., :3] - color)[1:].max() <= 2
     assert not seen[0, 0].any()
 
 
@@ -531,11 +531,11 @@ def test_broken_exif_and_profile_are_no_reason_to_refuse(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
-@pytest.mark.parametrize("grey", [False, True])
+@pytest.mark.parametrize("gray", [False, True])
 @pytest.mark.parametrize("bits", [8, 16])
-def test_profile_is_carried_over(tmp_path, suffix, grey, bits):
-    icc = GREY_PROFILE if grey else SRGB
-    photo = photo_of(noise(5, 7, 1 if grey else 3, bits), icc)
+def test_profile_is_carried_over(tmp_path, suffix, gray, bits):
+    icc = GRAY_PROFILE if gray else SRGB
+    photo = photo_of(noise(5, 7, 1 if gray else 3, bits), icc)
     path = tmp_path / f"a{suffix}"
     write(path, photo)
     assert read(path).icc == icc
@@ -544,7 +544,7 @@ def test_profile_is_carried_over(tmp_path, suffix, grey, bits):
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
-def test_profile_of_another_colour_space_is_not(tmp_path, suffix):
+def test_profile_of_another_color_space_is_not(tmp_path, suffix):
     path = tmp_path / f"a{suffix}"
     Image.fromarray(noise(5, 7, 3)[..., 0]).save(path, icc_profile=SRGB)
     assert read(path).icc is None
@@ -571,10 +571,10 @@ WHOLE = {
     "rgb.png": encoded("PNG"),
     "palette.png": encoded("PNG", "P"),
     "bilevel.png": encoded("PNG", "1"),
-    "grey-alpha.png": encoded("PNG", "LA"),
+    "gray-alpha.png": encoded("PNG", "LA"),
     "rgb.jpg": encoded("JPEG"),
     "progressive.jpg": encoded("JPEG", progressive=True),
-    "grey.jpg": encoded("JPEG", "L"),
+    "gray.jpg": encoded("JPEG", "L"),
     "cmyk.jpg": encoded("JPEG", "CMYK"),
     "rgb.tif": encoded("TIFF"),
     "lzw.tif": encoded("TIFF", compression="tiff_lzw"),
@@ -602,20 +602,20 @@ def test_truncated_tiff_says_so(tmp_path, layout):
     check_refused(path, "cut short")
 
 
-@pytest.mark.parametrize("name", ["rgb.jpg", "progressive.jpg", "grey.jpg"])
-def test_truncated_jpeg_with_an_end_mark_is_no_half_grey_picture(tmp_path, name):
+@pytest.mark.parametrize("name", ["rgb.jpg", "progressive.jpg", "gray.jpg"])
+def test_truncated_jpeg_with_an_end_mark_is_no_half_gray_picture(tmp_path, name):
     whole = WHOLE[name]
     (tmp_path / name).write_bytes(whole[: len(whole) // 2] + b"\xff\xd9")
     check_refused(tmp_path / name, "damaged")
 
 
-@pytest.mark.parametrize("name", ["rgb.png", "palette.png", "bilevel.png", "grey-alpha.png"])
+@pytest.mark.parametrize("name", ["rgb.png", "palette.png", "bilevel.png", "gray-alpha.png"])
 def test_png_without_its_end(tmp_path, name):
     (tmp_path / name).write_bytes(WHOLE[name][:-12])
     check_refused(tmp_path / name, "cut short")
 
 
-@pytest.mark.parametrize("name", ["rgb.png", "palette.png", "bilevel.png", "grey-alpha.png"])
+@pytest.mark.parametrize("name", ["rgb.png", "palette.png", "bilevel.png", "gray-alpha.png"])
 def test_png_with_a_wrong_checksum(tmp_path, name):
     whole = bytearray(WHOLE[name])
     whole[whole.index(b"IDAT") - 8 + 60] ^= 1
@@ -624,7 +624,7 @@ def test_png_with_a_wrong_checksum(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", [b"PLTE", b"IDAT"])
-def test_png_palette_with_a_pixel_or_colour_changed(tmp_path, monkeypatch, name):
+def test_png_palette_with_a_pixel_or_color_changed(tmp_path, monkeypatch, name):
     """Stored, not zipped: nothing but a checksum can tell, also where Pillow is told to look away
     (some libraries do that on import).
     """
@@ -635,24 +635,24 @@ def test_png_palette_with_a_pixel_or_colour_changed(tmp_path, monkeypatch, name)
     check_refused(tmp_path / "a.png", "chunk is damaged")
 
 
-@pytest.mark.parametrize(("bits", "colour"), [(8, 3), (8, 2), (1, 0), (16, 4)])
+@pytest.mark.parametrize(("bits", "color"), [(8, 3), (8, 2), (1, 0), (16, 4)])
 @pytest.mark.parametrize("interlace", [0, 1])
-def test_png_that_lacks_rows(tmp_path, bits, colour, interlace):
-    width = {3: 8, 2: 24, 0: 1, 4: 32}[colour]
-    extra = chunk(b"PLTE", bytes(768)) if colour == 3 else b""
-    file = png_bytes((8, 8, [bytes(width)] * 4), bits, colour, interlace, extra)
+def test_png_that_lacks_rows(tmp_path, bits, color, interlace):
+    width = {3: 8, 2: 24, 0: 1, 4: 32}[color]
+    extra = chunk(b"PLTE", bytes(768)) if color == 3 else b""
+    file = png_bytes((8, 8, [bytes(width)] * 4), bits, color, interlace, extra)
     (tmp_path / "a.png").write_bytes(file)
     check_refused(tmp_path / "a.png")
 
 
-@pytest.mark.parametrize(("colour", "channels"), [(3, 1), (2, 3)])
-def test_png_interlaced_that_lacks_few_bytes(tmp_path, colour, channels):
-    extra = chunk(b"PLTE", bytes(768)) if colour == 3 else b""
+@pytest.mark.parametrize(("color", "channels"), [(3, 1), (2, 3)])
+def test_png_interlaced_that_lacks_few_bytes(tmp_path, color, channels):
+    extra = chunk(b"PLTE", bytes(768)) if color == 3 else b""
     path = tmp_path / "a.png"
-    path.write_bytes(interlaced(noise(9, 11, channels), 8, colour, extra))
+    path.write_bytes(interlaced(noise(9, 11, channels), 8, color, extra))
     read(path)
-    path.write_bytes(interlaced(noise(9, 11, channels), 8, colour, extra, lacking=5))
-    check_refused(path, "rows" if colour == 3 else "")
+    path.write_bytes(interlaced(noise(9, 11, channels), 8, color, extra, lacking=5))
+    check_refused(path, "rows" if color == 3 else "")
 
 
 @pytest.mark.parametrize("name", WHOLE)
@@ -847,13 +847,13 @@ def test_write_clips_and_rounds_to_nearest(tmp_path, suffix, bits):
 
 def test_write_leaves_the_photo_alone(tmp_path):
     image = torch.nn.Parameter(flat(1.5))
-    write(tmp_path / "a.png", Photo(image, grey=True))
+    write(tmp_path / "a.png", Photo(image, gray=True))
     assert torch.all(image == 1.5)
 
 
-def test_grey_is_the_mean(tmp_path):
+def test_gray_is_the_mean(tmp_path):
     image = torch.tensor([0.0, 60 / 255, 90 / 255])[:, None, None].expand(3, 4, 5)
-    write(tmp_path / "a.png", Photo(image, grey=True))
+    write(tmp_path / "a.png", Photo(image, gray=True))
     assert np.all(np.asarray(Image.open(tmp_path / "a.png")) == 50)
 
 

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.signal import correlate2d
 
-from unfold.core import Restoration
 from unfold.losses import KernelCorrelation, LossError, Outcome
 from unfold.losses.kernel import largest_correlation
 from unfold.registry.spec import resolve
+from unfold.restorer import Restoration
 
 SIDES = st.integers(1, 7)
 

@@ -8,14 +8,15 @@ from hypothesis import strategies as st
 from scipy.signal import convolve2d
 
 import unfold
-from unfold.core import Restoration, State
+from unfold.core import State
 from unfold.imaging.boundary import pad_periodic
 from unfold.losses import FFT, L1, LossError, Outcome, Perceptual, Reblur, StageWise, lsgan
 from unfold.losses.reblur import reblur
 from unfold.metrics import MetricError
 from unfold.models.estimating import Estimates
 from unfold.registry.spec import resolve, spec_type
-from unfold.training.player import captured
+from unfold.restorer import Restoration
+from unfold.training.task import captured
 
 SMALL_KERNEL = {"kind": "kernel", "size": 5}
 SHAPES = st.tuples(st.integers(1, 3), st.just(3), st.integers(1, 9), st.integers(1, 9))

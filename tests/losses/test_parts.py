@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unfold.core import Restoration, State
+from unfold.core import State
 from unfold.estimators.exposure import expose
 from unfold.losses import (
     L1,
@@ -19,6 +19,7 @@ from unfold.losses import (
 )
 from unfold.losses.reblur import reblur
 from unfold.registry.spec import resolve
+from unfold.restorer import Restoration
 
 SHAPE = (2, 3, 6, 5)
 

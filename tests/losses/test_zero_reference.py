@@ -6,9 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unfold.core import Restoration
 from unfold.losses import (
-    ColourConstancy,
+    ColorConstancy,
     CurveSmoothness,
     Exposure,
     LossError,
@@ -19,10 +18,11 @@ from unfold.losses import (
     spatial_consistency,
 )
 from unfold.registry.spec import resolve
+from unfold.restorer import Restoration
 
 SIDES = st.tuples(st.integers(1, 3), st.integers(16, 45), st.integers(16, 45))
 LOSSES = {"spatial-consistency": SpatialConsistency, "exposure": Exposure,
-          "colour-constancy": ColourConstancy, "curve-smoothness": CurveSmoothness}  # fmt: skip
+          "color-constancy": ColorConstancy, "curve-smoothness": CurveSmoothness}  # fmt: skip
 
 
 def maps(shape, channels=1, seed=0):
@@ -68,7 +68,7 @@ def test_spatial_consistency_is_its_sum(shape):
 
 @given(shape=SIDES)
 @settings(max_examples=15, deadline=None)
-def test_spatial_consistency_of_photos_is_that_of_their_grey(shape):
+def test_spatial_consistency_of_photos_is_that_of_their_gray(shape):
     before, after = maps(shape, 3), maps(shape, 3, seed=1)
     got = SpatialConsistency()(outcome(before, after)).item()
     assert got == pytest.approx(spatial_loop(before.mean(1), after.mean(1)))
@@ -87,7 +87,7 @@ def test_exposure_control_is_its_sum(shape):
 
 @given(shape=SIDES, level=st.floats(0, 1))
 @settings(max_examples=15, deadline=None)
-def test_exposure_of_photos_is_that_of_their_grey(shape, level):
+def test_exposure_of_photos_is_that_of_their_gray(shape, level):
     after = maps(shape, 3)
     want = np.mean([(regions(a, 16) - level) ** 2 for a in after.numpy().mean(1)])
     assert Exposure(level=level)(outcome(after, after)).item() == pytest.approx(want)
@@ -99,18 +99,18 @@ def test_a_photo_of_the_papers_level_is_exposed_well():
 
 @given(shape=SIDES)
 @settings(max_examples=15, deadline=None)
-def test_colour_constancy_is_its_sum(shape):
+def test_color_constancy_is_its_sum(shape):
     after = maps(shape, 3)
     want = []
     for r, g, b in after.numpy().mean((2, 3)):
         want.append((r - g) ** 2 + (r - b) ** 2 + (g - b) ** 2)
-    assert ColourConstancy()(outcome(after, after)).item() == pytest.approx(np.mean(want))
+    assert ColorConstancy()(outcome(after, after)).item() == pytest.approx(np.mean(want))
 
 
-def test_a_grey_photo_has_a_gradient():
-    grey = torch.full((1, 3, 4, 4), 0.3, requires_grad=True)
-    ColourConstancy()(outcome(grey, grey)).backward()
-    assert torch.equal(grey.grad, torch.zeros_like(grey))
+def test_a_gray_photo_has_a_gradient():
+    gray = torch.full((1, 3, 4, 4), 0.3, requires_grad=True)
+    ColorConstancy()(outcome(gray, gray)).backward()
+    assert torch.equal(gray.grad, torch.zeros_like(gray))
 
 
 @given(shape=SIDES, curves=st.integers(1, 3))

@@ -9,7 +9,7 @@ from torch import nn
 
 from unfold.metrics import MAE, Metric
 from unfold.registry import scan
-from unfold.registry.catalogue import Component
+from unfold.registry.catalog import Component
 from unfold.registry.spec import spec_type
 from unfold.testing import ConformanceError, checks
 

@@ -15,7 +15,7 @@ from skimage import data
 from unfold.metrics import NIQE, MetricError
 from unfold.metrics.aggd import fit_aggd
 from unfold.metrics.luma import luma
-from unfold.metrics.niqe import features, halve, normalise
+from unfold.metrics.niqe import features, halve, normalize
 
 PARAMETERS = Path(os.environ.get("UNFOLD_DATA", "")) / "weights" / "iqa" / "niqe_pris_params.npz"
 # Of the pictures as scikit-image ships them, with these parameters and the full-range luma, by
@@ -79,7 +79,7 @@ def test_a_flat_block_has_no_fit():
     assert fit_aggd(torch.zeros(1, 10)).alpha.isnan().all()
 
 
-def test_normalisation_is_scipys_filters():
+def test_normalization_is_scipys_filters():
     y = levels("coffee", (96, 192))
     offsets = np.arange(-3, 4)
     window = np.exp(-(offsets[:, None] ** 2 + offsets**2) / (2 * (7 / 6) ** 2))
@@ -88,7 +88,7 @@ def test_normalisation_is_scipys_filters():
     mean = ndimage.correlate(x, window, mode="nearest")
     square = ndimage.correlate(x * x, window, mode="nearest")
     want = (x - mean) / (np.sqrt(np.abs(square - mean**2)) + 1)
-    np.testing.assert_allclose(normalise(y)[0, 0].numpy(), want, atol=1e-9)
+    np.testing.assert_allclose(normalize(y)[0, 0].numpy(), want, atol=1e-9)
 
 
 @settings(max_examples=15, deadline=None)
@@ -113,7 +113,7 @@ def test_features_of_a_block_do_not_depend_on_the_others_order():
     y = levels("astronaut", (200, 300))
     found = features(y)
     assert found.shape == (1, 2 * 3, 36)
-    block = normalise(y[..., :192, :288])[0, 0, 96:192, 96:192]  # second row, second column
+    block = normalize(y[..., :192, :288])[0, 0, 96:192, 96:192]  # second row, second column
     fit = fit_aggd(block.flatten())
     torch.testing.assert_close(found[0, 4, 0], fit.alpha)
     torch.testing.assert_close(found[0, 4, 1], (fit.left + fit.right) / 2)

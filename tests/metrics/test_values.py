@@ -112,9 +112,9 @@ def test_luma_is_that_of_bt_601(make, dtype, allowed):
     assert luma(image).dtype == dtype
 
 
-def test_the_luma_of_grey_is_the_picture():
-    grey = torch.rand(2, 1, 4, 5)
-    assert luma(grey) is grey
+def test_the_luma_of_gray_is_the_picture():
+    gray = torch.rand(2, 1, 4, 5)
+    assert luma(gray) is gray
 
 
 def test_ssim_of_a_batch_is_that_of_each_picture():

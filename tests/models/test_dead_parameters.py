@@ -53,11 +53,11 @@ CASES = {
 # No model of their own: what they are made of is tested.
 WRAPPERS = ("cascade", "declared", "trained")
 _SIDE = {"side.*": "makes the part 'enhanced', which has a loss of its own in LEDNet's training"}
-_GREY = {"*.grey.*": "the denoiser's net for other numbers of channels than three"}
+_GRAY = {"*.grey.*": "the denoiser's net for other numbers of channels than three"}
 ALLOWED: dict[str, dict[str, str]] = {
     "lednet": _SIDE,
     "lednet-small": _SIDE,
-    "plug-and-play": _GREY,
+    "plug-and-play": _GRAY,
 }
 
 

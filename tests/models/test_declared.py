@@ -1,4 +1,4 @@
-"""Models whose Lagrangian is a file: the same bits as the built-in ones, and every fault told."""
+"""Models whose Lagrangian is a file: the same bits as the built-in ones, and every error told."""
 
 import copy
 import itertools
@@ -212,10 +212,10 @@ def test_what_is_marked_learned_is_learned_and_nothing_else(photo):
 )  # fmt: skip
 def test_weights_are_what_they_say(photo, weight, sigma, want):
     """At the last stage the level of Z is that of the noise."""
-    ledger = unfold.core.Ledger()
+    history = unfold.core.History()
     model = unfold.create_model(config(stages=2, noise=sigma, weights={"w": weight}))
-    restored(model, photo, ledger=ledger)
-    assert float(ledger.weights[-1]["w"]) == pytest.approx(want, rel=1e-5)
+    restored(model, photo, history=history)
+    assert float(history.weights[-1]["w"]) == pytest.approx(want, rel=1e-5)
 
 
 def changed(path=TV, change=lambda declared: None):

@@ -17,7 +17,7 @@ from unfold.cli._common import CommandError, parse_options
 from unfold.degradation import motion_kernel
 from unfold.imaging import Photo, read, write
 from unfold.registry.config import read_config
-from unfold.restoration import AnySize, batch
+from unfold.restoration import TiledInference, batch
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 JUDE, TV = EXAMPLES / "jude-classic.toml", EXAMPLES / "tv-deconvolution.toml"
@@ -84,7 +84,7 @@ def test_restore_with_a_kernel(photo, tmp_path):
 def test_restore_in_tiles_that_agree(photo, tmp_path, monkeypatch):
     command = ["restore", str(photo), "--device", "cpu", "--model", str(JUDE), "--set", "stages=2"]
     assert main([*command, "-o", str(tmp_path / "whole.png")]) == 0
-    monkeypatch.setattr(batch, "AnySize", partial(AnySize, tile=30_000))
+    monkeypatch.setattr(batch, "TiledInference", partial(TiledInference, tile=30_000))
     assert main([*command, "-o", str(tmp_path / "tiled.png")]) == 0
     whole, tiled = (read(tmp_path / f"{n}.png").image for n in ("whole", "tiled"))
     assert (whole - tiled).abs()[:, 16:-16, 16:-16].max() <= 1 / 255 + 1e-6

@@ -98,8 +98,8 @@ def test_untrained_it_deconvolves():
     sharp = torch.from_numpy(astronaut).float().permute(2, 0, 1)[None, :, 60:188, 160:288] / 255
     kernel = motion_kernel(9, generator=torch.Generator().manual_seed(1))
     blurred = blur(sharp, kernel)
-    chance = torch.Generator().manual_seed(2)
-    blurred = blurred + 0.002 * torch.randn(blurred.shape, generator=chance)
+    rng = torch.Generator().manual_seed(2)
+    blurred = blurred + 0.002 * torch.randn(blurred.shape, generator=rng)
     restored = unfold.create_model("deconv-small").eval()(blurred, kernel=kernel).image
     errors = [(image - sharp).square().mean() for image in (blurred, restored)]
     assert errors[1] < 0.5 * errors[0]

@@ -5,7 +5,7 @@ import torch
 from skimage.data import astronaut
 
 import unfold
-from unfold.core import Ledger
+from unfold.core import History
 from unfold.degradation import blur, motion_kernel
 from unfold.estimators.blind import correlation
 
@@ -32,10 +32,10 @@ def test_a_wrong_kernel_becomes_more_like_the_true_one(shaken):
 @torch.inference_mode()
 def test_after_each_stage_it_is_a_kernel(shaken):
     photo, kernel = shaken
-    ledger = Ledger()
+    history = History()
     two = torch.cat([photo, photo.flip(-1)])
     model = unfold.create_model("jude-classic", K=2, **CLASSIC)
-    found = model(two, kernel=kernel, ledger=ledger).parts["kernel"]
+    found = model(two, kernel=kernel, history=history).parts["kernel"]
     assert found.shape == (2, 1, *kernel.shape[-2:])
     assert found.min() >= 0
     torch.testing.assert_close(found.sum((-2, -1)), torch.ones(2, 1))
@@ -80,8 +80,8 @@ def test_the_declaration_says_what_it_does():
 
 
 def test_it_sees_the_whole_photo():
-    assert unfold.create_model("jude-classic", **CLASSIC).whole
-    assert not unfold.create_model("jude-classic").whole
+    assert unfold.create_model("jude-classic", **CLASSIC).needs_full_image
+    assert not unfold.create_model("jude-classic").needs_full_image
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from systems import random_kernel, random_state
 
 import unfold
-from unfold.core import Ledger
+from unfold.core import History
 from unfold.degradation import blur, motion_kernel
 from unfold.estimators import estimate_noise
 from unfold.models.assembly import prepare
@@ -74,12 +74,12 @@ def test_explain_names_every_block_of_the_order(models, name):
 
 
 @pytest.mark.parametrize("name", QUICK)
-def test_a_ledger_is_filled_and_changes_nothing(models, name):
-    image, ledger = torch.rand(1, 3, 24, 24), Ledger()
+def test_a_history_is_filled_and_changes_nothing(models, name):
+    image, history = torch.rand(1, 3, 24, 24), History()
     with torch.no_grad():
-        assert torch.equal(models[name](image).image, models[name](image, ledger=ledger).image)
-    assert len(ledger.weights) == models[name].stages.repeat * len(models[name].stages.stages)
-    assert all(e.lagrangian.isfinite().all() for e in ledger.entries)
+        assert torch.equal(models[name](image).image, models[name](image, history=history).image)
+    assert len(history.weights) == models[name].stages.repeat * len(models[name].stages.stages)
+    assert all(e.lagrangian.isfinite().all() for e in history.entries)
 
 
 @pytest.mark.parametrize("name", ["jude-small", "era-small"])
@@ -218,7 +218,7 @@ class TestBadInput:
     @pytest.mark.parametrize("name", ["jude-small", "era-small", "deconv-small"])
     def test_channels(self, name):
         model = unfold.create_model(name)
-        with pytest.raises(ValueError, match=r"\(batch, 3, .*repeat a grey channel"):
+        with pytest.raises(ValueError, match=r"\(batch, 3, .*repeat a gray channel"):
             model(torch.rand(1, 1, 8, 8), kernel=torch.ones(1, 1, 1, 1))
 
     @pytest.mark.parametrize(
@@ -237,7 +237,7 @@ class TestBadInput:
 
 
 def test_imputing_and_solving_never_raises_the_trusted_misfit():
-    """Impute majorises w/2 ‖√T (H⊗I − Y)‖²: with the I update it descends on it."""
+    """Impute majorizes w/2 ‖√T (H⊗I − Y)‖²: with the I update it descends on it."""
     from unfold.core import Lagrangian, Quadratic, lower
 
     fit = Convolution("I", kernel="H", observed="X")

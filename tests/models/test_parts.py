@@ -5,7 +5,7 @@ import torch
 from skimage.data import astronaut, chelsea
 
 import unfold
-from unfold.core import Ledger
+from unfold.core import History
 from unfold.degradation import Outliers, blur
 from unfold.priors import TotalVariation
 
@@ -20,8 +20,8 @@ KERNEL = torch.tensor([[0.0, 0.1, 0.2], [0.1, 0.3, 0.1], [0.2, 0.0, 0.0]])[None,
 def crop(side, noise=0.0, top=60, left=180):
     sharp = torch.from_numpy(astronaut()[top : top + side, left : left + side].copy())
     sharp = sharp.permute(2, 0, 1)[None].float() / 255
-    chance = torch.Generator().manual_seed(0)
-    return (sharp + noise * torch.randn(sharp.shape, generator=chance)).clamp(0, 1)
+    rng = torch.Generator().manual_seed(0)
+    return (sharp + noise * torch.randn(sharp.shape, generator=rng)).clamp(0, 1)
 
 
 def small_prior(name):
@@ -150,13 +150,13 @@ VARIANTS = {
 @pytest.mark.parametrize(
     ("name", "options"), [(n, o) for n, found in VARIANTS.items() for o in found], ids=str
 )
-def test_variants_run_train_and_fill_a_ledger(name, options):
+def test_variants_run_train_and_fill_a_history(name, options):
     torch.manual_seed(0)
     model = unfold.create_model(name, K=2, prior=TV, kernel_estimator=SMALL, **options)
-    ledger = Ledger()
-    restoration = model(crop(24, noise=0.02), ledger=ledger)
+    history = History()
+    restoration = model(crop(24, noise=0.02), history=history)
     assert restoration.image.isfinite().all()
-    assert len(ledger.weights) == 2
+    assert len(history.weights) == 2
     restoration.image.sum().backward()
     reached = [p.grad is not None and p.grad.isfinite().all() for p in model.hyper.parameters()]
     assert all(reached)

@@ -56,7 +56,7 @@ def test_files_are_whole_small_and_described(name):
     assert facts["model"]["kind"] == name
     card = (folder / "README.md").read_text(encoding="utf-8")
     assert facts["sha256"] in card
-    for heading in ("Data and licences", "Training", "Results", "Failures"):
+    for heading in ("Data and licenses", "Training", "Results", "Failures"):
         assert f"\n## {heading}\n" in card, heading
     pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", card)
     for picture in pictures:
@@ -162,10 +162,10 @@ def test_a_report_names_the_weights(tmp_path, sharp):
 
 
 def dark(sharp, exposure, kernel, sigma):
-    chance = torch.Generator().manual_seed(7)
+    rng = torch.Generator().manual_seed(7)
     linear = exposure * sharp**2.2
     shaken = blur(linear, kernel).clamp_min(0) ** (1 / 2.2)
-    return (shaken + sigma * torch.randn(sharp.shape, generator=chance)).clamp(0, 1)
+    return (shaken + sigma * torch.randn(sharp.shape, generator=rng)).clamp(0, 1)
 
 
 @torch.inference_mode()
@@ -188,8 +188,8 @@ def test_jude_small_leaves_a_good_photo_alone(sharp):
 @pytest.mark.parametrize("sigma", [0.01, 0.03])
 def test_deconv_small_beats_total_variation(sharp, sigma):
     kernel = motion_kernel(17, generator=torch.Generator().manual_seed(3))
-    chance = torch.Generator().manual_seed(4)
-    bad = blur(sharp, kernel) + sigma * torch.randn(sharp.shape, generator=chance)
+    rng = torch.Generator().manual_seed(4)
+    bad = blur(sharp, kernel) + sigma * torch.randn(sharp.shape, generator=rng)
     bad = bad.clamp(0, 1)
     learned = model("deconv-small")(bad, kernel=kernel).image
     classic = unfold.create_model("tv-deblur")(bad, kernel=kernel).image

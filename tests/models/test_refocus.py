@@ -5,17 +5,17 @@ import torch
 from scipy.ndimage import convolve
 from skimage.data import astronaut, chelsea, coffee
 
-from unfold.core import Ledger
+from unfold.core import History
+from unfold.degradation.color_space import decode, encode
 from unfold.degradation.depth_defocus import render
-from unfold.degradation.light import decode, encode
 from unfold.imaging.boundary import Frame
 from unfold.metrics import PSNR
 from unfold.models import refocus
 from unfold.models.disc_kernels import DiscKernels
 from unfold.models.era import ErA
 from unfold.models.refocus import Refocus
-from unfold.restoration import AnySize, tiling
-from unfold.restoration.reach import Reach
+from unfold.restoration import TiledInference, tiling
+from unfold.restoration.receptive_field import ReceptiveField
 from unfold.terms import FilterFlow
 
 PHOTOS = {
@@ -157,8 +157,8 @@ def test_half_of_the_grain_stays():
 
 def test_the_ledger_is_filled():
     bad, _ = half_out_of_focus(photo("coffee")[..., :96, 32:128])
-    ledger = restore(bad, ledger=Ledger()).ledger
-    assert len(ledger.weights) == 4
+    history = restore(bad, history=History()).history
+    assert len(history.weights) == 4
 
 
 def test_tiles_agree(monkeypatch):
@@ -168,10 +168,10 @@ def test_tiles_agree(monkeypatch):
     model = Refocus(noise=SIGMA).eval()
     with torch.inference_mode():
         want = model(bad).image[0]
-    monkeypatch.setattr(tiling, "measure_reach", lambda *_, **__: Reach(0, 0.0))
-    restored = AnySize(model, tile=48_000)(bad[0])
+    monkeypatch.setattr(tiling, "measure_reach", lambda *_, **__: ReceptiveField(0, 0.0))
+    restored = TiledInference(model, tile=48_000)(bad[0])
     assert len(restored.tilings[0].grid) > 1
-    assert restored.tilings[0].reach.pixels >= model.least_halo
+    assert restored.tilings[0].receptive_field.radius >= model.min_receptive_field
     difference = (restored.image - want).abs()
     assert difference.max() < 0.06
     assert difference.mean() < 4e-4

@@ -6,7 +6,7 @@ from skimage.data import astronaut, chelsea, coffee
 from skimage.metrics import peak_signal_noise_ratio
 from skimage.restoration import wiener
 
-from unfold.core import Ledger
+from unfold.core import History
 from unfold.degradation import blur, motion_kernel
 from unfold.models.presets import tv_deblur
 from unfold.priors import TotalVariation
@@ -77,7 +77,7 @@ def test_without_a_kernel_it_takes_off_noise_and_no_more(name):
     assert restore(sharp).parts["kernel"].shape == (1, 1, 1, 1)
 
 
-def test_it_minimises_what_it_says():
+def test_it_minimizes_what_it_says():
     """Without a blur the minimum is one proximal step of total variation."""
     image = photo("coffee")[..., :32, :48]  # sizes that are fast already: nothing is padded
     noisy = image.double() + 0.03 * torch.randn(image.shape, dtype=torch.float64)
@@ -97,9 +97,9 @@ def test_it_minimises_what_it_says():
 
 
 def test_a_ledger_shows_that_it_converges(kernel):
-    ledger = Ledger()
-    restore(degrade(photo("coffee"), kernel, 0.01), kernel=kernel, ledger=ledger)
-    first, last = (max(e.dual.item() for e in ledger.stage(i)) for i in (0, -1))
+    history = History()
+    restore(degrade(photo("coffee"), kernel, 0.01), kernel=kernel, history=history)
+    first, last = (max(e.dual.item() for e in history.stage(i)) for i in (0, -1))
     # (Each round has another problem, with less noise told to the prior: the next one's start.)
     assert last < 0.7 * first
     assert last < 1e-3

@@ -227,8 +227,8 @@ def test_listing_goes_on_and_tells_what_stands_in_the_way(scratch):
 def test_the_good_one_works_among_all_of_them(scratch):
     code = """
 import unfold, torch
-model = unfold.create_model("jude-small", K=1, prior={"kind": "acme-good", "centre": 0.25})
-assert model.stages.stages[0].lagrangian.priors["Z"].centre == 0.25
+model = unfold.create_model("jude-small", K=1, prior={"kind": "acme-good", "center": 0.25})
+assert model.stages.stages[0].lagrangian.priors["Z"].center == 0.25
 assert model(torch.rand(1, 3, 16, 16)).image.shape == (1, 3, 16, 16)
 assert type(unfold.create_model("jude-small", K=1).stages.stages[0].lagrangian.priors["Z"]
     ).__module__ == "unfold.priors.resunet"
@@ -262,9 +262,9 @@ def test_a_command_runs_among_all_of_them(scratch):
 def test_every_command_works_meanwhile(scratch, tmp_path):
     done = unfold(scratch, "explain", "jude", "--set", "prior=acme-two:acme-shared", "--set", "K=1")
     assert (done.returncode, "Ridge" in done.stdout) == (0, True), done.stderr
-    done = unfold(scratch, "explain", "jude", "--set", "prior.centre=2", "--set", "prior=acme-good")
+    done = unfold(scratch, "explain", "jude", "--set", "prior.center=2", "--set", "prior=acme-good")
     assert done.returncode == 2
-    assert "prior.centre: Input should be less than or equal to 1" in done.stderr
+    assert "prior.center: Input should be less than or equal to 1" in done.stderr
     written = tmp_path / "schema.json"
     done = unfold(scratch, "schema", "--output", str(written), "--seconds", "4")
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""Every exact prox against brute-force minimisation and against reference implementations."""
+"""Every exact prox against brute-force minimization and against reference implementations."""
 
 import pytest
 import scipy.optimize
@@ -61,7 +61,7 @@ def test_prox_acts_pixel_by_pixel_with_a_step_of_its_own(name):
 
 
 def brute_force_tv(v, step):
-    """min TV(x) + Σ (x − v)²/(2 step) as a smooth cone programme: bounds on the dual by SLSQP."""
+    """min TV(x) + Σ (x − v)²/(2 step) as a smooth cone program: bounds on the dual by SLSQP."""
     h, w = v.shape
 
     def gradient(x):
@@ -91,7 +91,7 @@ def brute_force_tv(v, step):
 
 
 def checkered(size):
-    """Each pixel's step a hundred times that of its neighbours, or a hundredth of it."""
+    """Each pixel's step a hundred times that of its neighbors, or a hundredth of it."""
     rows, columns = torch.meshgrid(*map(torch.arange, size), indexing="ij")
     return 0.01 + ((rows + columns) % 2).double()
 

@@ -1,4 +1,4 @@
-"""Options that are absurd or contradict each other are faults of validation, each with its path."""
+"""Options that are absurd or contradict each other are errors of validation, each with its path."""
 
 import importlib.metadata
 import json
@@ -54,7 +54,7 @@ def test_what_nobody_means(group, config, path):
 
     with pytest.raises(ValidationError) as caught:
         resolve(group, config)
-    assert [fault["loc"] for fault in caught.value.errors()] == [path]
+    assert [error["loc"] for error in caught.value.errors()] == [path]
 
 
 def test_what_a_constructor_refuses_names_the_component():

@@ -120,10 +120,10 @@ def test_unknown_names_and_groups():
 
 def test_an_option_is_validated_by_its_annotation_and_every_fault_is_told():
     with pytest.raises(ValidationError) as caught:
-        unfold.create_model("jude", K=0, num_kernels="many", colour=True, prior="resnet")
-    faults = {fault["loc"]: fault["msg"] for fault in caught.value.errors()}
-    assert set(faults) == {("K",), ("num_kernels",), ("colour",), ("prior",)}
-    assert "did you mean resunet" in faults["prior",]
+        unfold.create_model("jude", K=0, num_kernels="many", color=True, prior="resnet")
+    errors = {problem["loc"]: problem["msg"] for problem in caught.value.errors()}
+    assert set(errors) == {("K",), ("num_kernels",), ("color",), ("prior",)}
+    assert "did you mean resunet" in errors["prior",]
 
 
 def test_a_spec_holds_the_options_of_a_constructor_and_builds_it():
@@ -243,8 +243,8 @@ def test_the_schema_describes_what_the_specs_accept():
 
     from unfold.registry.schema import schema
 
-    found, faults = schema()
-    assert faults == []
+    found, errors = schema()
+    assert errors == []
     jsonschema.Draft202012Validator.check_schema(found)
     validator = jsonschema.Draft202012Validator(found)
     good = {"kind": "jude", "K": 3, "prior": {"kind": "resunet", "widths": [8, 16]}}
@@ -255,7 +255,7 @@ def test_the_schema_describes_what_the_specs_accept():
         ({**good, "K": 0}, False),
         ({**good, "prior": "resnet"}, False),
         ({**good, "prior": {"kind": "resunet", "width": 3}}, False),
-        ({**good, "colour": True}, False),
+        ({**good, "color": True}, False),
     ):
         assert validator.is_valid(config) == valid, config
         try:

@@ -52,10 +52,10 @@ def test_it_is_what_the_command_makes(photo, restored, tmp_path):
     np.testing.assert_array_equal(command, restored)
 
 
-def test_a_grey_photo_stays_grey(photo):
-    grey = photo.mean(-1).astype(np.uint8)
-    assert unfold.restore(grey, model="tv-deblur").shape == grey.shape
-    assert unfold.restore(Image.fromarray(grey), model="tv-deblur").mode == "L"
+def test_a_gray_photo_stays_gray(photo):
+    gray = photo.mean(-1).astype(np.uint8)
+    assert unfold.restore(gray, model="tv-deblur").shape == gray.shape
+    assert unfold.restore(Image.fromarray(gray), model="tv-deblur").mode == "L"
 
 
 @pytest.mark.parametrize(
@@ -74,12 +74,12 @@ def test_channels_that_are_alike_are_restored_alike(name, options, photo):
     """Noise, exposure, light and kernels are those of the photo, however many channels show it."""
     model = unfold.create_model(name, **options).eval()
     assert model.channels is None
-    grey = torch.from_numpy(photo).float().mean(-1)[None] / 510
+    gray = torch.from_numpy(photo).float().mean(-1)[None] / 510
     kernel = torch.full((1, 1, 3, 3), 1 / 9)
-    want = unfold.restore(grey.expand(3, -1, -1), model=model, kernel=kernel)
-    assert name == "identity" or (want - grey).abs().max() > 0.01
+    want = unfold.restore(gray.expand(3, -1, -1), model=model, kernel=kernel)
+    assert name == "identity" or (want - gray).abs().max() > 0.01
     for channels in (1, 4, 16):
-        got = unfold.restore(grey.expand(channels, -1, -1), model=model, kernel=kernel)
+        got = unfold.restore(gray.expand(channels, -1, -1), model=model, kernel=kernel)
         torch.testing.assert_close(got, want[:1].expand_as(got), atol=2e-4, rtol=0)
 
 
@@ -96,14 +96,14 @@ def test_spectral_bands_are_deblurred(photo):
 
 
 def test_what_is_no_photo_is_refused(photo):
-    for bad, fault in (
+    for bad, error in (
         (photo.astype(np.int32), "unsigned integers or floating-point, got int32"),
         (photo[None], r"\(H, W, C\) or \(H, W\), got"),
         (torch.zeros(2, 3, 8, 8), "one by one"),
         (torch.zeros(3, 8, 8, dtype=torch.uint8), "divide 8 bits by 255"),
         (42, "got int"),
     ):
-        with pytest.raises(ImageError, match=fault):
+        with pytest.raises(ImageError, match=error):
             unfold.restore(bad, model="tv-deblur")
     with pytest.raises(ImageError, match="restores images of 3 channels, got 4: choose"):
         unfold.restore(np.concatenate([photo, photo[..., :1]], -1), model="deconv-small")

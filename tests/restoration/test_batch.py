@@ -7,10 +7,10 @@ import pytest
 import torch
 from inverting import Invert
 
-from unfold.core import Restoration
 from unfold.imaging import Photo, read, size_of, write
 from unfold.imaging.io import contents, decode
-from unfold.restoration import AnySize, batch, plan, restore_files, tiling
+from unfold.restoration import TiledInference, batch, plan, restore_files, tiling
+from unfold.restorer import Restoration
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_the_next_is_read_and_the_last_written_meanwhile(photos, tmp_path, monke
 
 
 def test_nothing_overlaps_where_the_memory_does_not_hold_it(photos, tmp_path, monkeypatch):
-    monkeypatch.setattr(AnySize, "fits", lambda *_, **__: False)
+    monkeypatch.setattr(TiledInference, "fits", lambda *_, **__: False)
     running = []
 
     def alone(function):
@@ -137,7 +137,7 @@ def alike(tmp_path):
     folder = tmp_path / "in"
     folder.mkdir()
     for i in range(10):
-        write(folder / f"{i}.png", Photo(torch.rand(3, 8, 10 + i % 2), grey=i == 4))
+        write(folder / f"{i}.png", Photo(torch.rand(3, 8, 10 + i % 2), gray=i == 4))
     (folder / "a.png").write_bytes(b"no photo")
     write(folder / "b.png", Photo(torch.rand(3, 4, 5)))
     return folder
@@ -189,7 +189,7 @@ def test_a_photo_that_fails_in_a_batch_fails_alone(tmp_path):
 
 
 def test_a_batch_that_the_memory_does_not_hold_is_divided(alike, tmp_path, monkeypatch):
-    monkeypatch.setattr(AnySize, "fits", lambda *_, batch=1, **__: batch == 1)
+    monkeypatch.setattr(TiledInference, "fits", lambda *_, batch=1, **__: batch == 1)
     model = Counts()
     list(restore_files(model, plan([alike], tmp_path / "out")[0], batch=3))
     assert model.given == 11 * [1]

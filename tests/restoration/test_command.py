@@ -8,7 +8,7 @@ import torch
 
 from unfold.cli import main
 from unfold.imaging import Photo, read, write
-from unfold.restoration import AnySize, batch
+from unfold.restoration import TiledInference, batch
 
 MODEL = ["--model", "jude-classic", "--set", "K=2"]
 
@@ -27,10 +27,10 @@ def test_tiles_and_their_seams(photo, tmp_path, capsys, monkeypatch):
     arguments = ["restore", str(photo), *MODEL, "--verify", "-o"]
     assert main([*arguments, str(tmp_path / "whole.png")]) == 0
     assert "coffee.png: restored whole, without seams" in capsys.readouterr().err
-    monkeypatch.setattr(batch, "AnySize", partial(AnySize, tile=30_000))
+    monkeypatch.setattr(batch, "TiledInference", partial(TiledInference, tile=30_000))
     assert main([*arguments, str(tmp_path / "tiled.png")]) == 0
     told = capsys.readouterr().err
-    assert re.search(r"coffee\.png: JUDE in [2-9] tiles of \d+×\d+, halo \d+;", told)
+    assert re.search(r"coffee\.png: JUDE in [2-9] tiles of \d+×\d+, overlap \d+;", told)
     assert "seams differ by" in told
     whole, tiled = (read(tmp_path / f"{name}.png").image for name in ("whole", "tiled"))
     assert (whole - tiled).abs()[:, 16:-16, 16:-16].max() <= 1 / 255 + 1e-6

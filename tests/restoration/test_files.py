@@ -38,12 +38,12 @@ def test_one_file_to_one_file(photos, tmp_path):
     assert read(tmp_path / "new" / "c.tiff").image.shape == (3, 5, 7)
 
 
-def test_grey_alpha_and_depth_are_kept(tmp_path):
-    photo = Photo(torch.rand(1, 4, 6).repeat(3, 1, 1), torch.rand(1, 4, 6), grey=True, bits=16)
+def test_gray_alpha_and_depth_are_kept(tmp_path):
+    photo = Photo(torch.rand(1, 4, 6).repeat(3, 1, 1), torch.rand(1, 4, 6), gray=True, bits=16)
     write(tmp_path / "g.png", photo)
     run([tmp_path / "g.png"], tmp_path / "out")
     restored = read(tmp_path / "out" / "g.png")
-    assert restored.grey
+    assert restored.gray
     assert restored.bits == 16
     torch.testing.assert_close(restored.alpha, photo.alpha, rtol=0, atol=1e-4)
     torch.testing.assert_close(restored.image, 1 - photo.image, rtol=0, atol=1e-4)

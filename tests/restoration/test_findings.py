@@ -8,7 +8,7 @@ import unfold
 from unfold.cli import main
 from unfold.degradation import blur, motion_kernel
 from unfold.imaging import Photo, write
-from unfold.restoration import AnySize
+from unfold.restoration import TiledInference
 from unfold.restoration.findings import findings, sentence
 
 POINT, STROKE = torch.zeros(1, 1, 5, 5), torch.zeros(1, 1, 5, 5)
@@ -54,11 +54,11 @@ def shaken():
 
 def test_together_and_alone_find_the_same():
     options = {"kernel_estimator": {"kind": "blind", "size": 15}, "prior": "identity"}
-    restorer = AnySize(unfold.create_model("deblur", **options).eval())
+    restorer = TiledInference(unfold.create_model("deblur", **options).eval())
     photo = shaken()
     other = photo.flip(-1)
     alone = [restorer(photo).found, restorer(other).found]
-    together = [one.found for one in restorer.together([photo, other])]
+    together = [one.found for one in restorer.restore_batch([photo, other])]
     for one, two in zip(alone, together, strict=True):
         assert one.keys() == two.keys() == {"kernel", "grain"}
         torch.testing.assert_close(one["kernel"], two["kernel"], rtol=0, atol=1e-4)

@@ -9,38 +9,38 @@ from unfold.restoration.grid import ALIGN, Grid
 GRIDS = {
     "height": st.integers(40, 400),
     "width": st.integers(40, 400),
-    "halo": st.sampled_from([0, 1, 8, 20, 33]),
+    "radius": st.sampled_from([0, 1, 8, 20, 33]),
     "pixels": st.integers(15_000, 60_000),
 }
 
 
-def planned(height, width, halo, pixels):
-    grid = Grid.plan(height, width, halo=halo, pixels=pixels)
+def planned(height, width, radius, pixels):
+    grid = Grid.plan(height, width, radius=radius, pixels=pixels)
     assume(grid is not None)
     return grid
 
 
 @settings(max_examples=20)
 @given(**GRIDS)
-def test_weights_sum_to_one_and_are_zero_in_halos(height, width, halo, pixels):
-    grid = planned(height, width, halo, pixels)
+def test_weights_sum_to_one_and_are_zero_within_the_radius(height, width, radius, pixels):
+    grid = planned(height, width, radius, pixels)
     total = torch.zeros(height, width)
     for rows, columns, weight in grid.tiles():
         total[rows, columns] += weight
         assert weight.shape == (rows.stop - rows.start, columns.stop - columns.start)
         assert weight.numel() <= pixels
         assert rows.start % ALIGN == columns.start % ALIGN == 0
-        assert rows.start == 0 or not weight[:halo].any()
-        assert columns.start == 0 or not weight[:, :halo].any()
-        assert rows.stop == height or not weight[weight.shape[0] - halo :].any()
-        assert columns.stop == width or not weight[:, weight.shape[1] - halo :].any()
+        assert rows.start == 0 or not weight[:radius].any()
+        assert columns.start == 0 or not weight[:, :radius].any()
+        assert rows.stop == height or not weight[weight.shape[0] - radius :].any()
+        assert columns.stop == width or not weight[:, weight.shape[1] - radius :].any()
     torch.testing.assert_close(total, torch.ones(height, width))
 
 
 @settings(max_examples=20)
 @given(**GRIDS)
-def test_cores_are_parts_of_the_tiles_and_do_not_overlap(height, width, halo, pixels):
-    grid = planned(height, width, halo, pixels)
+def test_cores_are_parts_of_the_tiles_and_do_not_overlap(height, width, radius, pixels):
+    grid = planned(height, width, radius, pixels)
     times = torch.zeros(height, width)
     for (rows, columns, _), core in zip(grid.tiles(), grid.cores(), strict=True):
         times[core] += 1
@@ -52,8 +52,8 @@ def test_cores_are_parts_of_the_tiles_and_do_not_overlap(height, width, halo, pi
 
 @settings(max_examples=20)
 @given(**GRIDS)
-def test_seams_lie_where_tiles_meet(height, width, halo, pixels):
-    grid = planned(height, width, halo, pixels)
+def test_seams_lie_where_tiles_meet(height, width, radius, pixels):
+    grid = planned(height, width, radius, pixels)
     assume(len(grid) > 1)
     seams = grid.seams(4)
     assert 1 <= len(seams) <= 4
@@ -65,14 +65,14 @@ def test_seams_lie_where_tiles_meet(height, width, halo, pixels):
 
 
 def test_the_plan_computes_little_more_than_square_tiles_must():
-    height, width, halo, pixels = 1500, 1700, 16, 90_000
-    overlap = 2 * halo + 32
-    grid = Grid.plan(height, width, halo=halo, pixels=pixels)
+    height, width, radius, pixels = 1500, 1700, 16, 90_000
+    overlap = 2 * radius + 32
+    grid = Grid.plan(height, width, radius=radius, pixels=pixels)
     side = pixels**0.5
     ideal = height * width * (side / (side - overlap)) ** 2
     assert sum(weight.numel() for _, _, weight in grid.tiles()) < 1.15 * ideal
-    assert len(Grid.plan(height, width, halo=halo, pixels=height * width)) == 1
+    assert len(Grid.plan(height, width, radius=radius, pixels=height * width)) == 1
 
 
 def test_no_plan_where_a_tile_would_bring_nothing_new():
-    assert Grid.plan(500, 500, halo=100, pixels=40_000) is None
+    assert Grid.plan(500, 500, radius=100, pixels=40_000) is None

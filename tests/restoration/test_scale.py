@@ -19,9 +19,9 @@ from tiny_training import apart
 
 from unfold.cli import main
 from unfold.imaging import Photo, read, write
-from unfold.restoration.file_ledger import read_ledger
+from unfold.restoration.journal import read_journal
 
-# (What is tested are files and ledgers: no time is spent on the kernel of each photo.)
+# (What is tested are files and journals: no time is spent on the kernel of each photo.)
 MODEL = ["--model", "jude-classic", "--set", "K=2", "--set", "kernel_estimator=point",
          "--device", "cpu"]  # fmt: skip
 COUNT = 24
@@ -44,21 +44,21 @@ def photos(folder, count=COUNT):
 
 
 def files(folder):
-    """Name -> bytes of all but ledgers, hidden files too."""
+    """Name -> bytes of all but journals, hidden files too."""
     found = (p for p in folder.rglob("*") if p.is_file() and p.suffix != ".jsonl")
     return {str(p.relative_to(folder)): p.read_bytes() for p in found}
 
 
-def records(output, name="unfold-ledger.jsonl"):
+def records(output, name="unfold-journal.jsonl"):
     return [json.loads(line) for line in (output / name).read_text().splitlines()]
 
 
 def lines(output):
-    ledger = output / "unfold-ledger.jsonl"
-    return ledger.read_bytes().count(b"\n") if ledger.exists() else 0
+    journal = output / "unfold-journal.jsonl"
+    return journal.read_bytes().count(b"\n") if journal.exists() else 0
 
 
-def done(output, name="unfold-ledger.jsonl"):
+def done(output, name="unfold-journal.jsonl"):
     return [r["target"] for r in records(output, name) if r["status"] == "done"]
 
 
@@ -70,7 +70,7 @@ def unbroken(tmp_path_factory):
     return source, folder / "out"
 
 
-def test_the_ledger_tells_all(unbroken):
+def test_the_journal_tells_all(unbroken):
     _, output = unbroken
     run, *rest = records(output)
     assert run["settings"]["model"]["kind"] == "jude-classic"
@@ -85,15 +85,15 @@ def test_the_ledger_tells_all(unbroken):
 @pytest.mark.slow
 def test_killed_at_random_moments(unbroken, tmp_path):
     source, whole = unbroken
-    chance = random.Random(time.time_ns())
+    rng = random.Random(time.time_ns())
     output = tmp_path / "out"
     killed = 0
     for _ in range(KILLS):
         process = apart(lambda: restore(source, output))
-        goal = lines(output) + chance.randrange(1, 8)
+        goal = lines(output) + rng.randrange(1, 8)
         while process.is_alive() and lines(output) < goal:
             time.sleep(0.0005)
-        time.sleep(chance.random() * 0.01)
+        time.sleep(rng.random() * 0.01)
         process.kill()
         process.join()
         killed += process.exitcode == -9
@@ -132,7 +132,7 @@ def test_shards_are_a_partition(unbroken, tmp_path, capsys):
     output, names = tmp_path / "out", []
     for i in (1, 2, 3):
         assert restore(source, output, "--shard", f"{i}/3") == 0
-        names.append(f"unfold-ledger-{i}-of-3.jsonl")
+        names.append(f"unfold-journal-{i}-of-3.jsonl")
     shares = [done(output, name) for name in names]
     assert all(shares)
     assert sorted(target for share in shares for target in share) == sorted(done(whole))
@@ -141,12 +141,12 @@ def test_shards_are_a_partition(unbroken, tmp_path, capsys):
         for target in share:
             digest = hashlib.sha256((source / target).read_bytes()).hexdigest()
             assert int(digest, 16) % 3 == i
-    merged = output / "unfold-ledger.jsonl"
-    ledgers = [str(output / name) for name in names]
-    assert main(["ledger", "merge", *ledgers, "--output", str(merged)]) == 0
-    assert {r["status"] for r in read_ledger(merged).values()} == {"done"}
+    merged = output / "unfold-journal.jsonl"
+    journals = [str(output / name) for name in names]
+    assert main(["journal", "merge", *journals, "--output", str(merged)]) == 0
+    assert {r["status"] for r in read_journal(merged).values()} == {"done"}
     capsys.readouterr()
-    assert restore(source, output) == 0  # what the shards did is known from the merged ledger
+    assert restore(source, output) == 0  # what the shards did is known from the merged journal
     assert f"{COUNT} done before" in capsys.readouterr().out
 
 
@@ -169,12 +169,12 @@ def png(width, height, body=b"x"):
 
 def hostile(folder, good, count):
     """So many bad files of many kinds; the number that a run must tell of."""
-    chance = random.Random(0)
+    rng = random.Random(0)
     data = good.read_bytes()
     bomb = png(30_000, 30_000, bytes(10_000_000))
     nan = io_tiff(np.full((4, 4), np.nan, np.float32))
     kinds = [
-        lambda: data[: chance.randrange(8, len(data) - 20)],
+        lambda: data[: rng.randrange(8, len(data) - 20)],
         lambda: b"",
         lambda: b"GIF89a" + data,
         lambda: b"not a picture at all",
@@ -182,8 +182,8 @@ def hostile(folder, good, count):
         lambda: png(2**31 - 1, 2**31 - 1),
         lambda: png(0, 7),
         lambda: nan,
-        lambda: data[:40] + chance.randbytes(len(data) - 40),
-        lambda: chance.randbytes(300),
+        lambda: data[:40] + rng.randbytes(len(data) - 40),
+        lambda: rng.randbytes(300),
     ]
     names = ["bad {}", "new\nline {}", "ünïcode {} 日本", "'quote\" {}", "-dash {}", "bell\a{}"]
     told = 0
@@ -222,7 +222,7 @@ def test_hostile_files(unbroken, tmp_path, capsys):
     assert restore(folder, output, "--max-pixels", 50_000_000) == 1
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
     assert grown < 600e6
-    last = read_ledger(output / "unfold-ledger.jsonl")
+    last = read_journal(output / "unfold-journal.jsonl")
     good = {t for t, r in last.items() if r["status"] == "done"}
     assert good == {t for t in done(whole) if int(Path(t).stem) < 20}
     assert {name: files(output)[name] for name in good} == {n: files(whole)[n] for n in good}

@@ -5,10 +5,10 @@ import torch
 from torch.nn.functional import avg_pool2d, pad
 
 import unfold
-from unfold.core import Restoration, Restorer
 from unfold.models.cascade import Cascade
-from unfold.restoration import AnySize, tiling
-from unfold.restoration.reach import Reach
+from unfold.restoration import TiledInference, tiling
+from unfold.restoration.receptive_field import ReceptiveField
+from unfold.restorer import Restoration, Restorer
 
 _NETWORK = {"kind": "resunet", "widths": [8, 16, 16, 16], "residual": True}
 _KERNEL = {"kind": "kernel", "widths": [8, 8, 8, 8, 8]}
@@ -26,7 +26,7 @@ def photo():
 
 
 def in_tiles(model, photo, pixels, **options):
-    return AnySize(model.eval(), tile=pixels, **options)(photo)
+    return TiledInference(model.eval(), tile=pixels, **options)(photo)
 
 
 def whole(model, photo, kernel=None):
@@ -35,52 +35,52 @@ def whole(model, photo, kernel=None):
 
 
 class Toy(Restorer):
-    """Of its neighbourhood, of a mean, or of both."""
+    """Of its neighborhood, of a mean, or of both."""
 
     requires_training = False
 
-    def __init__(self, reach=0, survey=False, means=False):
+    def __init__(self, receptive_field=0, measure=False, means=False):
         super().__init__()
-        self.reach, self.surveys = reach, survey
-        self.means = ("tone",) if means else ()
+        self.receptive_field, self.measures = receptive_field, measure
+        self.pooled_features = ("tone",) if means else ()
 
-    def forward(self, image, *, kernel=None, ledger=None, guide=None):
-        guide = guide or {}
+    def forward(self, image, *, kernel=None, history=None, measurements=None):
+        measurements = measurements or {}
         x = image
-        if self.surveys:
-            x = x - guide.get("mean", self.survey(image)["mean"])
+        if self.measures:
+            x = x - measurements.get("mean", self.measure(image)["mean"])
         parts = {}
-        if self.means:
+        if self.pooled_features:
             parts["tone"] = avg_pool2d(image.square(), 8, ceil_mode=True)
-            x = x - guide.get("tone", parts["tone"].mean((-2, -1), keepdim=True))
-        if self.reach:
-            x = avg_pool2d(pad(x, [self.reach] * 4), 2 * self.reach + 1, 1)
+            x = x - measurements.get("tone", parts["tone"].mean((-2, -1), keepdim=True))
+        if self.receptive_field:
+            x = avg_pool2d(pad(x, [self.receptive_field] * 4), 2 * self.receptive_field + 1, 1)
         return Restoration((0.5 + x).clamp(0, 1), parts)
 
-    def survey(self, image, *, kernel=None):
-        return {"mean": image.mean((1, 2, 3), keepdim=True)} if self.surveys else {}
+    def measure(self, image, *, kernel=None):
+        return {"mean": image.mean((1, 2, 3), keepdim=True)} if self.measures else {}
 
     def explain(self):
         return "a toy"
 
 
-@pytest.mark.parametrize("reach", [0, 3, 9, 20])
-def test_the_reach_is_measured(reach, photo):
-    (tiled,) = in_tiles(Toy(reach), photo, 40_000).tilings
-    assert reach <= tiled.grid.halo <= reach + 12
-    assert tiled.reach.found
+@pytest.mark.parametrize("receptive_field", [0, 3, 9, 20])
+def test_the_receptive_field_is_measured(receptive_field, photo):
+    (tiled,) = in_tiles(Toy(receptive_field), photo, 40_000).tilings
+    assert receptive_field <= tiled.grid.radius <= receptive_field + 12
+    assert tiled.receptive_field.found
 
 
-@pytest.mark.parametrize("options", [{"survey": True}, {"means": True}], ids=str)
+@pytest.mark.parametrize("options", [{"measure": True}, {"means": True}], ids=str)
 def test_what_is_global_is_measured_globally(options, photo, monkeypatch):
     model = Toy(3, **options)
     want = whole(model, photo)
     restored = in_tiles(model, photo, 30_000)
     torch.testing.assert_close(restored.image, want, rtol=0, atol=1e-5)
     # Were it not, tiles would differ:
-    if model.surveys:
-        measure = model.survey
-        model.forward = lambda image, **_: Toy.forward(model, image, guide=measure(image))
+    if model.measures:
+        measure = model.measure
+        model.forward = lambda image, **_: Toy.forward(model, image, measurements=measure(image))
     monkeypatch.setattr(tiling._Tiles, "gather", lambda *_: None)
     far = (in_tiles(model, photo, 30_000).image - want).abs().max()
     assert far > 0.01
@@ -90,18 +90,18 @@ def test_a_model_that_can_finish_restores_no_tile_twice(photo):
     class InTwo(Toy):
         begins = 0
 
-        def forward(self, image, *, kernel=None, ledger=None, guide=None):
+        def forward(self, image, *, kernel=None, history=None, measurements=None):
             self.begins += 1
             tone = avg_pool2d(image.square(), 8, ceil_mode=True)
             parts = {"begun": avg_pool2d(pad(image, [3] * 4), 7, 1), "tone": tone}
-            mean = (guide or {}).get("tone", tone.mean((-2, -1), keepdim=True))
-            return Restoration(self.finish(image, parts, guide={"tone": mean}), parts)
+            mean = (measurements or {}).get("tone", tone.mean((-2, -1), keepdim=True))
+            return Restoration(self.finish(image, parts, measurements={"tone": mean}), parts)
 
-        def finish(self, image, parts, *, kernel=None, guide):
-            return parts["begun"] - guide["tone"]
+        def finish(self, image, parts, *, kernel=None, measurements):
+            return parts["begun"] - measurements["tone"]
 
     model = InTwo()
-    model.means, model.finish_reads = ("tone",), {"begun": 3}
+    model.pooled_features, model.finish_reads = ("tone",), {"begun": 3}
     want = whole(model, photo)
     model.begins = 0
     restored = in_tiles(model, photo, 30_000)
@@ -130,21 +130,21 @@ def test_jude_small_finishes_what_it_began(known, photo):
 
 def test_a_model_that_looks_everywhere_is_found_out(photo):
     class Undeclared(Toy):
-        def survey(self, image, *, kernel=None):
+        def measure(self, image, *, kernel=None):
             return {}
 
         def forward(self, image, **_):
             return Restoration((image - image.mean((1, 2, 3), keepdim=True) + 0.5).clamp(0, 1))
 
     (tiled,) = in_tiles(Undeclared(), photo, 40_000).tilings
-    assert not tiled.reach.found
-    assert tiled.reach.left > 0.001
+    assert not tiled.receptive_field.found
+    assert tiled.receptive_field.error > 0.001
 
 
 def test_seams_are_verified(photo, monkeypatch):
     (good,) = in_tiles(Toy(9), photo, 30_000, verify=True).tilings
     assert good.seams[0] < 1e-6
-    monkeypatch.setattr(tiling, "measure_reach", lambda *_, **__: Reach(0, 0.0))
+    monkeypatch.setattr(tiling, "measure_receptive_field", lambda *_, **__: ReceptiveField(0, 0.0))
     bad = in_tiles(Toy(9), photo, 30_000, verify=True)
     assert bad.tilings[0].seams[0] > 1e-3
     worst = (bad.image - whole(Toy(9), photo)).abs().max()
@@ -153,7 +153,7 @@ def test_seams_are_verified(photo, monkeypatch):
 
 
 def test_models_in_a_row_are_tiled_each_on_its_own(photo):
-    models = Toy(9), Toy(3, survey=True), Toy(3, means=True)
+    models = Toy(9), Toy(3, measure=True), Toy(3, means=True)
     restored = in_tiles(Cascade(*models), photo, 30_000)
     assert len(restored.tilings) == 3
     want = whole(Cascade(*models), photo)
@@ -162,19 +162,19 @@ def test_models_in_a_row_are_tiled_each_on_its_own(photo):
 
 def test_a_model_that_must_see_the_whole_photo_is_not_tiled(photo, monkeypatch):
     model = Toy()
-    model.whole = True
-    monkeypatch.setattr(AnySize, "room", lambda self: 1 << 20)
+    model.needs_full_image = True
+    monkeypatch.setattr(TiledInference, "room", lambda self: 1 << 20)
     with pytest.raises(MemoryError, match=r"whole photo, which takes \d+ MiB, and 1 MiB are left"):
-        AnySize(model)(photo)
+        TiledInference(model)(photo)
 
 
 def test_a_budget_below_what_is_used_says_how_much_it_takes(photo):
     with pytest.raises(MemoryError, match=r"what is left of 1 MiB: allow \d.* or more"):
-        AnySize(Toy(3).eval(), memory=1 << 20)(photo)
+        TiledInference(Toy(3).eval(), memory=1 << 20)(photo)
 
 
 def test_a_photo_that_fits_is_restored_as_by_the_model(photo):
     model = unfold.create_model("zero-dce").eval()
-    restored = AnySize(model, memory=1 << 40)(photo)
+    restored = TiledInference(model, memory=1 << 40)(photo)
     assert restored.tilings == ()
     assert torch.equal(restored.image, whole(model, photo))

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unfold.degradation import Degradation
-from unfold.degradation.light import decode, encode
+from unfold.degradation.color_space import decode, encode
 from unfold.synthesis import Pipeline, Step, parse_recipe
 from unfold.synthesis.pipeline import from_json, seeded, to_json
 
@@ -35,7 +35,7 @@ def test_encoding_and_decoding_undo_each_other(value, transfer):
 
 
 def test_srgb_is_the_standards_curve():
-    # IEC 61966-2-1: the curve's two parts meet, and mid grey 0.5 is 21.4 % of the light.
+    # IEC 61966-2-1: the curve's two parts meet, and mid gray 0.5 is 21.4 % of the light.
     x = torch.tensor([0.04045, 0.04046, 0.5, 1.0, 0.0], dtype=torch.float64)
     y = decode(x.expand(3, 1, -1))[0, 0]
     assert y[1] - y[0] < 2e-6
@@ -167,7 +167,7 @@ def test_the_kernel_of_a_blur_that_is_not_applied_is_a_point():
 class Mean(Degradation):
     """Averages frames; records what it was given."""
 
-    light = "linear"
+    color_space = "linear"
     frames = True
     inputs = ("disparity",)
 

@@ -31,13 +31,13 @@ def test_every_fault_is_told_with_its_place():
     for place in ("bits: ", "sise: ", "steps.0.degradation: ", "steps.1.degradation.extent: "):
         assert place in message
     assert "did you mean camera-shake" in message
-    for place, fault in (
+    for place, error in (
         ("2.degradation.extent: ", "(20.0, 3.0) must not be above"),
         ("3.degradation.sigma.1: ", "less than or equal to 10"),
         ("4.degradation: ", "weights"),
     ):
         assert f"steps.{place}" in message
-        assert fault in message
+        assert error in message
 
 
 @pytest.mark.parametrize(

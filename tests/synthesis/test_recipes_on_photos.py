@@ -7,7 +7,7 @@ import torch
 from skimage.data import coffee, rocket, stereo_motorcycle
 
 from unfold.cli import main
-from unfold.degradation.light import decode
+from unfold.degradation.color_space import decode
 from unfold.degradation.lightness import lightness
 from unfold.imaging import Photo, read, write
 from unfold.registry.spec import spec_type
@@ -55,7 +55,7 @@ def test_the_reader_of_its_layout_reads_it(name, source, tmp_path, capsys):
 
 def test_streaks_of_lights_stay_lights():
     """LEDNet's figure 2: a lamp smeared out by the shake is still a light, if clipping is undone
-    first; else it goes grey."""
+    first; else it goes gray."""
     recipe = read_recipe("lol-blur")
     night = torch.full((1, 3, 96, 96), 0.1)
     night[..., 40:56, 40:56] = 1.0
@@ -85,7 +85,7 @@ def test_low_light_is_low_and_the_target_is_not():
 
 
 def test_noise_comes_last():
-    """On a flat photo blur shows nothing, noise does, and it is not blurred: neighbours are
+    """On a flat photo blur shows nothing, noise does, and it is not blurred: neighbors are
     independent but for the demosaicing."""
     pipeline = Pipeline(read_recipe("lol-blur"))
     flat = {"sharp": torch.full((1, 3, 64, 64), 0.8)}

@@ -75,6 +75,6 @@ def test_what_is_not_trusted_has_no_say():
 
 
 def test_the_observation_is_pixel_diagonal():
-    assert MASKED.blocks == {"I": Structure.MIXED, "X": Structure.PIXEL}
+    assert MASKED.blocks == {"I": Structure.MATRIX_FREE, "X": Structure.PIXEL}
     assert "T⊙(H⊗I − X)" in lagrangian(MASKED).explain()
     assert "Hᵀ" in lagrangian(MASKED).explain()

@@ -8,7 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from systems import random_kernel
 
-from unfold.core import Equal, Fourier, MatrixFree, Pixel, Residual, State, Structure
+from unfold.core import (
+    Equal,
+    FourierDiagonal,
+    MatrixFree,
+    PixelDiagonal,
+    Residual,
+    State,
+    Structure,
+)
 from unfold.core.operators import spectrum
 from unfold.terms import (
     Convolution,
@@ -21,14 +29,14 @@ from unfold.terms import (
     embed_kernel,
 )
 
-KIND = {Structure.FOURIER: Fourier, Structure.MIXED: MatrixFree}
+KIND = {Structure.FOURIER: FourierDiagonal, Structure.MATRIX_FREE: MatrixFree}
 
 
 class ByAutograd(Residual):
     """A term whose author gives no operator at all."""
 
     def __init__(self):
-        super().__init__({"P": Structure.MIXED, "Z": Structure.MIXED}, ["X"])
+        super().__init__({"P": Structure.MATRIX_FREE, "Z": Structure.MATRIX_FREE}, ["X"])
 
     def forward(self, state):
         p = state["P"]
@@ -63,36 +71,36 @@ def make_state(batch, channels, height, width, kernel, light):
 @given(
     batch=st.integers(1, 2),
     channels=st.sampled_from([1, 3]),
-    grey_light=st.booleans(),
+    gray_light=st.booleans(),
     size=st.tuples(st.integers(4, 9), st.integers(4, 9)),
     kernel=st.tuples(st.integers(1, 4), st.integers(1, 4)),
     full=st.booleans(),
 )
 @settings(max_examples=20, deadline=None)
-def test_contract(name, batch, channels, grey_light, size, kernel, full):
+def test_contract(name, batch, channels, gray_light, size, kernel, full):
     kernel = size if full else kernel
-    state = make_state(batch, channels, *size, kernel, 1 if grey_light else channels)
+    state = make_state(batch, channels, *size, kernel, 1 if gray_light else channels)
     keeps_the_contract(TERMS[name](), state)
 
 
-GREY, COLOUR, TWO = (1, 1, 4, 5), (1, 3, 4, 5), (2, 3, 4, 5)
+GRAY, COLOR, TWO = (1, 1, 4, 5), (1, 3, 4, 5), (2, 3, 4, 5)
 
 
 @pytest.mark.parametrize(
     ("name", "shapes"),
     [
-        ("convolution", {"I": GREY, "H": (1, 3, 3, 2), "X": COLOUR}),
+        ("convolution", {"I": GRAY, "H": (1, 3, 3, 2), "X": COLOR}),
         ("convolution", {"I": (2, 1, 4, 5), "H": (2, 3, 3, 2), "X": TWO}),
-        ("convolution", {"I": GREY, "H": COLOUR, "X": COLOUR}),
-        ("convolution", {"I": COLOUR, "H": GREY, "X": COLOUR}),
-        ("filter-flow", {"I": COLOUR, "K": (1, 2, 4, 5), "W": (2, 2, 4, 5), "X": TWO}),
+        ("convolution", {"I": GRAY, "H": COLOR, "X": COLOR}),
+        ("convolution", {"I": COLOR, "H": GRAY, "X": COLOR}),
+        ("filter-flow", {"I": COLOR, "K": (1, 2, 4, 5), "W": (2, 2, 4, 5), "X": TWO}),
         ("filter-flow", {"I": TWO, "K": (1, 2, 4, 5), "W": (2, 2, 4, 5), "X": TWO}),
-        ("filter-flow", {"I": GREY, "K": (2, 2, 4, 5), "W": (1, 2, 4, 5), "X": (2, 1, 4, 5)}),
-        ("masked-convolution", {"I": TWO, "H": (2, 1, 4, 5), "T": GREY, "X": TWO}),
-        ("filter-flow", {"I": COLOUR, "K": (2, 2, 3, 2), "W": (1, 2, 4, 5), "X": TWO}),
-        ("filter-flow", {"I": COLOUR, "K": (1, 2, 3, 2), "W": (2, 2, 4, 5), "X": TWO}),
-        ("sparse-error", {"U": GREY, "E": COLOUR, "X": COLOUR}),
-        ("sparse-error", {"U": COLOUR, "E": GREY, "X": GREY}),
+        ("filter-flow", {"I": GRAY, "K": (2, 2, 4, 5), "W": (1, 2, 4, 5), "X": (2, 1, 4, 5)}),
+        ("masked-convolution", {"I": TWO, "H": (2, 1, 4, 5), "T": GRAY, "X": TWO}),
+        ("filter-flow", {"I": COLOR, "K": (2, 2, 3, 2), "W": (1, 2, 4, 5), "X": TWO}),
+        ("filter-flow", {"I": COLOR, "K": (1, 2, 3, 2), "W": (2, 2, 4, 5), "X": TWO}),
+        ("sparse-error", {"U": GRAY, "E": COLOR, "X": COLOR}),
+        ("sparse-error", {"U": COLOR, "E": GRAY, "X": GRAY}),
     ],
 )
 def test_contract_of_blocks_that_are_broadcast(name, shapes):
@@ -103,13 +111,13 @@ def test_contract_of_blocks_that_are_broadcast(name, shapes):
 def keeps_the_contract(term, state):
     close = {"rtol": 0, "atol": 1e-10}
     kernels = {
-        block: structure if _as_large(state[block], term(state)) else Structure.MIXED
+        block: structure if _as_large(state[block], term(state)) else Structure.MATRIX_FREE
         for block, structure in term.optional_blocks.items()
         if _as_large(state[block], term(state)) or not isinstance(term, FilterFlow)
     }
     for block, structure in (term.blocks | kernels).items():
         operator = term.operator(block, state)
-        assert isinstance(operator, KIND.get(structure, Pixel))
+        assert isinstance(operator, KIND.get(structure, PixelDiagonal))
         if structure is Structure.SCALAR:
             assert not isinstance(operator.diagonal, torch.Tensor)
         x, other = torch.randn_like(state[block]), torch.randn_like(state[block])
@@ -130,8 +138,8 @@ def keeps_the_contract(term, state):
         # what the term says of the block is −Jᵀ c, and with a dual −Jᵀ (Γ + w c)
         offset, dual = term.offset(block, state), torch.randn_like(residual)
         for got, want in (
-            (term.data(block, state, operator), offset),
-            (term.drive(block, state, operator, dual, 0.7), dual + 0.7 * offset),
+            (term.rhs_quadratic(block, state, operator), offset),
+            (term.rhs_constraint(block, state, operator, dual, 0.7), dual + 0.7 * offset),
         ):
             pixels = torch.fft.irfft2(got, s=x.shape[-2:]) if got.is_complex() else got
             torch.testing.assert_close(pixels, -operator.adjoint(want), **close)

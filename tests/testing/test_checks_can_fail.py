@@ -10,18 +10,11 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from unfold.core import (
-    MatrixFree,
-    Pixel,
-    Prior,
-    Residual,
-    Restoration,
-    Restorer,
-    Structure,
-)
+from unfold.core import MatrixFree, PixelDiagonal, Prior, Residual, Structure
 from unfold.models.checks import check_image
 from unfold.priors import Box, SoftThreshold
-from unfold.registry.catalogue import GROUPS, Component
+from unfold.registry.catalog import GROUPS, Component
+from unfold.restorer import Restoration, Restorer
 from unfold.testing import ConformanceError, check_prior, checks
 
 
@@ -226,7 +219,7 @@ class GoodTerm(Residual):
         return state["m"] * state["x"] - state["y"]
 
     def operator(self, block, state):
-        return Pixel(state["m"], state["x"].shape)
+        return PixelDiagonal(state["m"], state["x"].shape)
 
     def offset(self, block, state):
         return -state["y"]
@@ -268,12 +261,12 @@ TERMS = [
     ("affine", term(forward=lambda self, s: s["m"] * s["x"] ** 2 - s["y"])),
     ("structure", lambda: GoodTerm(Structure.FOURIER)),
     ("structure", lambda: GoodTerm(Structure.SCALAR)),
-    ("derivative", term(operator=lambda self, b, s: Pixel(-s["m"], s["x"].shape))),
+    ("derivative", term(operator=lambda self, b, s: PixelDiagonal(-s["m"], s["x"].shape))),
     ("offset", term(offset=lambda self, b, s: s["y"])),
     ("adjoint", matrix_free(adjoint=lambda m, y: 2 * m * y)),
     ("gram", matrix_free(gram=lambda m, x: m * x)),
-    ("data", term(data=lambda self, b, s, o: o.adjoint(2 * s["y"]))),
-    ("lagrangian", term(data=lambda self, b, s, o: o.adjoint(2 * s["y"]))),
+    ("data", term(rhs_quadratic=lambda self, b, s, o: o.adjoint(2 * s["y"]))),
+    ("lagrangian", term(rhs_quadratic=lambda self, b, s, o: o.adjoint(2 * s["y"]))),
     ("no-mutation", term(forward=mutates)),
     ("batch-independence", term(forward=lambda self, s: s["m"] * s["x"] - s["y"].mean(0, True))),
     ("float32", term(forward=lambda self, s: (s["m"] * s["x"] - s["y"]).double())),
@@ -291,7 +284,7 @@ class GoodModel(Restorer):
         super().__init__()
         self.scale = nn.Parameter(torch.tensor(0.9))
 
-    def forward(self, image, *, kernel=None, ledger=None):
+    def forward(self, image, *, kernel=None, history=None):
         check_image(image)
         image = (self.scale * image).clamp(0, 1)
         return Restoration(image, {"scaled": image})
@@ -301,7 +294,7 @@ class GoodModel(Restorer):
 
 
 def model(change):
-    def forward(self, image, *, kernel=None, ledger=None):
+    def forward(self, image, *, kernel=None, history=None):
         check_image(image)
         return change(self, image)
 
@@ -342,7 +335,7 @@ class ModelThatKnowsItself(GoodModel):
 
 
 class BlursByAnything(GoodModel):
-    def forward(self, image, *, kernel=None, ledger=None):
+    def forward(self, image, *, kernel=None, history=None):
         gain = 1 if kernel is None else torch.as_tensor(kernel).flatten()[0].abs()
         return Restoration((super().forward(image).image * gain).nan_to_num().clamp(0, 1))
 
@@ -354,7 +347,7 @@ class ModelThatTells(GoodModel):
         super().__init__()
         self.prior, self.step = SoftThreshold(), step
 
-    def forward(self, image, *, kernel=None, ledger=None):
+    def forward(self, image, *, kernel=None, history=None):
         check_image(image)
         image = self.prior(self.scale * image, image.new_full((1, 1, 1, 1), self.step))
         noise = image.new_full((len(image), 1, 1, 1), 0.01)
@@ -459,8 +452,8 @@ ANNOTATIONS = [
 
 
 @pytest.mark.parametrize("group", ["priors", "terms", "models"])
-@pytest.mark.parametrize(("annotation", "default", "fault"), ANNOTATIONS, ids=str)
-def test_of_the_bounds_of_options(monkeypatch, group, annotation, default, fault):
+@pytest.mark.parametrize(("annotation", "default", "error"), ANNOTATIONS, ids=str)
+def test_of_the_bounds_of_options(monkeypatch, group, annotation, default, error):
     base = {"priors": Good, "terms": GoodTerm, "models": GoodModel}[group]
 
     class Made(base):
@@ -468,14 +461,14 @@ def test_of_the_bounds_of_options(monkeypatch, group, annotation, default, fault
             super().__init__()
 
     Made.__init__.__annotations__["rate"] = annotation
-    entry = Component(group, "vague", "acme", "1", f"acme:{fault}{annotation}")
+    entry = Component(group, "vague", "acme", "1", f"acme:{error}{annotation}")
     monkeypatch.setattr("unfold.registry.spec.find", lambda group, name: entry)
     monkeypatch.setattr("unfold.registry.spec.load", lambda found: Made)
     check = by_name(group, Made, name="vague", state=term_state)["bounds"]
-    if not fault:
+    if not error:
         check()
         return
-    with pytest.raises(ConformanceError, match=f"^bounds: {fault}"):
+    with pytest.raises(ConformanceError, match=f"^bounds: {error}"):
         check()
 
 

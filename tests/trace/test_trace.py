@@ -9,7 +9,7 @@ from skimage.data import coffee
 
 import unfold
 from unfold.cli import main
-from unfold.core import Ledger
+from unfold.core import History
 from unfold.imaging import Photo, read, write
 from unfold.trace import show, trace
 from unfold.trace.page import write_page
@@ -43,7 +43,7 @@ def test_every_model_can_be_traced(name, image, kernel, tmp_path):
     assert all((tmp_path / link).is_file() for link in re.findall(r'href="([^"]+)"', page))
     for block in found.blocks():
         assert f"<h3>{block} " in page
-    assert ("Curves" in page) == bool(found.ledger.states) == bool(found.ledger.entries)
+    assert ("Curves" in page) == bool(found.history.states) == bool(found.history.entries)
     assert (read(tmp_path / "output.png").image - found.restoration.image[0]).abs().max() < 0.003
 
 
@@ -53,15 +53,15 @@ def test_pictures_are_the_states_of_the_photo(name, image, kernel):
     model = unfold.create_model(name)
     found = trace(model, image, kernel=kernel)
     stages = found.stages()
-    assert (stages[0], stages[-1]) == (0, len(found.ledger.weights))
+    assert (stages[0], stages[-1]) == (0, len(found.history.weights))
     assert stages == sorted(set(stages))
     assert len(stages) <= 9
-    assert set(found.blocks()) >= set(dict.fromkeys(e.block for e in found.ledger.entries))
+    assert set(found.blocks()) >= set(dict.fromkeys(e.block for e in found.history.entries))
     for block in {"I", "Z", "L", "X", "U", "E"} & set(found.restoration.parts):
         # The last state without its margin is what the model gives back.
         part = found.restoration.parts[block]
         (top, left), (height, width) = found.restoration.origin, image.shape[-2:]
-        state = found.ledger.states[-1][block][..., top : top + height, left : left + width]
+        state = found.history.states[-1][block][..., top : top + height, left : left + width]
         assert torch.equal(state, part)
 
 
@@ -75,7 +75,7 @@ def test_all_pictures_of_a_row_have_one_scale():
     torch.testing.assert_close(show([x]).pictures[0], x)
 
 
-def test_signed_values_are_shown_around_grey():
+def test_signed_values_are_shown_around_gray():
     torch.manual_seed(0)
     x = torch.randn(1, 30, 30)
     (picture,) = show([x]).pictures
@@ -99,22 +99,22 @@ def test_what_is_no_picture_is_refused(shape):
 
 
 def test_curves(image, kernel):
-    ledger = Ledger()
-    restoration = unfold.create_model("jude-classic", K=3)(image, kernel=kernel, ledger=ledger)
-    assert restoration.ledger is ledger
-    figure = restoration.ledger.plot()
+    history = History()
+    restoration = unfold.create_model("jude-classic", K=3)(image, kernel=kernel, history=history)
+    assert restoration.history is history
+    figure = restoration.history.plot()
     primal, dual, lagrangian, weights, seconds, _ = figure.axes
     line = next(x for x in primal.lines if x.get_label() == "Z")
-    want = [e.primal.item() for e in ledger.entries if e.block == "Z"]
+    want = [e.primal.item() for e in history.entries if e.block == "Z"]
     np.testing.assert_allclose(line.get_ydata(), want)
     assert list(line.get_xdata()) == [1, 2, 3]
     assert len(dual.lines) == 6
-    assert len(lagrangian.lines[0].get_xdata()) == len(ledger.entries)
-    assert {x.get_label() for x in weights.lines} == set(ledger.weights[0])
+    assert len(lagrangian.lines[0].get_xdata()) == len(history.entries)
+    assert {x.get_label() for x in weights.lines} == set(history.weights[0])
     total = sum(bar.get_height() for bar in seconds.patches)
-    assert total == pytest.approx(1e3 * sum(e.seconds for e in ledger.entries))
-    with pytest.raises(ValueError, match="the ledger is empty"):
-        Ledger().plot()
+    assert total == pytest.approx(1e3 * sum(e.seconds for e in history.entries))
+    with pytest.raises(ValueError, match="the history is empty"):
+        History().plot()
 
 
 def test_the_command(image, tmp_path, capsys):

@@ -6,14 +6,14 @@ from tiny_training import MODEL, photos, recipe, values
 from torch.utils.data import default_collate
 
 from unfold.cli import main
-from unfold.core import Restoration
 from unfold.losses import Loss, LossError
+from unfold.restorer import Restoration
 from unfold.training import TrainingError, parse_recipe, train
 from unfold.training.assemble import assemble
-from unfold.training.player import Supervised, known
+from unfold.training.distributed import Distributed
 from unfold.training.stream import open_stream
-from unfold.training.validation import Judge
-from unfold.training.world import World
+from unfold.training.task import Supervised, known
+from unfold.training.validation import Validator
 
 CPU = torch.device("cpu")
 DARK = {"degradation": {"kind": "low-light", "exposure": [0.1, 0.3]}, "saves": "dark"}
@@ -101,8 +101,8 @@ def test_the_model_is_not_given_the_true_kernel(source):
     told = parse_recipe(jude(source, data=data(source, JUDE, kernel=9)))
     assert known(batch_of(told)).keys() == {"kernel"}
     hidden = {"data": jude(source)["data"], "crop": 16, "count": 1, "metrics": ["psnr"]}
-    judge = Judge(parse_recipe(jude(source, validation=hidden)).validation, 0, CPU)
-    assert set(judge.item(0)) == {"input", "target"}
+    validator = Validator(parse_recipe(jude(source, validation=hidden)).validation, 0, CPU)
+    assert set(validator.item(0)) == {"input", "target"}
 
 
 class Other(Loss):
@@ -115,7 +115,7 @@ class Other(Loss):
 
 def test_the_second_input_is_restored_only_when_a_loss_reads_it(source):
     given = parse_recipe(jude(source))
-    batch, model = batch_of(given), assemble(given, World(CPU)).model
+    batch, model = batch_of(given), assemble(given, Distributed(CPU)).model
     seen = []
     model.register_forward_hook(lambda module, inputs, made: seen.append((inputs[0], made)))
     loss = Other()
@@ -213,13 +213,13 @@ def test_what_only_losses_read_may_be_unknown_in_parts_of_mixed_data(source):
 
 def test_what_the_data_lack_is_named_by_the_dry_run(source, tmp_path, capsys):
     given = recipe(source, losses=[{"loss": "reflectance-consistency"}])
-    player = assemble(given, World(CPU)).players["model"]
+    task = assemble(given, Distributed(CPU)).tasks["model"]
     message = (
         "reflectance-consistency: the data have no second input 'other' of each scene; save one "
         "in the recipe of synthesis, and set data.pictures.other to its name"
     )
     with pytest.raises(LossError, match=message):
-        player(batch_of(given))
+        task(batch_of(given))
     command = ["train", "jude-small", "--set", f"data.source={source}", "--dry-run", "-o",
                str(tmp_path), "--set", "losses.0.loss=reflectance-consistency",
                "--set", "phases.0.crop=32", "--set", "phases.0.batch=1"]  # fmt: skip

@@ -20,11 +20,11 @@ from unfold.imaging import read
 from unfold.models.weights import load_model
 from unfold.training import TrainingError, parse_recipe, train
 from unfold.training.assemble import assemble
+from unfold.training.distributed import Distributed
 from unfold.training.gradients import clip
 from unfold.training.sharding import shard
 from unfold.training.stream import loader, open_stream
 from unfold.training.trainer import Trainer
-from unfold.training.world import World
 
 CPU = torch.device("cpu")
 
@@ -68,7 +68,7 @@ def test_a_step_is_adams(source, tmp_path):
     stream = open_stream(given.data, given.phases[0], 0)
     items = [stream[n] for n in (0, 1)]
     batch = {k: torch.stack([i[k] for i in items]) for k in ("input", "target")}
-    model = assemble(given, World(CPU)).model
+    model = assemble(given, Distributed(CPU)).model
     error = model(batch["input"]).image - batch["target"]
     loss = error.abs().mean() + 0.1 * torch.view_as_real(torch.fft.rfft2(error)).abs().mean()
     loss.backward()
@@ -177,7 +177,7 @@ def test_the_gradient_is_clipped_as_torch_does(limit):
 
 def test_shares_must_be_equal(source, tmp_path):
     with pytest.raises(TrainingError, match=r"phases\.0\.batch: 2 cannot be cut into 4 equal"):
-        Trainer(recipe(source), tmp_path, World(CPU, 0, 4))
+        Trainer(recipe(source), tmp_path, Distributed(CPU, 0, 4))
 
 
 def test_every_process_has_its_share_of_the_same_batch(source):
@@ -189,7 +189,7 @@ def test_every_process_has_its_share_of_the_same_batch(source):
         return [x["input"] for x in loader(stream, phase, before=4, first=1, **options)]
 
     alone = torch.stack(pictures(parts=1))
-    shares = [pictures(parts=2, rank=rank, world=2) for rank in (0, 1)]
+    shares = [pictures(parts=2, rank=rank, world_size=2) for rank in (0, 1)]
     for step, whole in enumerate(alone):
         seen = torch.cat([share[2 * step + part] for share in shares for part in (0, 1)])
         assert {x.sum().item() for x in seen} == {x.sum().item() for x in whole}
@@ -302,7 +302,7 @@ def test_bad_numbers_stop_it_and_are_blamed(source, tmp_path):
         train(recipe(source, model=model), tmp_path, begin=begin)
     message = str(told.value)
     assert message.startswith("step 4: l1 is nan, fft is nan")
-    assert "stage 2 went bad first, in P, R, Q" in message
+    assert "stage 2 is the first that is not finite, in P, R, Q" in message
     assert "step-00000003" in message
     assert len(table(tmp_path)) == 3
 

@@ -4,16 +4,16 @@ import pytest
 import torch
 from tiny_training import photos
 
-from unfold.core import Restoration, Restorer
 from unfold.degradation import blur
 from unfold.losses import L1
+from unfold.restorer import Restoration, Restorer
 from unfold.synthesis import SynthesizedPhotos, parse_recipe
 from unfold.synthesis.pipeline import Pipeline
 from unfold.training import TrainingError
 from unfold.training import parse_recipe as parse_training
 from unfold.training.phase import Phase
-from unfold.training.player import Supervised
 from unfold.training.stream import open_stream
+from unfold.training.task import Supervised
 
 PHASE = Phase(steps=1, batch=1, crop=16, lr=1e-3)
 
@@ -101,7 +101,7 @@ def test_without_blur_it_is_a_point():
 class Told(Restorer):
     """Keeps the kernel that it is given."""
 
-    def forward(self, image, *, kernel=None, ledger=None):
+    def forward(self, image, *, kernel=None, history=None):
         self.told = kernel
         return Restoration(image)
 
@@ -111,11 +111,11 @@ class Told(Restorer):
 
 def test_a_player_passes_the_kernel_on():
     model = Told()
-    player = Supervised(model, [("l1", 1.0, L1())])
+    task = Supervised(model, [("l1", 1.0, L1())])
     batch = {"input": torch.rand(2, 3, 8, 8), "target": torch.rand(2, 3, 8, 8)}
-    player(batch)
+    task(batch)
     assert model.told is None
-    player(batch | {"kernel": (kernel := torch.rand(2, 1, 3, 3))})
+    task(batch | {"kernel": (kernel := torch.rand(2, 1, 3, 3))})
     assert model.told is kernel
 
 

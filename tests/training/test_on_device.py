@@ -17,8 +17,8 @@ from unfold.synthesis import stream as synthesis_stream
 from unfold.training import read_recipe as read_training
 from unfold.training import train
 from unfold.training.assemble import assemble
+from unfold.training.distributed import Distributed
 from unfold.training.stream import loader, open_stream
-from unfold.training.world import World
 
 CPU = torch.device("cpu")
 NOISY = SYNTHESIS | {
@@ -179,22 +179,22 @@ def test_a_step_of_what_ships_meets_no_other_device(source, tmp_path, monkeypatc
     given = read_training(f"shipped-{name}-small", changes)
     found = {}
     for device in (CPU, THERE):
-        cast = assemble(given, World(CPU))
-        (player,) = cast.players.values()
+        components = assemble(given, Distributed(CPU))
+        (task,) = components.tasks.values()
         with elsewhere():
-            moved(player, device)
+            moved(task, device)
             stream = open_stream(given.data, given.phases[0], 0, Kept(device))
             options = {"before": 0, "first": 0, "parts": 1, "batched": True}
-            losses = player(next(loader(stream, given.phases[0], **options)))
+            losses = task(next(loader(stream, given.phases[0], **options)))
             torch.stack(list(losses.values())).sum().backward()
             found[device] = {key: value.to("cpu").item() for key, value in losses.items()}
-            assert all(p.grad.device == device for p in player.parameters())
+            assert all(p.grad.device == device for p in task.parameters())
     assert found[THERE] == pytest.approx(found[CPU], rel=1e-3, abs=1e-6)
 
 
-def moved(player, device):
-    """As ``player.to(device)``, which knows no such device; losses have no tensors here."""
-    for module in player.modules():
+def moved(task, device):
+    """As ``task.to(device)``, which knows no such device; losses have no tensors here."""
+    for module in task.modules():
         for key, value in module._parameters.items():
             if value is not None:
                 given = value.detach().to(device)

@@ -25,7 +25,7 @@ def test_every_fault_is_told_with_its_path_before_data_are_touched():
     with pytest.raises(TrainingError) as told:
         parse_recipe(wrong)
     lines = [line.strip() for line in str(told.value).splitlines()]
-    assert lines[0] == "recipe: 8 faults"
+    assert lines[0] == "recipe: 8 errors"
     assert sorted(line.partition(":")[0] for line in lines[1:]) == [
         "data.recipe", "losses.0.loss", "losses.1.weight", "model.J", "model.prior.widths",
         "phases.0.lrr", "phases.0.steps", "precision",
@@ -70,7 +70,7 @@ def test_changes_reach_into_lists_and_components():
 
 @pytest.mark.parametrize("path", ["phases.5.steps", "phases.x", "seed.deep"])
 def test_changes_that_lead_nowhere(path):
-    with pytest.raises(TrainingError, match="no such place|faults?"):
+    with pytest.raises(TrainingError, match="no such place|errors?"):
         read_recipe("jude-small", {"data.source": "x", path: 1})
 
 

@@ -9,7 +9,7 @@ from unfold.cli import main
 from unfold.core import Prior
 from unfold.training import TrainingError, train
 from unfold.training.assemble import assemble
-from unfold.training.world import World
+from unfold.training.distributed import Distributed
 
 
 class Plugged(Prior):
@@ -41,7 +41,7 @@ def given(tmp_path):
 
 def test_assembly_refuses_it_and_names_its_block(given, tmp_path):
     for refused in (
-        lambda: assemble(given, World(torch.device("cpu"))),
+        lambda: assemble(given, Distributed(torch.device("cpu"))),
         lambda: train(given, tmp_path / "run"),
     ):
         with pytest.raises(TrainingError, match=MESSAGE + r"model\.prior=resunet"):

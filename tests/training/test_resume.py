@@ -88,14 +88,14 @@ def unbroken(tmp_path_factory):
 @pytest.mark.parametrize("workers", [0, 2])
 def test_killed_at_random_moments(unbroken, tmp_path, workers):
     source, wanted = unbroken
-    chance = random.Random(workers + time.time_ns())
+    rng = random.Random(workers + time.time_ns())
     killed = []
     for _ in range(KILLS):
         process = start(long(source), tmp_path, workers)
-        goal = rows(tmp_path) + chance.randrange(1, STEPS // 3)
+        goal = rows(tmp_path) + rng.randrange(1, STEPS // 3)
         while process.is_alive() and rows(tmp_path) < goal:
             time.sleep(0.001)
-        time.sleep(chance.random() * 0.05)
+        time.sleep(rng.random() * 0.05)
         process.kill()  # SIGKILL
         process.join()
         killed.append(process.exitcode == -signal.SIGKILL)

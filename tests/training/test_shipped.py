@@ -9,7 +9,7 @@ from tiny_training import photos
 from torchvision.models.vgg import cfgs, make_layers
 
 from unfold.cli import main
-from unfold.core import Restorer
+from unfold.restorer import Restorer
 from unfold.training import TrainingError, parse_recipe, read_recipe, recipe_text, recipes
 
 PLUGINS = {
@@ -138,7 +138,7 @@ def test_devudps_balance_and_schedule_are_the_papers(name):
 def test_zero_dces_weights():
     found = read_recipe("zero-dce", {"data.source": "x"})
     assert {w.title: w.weight for w in found.losses} == {
-        "spatial-consistency": 1, "exposure": 10, "colour-constancy": 5, "curve-smoothness": 200
+        "spatial-consistency": 1, "exposure": 10, "color-constancy": 5, "curve-smoothness": 200
     }  # fmt: skip
     (phase,) = found.phases
     assert phase.steps * phase.batch / 2422 == pytest.approx(200, rel=1e-3)

@@ -40,8 +40,8 @@ def early():
     original = Trainer._between
 
     def between(trainer):
-        if trainer.judge:
-            trainer.judge.metrics = {"psnr": Forced(trainer)}
+        if trainer.validator:
+            trainer.validator.metrics = {"psnr": Forced(trainer)}
         original(trainer)
 
     with pytest.MonkeyPatch.context() as patch:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from unfold.core import Restoration, Restorer
+from unfold.restorer import Restoration, Restorer
 from unfold.training.unpaired import Discriminator, Generators
 
 
@@ -15,14 +15,14 @@ class Affine(Restorer):
         super().__init__()
         self.a, self.b = nn.Parameter(torch.tensor(a)), nn.Parameter(torch.tensor(b))
 
-    def forward(self, image, *, kernel=None, ledger=None):
+    def forward(self, image, *, kernel=None, history=None):
         return Restoration(self.a * image + self.b)
 
     def explain(self):
         return "image = a · input + b"
 
 
-class Judge(nn.Module):
+class Critic(nn.Module):
     def __init__(self):
         super().__init__()
         self.weight = nn.Parameter(torch.tensor(0.7))
@@ -32,16 +32,16 @@ class Judge(nn.Module):
 
 
 @pytest.fixture
-def cast():
-    judge = Judge()
+def components():
+    discriminator = Critic()
     weights = {"adversarial": 2.0, "cycle": 10.0, "identity": 5.0}
-    generators = Generators(Affine(1.2, 0.1), Affine(0.5, 0.05), judge, **weights)
-    return generators, Discriminator(judge), {"input": 0.5 * torch.rand(2, 3, 4, 4),
+    generators = Generators(Affine(1.2, 0.1), Affine(0.5, 0.05), discriminator, **weights)
+    return generators, Discriminator(discriminator), {"input": 0.5 * torch.rand(2, 3, 4, 4),
                                               "target": torch.rand(2, 3, 4, 4)}  # fmt: skip
 
 
-def test_the_losses_are_the_papers(cast):
-    generators, discriminator, batch = cast
+def test_the_losses_are_the_papers(components):
+    generators, discriminator, batch = components
     bad, good = batch["input"].clone(), batch["target"].clone()
     got = {name: loss.item() for name, loss in generators(batch).items()}
     got |= {name: loss.item() for name, loss in discriminator(batch).items()}
@@ -57,8 +57,8 @@ def test_the_losses_are_the_papers(cast):
     assert got == pytest.approx({name: loss.item() for name, loss in want.items()}, rel=1e-5)
 
 
-def test_each_player_teaches_its_own_parameters_alone(cast):
-    generators, discriminator, batch = cast
+def test_each_player_teaches_its_own_parameters_alone(components):
+    generators, discriminator, batch = components
     assert {name.split(".")[0] for name, _ in generators.named_parameters()} == {
         "model", "backwards"
     }  # fmt: skip

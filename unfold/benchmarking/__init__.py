@@ -3,7 +3,7 @@
 from unfold.registry.swap import SwapError
 
 from .case import Case, Pair, SkippedError
-from .catalogue import GROUPS, cases
+from .cases import GROUPS, cases
 from .memory import peak_memory
 from .networks import chosen_cases
 from .row import Row, measure

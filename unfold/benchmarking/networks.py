@@ -8,10 +8,11 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from unfold.core import Prior, Restoration, Restorer
+from unfold.core import Prior
 from unfold.metrics import Metric
 from unfold.models.jude import JUDE
 from unfold.registry.spec import Spec
+from unfold.restorer import Restoration, Restorer
 
 from .case import Case, Pair
 from .registered import build, provider, registered

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from unfold.registry.catalogue import Component, ComponentError, components
+from unfold.registry.catalog import Component, ComponentError, components
 from unfold.registry.spec import Spec, spec_type
 
 from .case import Case, Pair, SkippedError

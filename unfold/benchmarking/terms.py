@@ -20,7 +20,7 @@ from unfold.core import (
     Structure,
     lower,
 )
-from unfold.registry.catalogue import Component
+from unfold.registry.catalog import Component
 
 from .case import Case, Pair, SkippedError
 from .registered import find_spec, registered
@@ -31,7 +31,7 @@ from .yardstick import TRANSFORMS, transforms
 TOLERANCE = 1e-4  # of the relative residual, where the solve is iterative
 _PENALTY = 0.01
 _CG = CG(maximum=500, tolerance=TOLERANCE)
-_HARDNESS = [Structure.SCALAR, Structure.PIXEL, Structure.FOURIER, Structure.MIXED]
+_HARDNESS = [Structure.SCALAR, Structure.PIXEL, Structure.FOURIER, Structure.MATRIX_FREE]
 
 
 def term_cases(size: Size) -> Iterator[Case]:
@@ -77,7 +77,7 @@ def solve_pair(term: Residual, size: Size, device: torch.device) -> Pair:
         return step(warm, {})
 
     structure = problem.lagrangian.blocks[problem.block]
-    if structure is Structure.MIXED:
+    if structure is Structure.MATRIX_FREE:
         words = f"plain CG from zero to {TOLERANCE:g}"
         return Pair(run, lambda: plain_cg(problem, warm), words)
     if structure is Structure.FOURIER:

@@ -62,10 +62,10 @@ def compare(
             samples.append((a, b))
             if rounds is None and clock() - begin > _SECONDS:
                 break
-    return summarise(samples, pair.share)
+    return summarize(samples, pair.share)
 
 
-def summarise(samples: Sequence[tuple[float, float]], share: float) -> Times:
+def summarize(samples: Sequence[tuple[float, float]], share: float) -> Times:
     """Rounds of seconds, ours and the baseline's, in short."""
     least = min(a for a, _ in samples), min(b for _, b in samples)
     return Times(least[0], share * least[1], len(samples))
@@ -91,15 +91,15 @@ class _Sampler:
 
     def sample(self) -> float:
         """Seconds of a call."""
-        synchronise(self._device)
+        synchronize(self._device)
         begin = self._clock()
         for _ in range(self._repeat):
             self._run()
-        synchronise(self._device)
+        synchronize(self._device)
         return (self._clock() - begin) / self._repeat
 
 
-def synchronise(device: torch.device) -> None:
+def synchronize(device: torch.device) -> None:
     """Wait for what was given to a GPU."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

@@ -13,7 +13,7 @@ from importlib.metadata import version
 
 from unfold._listing import entries
 from unfold.errors import UnfoldError
-from unfold.registry.catalogue import HOME, one_scan
+from unfold.registry.catalog import HOME, one_scan
 from unfold.registry.functions import function
 
 from ._common import (
@@ -34,7 +34,7 @@ __all__ = [
 ]  # fmt: skip
 
 _CHAPTERS = {
-    "photos": ("restore", "kernel", "trace", "demo", "ledger"),
+    "photos": ("restore", "kernel", "trace", "demo", "journal"),
     "models": ("list", "explain", "train", "convert"),
     "data and numbers": ("synthesize", "evaluate", "table", "bench"),
     "plugins": ("plugins", "schema"),
@@ -62,9 +62,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.filename is None:
             raise
-        fault = f"{error.filename}: cannot be read or written ({error.strerror})"
+        problem = f"{error.filename}: cannot be read or written ({error.strerror})"
         remedy = "check the path, its permissions and the space on the disk"
-        print(f"unfold: {fault}; {remedy}", file=sys.stderr)
+        print(f"unfold: {problem}; {remedy}", file=sys.stderr)
         return 2
 
 

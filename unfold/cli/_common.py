@@ -14,8 +14,8 @@ from unfold.errors import UnfoldError
 if TYPE_CHECKING:
     import torch
 
-    from unfold.core import Restorer
     from unfold.registry.spec import Spec
+    from unfold.restorer import Restorer
 
 DEFAULT_MODEL = "jude-classic"
 _BEST_WITHOUT_KERNEL = "jude-small"
@@ -135,11 +135,11 @@ def model_spec(
     ``--strength``; assignments may still change it.
 
     Raises:
-        CommandError: an option that is no assignment or does not fit; every fault is told.
+        CommandError: an option that is no assignment or does not fit; every error is told.
     """
     from pydantic import ValidationError
 
-    from unfold._faults import faults
+    from unfold._error_messages import error_messages
     from unfold.models.cascade import config_of
     from unfold.models.pretrained import with_weights
     from unfold.registry.spec import resolve
@@ -162,7 +162,7 @@ def model_spec(
     try:
         return resolve("models", with_weights(config) if pretrained else config)
     except ValidationError as error:
-        raise CommandError(f"{name}: " + "; ".join(faults(error))) from error
+        raise CommandError(f"{name}: " + "; ".join(error_messages(error))) from error
 
 
 def _with_strength(name: str, config: dict[str, Any], strength: float) -> dict[str, Any]:

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING
 from ._common import CommandError, model_spec
 
 if TYPE_CHECKING:
-    from unfold.core import Restorer
     from unfold.evaluation import Report
     from unfold.evaluation.comparison import Alternative, Comparison
     from unfold.registry.spec import Spec
     from unfold.registry.swap import Candidate, Swap
+    from unfold.restorer import Restorer
 
 Measure = Callable[["Spec", "Restorer"], "Report"]
 
 
 def compare(arguments: argparse.Namespace, measure: Measure) -> Comparison:
-    """Measure the model with each component that is wanted; photo by photo, faults are told.
+    """Measure the model with each component that is wanted; photo by photo, errors are told.
 
     Raises:
         SwapError: if the option holds no component, or none matches.

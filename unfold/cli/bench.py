@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     from unfold.benchmarking import measure
     from unfold.benchmarking.report import machine, text
     from unfold.evaluation.report import check_place
-    from unfold.registry.catalogue import scan
+    from unfold.registry.catalog import scan
 
     device = find_device(arguments.device)
     if arguments.output:

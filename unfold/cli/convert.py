@@ -11,7 +11,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     """Convert a model's publicly released weights.
 
     For models that have a converter. Only tensors are unpickled; a file that does not fit the
-    model is refused, and its faults are listed.
+    model is refused, and its errors are listed.
 
     Example:
         unfold convert lednet lednet.pth -o lednet.safetensors

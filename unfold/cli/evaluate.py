@@ -22,11 +22,11 @@ from ._common import (
 )
 
 if TYPE_CHECKING:
-    from unfold.core import Restorer
     from unfold.datasets import Dataset
     from unfold.evaluation import Report
     from unfold.evaluation.comparison import Comparison
     from unfold.registry.spec import Spec
+    from unfold.restorer import Restorer
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -193,7 +193,7 @@ def _dataset(arguments: argparse.Namespace) -> Dataset:
     """The data set; its bad files are no reason to refuse the good ones."""
     from pydantic import ValidationError
 
-    from unfold._faults import faults
+    from unfold._error_messages import error_messages
     from unfold.datasets import DataError
     from unfold.registry.spec import resolve, spec_type
 
@@ -203,7 +203,7 @@ def _dataset(arguments: argparse.Namespace) -> Dataset:
     try:
         spec = resolve("datasets", config)
     except ValidationError as error:
-        raise CommandError(f"{arguments.dataset}: " + "; ".join(faults(error))) from error
+        raise CommandError(f"{arguments.dataset}: " + "; ".join(error_messages(error))) from error
     try:
         return spec.build(arguments.data, arguments.split)
     except DataError as error:

@@ -68,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _picture(kernel: Tensor) -> Photo:
     from unfold.imaging import Photo
 
-    return Photo((kernel / kernel.max())[0].expand(3, -1, -1).contiguous(), grey=True)
+    return Photo((kernel / kernel.max())[0].expand(3, -1, -1).contiguous(), gray=True)
 
 
 def sentence(estimate: KernelEstimate) -> str:

@@ -10,7 +10,7 @@ import textwrap
 from fnmatch import fnmatchcase
 
 from unfold._listing import GROUPS, Entry, entries
-from unfold.registry.catalogue import installed
+from unfold.registry.catalog import installed
 
 from ._common import declare
 

@@ -42,15 +42,13 @@ def run_check(arguments: argparse.Namespace) -> int:
     Example:
         unfold plugins check unfold-bm3d
     """
-    from unfold.registry.catalogue import scan
+    from unfold.registry.catalog import scan
     from unfold.registry.probe import probe
 
-    catalogue = scan()
+    catalog = scan()
     named = arguments.name
-    chosen = [
-        c for c in catalogue.components if named in (None, c.name, c.distribution, c.qualified)
-    ]
-    damaged = [d for d in catalogue.damaged if named is None or d.distribution.startswith(named)]
+    chosen = [c for c in catalog.components if named in (None, c.name, c.distribution, c.qualified)]
+    damaged = [d for d in catalog.damaged if named is None or d.distribution.startswith(named)]
     if named and not chosen and not damaged:
         raise CommandError(f"no component or distribution is named {named!r}; see `unfold list`")
     verdicts = probe(chosen, seconds=arguments.seconds)

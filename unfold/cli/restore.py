@@ -24,9 +24,9 @@ from ._common import (
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from unfold.core import Restorer
     from unfold.registry.spec import Spec
-    from unfold.restoration import FileLedger, Outcome, Shard
+    from unfold.restoration import Journal, Outcome, Shard
+    from unfold.restorer import Restorer
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -60,10 +60,10 @@ def add(parser: argparse.ArgumentParser) -> None:
             "less than one step of 8 bits")  # fmt: skip
     declare(computing, "--verify", "restore the seams of tiles again, and print the difference")
     folders = parser.add_argument_group("folders")
-    declare(folders, "--again", "restore also the photos that the output folder's ledger has as "
+    declare(folders, "--again", "restore also the photos that the output folder's journal has as "
             "done")  # fmt: skip
     declare(folders, "--shard I/N", "restore share I of N; photos are shared out by their content, "
-            "and each share has a ledger: see `unfold ledger merge`",
+            "and each share has a journal: see `unfold journal merge`",
             type=checked(shard))  # fmt: skip
     declare(folders, "--engine NAME", "local, or one of `unfold list engines`; ray: all workers of "
             "a Ray cluster, or of this machine (plugin unfold-ray; needs a shared file system)",
@@ -103,10 +103,10 @@ def run(arguments: argparse.Namespace) -> int:
     device = find_device(arguments.device)
     kernel = read_kernel(arguments.kernel) if arguments.kernel else None
     pairs, unplanned = plan(arguments.photos, arguments.output)
-    ledger = None
+    journal = None
     if not is_file(arguments.output):
-        ledger = _ledger(arguments, spec, model, kernel)
-        pairs, refused = without_others(pairs, ledger)
+        journal = _journal(arguments, spec, model, kernel)
+        pairs, refused = without_others(pairs, journal)
         unplanned += refused
     elif arguments.shard or engine:
         raise CommandError(
@@ -120,14 +120,14 @@ def run(arguments: argparse.Namespace) -> int:
     total = len(pairs) + len(unplanned)
     with contextlib.ExitStack() as stack:
         bar = stack.enter_context(tqdm(total=total, unit="photo", file=sys.stderr))
-        if ledger:
-            stack.callback(ledger.close)
+        if journal:
+            stack.callback(journal.close)
             for outcome in unplanned:
-                ledger.fail(outcome.source, _place(outcome), outcome.error or "")
+                journal.fail(outcome.source, _place(outcome), outcome.error or "")
         options = {
             "kernel": kernel, "device": str(device), "max_pixels": arguments.max_pixels,
             "memory": arguments.memory, "verify": arguments.verify, "again": arguments.again,
-            "ledger": ledger, "batch": arguments.batch,
+            "journal": journal, "batch": arguments.batch,
         }  # fmt: skip
         if engine:
             config = spec.model_dump(mode="json")
@@ -149,21 +149,21 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if counts["failed"] else 0
 
 
-def _ledger(
+def _journal(
     arguments: argparse.Namespace, spec: Spec, model: Restorer, kernel: Tensor | None
-) -> FileLedger:
+) -> Journal:
     """That of the output folder, or of a share of it."""
     import hashlib
     import importlib.metadata
 
     from unfold.core.digest import tensors_digest
-    from unfold.registry.catalogue import HOME
-    from unfold.restoration import FileLedger
+    from unfold.registry.catalog import HOME
+    from unfold.restoration import Journal
 
     share = f"-{arguments.shard}" if arguments.shard else ""
     blur = None if kernel is None else hashlib.sha256(kernel.numpy().tobytes()).hexdigest()
-    return FileLedger(
-        arguments.output / f"unfold-ledger{share}.jsonl",
+    return Journal(
+        arguments.output / f"unfold-journal{share}.jsonl",
         {
             "model": spec.model_dump(mode="json"),
             "weights_sha256": tensors_digest(model),

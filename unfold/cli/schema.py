@@ -26,10 +26,10 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from unfold.registry.schema import schema
 
-    found, faults = schema(seconds=arguments.seconds)
+    found, errors = schema(seconds=arguments.seconds)
     text = json.dumps(found, indent=2, ensure_ascii=False) + "\n"
-    for fault in faults:
-        print(f"unfold: left out: {fault}", file=sys.stderr)
+    for problem in errors:
+        print(f"unfold: left out: {problem}", file=sys.stderr)
     if arguments.output is None:
         print(text, end="")
         return 0

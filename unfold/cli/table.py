@@ -30,9 +30,9 @@ def run(arguments: argparse.Namespace) -> int:
     from unfold.evaluation.table import find_table, render
 
     table = find_table(arguments.name)
-    faults: list[str] = []
-    reports = read_reports(arguments.reports, faults)
-    for fault in faults:
-        print(f"unfold: {fault}", file=sys.stderr)
+    errors: list[str] = []
+    reports = read_reports(arguments.reports, errors)
+    for error in errors:
+        print(f"unfold: {error}", file=sys.stderr)
     say(render(table, reports))
-    return 1 if faults else 0
+    return 1 if errors else 0

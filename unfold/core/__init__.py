@@ -3,20 +3,19 @@
 from .affine import Affine, Equal
 from .ambiguity import Ambiguity
 from .cg import CG
+from .history import History, Update
 from .lagrangian import Constraint, Lagrangian, Quadratic, Regularizer
-from .ledger import Entry, Ledger
-from .operators import Fourier, LinearMap, MatrixFree, Pixel, Structure
+from .operators import FourierDiagonal, LinearMap, MatrixFree, PixelDiagonal, Structure
 from .prior import Prior
 from .residual import Residual
-from .restorer import Restoration, Restorer
 from .state import MissingEntryError, State
-from .steps import Ascend, Minimise, Step, lower
+from .steps import Ascend, Minimize, Step, lower
 from .unroll import Stage, Unrolled, converge
 from .weights import FixedWeights, LearnedWeights
 
 __all__ = [
-    "CG", "Affine", "Ambiguity", "Ascend", "Constraint", "Entry", "Equal", "FixedWeights",
-    "Fourier", "Lagrangian", "LearnedWeights", "Ledger", "LinearMap", "MatrixFree", "Minimise",
-    "MissingEntryError", "Pixel", "Prior", "Quadratic", "Regularizer", "Residual", "Restoration",
-    "Restorer", "Stage", "State", "Step", "Structure", "Unrolled", "converge", "lower",
+    "CG", "Affine", "Ambiguity", "Ascend", "Constraint", "Equal", "FixedWeights", "FourierDiagonal",
+    "History", "Lagrangian", "LearnedWeights", "LinearMap", "MatrixFree", "Minimize",
+    "MissingEntryError", "PixelDiagonal", "Prior", "Quadratic", "Regularizer", "Residual", "Stage",
+    "State", "Step", "Structure", "Unrolled", "Update", "converge", "lower",
 ]  # fmt: skip

@@ -10,7 +10,7 @@ from torch import Tensor
 from .ambiguity import Ambiguity
 from .expression import Entry, Expression, Sum
 from .normal import add_scaled, times
-from .operators import Fourier, LinearMap
+from .operators import FourierDiagonal, LinearMap
 from .residual import Residual
 from .state import State
 
@@ -63,28 +63,28 @@ class Affine(Residual):
     def offset(self, block: str, state: State) -> Tensor:
         return self._offset(block, state, 1.0)
 
-    def data(self, block: str, state: State, operator: LinearMap) -> Tensor:
+    def rhs_quadratic(self, block: str, state: State, operator: LinearMap) -> Tensor:
         def pulled() -> Tensor:
             return operator.pull(self._offset(block, state, -operator.sign))
 
-        if not isinstance(operator, Fourier):
+        if not isinstance(operator, FourierDiagonal):
             return pulled()
         sources = tuple(name for name in self.expression.names if name != block)
         name = f"−Jᵀc of {block} in {self._text} on {tuple(operator.domain)}"
         return state.derive(name, sources, pulled)
 
-    def drive(
+    def rhs_constraint(
         self, block: str, state: State, operator: LinearMap, dual: Tensor, weight: Tensor | float
     ) -> Tensor:
         # −Jᵀ(Γ + w c), with J = ±K: Kᵀ(w (∓c) ∓ Γ).
         offset = self.expression.signed(state, -operator.sign, without=block)
         if offset is None:
-            driven = -dual if operator.sign > 0 else dual
+            pulled = -dual if operator.sign > 0 else dual
         elif operator.sign < 0:
-            driven = add_scaled(dual, weight, offset)
+            pulled = add_scaled(dual, weight, offset)
         else:
-            driven = times(weight, offset) - dual
-        return operator.pull(driven)
+            pulled = times(weight, offset) - dual
+        return operator.pull(pulled)
 
     def _offset(self, block: str, state: State, sign: float) -> Tensor:
         offset = self.expression.signed(state, sign, without=block)

@@ -12,7 +12,7 @@ _SOLVER = {
     Structure.SCALAR: "divide",
     Structure.PIXEL: "divide, pixel by pixel",
     Structure.FOURIER: "FFT, divide, inverse FFT (exact for circular borders)",
-    Structure.MIXED: "conjugate gradients, warm start, preconditioned by the stationary part",
+    Structure.MATRIX_FREE: "conjugate gradients, warm start, preconditioned by the stationary part",
 }
 
 
@@ -25,7 +25,7 @@ def explain(lagrangian: Lagrangian, order: Sequence[str] | None = None) -> str:
     rows = [_row(lagrangian, name) for name in names]
     header = ("update", "normal matrix", "kind", "solved by")
     widths = [max(len(row[i]) for row in [header, *rows]) for i in range(3)]
-    lines = ["minimise", *(f"    {line}" for line in _objective(lagrangian)), ""]
+    lines = ["minimize", *(f"    {line}" for line in _objective(lagrangian)), ""]
     for row in [header, *rows]:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
         lines.append("  ".join([*cells, row[3]]).rstrip())

@@ -15,7 +15,7 @@ from .ambiguity import Ambiguity, scale
 from .normal import add_scaled
 from .operators import (
     LinearMap,
-    Pixel,
+    PixelDiagonal,
     Structure,
     added,
     broadcast_shapes,
@@ -173,7 +173,7 @@ class Entry(Expression):
         return state[self.name]
 
     def map(self, name: str, state: State) -> LinearMap:
-        return Pixel(1.0, state[name].shape)
+        return PixelDiagonal(1.0, state[name].shape)
 
     def offset(self, name: str, state: State) -> Tensor | None:
         return None
@@ -251,7 +251,7 @@ class Sum(Expression):
     def map(self, name: str, state: State) -> LinearMap:
         maps = [e.map(name, state).scaled(c) for c, e in self.summands if name in e]
         total = reduce(added, maps)
-        return total.onto(self.shape(state)) if isinstance(total, Pixel) else total
+        return total.onto(self.shape(state)) if isinstance(total, PixelDiagonal) else total
 
     def offset(self, name: str, state: State) -> Tensor | None:
         return self.signed(state, 1.0, without=name)
@@ -337,7 +337,7 @@ class Product(Expression):
 
     def map(self, name: str, state: State) -> LinearMap:
         side, other = self._sides(name)
-        outer = Pixel(other.value(state), side.shape(state), self.shape(state))
+        outer = PixelDiagonal(other.value(state), side.shape(state), self.shape(state))
         return composed(outer, side.map(name, state))
 
     def offset(self, name: str, state: State) -> Tensor | None:

@@ -86,8 +86,7 @@ def check_values(what: str, x: Tensor) -> None:
 def check_prox(prior: Prior, v: Tensor, step: Tensor) -> None:
     """Refuse what is no input of a proximal operator (see `unfold.core.Prior.prox`).
 
-    That ``v`` is finite is not asked: infinities and NaN come out as they go in, and who computed
-    them is to blame, not the step that they made.
+    ``v`` need not be finite: infinities and NaN are passed on, because their cause is earlier.
 
     Args:
         prior: with ``accepts_map`` and ``channels``.

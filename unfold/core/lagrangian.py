@@ -162,7 +162,11 @@ class Lagrangian(nn.Module):
         return energy.sum((1, 2, 3))
 
     def normal(
-        self, block: str, state: State, weights: Weights, settled: frozenset[str] = frozenset()
+        self,
+        block: str,
+        state: State,
+        weights: Weights,
+        without_penalty: frozenset[str] = frozenset(),
     ) -> Normal:
         """The normal equations of one block, its prior left out.
 
@@ -170,7 +174,7 @@ class Lagrangian(nn.Module):
             block: a block of some residual, optional or not.
             state: every other entry, and the block itself (its shape is read from it).
             weights: name -> positive number or tensor ``()``, ``(1 or B, 1, 1, 1)``.
-            settled: duals whose constraint enters as ``⟨Γ, r⟩`` alone, without its penalty.
+            without_penalty: duals whose constraint enters as ``⟨Γ, r⟩`` alone, without its penalty.
         """
         normal = Normal(state[block])
         for term in self._affine():
@@ -179,16 +183,16 @@ class Lagrangian(nn.Module):
                 continue
             residual.check_shapes(state)
             operator = residual.operator(block, state)
-            if isinstance(term, Constraint) and term.dual in settled:
-                normal.push(-1.0, pull(operator, state[term.dual]))
+            if isinstance(term, Constraint) and term.dual in without_penalty:
+                normal.add_rhs(-1.0, pull(operator, state[term.dual]))
                 continue
             weight = weight_of(term, weights, normal.dtype)
             normal.add(weight, operator)
             if isinstance(term, Quadratic):
-                normal.push(weight, residual.data(block, state, operator))
+                normal.add_rhs(weight, residual.rhs_quadratic(block, state, operator))
             else:
                 dual = state[term.dual]
-                normal.push(1.0, residual.drive(block, state, operator, dual, weight))
+                normal.add_rhs(1.0, residual.rhs_constraint(block, state, operator, dual, weight))
         return normal
 
     def start(self, state: Mapping[str, Tensor]) -> State:
@@ -217,7 +221,7 @@ class Lagrangian(nn.Module):
             )
 
     def explain(self, order: Sequence[str] | None = None) -> str:
-        """What is minimised, each block's normal matrix, how it is solved and why."""
+        """What is minimized, each block's normal matrix, how it is solved and why."""
         from .explain import explain
 
         return explain(self, order)

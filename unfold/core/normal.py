@@ -11,10 +11,10 @@ from torch import Tensor
 
 from .cg import CG, Apply
 from .operators import (
-    Fourier,
+    FourierDiagonal,
     LinearMap,
     MatrixFree,
-    Pixel,
+    PixelDiagonal,
     Structure,
     filtered,
     image,
@@ -23,22 +23,22 @@ from .operators import (
 
 
 class Normal:
-    """``A x = b`` for the minimiser of ``Σ w/2 ‖J x + c‖² + ⟨Γ, J x + c⟩``.
+    """``A x = b`` for the minimizer of ``Σ w/2 ‖J x + c‖² + ⟨Γ, J x + c⟩``.
 
     ``A = Σ w JᵀJ`` and ``b = −Σ Jᵀ(w c + Γ)``. Both are kept apart by the basis in which they are
     diagonal: ``pixel`` and ``power`` (a real spectrum) for ``A``, ``rhs`` and ``spectra`` (to be
-    added up, each with its weight) for ``b``. Maps with neither basis are kept as they are, in
-    ``free``.
+    added up, each with its weight) for ``b``. Maps that are diagonal in neither basis are kept in
+    ``matrix_free``.
     """
 
     def __init__(self, block: Tensor) -> None:
         self.shape = block.shape
         self.dtype = block.dtype
         self.structure = Structure.SCALAR
-        self.definite = False  # whether some term holds every pixel and frequency
+        self.positive_definite = False  # whether some term holds every pixel and frequency
         self.pixel: float | Tensor = 0.0
         self.power: Tensor | None = None
-        self.free: list[tuple[float | Tensor, MatrixFree]] = []
+        self.matrix_free: list[tuple[float | Tensor, MatrixFree]] = []
         self.rhs: Tensor | None = None
         self.spectra: list[tuple[float | Tensor, Tensor]] = []
 
@@ -46,33 +46,34 @@ class Normal:
         """Add ``w JᵀJ`` to ``A``."""
         if self._empty(weight):
             return  # (If all are zero nothing is left, and the solve says so.)
-        if isinstance(operator, Pixel):
+        if isinstance(operator, PixelDiagonal):
             diagonal = operator.gram_diagonal()
             scalar = not isinstance(diagonal, Tensor)
-            self.definite |= scalar
+            self.positive_definite |= scalar
             self.structure += Structure.SCALAR if scalar else Structure.PIXEL
             # (Not `0.0 + tensor`: that would be one more pass over the image.)
             weighted = times(weight, diagonal)
             self.pixel = weighted if self._empty(self.pixel) else self.pixel + weighted
-        elif isinstance(operator, Fourier):
+        elif isinstance(operator, FourierDiagonal):
             self.structure += Structure.FOURIER
             self.power = add_scaled(self.power, weight, operator.gram_power())
         elif isinstance(operator, MatrixFree):
-            self.structure = Structure.MIXED
-            self.free.append((weight, operator))
+            self.structure = Structure.MATRIX_FREE
+            self.matrix_free.append((weight, operator))
         else:
             raise TypeError(
-                f"an operator must be Pixel, Fourier or MatrixFree, got {type(operator).__name__}"
+                "an operator must be PixelDiagonal, FourierDiagonal or MatrixFree, got "
+                f"{type(operator).__name__}"
             )
 
-    def push(self, weight: float | Tensor, pulled: Tensor) -> None:
+    def add_rhs(self, weight: float | Tensor, pulled: Tensor) -> None:
         """Add ``w Jᵀ y`` to ``b``; a complex tensor is taken for the spectrum of ``Jᵀ y``."""
         if pulled.is_complex():
             self.spectra.append((weight, pulled))
         else:
             self.rhs = add_scaled(self.rhs, weight, pulled)
 
-    def quotient(self) -> tuple[Tensor, float | Tensor]:
+    def solve_diagonal(self) -> tuple[Tensor, float | Tensor]:
         """``b / d`` and ``1 / d``, where ``A`` is the diagonal ``d`` in the pixel basis.
 
         What a proximal operator needs.
@@ -98,9 +99,10 @@ class Normal:
         return x - (diagonal * x - self._pixel_rhs()) * inverse, inverse
 
     def solve(self, start: Tensor, cg: CG) -> Tensor:
-        """``A⁻¹ b`` by the cheapest exact method; ``start`` and ``cg`` serve the mixed case."""
+        """``A⁻¹ b`` by the cheapest exact method; ``start`` and ``cg`` serve the
+        matrix-free case."""
         if self.structure in (Structure.SCALAR, Structure.PIXEL):
-            return self.quotient()[0]
+            return self.solve_diagonal()[0]
         if self.structure is Structure.FOURIER:
             assert self.power is not None
             # `pixel` is a number or one value per image and channel here: flat in any basis. The
@@ -114,12 +116,12 @@ class Normal:
         y = self.pixel * x
         if self.power is not None:
             y = y + image(filtered(spectrum(x), self.power), self.shape)
-        for weight, operator in self.free:
+        for weight, operator in self.matrix_free:
             y = y + weight * operator.gram(x)
         return y
 
     def gradient(self, x: Tensor) -> Tensor:
-        """``A x − b``: the gradient at ``x`` of the quadratic that these equations minimise."""
+        """``A x − b``: the gradient at ``x`` of the quadratic that these equations minimize."""
         return self.apply(x) - self._pixel_rhs()
 
     def _pixel_rhs(self) -> Tensor:
@@ -148,7 +150,7 @@ class Normal:
     def _preconditioner(self) -> Apply:
         """``M⁻¹`` of the stationary part of ``A``; of its diagonal, if no part is stationary."""
         power = self.power
-        for weight, operator in self.free:
+        for weight, operator in self.matrix_free:
             if operator.stationary is not None:
                 power = add_scaled(power, weight, operator.stationary)
         if power is None:
@@ -169,7 +171,7 @@ class Normal:
         """``1 / d``; where nothing holds a pixel or frequency (``d = 0``), large instead of
         infinite: its right side is zero too, and the solution of least norm comes out."""
         if isinstance(diagonal, Tensor):
-            if not self.definite:
+            if not self.positive_definite:
                 diagonal = diagonal.clamp_min(torch.finfo(diagonal.dtype).eps)
             return 1 / diagonal
         if diagonal == 0:

@@ -274,7 +274,7 @@ class Objective:
             start: block -> its first value, a tensor or some data. The others start where a
                 residual places them: from ``conv(k, x) - y`` x starts at y.
             order: of the updates.
-            tolerance: relative, for each image (see `unfold.core.Ledger`).
+            tolerance: relative, for each image (see `unfold.core.History`).
             maximum: rounds at most.
             cg: for blocks whose normal matrix is diagonal in no known basis.
             values: every data and every penalty by its name; data ``(B, C, H, W)``.

@@ -22,14 +22,14 @@ class Structure(Enum):
     SCALAR = "scalar"
     PIXEL = "pixel-diagonal"
     FOURIER = "Fourier-diagonal"
-    MIXED = "mixed"
+    MATRIX_FREE = "matrix-free"
 
     def __add__(self, other: Structure) -> Structure:
         """The structure of a sum, and of one map after another: a scalar changes nothing, diagonals
         in two bases are mixed."""
         if self is other or other is Structure.SCALAR:
             return self
-        return other if self is Structure.SCALAR else Structure.MIXED
+        return other if self is Structure.SCALAR else Structure.MATRIX_FREE
 
 
 class LinearMap(ABC):
@@ -80,7 +80,7 @@ def _signed(x: Tensor, sign: float) -> Tensor:
     return x if sign == 1 else -x
 
 
-class Pixel(LinearMap):
+class PixelDiagonal(LinearMap):
     """``x -> d ⊙ x`` with a diagonal ``d`` that is a number or broadcasts against the image.
 
     Args:
@@ -131,14 +131,14 @@ class Pixel(LinearMap):
             return diagonal.mean((-2, -1), keepdim=True)
         return torch.full((1, 1, 1, 1), diagonal)
 
-    def scaled(self, factor: float) -> Pixel:
+    def scaled(self, factor: float) -> PixelDiagonal:
         sign = self.sign if factor > 0 else -self.sign
         diagonal = self.diagonal if abs(factor) == 1 else abs(factor) * self.diagonal
-        return Pixel(diagonal, self.domain, self.codomain, sign)
+        return PixelDiagonal(diagonal, self.domain, self.codomain, sign)
 
-    def onto(self, codomain: torch.Size) -> Pixel:
+    def onto(self, codomain: torch.Size) -> PixelDiagonal:
         """The same, its result broadcast to a shape."""
-        return Pixel(self.diagonal, self.domain, codomain, self.sign)
+        return PixelDiagonal(self.diagonal, self.domain, codomain, self.sign)
 
     @property
     def is_scalar(self) -> bool:
@@ -146,11 +146,11 @@ class Pixel(LinearMap):
         return not isinstance(self.diagonal, Tensor) and self.domain == self.codomain
 
 
-class Fourier(LinearMap):
+class FourierDiagonal(LinearMap):
     """Circular convolution ``x -> F⁻¹(t ⊙ F x)`` with a real kernel's transfer function ``t``.
 
     Args:
-        otf: ``(B or 1, C or 1, H, W // 2 + 1)`` complex: ``spectrum`` of the kernel, its centre
+        otf: ``(B or 1, C or 1, H, W // 2 + 1)`` complex: ``spectrum`` of the kernel, its center
             moved to the origin.
         domain: shape ``(B, C, H, W)`` of ``x``.
         power: ``|otf|²`` where the caller has it already.
@@ -178,14 +178,14 @@ class Fourier(LinearMap):
     def pull(self, y: Tensor) -> Tensor:
         return self.adjoint_spectrum(spectrum(y))
 
-    def after(self, inner: Fourier) -> Fourier:
+    def after(self, inner: FourierDiagonal) -> FourierDiagonal:
         """This map after another one."""
-        return Fourier(self.otf * inner.otf, inner.domain, sign=self.sign * inner.sign)
+        return FourierDiagonal(self.otf * inner.otf, inner.domain, sign=self.sign * inner.sign)
 
     def mean_gram(self) -> Tensor | None:
         return self.gram_power()
 
-    def scaled(self, factor: float) -> Fourier:
+    def scaled(self, factor: float) -> FourierDiagonal:
         copied = copy(self)
         copied.sign = self.sign if factor > 0 else -self.sign
         if abs(factor) != 1:
@@ -245,14 +245,14 @@ class MatrixFree(LinearMap):
 
 def composed(outer: LinearMap, inner: LinearMap) -> LinearMap:
     """``outer · inner``, diagonal where both are so in one basis."""
-    if isinstance(inner, Pixel) and inner.is_scalar:
+    if isinstance(inner, PixelDiagonal) and inner.is_scalar:
         return outer.scaled(inner.sign * inner.diagonal)  # type: ignore[operator]
-    if isinstance(outer, Pixel) and isinstance(inner, Pixel):
+    if isinstance(outer, PixelDiagonal) and isinstance(inner, PixelDiagonal):
         diagonal = outer.diagonal * inner.diagonal
-        return Pixel(diagonal, inner.domain, outer.codomain, outer.sign * inner.sign)
-    if isinstance(outer, Pixel) and outer.is_scalar:
+        return PixelDiagonal(diagonal, inner.domain, outer.codomain, outer.sign * inner.sign)
+    if isinstance(outer, PixelDiagonal) and outer.is_scalar:
         return inner.scaled(outer.sign * outer.diagonal)  # type: ignore[operator]
-    if isinstance(outer, Fourier) and type(inner) is Fourier:
+    if isinstance(outer, FourierDiagonal) and type(inner) is FourierDiagonal:
         return outer.after(inner)
     return MatrixFree(
         lambda x: outer.mv(inner.mv(x)),
@@ -264,12 +264,12 @@ def composed(outer: LinearMap, inner: LinearMap) -> LinearMap:
 
 def added(one: LinearMap, other: LinearMap) -> LinearMap:
     """The sum of two maps of one block, diagonal where both are so in one basis."""
-    if isinstance(one, Pixel) and isinstance(other, Pixel):
+    if isinstance(one, PixelDiagonal) and isinstance(other, PixelDiagonal):
         diagonal = one.sign * one.diagonal + other.sign * other.diagonal
-        return Pixel(diagonal, one.domain, broadcast_shapes(one.codomain, other.codomain))
+        return PixelDiagonal(diagonal, one.domain, broadcast_shapes(one.codomain, other.codomain))
     left, right = _as_fourier(one), _as_fourier(other)
     if left is not None and right is not None:
-        return Fourier(torch.as_tensor(left + right), one.domain)
+        return FourierDiagonal(torch.as_tensor(left + right), one.domain)
     return MatrixFree(
         lambda x: one.mv(x) + other.mv(x),
         lambda y: one.adjoint(y) + other.adjoint(y),
@@ -279,9 +279,9 @@ def added(one: LinearMap, other: LinearMap) -> LinearMap:
 
 def _as_fourier(operator: LinearMap) -> Tensor | float | None:
     """The transfer function of a convolution or of a multiple of the identity."""
-    if type(operator) is Fourier:
+    if type(operator) is FourierDiagonal:
         return operator.sign * operator.otf
-    if isinstance(operator, Pixel) and operator.is_scalar:
+    if isinstance(operator, PixelDiagonal) and operator.is_scalar:
         return operator.sign * operator.diagonal
     return None
 

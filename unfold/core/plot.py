@@ -1,4 +1,4 @@
-"""The curves of a ledger."""
+"""The curves of a history."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from torch import Tensor
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from .ledger import Ledger
+    from .history import History
 
 _LEAST = 1e-12  # a residual of zero has no place on a logarithmic axis
 
 
-def plot(ledger: Ledger) -> Figure:
-    """Residuals, Lagrangian, weights and time over the stages; see `Ledger.plot`."""
+def plot(history: History) -> Figure:
+    """Residuals, Lagrangian, weights and time over the stages; see `History.plot`."""
     try:
         from matplotlib.figure import Figure
         from matplotlib.ticker import MaxNLocator
@@ -24,25 +24,25 @@ def plot(ledger: Ledger) -> Figure:
         raise ImportError(
             "curves are drawn by matplotlib: pip install 'unfold-imaging[look]'"
         ) from error
-    if not ledger.entries:
-        raise ValueError("the ledger is empty: no stage has run with it")
+    if not history.entries:
+        raise ValueError("the history is empty: no stage has run with it")
     figure = Figure(figsize=(13, 7), layout="constrained")
     axes: Any = figure.subplots(2, 3).flatten()
-    blocks = list(dict.fromkeys(entry.block for entry in ledger.entries))
-    colours = {block: f"C{i % 10}" for i, block in enumerate(blocks)}
+    blocks = list(dict.fromkeys(entry.block for entry in history.entries))
+    colors = {block: f"C{i % 10}" for i, block in enumerate(blocks)}
     for axis, name, title in (
         (axes[0], "primal", "primal residual (relative)"),
         (axes[1], "dual", "dual residual (relative)"),
     ):
         for block in blocks:
-            found = [e for e in ledger.entries if e.block == block]
+            found = [e for e in history.entries if e.block == block]
             values = [max(getattr(e, name).max().item(), _LEAST) for e in found]
             stages = [e.stage + 1 for e in found]
-            axis.semilogy(stages, values, "o-", color=colours[block], label=block, markersize=3)
+            axis.semilogy(stages, values, "o-", color=colors[block], label=block, markersize=3)
         axis.set_title(title)
-    _lagrangian(axes[2], ledger)
-    _weights(axes[3], ledger.weights)
-    _seconds(axes[4], ledger, colours)
+    _lagrangian(axes[2], history)
+    _weights(axes[3], history.weights)
+    _seconds(axes[4], history, colors)
     for axis in axes[:5]:
         axis.set_xlabel("stage")
         axis.grid(alpha=0.3)
@@ -52,12 +52,12 @@ def plot(ledger: Ledger) -> Figure:
     return figure
 
 
-def _lagrangian(axis: Any, ledger: Ledger) -> None:
+def _lagrangian(axis: Any, history: History) -> None:
     """After each update: those of a stage stand between its number and the next."""
     places: list[float] = []
     values: list[float] = []
-    for stage in range(len(ledger.weights)):
-        entries = ledger.stage(stage)
+    for stage in range(len(history.weights)):
+        entries = history.stage(stage)
         places += [stage + (i + 1) / len(entries) for i in range(len(entries))]
         values += [entry.lagrangian.sum().item() for entry in entries]
     axis.plot(places, values, ".-")
@@ -74,12 +74,12 @@ def _weights(axis: Any, weights: Sequence[Mapping[str, Tensor | float]]) -> None
     axis.set_title("weights and penalties")
 
 
-def _seconds(axis: Any, ledger: Ledger, colours: Mapping[str, str]) -> None:
-    stages = range(1, len(ledger.weights) + 1)
+def _seconds(axis: Any, history: History, colors: Mapping[str, str]) -> None:
+    stages = range(1, len(history.weights) + 1)
     bottom = [0.0] * len(stages)
-    for block, colour in colours.items():
-        found = {e.stage: 1e3 * e.seconds for e in ledger.entries if e.block == block}
+    for block, color in colors.items():
+        found = {e.stage: 1e3 * e.seconds for e in history.entries if e.block == block}
         heights = [found.get(stage - 1, 0.0) for stage in stages]
-        axis.bar(stages, heights, bottom=bottom, color=colour)
+        axis.bar(stages, heights, bottom=bottom, color=color)
         bottom = [low + high for low, high in zip(bottom, heights, strict=True)]
     axis.set_title("milliseconds of each update")

@@ -26,7 +26,7 @@ class Prior(nn.Module):
         accepts_map: whether ``step`` may vary from pixel to pixel. True for priors that act
             pixel by pixel, for those that solve the weighted problem, and for learned ones, which
             take the map as their conditioning. Where it is False, the update of a block whose
-            normal matrix is pixel-diagonal majorizes (see `unfold.core.Minimise`).
+            normal matrix is pixel-diagonal majorizes (see `unfold.core.Minimize`).
         differentiable: whether gradients pass through ``prox``. Where they do not, it raises a
             RuntimeError if one is asked for, rather than cut the graph silently.
         requires_training: whether its output is meaningless until it is trained.

@@ -34,7 +34,7 @@ def coarse_to_fine(
             column holds numbers, and stays as it is.
         scales: of rows and columns against full size, in (0, 1], in the order of the levels.
         kernels: names of entries that are kernels, of odd sides. They keep their sum of one and
-            their centre, and have odd sides of at least 3.
+            their center, and have odd sides of at least 3.
 
     Returns:
         What the last level left.
@@ -58,7 +58,7 @@ def coarse_to_fine(
         if not all(side % 2 for side in state[name].shape[-2:]):
             raise ValueError(
                 f"the kernel {name!r} has shape {tuple(state[name].shape)}: its sides must be odd, "
-                "so that its centre stays where it is"
+                "so that its center stays where it is"
             )
     begin, now = dict(state), State(state)
     for scale in scales:
@@ -82,7 +82,7 @@ def _at(scale: float, full: Tensor, source: Tensor, kernel: bool) -> Tensor:
 
 
 def resize_kernel(kernel: Tensor, size: tuple[int, int]) -> Tensor:
-    """A kernel ``(B, C, h, w)`` at another size, at least 0, its sum 1; odd sides stay centred."""
+    """A kernel ``(B, C, h, w)`` at another size, at least 0, its sum 1; odd sides stay centered."""
     if kernel.shape[-2:] == size:
         return kernel.clone()
     resized = interpolate(kernel, size, mode="bicubic", antialias=True).clamp_min(0)

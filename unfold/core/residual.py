@@ -29,7 +29,7 @@ class Residual(nn.Module):
         blocks: entry name, or pairs of a name and a structure -> structure of ``JᵀJ``. It must
             hold for every state: the solver is chosen by it, before any value is seen.
         reads: the other entries that ``forward`` reads (kernels, masks, observations). A block
-            that some term reads so cannot be minimised over, and is refused, unless it is one of
+            that some term reads so cannot be minimized over, and is refused, unless it is one of
             the ``optional_blocks``.
         optional_blocks: those of ``reads`` in which the residual is affine, too -> structure of
             ``JᵀJ``. They are data, of any shape that ``forward`` takes, unless they are in the
@@ -90,18 +90,18 @@ class Residual(nn.Module):
         """``c``: the residual at ``block = 0``."""
         return self(state.replace(block, torch.zeros_like(state[block])))
 
-    def data(self, block: str, state: State, operator: LinearMap) -> Tensor:
-        """``−Jᵀ c``, in the basis of the operator: a spectrum (complex) for a Fourier one.
+    def rhs_quadratic(self, block: str, state: State, operator: LinearMap) -> Tensor:
+        """``−Jᵀ c``, in the basis of the operator: a (complex) spectrum if it is Fourier-diagonal.
 
-        What a quadratic term contributes to the right side of the normal equations, per unit of
-        weight. Override where it can be remembered, or had for less.
+        The contribution of a quadratic term to the right side of the normal equations, per unit of
+        weight. Override to cache it or to compute it faster.
         """
         return pull(operator, -self.offset(block, state))
 
-    def drive(
+    def rhs_constraint(
         self, block: str, state: State, operator: LinearMap, dual: Tensor, weight: Tensor | float
     ) -> Tensor:
-        """``−Jᵀ(Γ + w c)``: what a constraint contributes, likewise."""
+        """``−Jᵀ(Γ + w c)``: the contribution of a constraint, in the same basis."""
         return pull(operator, -add_scaled(dual, weight, self.offset(block, state)))
 
     def check_shapes(self, state: State) -> None:

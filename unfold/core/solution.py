@@ -12,7 +12,7 @@ from torch import Tensor
 from .affine import Affine
 from .cg import CG
 from .expression import Entry
-from .ledger import Ledger
+from .history import History
 from .state import State
 from .steps import lower
 from .unroll import Stage, converge
@@ -33,7 +33,7 @@ class Solution:
 
     state: Mapping[str, Tensor]
     converged: bool
-    history: Ledger
+    history: History
 
     def __getitem__(self, block: Entry | str) -> Tensor:
         """The value of a block, ``(B, C, H, W)``."""

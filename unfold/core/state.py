@@ -1,4 +1,4 @@
-"""The state of an optimisation: named tensors, and what was derived from them."""
+"""The state of an optimization: named tensors, and what was derived from them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Steps: minimise over a block, ascend along a dual; and how a Lagrangian is lowered to them."""
+"""Steps: minimize over a block, ascend along a dual; and how a Lagrangian is lowered to them."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class Step(Protocol):
 
 
 def majorizes(lagrangian: Lagrangian, block: str) -> bool:
-    """Whether the update of a block majorizes its quadratic (see `Minimise`)."""
+    """Whether the update of a block majorizes its quadratic (see `Minimize`)."""
     if block not in lagrangian.regularizers:
         return False
     prior: Prior = lagrangian.priors[block]  # type: ignore[assignment]
     return lagrangian.structures[block] is Structure.PIXEL and not prior.accepts_map
 
 
-class Minimise:
+class Minimize:
     """``x ← argmin_x L`` over one block, the others held.
 
     Update, for normal equations ``A x = b`` and a prior ``w·g`` (see `unfold.core.normal`)::
@@ -46,7 +46,7 @@ class Minimise:
 
     Raises:
         ValueError: the block is unknown; or has a prior and a normal matrix that is not diagonal
-            in the pixels, so that no proximal operator minimises over it exactly.
+            in the pixels, so that no proximal operator minimizes over it exactly.
     """
 
     def __init__(self, block: str, lagrangian: Lagrangian, cg: CG | None = None) -> None:
@@ -69,7 +69,7 @@ class Minimise:
         if self._majorizes:
             v, inverse = normal.majorized(state[self.block])
         else:
-            v, inverse = normal.quotient()
+            v, inverse = normal.solve_diagonal()
         step = times(weight_of(self.regularizer, weights, v.dtype), inverse)
         if not isinstance(step, Tensor):
             step = v.new_full((1, 1, 1, 1), step)
@@ -89,7 +89,7 @@ class Minimise:
         return state.replace(self.block, value)
 
     def __repr__(self) -> str:
-        return f"Minimise({self.block!r})"
+        return f"Minimize({self.block!r})"
 
 
 class Ascend:
@@ -114,11 +114,11 @@ class Ascend:
 
 def lower(
     lagrangian: Lagrangian, order: Sequence[str], cg: CG | None = None
-) -> tuple[Minimise | Ascend, ...]:
+) -> tuple[Minimize | Ascend, ...]:
     """The updates of one round, in the given order: the only thing that is chosen by hand.
 
     Args:
-        lagrangian: what is minimised.
+        lagrangian: what is minimized.
         order: names of blocks and duals. A block left out is held fixed (an observation).
         cg: how far to go in blocks whose normal matrix is diagonal in no known basis.
 
@@ -138,7 +138,7 @@ def lower(
             "order, or take the prior out"
         )
     return tuple(
-        Ascend(name, lagrangian) if name in lagrangian.duals else Minimise(name, lagrangian, cg)
+        Ascend(name, lagrangian) if name in lagrangian.duals else Minimize(name, lagrangian, cg)
         for name in names
     )
 
@@ -152,7 +152,7 @@ def _check_solvable(block: str, lagrangian: Lagrangian, regularizer: Regularizer
         residual = term.residual
         if block in residual.reads and block not in residual.optional_blocks:
             raise ValueError(
-                f"{block!r} cannot be minimised over: {type(residual).__name__} reads it "
+                f"{block!r} cannot be minimized over: {type(residual).__name__} reads it "
                 "otherwise than as a block, so that the update would leave that term out"
             )
     if regularizer is None:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint  # pyright: ignore[reportUnknownVariableType]
 
+from .history import History
 from .lagrangian import Lagrangian
-from .ledger import Ledger
 from .state import State
 from .steps import Step
 from .weights import FixedWeights
@@ -42,11 +42,11 @@ class Stage(nn.Module):
         self.handwritten = nn.ModuleList(s for s in steps if isinstance(s, nn.Module))
         self.weights = weights if isinstance(weights, nn.Module) else FixedWeights(weights)
 
-    def forward(self, state: Mapping[str, Tensor], ledger: Ledger | None = None) -> State:
+    def forward(self, state: Mapping[str, Tensor], history: History | None = None) -> State:
         state = State(state)
         weights = self.weights(state)
-        if ledger is not None:
-            return ledger.record(self.lagrangian, self.steps, state, weights)
+        if history is not None:
+            return history.record(self.lagrangian, self.steps, state, weights)
         for step in self.steps:
             state = step(state, weights)
         return state
@@ -77,12 +77,12 @@ class Unrolled(nn.Module):
             )
         self.repeat = repeat
 
-    def forward(self, state: Mapping[str, Tensor], ledger: Ledger | None = None) -> State:
+    def forward(self, state: Mapping[str, Tensor], history: History | None = None) -> State:
         """Run all stages.
 
         Args:
             state: every block, observation and kernel; duals that are missing start at zero.
-            ledger: filled, stage by stage, where given. This costs as much again as the steps
+            history: filled, stage by stage, where given. This costs as much again as the steps
                 themselves, several times as much where priors are cheap, and is meant for looking,
                 not for training.
         """
@@ -90,10 +90,10 @@ class Unrolled(nn.Module):
         now = stages[0].lagrangian.start(state)
         for _ in range(self.repeat):
             for stage in stages:
-                if self.recompute and ledger is None and torch.is_grad_enabled():
+                if self.recompute and history is None and torch.is_grad_enabled():
                     now = _recomputed(stage, now)
                 else:
-                    now = stage(now, ledger)
+                    now = stage(now, history)
         return now
 
 
@@ -115,29 +115,29 @@ def converge(
     tolerance: float = 1e-4,
     maximum: int = 100,
     every: int = 1,
-) -> tuple[State, Ledger]:
+) -> tuple[State, History]:
     """Repeat one stage until every relative primal and dual residual is below a tolerance.
 
     Args:
         stage: the round to repeat.
         state: where to start; missing duals start at zero.
-        tolerance: for each image of the batch, see `Ledger` for what is compared.
+        tolerance: for each image of the batch, see `History` for what is compared.
         maximum: rounds at most.
         every: after how many rounds the residuals are computed, which costs as much as a round.
 
     Returns:
-        The last state and the ledger; ``ledger.converged(tolerance)`` says how it ended.
+        The last state and the history; ``history.converged(tolerance)`` says how it ended.
     """
     if not tolerance > 0 or maximum < 1 or every < 1:
         raise ValueError(
             "converge needs tolerance > 0, maximum >= 1 and every >= 1, got "
             f"{tolerance}, {maximum}, {every}"
         )
-    ledger = Ledger()
+    history = History()
     now = stage.lagrangian.start(state)
     for count in range(1, maximum + 1):
         asked = count % every == 0 or count == maximum
-        now = stage(now, ledger if asked else None)
-        if asked and ledger.converged(tolerance):
+        now = stage(now, history if asked else None)
+        if asked and history.converged(tolerance):
             break
-    return now, ledger
+    return now, history

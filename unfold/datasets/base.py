@@ -16,12 +16,12 @@ class DataError(UnfoldError, ValueError):
     """A data set that is not as it should be.
 
     Attributes:
-        faults: one line for each thing that is wrong; the message holds all of them.
+        errors: one line for each thing that is wrong; the message holds all of them.
     """
 
-    def __init__(self, summary: str, faults: Sequence[str] = ()) -> None:
-        self.faults = tuple(_one_line(fault) for fault in faults)
-        super().__init__("\n  ".join((_one_line(summary), *self.faults)))
+    def __init__(self, summary: str, errors: Sequence[str] = ()) -> None:
+        self.errors = tuple(_one_line(problem) for problem in errors)
+        super().__init__("\n  ".join((_one_line(summary), *self.errors)))
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Dataset(ABC, Sequence[Pair]):
         source: where to get it.
         splits: the splits there are; empty where there is but one.
         pairs: the photos, in the order of their names.
-        faults: what is wrong with the others, a line each; empty unless ``strict`` is False.
+        errors: what is wrong with the others, a line each; empty unless ``strict`` is False.
     """
 
     title: ClassVar[str]
@@ -81,8 +81,8 @@ class Dataset(ABC, Sequence[Pair]):
         Args:
             root: the data set's folder.
             split: one of ``splits``; by default the last of them, the one to test on.
-            strict: refuse a data set with any fault; False goes on with the photos that have
-                none, and keeps the faults.
+            strict: refuse a data set with any error; False goes on with the photos that have
+                none, and keeps the errors.
 
         Raises:
             DataError: all that is missing or does not match, in one message, and where to get
@@ -95,21 +95,21 @@ class Dataset(ABC, Sequence[Pair]):
             raise DataError(f"{self.title} has no split {split!r}; {known}")
         if not os.path.isdir(self.root):
             raise DataError(f"{self.root}: there is no such folder; {self._remedy()}")
-        faults: list[str] = []
-        self.pairs = _sound(self.find(faults), self.root, faults)
-        self.faults = tuple(faults)
-        if not self.pairs or (faults and strict):
+        errors: list[str] = []
+        self.pairs = _sound(self.find(errors), self.root, errors)
+        self.errors = tuple(errors)
+        if not self.pairs or (errors and strict):
             rest = f" (strict=False goes on with {len(self.pairs)} others)" if self.pairs else ""
-            count = f"{len(faults)} fault{'s' if len(faults) != 1 else ''}{rest}"
+            count = f"{len(errors)} error{'s' if len(errors) != 1 else ''}{rest}"
             raise DataError(
-                f"{self.root}: {count}; {self._remedy()}", faults or ["it holds no photo"]
+                f"{self.root}: {count}; {self._remedy()}", errors or ["it holds no photo"]
             )
 
     @abstractmethod
-    def find(self, faults: list[str]) -> tuple[Pair, ...]:
+    def find(self, errors: list[str]) -> tuple[Pair, ...]:
         """The pairs under ``self.root``, sorted by name as `folder.natural` sorts.
 
-        Missing folders and photos without their counterparts are added to ``faults``, a line
+        Missing folders and photos without their counterparts are added to ``errors``, a line
         each. The files themselves need not be looked into: the caller does.
         """
 
@@ -127,8 +127,8 @@ class Dataset(ABC, Sequence[Pair]):
         return f"{layout}; get it from {self.source}" if self.source else layout
 
 
-def _sound(pairs: Sequence[Pair], root: Path, faults: list[str]) -> tuple[Pair, ...]:
-    """The pairs whose files are pictures of one size; the others become faults."""
+def _sound(pairs: Sequence[Pair], root: Path, errors: list[str]) -> tuple[Pair, ...]:
+    """The pairs whose files are pictures of one size; the others become errors."""
 
     def place(file: Path) -> str:
         return file.relative_to(root).as_posix() if file.is_relative_to(root) else str(file)
@@ -142,12 +142,12 @@ def _sound(pairs: Sequence[Pair], root: Path, faults: list[str]) -> tuple[Pair, 
             try:
                 sizes[file] = size_of(file)
             except ImageError as error:
-                faults.append(f"{place(file)}: {error}")
+                errors.append(f"{place(file)}: {error}")
         if len(sizes) < len(pair.files):
             continue
         if len(set(sizes.values())) > 1:
             each = ", ".join(f"{place(file)} is {w} x {h}" for file, (w, h) in sizes.items())
-            faults.append(f"{pair.name}: sizes differ: {each}; crop or resize them alike")
+            errors.append(f"{pair.name}: sizes differ: {each}; crop or resize them alike")
             continue
         good.append(pair)
     return tuple(good)

@@ -21,8 +21,8 @@ class RealDOF(Dataset):
     layout = "{source,target}/<photo>.png"
     source = "https://github.com/codeslake/IFAN"
 
-    def find(self, faults: list[str]) -> tuple[Pair, ...]:
-        return pair_folders(self.root, "source", "target", faults, ordered=True)
+    def find(self, errors: list[str]) -> tuple[Pair, ...]:
+        return pair_folders(self.root, "source", "target", errors, ordered=True)
 
 
 class RTF(Dataset):
@@ -57,8 +57,8 @@ class RTF(Dataset):
         self.places = input, target
         super().__init__(root, split, strict=strict)
 
-    def find(self, faults: list[str]) -> tuple[Pair, ...]:
-        return pair_folders(self.root, *self.places, faults, ordered=True)
+    def find(self, errors: list[str]) -> tuple[Pair, ...]:
+        return pair_folders(self.root, *self.places, errors, ordered=True)
 
 
 class CUHK(Dataset):
@@ -76,8 +76,8 @@ class CUHK(Dataset):
     layout = "out_of_focus<number>.jpg in one folder"
     source = "http://www.cse.cuhk.edu.hk/~leojia/projects/dblurdetect/dataset.html"
 
-    def find(self, faults: list[str]) -> tuple[Pair, ...]:
-        photos = list_folder(self.root, ".", faults).photos
+    def find(self, errors: list[str]) -> tuple[Pair, ...]:
+        photos = list_folder(self.root, ".", errors).photos
         return tuple(Pair(name, file) for name, file in photos.items() if _is_defocused(name))
 
 

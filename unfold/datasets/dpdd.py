@@ -24,7 +24,7 @@ class DPDD(Dataset):
     right views are called as the whole photo, with ``_L`` and ``_R``, is as other programs say.
 
     Args:
-        view: ``"centre"``: the whole photo is the input. ``"dual-pixel"``: besides, each pair's
+        view: ``"center"``: the whole photo is the input. ``"dual-pixel"``: besides, each pair's
             ``views`` has ``"left"`` and ``"right"``.
     """
 
@@ -38,20 +38,20 @@ class DPDD(Dataset):
         root: str | os.PathLike[str],
         split: str = "",
         *,
-        view: Literal["centre", "dual-pixel"] = "centre",
+        view: Literal["center", "dual-pixel"] = "center",
         strict: bool = True,
     ) -> None:
         self.view = view
         super().__init__(root, split, strict=strict)
 
-    def find(self, faults: list[str]) -> tuple[Pair, ...]:
-        source = list_folder(self.root, f"{self.split}_c/source", faults)
-        target = list_folder(self.root, f"{self.split}_c/target", faults)
-        files = match(source, target, faults, ordered=True)
+    def find(self, errors: list[str]) -> tuple[Pair, ...]:
+        source = list_folder(self.root, f"{self.split}_c/source", errors)
+        target = list_folder(self.root, f"{self.split}_c/target", errors)
+        files = match(source, target, errors, ordered=True)
         pairs = {name: Pair(name, *pair) for name, pair in files.items()}
         if self.view == "dual-pixel":
-            left = self._side(source, "left", faults)
-            right = self._side(source, "right", faults)
+            left = self._side(source, "left", errors)
+            right = self._side(source, "right", errors)
             pairs = {
                 name: replace(pair, views={"left": left[name][1], "right": right[name][1]})
                 for name, pair in pairs.items()
@@ -59,11 +59,11 @@ class DPDD(Dataset):
             }
         return tuple(pairs.values())
 
-    def _side(self, source: Folder, side: str, faults: list[str]):
+    def _side(self, source: Folder, side: str, errors: list[str]):
         """Name of the whole photo -> it, and its view from one side."""
         letter = side[0]
-        views = list_folder(self.root, f"{self.split}_{letter}/source", faults)
+        views = list_folder(self.root, f"{self.split}_{letter}/source", errors)
         named = {
             name.removesuffix(f"_{letter.upper()}"): file for name, file in views.photos.items()
         }
-        return match(source, Folder(views.place, named), faults, ordered=True)
+        return match(source, Folder(views.place, named), errors, ordered=True)

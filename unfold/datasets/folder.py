@@ -26,10 +26,10 @@ class Folder:
     photos: Mapping[str, Path]
 
 
-def list_folder(root: Path, place: str, faults: list[str]) -> Folder:
+def list_folder(root: Path, place: str, errors: list[str]) -> Folder:
     """The photos below ``root / place``: PNG, JPEG and TIFF by their suffix, in capitals or not.
 
-    Hidden entries are passed over, and so are links that lead back up. Faults: there is no such
+    Hidden entries are passed over, and so are links that lead back up. Errors: there is no such
     folder, it has no photo, or two of one name; it, or a folder or link in it, cannot be searched
     (what is beside that still counts).
     """
@@ -41,23 +41,23 @@ def list_folder(root: Path, place: str, faults: list[str]) -> Folder:
         name = unicodedata.normalize("NFC", file.relative_to(top).with_suffix("").as_posix())
         if name in photos:
             both = f"{photos[name].name} and {file.name}"
-            faults.append(f"{place}: {both} are both {name}; remove one")
+            errors.append(f"{place}: {both} are both {name}; remove one")
         photos.setdefault(name, file)
-    faults += unsearchable
+    errors += unsearchable
     if not photos and not unsearchable:
-        faults.append(f"{place}: there are no photos in this folder")
+        errors.append(f"{place}: there are no photos in this folder")
     return Folder(place, dict(sorted(photos.items(), key=lambda item: natural(item[0]))))
 
 
-def list_subfolders(root: Path, place: str, faults: list[str]) -> list[str]:
+def list_subfolders(root: Path, place: str, errors: list[str]) -> list[str]:
     """Names of the folders in ``root / place``, in natural order, passing over what `list_folder`
-    passes over. Faults: there is no such folder, or it cannot be searched.
+    passes over. Errors: there is no such folder, or it cannot be searched.
     """
     top = root / place
     try:
         folders = [path for path in top.iterdir() if path.is_dir() and path.name[0] != "."]
     except OSError as error:
-        faults.append(_unsearchable(place, error))
+        errors.append(_unsearchable(place, error))
         return []
     here = top.resolve()
     down = [path.name for path in folders if not here.is_relative_to(path.resolve())]
@@ -65,19 +65,19 @@ def list_subfolders(root: Path, place: str, faults: list[str]) -> list[str]:
 
 
 def match(
-    inputs: Folder, targets: Folder, faults: list[str], *, ordered: bool = False
+    inputs: Folder, targets: Folder, errors: list[str], *, ordered: bool = False
 ) -> dict[str, tuple[Path, Path]]:
-    """Name of the input -> input and target; the photos without a counterpart are faults.
+    """Name of the input -> input and target; the photos without a counterpart are errors.
 
     They belong together by name. With ``ordered``, where no name occurs on both sides, by their
     order; numbers that differ then leave all of them in doubt.
     """
-    if not inputs.photos or not targets.photos:  # a fault of its own, already
+    if not inputs.photos or not targets.photos:  # an error of its own, already
         return {}
     if ordered and inputs.photos.keys().isdisjoint(targets.photos):
         here, there = len(inputs.photos), len(targets.photos)
         if here != there:
-            faults.append(
+            errors.append(
                 f"{inputs.place} has {here} photos and {targets.place} {there}: they belong "
                 "together by their order, so which are missing cannot be told"
             )
@@ -88,7 +88,7 @@ def match(
         for name, file in one.photos.items():
             if name not in other.photos:
                 where = f"{one.place}/{name}{file.suffix}"
-                faults.append(f"{where}: there is no {name} in {other.place}")
+                errors.append(f"{where}: there is no {name} in {other.place}")
     common = [name for name in inputs.photos if name in targets.photos]
     return {name: (inputs.photos[name], targets.photos[name]) for name in common}
 
@@ -100,16 +100,16 @@ def natural(name: str) -> tuple:
 
 
 def pair_folders(
-    root: Path, inputs: str, targets: str, faults: list[str], *, ordered: bool = False
+    root: Path, inputs: str, targets: str, errors: list[str], *, ordered: bool = False
 ) -> tuple[Pair, ...]:
     """The photos of two folders below ``root`` that belong together (see `match`)."""
-    one, other = (list_folder(root, place, faults) for place in (inputs, targets))
-    matched = match(one, other, faults, ordered=ordered)
+    one, other = (list_folder(root, place, errors) for place in (inputs, targets))
+    matched = match(one, other, errors, ordered=ordered)
     return tuple(Pair(name, *files) for name, files in matched.items())
 
 
 def _walk(
-    folder: Path, place: str, faults: list[str], above: tuple[Path, ...] = ()
+    folder: Path, place: str, errors: list[str], above: tuple[Path, ...] = ()
 ) -> Iterator[Path]:
     """Photos below a folder. ``above`` are the folders that it was reached through."""
     from unfold.imaging.io import SUFFIXES
@@ -121,7 +121,7 @@ def _walk(
         with os.scandir(folder) as found:
             entries = sorted(found, key=lambda entry: entry.name)
     except OSError as error:
-        faults.append(_unsearchable(place, error))
+        errors.append(_unsearchable(place, error))
         return
     for entry in entries:
         path = folder / entry.name
@@ -130,10 +130,10 @@ def _walk(
         try:
             below = entry.is_dir()
         except OSError as error:  # such as a link to itself
-            faults.append(_unsearchable(place, error))
+            errors.append(_unsearchable(place, error))
             continue
         if below:
-            yield from _walk(path, place, faults, (*above, here))
+            yield from _walk(path, place, errors, (*above, here))
         elif path.suffix.lower() in SUFFIXES:
             yield path
 

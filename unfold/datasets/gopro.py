@@ -40,14 +40,14 @@ class GoPro(Dataset):
         self.kind = input
         super().__init__(root, split, strict=strict)
 
-    def find(self, faults: list[str]) -> tuple[Pair, ...]:
+    def find(self, errors: list[str]) -> tuple[Pair, ...]:
         pairs: list[Pair] = []
-        for sequence in list_subfolders(self.root, self.split, faults):
+        for sequence in list_subfolders(self.root, self.split, errors):
             place = f"{self.split}/{sequence}"
-            inputs = list_folder(self.root, f"{place}/{self.kind}", faults)
-            targets = list_folder(self.root, f"{place}/sharp", faults)
+            inputs = list_folder(self.root, f"{place}/{self.kind}", errors)
+            targets = list_folder(self.root, f"{place}/sharp", errors)
             pairs += (
                 Pair(f"{sequence}/{name}", file, target, sequence=sequence)
-                for name, (file, target) in match(inputs, targets, faults).items()
+                for name, (file, target) in match(inputs, targets, errors).items()
             )
         return tuple(pairs)

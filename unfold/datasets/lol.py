@@ -19,5 +19,5 @@ class LOL(Dataset):
     source = "https://daooshee.github.io/BMVC2018website"
     splits = ("our485", "eval15")
 
-    def find(self, faults: list[str]) -> tuple[Pair, ...]:
-        return pair_folders(self.root, f"{self.split}/low", f"{self.split}/high", faults)
+    def find(self, errors: list[str]) -> tuple[Pair, ...]:
+        return pair_folders(self.root, f"{self.split}/low", f"{self.split}/high", errors)

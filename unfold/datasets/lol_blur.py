@@ -50,9 +50,9 @@ class LOLBlur(Dataset):
         self.kinds = input, target
         super().__init__(root, split, strict=strict)
 
-    def find(self, faults: list[str]) -> tuple[Pair, ...]:
+    def find(self, errors: list[str]) -> tuple[Pair, ...]:
         inputs, targets = (
-            list_folder(self.root, f"{self.split}/{kind}", faults) for kind in self.kinds
+            list_folder(self.root, f"{self.split}/{kind}", errors) for kind in self.kinds
         )
         frames = sorted({*inputs.photos, *targets.photos}, key=natural)
         positions: dict[str, int] = {}
@@ -62,12 +62,12 @@ class LOLBlur(Dataset):
             clips[name] = positions.setdefault(sequence, 0) // CLIP
             positions[sequence] += 1
         if "" in positions:
-            faults.append(
+            errors.append(
                 f"{self.split}: of its photos {positions['']} lie in no sequence's folder"
             )
         return tuple(
             Pair(name, file, target, sequence=name.rpartition("/")[0], clip=clips[name])
-            for name, (file, target) in match(inputs, targets, faults).items()
+            for name, (file, target) in match(inputs, targets, errors).items()
             if "/" in name
         )
 
@@ -84,7 +84,7 @@ class RealLOLBlur(Dataset):
 
     Args:
         paper: whose set the photos must be: a count other than the 400 of ``"lednet"`` or the
-            1,354 of ``"jude"`` is a fault. ``"any"`` accepts any number of photos.
+            1,354 of ``"jude"`` is an error. ``"any"`` accepts any number of photos.
         names: a text file with the name of one photo per line, its path below the folder with or
             without suffix; all other photos are ignored. Which 400 of the 1,354 photos LEDNet
             measured is not known here: this is how to choose them.
@@ -106,25 +106,25 @@ class RealLOLBlur(Dataset):
         self.paper, self.names = paper, names
         super().__init__(root, split, strict=strict)
 
-    def find(self, faults: list[str]) -> tuple[Pair, ...]:
-        photos = list_folder(self.root, ".", faults).photos
+    def find(self, errors: list[str]) -> tuple[Pair, ...]:
+        photos = list_folder(self.root, ".", errors).photos
         if self.names is not None:
-            photos = _named(photos, self.names, faults)
+            photos = _named(photos, self.names, errors)
         wanted = REAL_SIZES.get(self.paper, len(photos))
         if len(photos) != wanted:
-            faults.append(
+            errors.append(
                 f"{len(photos)} photos, but the set of paper={self.paper} has {wanted}: get the "
                 "others, or choose among them with names=FILE"
             )
         return tuple(Pair(name, file) for name, file in photos.items())
 
 
-def _named(photos: Mapping[str, Path], names: Path, faults: list[str]) -> dict[str, Path]:
-    """The photos that a text file names; names without a photo are faults."""
+def _named(photos: Mapping[str, Path], names: Path, errors: list[str]) -> dict[str, Path]:
+    """The photos that a text file names; names without a photo are errors."""
     try:
         lines = names.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        faults.append(f"{names}: cannot be read ({error})")
+        errors.append(f"{names}: cannot be read ({error})")
         return {}
     by_file = {str(PurePosixPath(name).with_name(file.name)): name for name, file in photos.items()}
     chosen = set()
@@ -132,7 +132,7 @@ def _named(photos: Mapping[str, Path], names: Path, faults: list[str]) -> dict[s
         wanted = unicodedata.normalize("NFC", line)
         name = wanted if wanted in photos else by_file.get(wanted)
         if name is None:
-            faults.append(f"{names}: there is no photo {line}")
+            errors.append(f"{names}: there is no photo {line}")
         else:
             chosen.add(name)
     return {name: file for name, file in photos.items() if name in chosen}

@@ -77,9 +77,9 @@ class Photos(data.Dataset):
         images = self._images(pair)
         # Not kornia.augmentation: it draws from torch's global generator, which would change every
         # crop, and takes about 10 times as long.
-        chance = np.random.default_rng((self.seed, epoch, index))
-        rows, columns = self._window(pair, images["input"], chance)
-        mirrored = self.flip and chance.integers(2) == 1
+        rng = np.random.default_rng((self.seed, epoch, index))
+        rows, columns = self._window(pair, images["input"], rng)
+        mirrored = self.flip and rng.integers(2) == 1
         item: dict[str, Tensor | str] = {"name": pair.name}
         for key, image in images.items():
             part = image[:, rows, columns]
@@ -114,9 +114,7 @@ class Photos(data.Dataset):
         scale = self.side / min(height, width)
         return shrink(image, (round(scale * height), round(scale * width)))
 
-    def _window(
-        self, pair: Pair, image: Tensor, chance: np.random.Generator
-    ) -> tuple[slice, slice]:
+    def _window(self, pair: Pair, image: Tensor, rng: np.random.Generator) -> tuple[slice, slice]:
         if self.crop is None:
             return slice(None), slice(None)
         height, width = image.shape[1:]
@@ -125,8 +123,8 @@ class Photos(data.Dataset):
                 f"{pair.input}: {_size(image)} pixels hold no crop of {self.crop} x {self.crop}; "
                 "choose a smaller crop"
             )
-        top = int(chance.integers(height - self.crop + 1))
-        left = int(chance.integers(width - self.crop + 1))
+        top = int(rng.integers(height - self.crop + 1))
+        left = int(rng.integers(width - self.crop + 1))
         return slice(top, top + self.crop), slice(left, left + self.crop)
 
 

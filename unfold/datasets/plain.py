@@ -38,12 +38,12 @@ class Paired(Dataset):
         self.places, self.kernels = (input, target), kernel
         super().__init__(root, split, strict=strict)
 
-    def find(self, faults: list[str]) -> tuple[Pair, ...]:
-        pairs = pair_folders(self.root, *self.places, faults)
+    def find(self, errors: list[str]) -> tuple[Pair, ...]:
+        pairs = pair_folders(self.root, *self.places, errors)
         if not self.kernels:
             return pairs
         files = {pair.name: self.root / self.kernels / f"{pair.name}.npy" for pair in pairs}
-        faults += [
+        errors += [
             f"{self.kernels}/{name}.npy: there is no such kernel"
             for name, file in files.items()
             if not file.is_file()
@@ -61,6 +61,6 @@ class Unpaired(Dataset):
     title = "an unpaired folder"
     layout = "photos in the folder or below it"
 
-    def find(self, faults: list[str]) -> tuple[Pair, ...]:
-        photos = list_folder(self.root, ".", faults).photos
+    def find(self, errors: list[str]) -> tuple[Pair, ...]:
+        photos = list_folder(self.root, ".", errors).photos
         return tuple(Pair(name, file) for name, file in photos.items())

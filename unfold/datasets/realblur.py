@@ -25,12 +25,12 @@ class RealBlurJ(Dataset):
     source = "https://github.com/rimchang/RealBlur"
     splits = ("train", "test")
 
-    def find(self, faults: list[str]) -> tuple[Pair, ...]:
+    def find(self, errors: list[str]) -> tuple[Pair, ...]:
         listing = self.root / f"RealBlur_J_{self.split}_list.txt"
         try:
             lines = listing.read_text(encoding="utf-8-sig", errors="replace").splitlines()
         except OSError as error:
-            faults.append(f"{listing.name}: cannot be read ({error.strerror})")
+            errors.append(f"{listing.name}: cannot be read ({error.strerror})")
             return ()
         pairs: dict[str, Pair] = {}
         for number, line in enumerate(lines, 1):
@@ -38,12 +38,12 @@ class RealBlurJ(Dataset):
             if not paths:
                 continue
             if len(paths) < 2:
-                faults.append(f"{listing.name}: line {number} names no two photos: {line!r}")
+                errors.append(f"{listing.name}: line {number} names no two photos: {line!r}")
                 continue
             sharp, blurred = (self.root / path for path in paths[:2])
             name = _name(blurred.relative_to(self.root))
             if name in pairs:
-                faults.append(f"{listing.name}: line {number} names {name} again")
+                errors.append(f"{listing.name}: line {number} names {name} again")
                 continue
             pairs[name] = Pair(name, blurred, sharp)
         return tuple(sorted(pairs.values(), key=lambda pair: natural(pair.name)))

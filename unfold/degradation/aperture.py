@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 SHAPES = ("disc", "gaussian", "plateau")
-SUBPIXELS = 5  # odd, so that one lies at the centre and the smallest kernel is a point
+SUBPIXELS = 5  # odd, so that one lies at the center and the smallest kernel is a point
 CUTOFF = 4.0  # in standard deviations
 
 
@@ -26,7 +26,7 @@ def aperture_kernels(
 
     and ``b = ratio · a``. (``q`` is ``xᵀ Σ⁻¹ x``.) The last two end at ``q = 16``, as they have no
     end of their own. Each is averaged over every pixel's area at 5×5 places, which makes the
-    disc's edge smooth and its size any fraction of a pixel. They are symmetric, and so centred at
+    disc's edge smooth and its size any fraction of a pixel. They are symmetric, and so centered at
     ``size // 2``; ``size`` is odd and fits the largest.
 
     Args:

@@ -22,9 +22,9 @@ class Degradation(ABC):
     Its keyword-only options are ranges ``(low, high)`` to draw from; equal ends fix a value.
 
     Attributes:
-        light: what ``apply`` takes and gives: ``"linear"`` light, where the physics is additive
-            (blur, exposure, sensor noise), or ``"encoded"`` values, as files hold them (curves,
-            clipping to what a file can hold, JPEG). The host converts between them.
+        color_space: of the input and output of ``apply``: ``"linear"`` light, where the physics is
+            additive (blur, exposure, sensor noise), or ``"encoded"`` values as in files (curves,
+            clipping to the file's range, JPEG). The pipeline converts between them.
         inputs: names of further pictures that ``apply`` takes by keyword, such as ``"disparity"``;
             a photo that has none is given None.
         frames: whether ``apply`` takes clips ``(B, T, 3, H, W)`` of consecutive frames and makes
@@ -32,7 +32,7 @@ class Degradation(ABC):
             same parameters.
     """
 
-    light: ClassVar[Literal["linear", "encoded"]] = "encoded"
+    color_space: ClassVar[Literal["linear", "encoded"]] = "encoded"
     inputs: ClassVar[tuple[str, ...]] = ()
     frames: ClassVar[bool] = False
 
@@ -67,7 +67,7 @@ class Degradation(ABC):
         """
 
     def kernel(self, parameters: Mapping[str, Tensor]) -> Tensor | None:
-        """``(B, 1, h, w)``, sum 1, centred at ``(h // 2, w // 2)``, where what it does to each
+        """``(B, 1, h, w)``, sum 1, centered at ``(h // 2, w // 2)``, where what it does to each
         photo is a convolution with one kernel; None where it is something else."""
         return None
 

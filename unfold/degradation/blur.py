@@ -14,7 +14,7 @@ def blur(image: Tensor, kernel: Tensor) -> Tensor:
 
     Args:
         image: in any range; linear light where the blur is meant to be physical.
-        kernel: ``(1 or B, 1 or C, h, w)``, sum 1, centred at ``(h // 2, w // 2)``; may be larger
+        kernel: ``(1 or B, 1 or C, h, w)``, sum 1, centered at ``(h // 2, w // 2)``; may be larger
             than the image.
     """
     # Not kornia's filter2d: it does not repeat the outermost pixel when it mirrors, takes no kernel

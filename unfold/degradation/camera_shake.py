@@ -11,8 +11,8 @@ from torch import Tensor
 
 from .base import Degradation, Parameters
 from .blur import blur
-from .chance import IN_ORDER, Pixels, check_photos, check_range, normal, seeds, uniform
 from .kernels import STEPS, kernel_size, motion_kernels
+from .rng import IN_ORDER, Pixels, check_photos, check_range, normal, seeds, uniform
 
 Turns = Annotated[float, Field(ge=0, le=100)]
 
@@ -32,7 +32,7 @@ class CameraShake(Degradation):
     Parameters: ``seed``, ``extent``, ``turns``, each ``(B,)``.
     """
 
-    light = "linear"
+    color_space = "linear"
 
     def __init__(
         self,

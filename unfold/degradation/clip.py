@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .base import Degradation, Parameters
-from .chance import check_photos
+from .rng import check_photos
 
 
 class Clip(Degradation):
@@ -18,7 +18,7 @@ class Clip(Degradation):
     No options, no parameters.
     """
 
-    light = "encoded"
+    color_space = "encoded"
 
     def sample(self, batch: int, generator: torch.Generator) -> Parameters:
         return {}

@@ -10,8 +10,8 @@ from pydantic import Field
 from torch import Tensor
 
 from .base import Degradation, Parameters
-from .chance import IN_ORDER, Share, check_range, columns, uniform
 from .lightness import check_lightness, lightness
+from .rng import IN_ORDER, Share, check_range, columns, uniform
 
 
 class ClippingReverse(Degradation):
@@ -33,7 +33,7 @@ class ClippingReverse(Degradation):
     2022, section 3; the numbers are its 20 to 100 of 255.
     """
 
-    light = "linear"
+    color_space = "linear"
 
     def __init__(
         self,

@@ -13,7 +13,7 @@ from torch import Tensor
 from .aperture import SHAPES, aperture_kernels
 from .base import Degradation, Parameters
 from .blur import blur
-from .chance import IN_ORDER, Pixels, check_photos, check_range, uniform
+from .rng import IN_ORDER, Pixels, check_photos, check_range, uniform
 
 Beta = Annotated[float, Field(ge=0.1, le=20)]
 Ratio = Annotated[float, Field(ge=0.05, le=1)]
@@ -22,7 +22,7 @@ Ratio = Annotated[float, Field(ge=0.05, le=1)]
 class Defocus(Degradation):
     """Blur by a lens out of focus, the same all over the photo: ``y = H ⊗ x`` in linear light.
 
-    ``H`` is a disc, a generalised Gaussian ``exp(−½ (xᵀ Σ⁻¹ x)^β)`` or a plateau
+    ``H`` is a disc, a generalized Gaussian ``exp(−½ (xᵀ Σ⁻¹ x)^β)`` or a plateau
     ``1 / ((xᵀ Σ⁻¹ x)^β + 1)``, drawn for each photo (`unfold.degradation.aperture`). What lies
     beyond the border is the photo mirrored. `DepthDefocus` varies over the photo.
 
@@ -39,7 +39,7 @@ class Defocus(Degradation):
     2022, section 3, with β in [0.5, 4].
     """
 
-    light = "linear"
+    color_space = "linear"
 
     def __init__(
         self,

@@ -13,7 +13,7 @@ from torch import Tensor
 from .aperture import SHAPES, aperture_kernels
 from .base import Degradation, Parameters
 from .blur import blur
-from .chance import IN_ORDER, Pixels, Share, check_range, columns, uniform
+from .rng import IN_ORDER, Pixels, Share, check_range, columns, uniform
 
 
 class DepthDefocus(Degradation):
@@ -33,7 +33,7 @@ class DepthDefocus(Degradation):
     So a blurred background does not spill over a sharp object before it, and a blurred object
     in front does spill over a sharp background. Alphas of layers add up, as those of one slanted
     surface do. Its limits: what an object hides is not known, and where its blurred edge would
-    show it, the visible colours near by are used instead (the last division); edges of separate
+    show it, the visible colors near by are used instead (the last division); edges of separate
     things that overlap are taken for one; and the cost grows with the number of layers, one blur
     each of the part of the photo that it reaches, as many as the range of radii spans pixels.
 
@@ -52,7 +52,7 @@ class DepthDefocus(Degradation):
         ValueError: the disparity has another shape or leaves [0, 1].
     """
 
-    light = "linear"
+    color_space = "linear"
     inputs = ("disparity",)
 
     def __init__(
@@ -116,8 +116,8 @@ def render(image: Tensor, radius: Tensor) -> Tensor:
         layer = torch.cat((matte * image[part], matte), 1)
         if level:
             layer = blur(layer, _disc(abs(level)).to(image))
-        colour, alpha = layer[:, :-1], layer[:, -1:].clamp(min=0)
-        light[part] += colour * (left[part] / alpha.clamp(min=1e-12)).clamp(max=1)
+        color, alpha = layer[:, :-1], layer[:, -1:].clamp(min=0)
+        light[part] += color * (left[part] / alpha.clamp(min=1e-12)).clamp(max=1)
         left[part] = (left[part] - alpha).clamp(min=0)
     return light / (1 - left)
 

@@ -42,7 +42,7 @@ class FrameAverage(Degradation):
     Parameters: ``frames``, ``(B,)`` int64.
     """
 
-    light = "linear"
+    color_space = "linear"
     frames = True
 
     def __init__(self, *, frames: Frames = (7, 13)) -> None:

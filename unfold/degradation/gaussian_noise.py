@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from .base import Degradation, Parameters
-from .chance import IN_ORDER, check_range, columns, normal, seeds, uniform
+from .rng import IN_ORDER, check_range, columns, normal, seeds, uniform
 
 Deviation = Annotated[float, Field(ge=0, le=10)]
 
@@ -27,7 +27,7 @@ class GaussianNoise(Degradation):
     Parameters: ``sigma``, ``seed``, ``(B,)``.
     """
 
-    light = "encoded"
+    color_space = "encoded"
 
     def __init__(
         self, *, sigma: Annotated[tuple[Deviation, Deviation], IN_ORDER] = (0.0, 0.05)

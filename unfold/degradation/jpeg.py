@@ -11,14 +11,14 @@ from pydantic import Field
 from torch import Tensor
 
 from .base import Degradation, Parameters
-from .chance import check_photos
 from .libjpeg import through_jpeg
+from .rng import check_photos
 
 Quality = Annotated[int, Field(ge=1, le=100)]
 
 
 class JPEG(Degradation):
-    """Write as JPEG and read again, as libjpeg does, colours at half resolution (4:2:0).
+    """Write as JPEG and read again, as libjpeg does, colors at half resolution (4:2:0).
 
     Encoded values are clipped to [0, 1] and rounded to 8 bits first. On the CPU it is Pillow, a
     photo at a time; elsewhere `unfold.degradation.libjpeg`, a batch at a time, to the same bits.
@@ -33,7 +33,7 @@ class JPEG(Degradation):
         ValueError: a side is longer than the 65,500 pixels that libjpeg takes.
     """
 
-    light = "encoded"
+    color_space = "encoded"
 
     def __init__(self, *, quality: tuple[Quality, Quality] = (40, 95)) -> None:
         low, high = quality

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from unfold.terms.blur import centre_of_mass
+from unfold.terms.blur import center_of_mass
 
 STEPS = 2000
 TURNS = 6.0
@@ -42,7 +42,7 @@ def motion_kernels(noise: Tensor, extent: Tensor, turns: Tensor, size: int) -> T
     """Paths of a shaking camera, ``(B, 1, size, size)`` float64, each of sum 1.
 
     The hand's velocity is a random walk that is pulled back to rest (an Ornstein-Uhlenbeck
-    process, stationary from the start); its integral, centred on its centroid and scaled to the
+    process, stationary from the start); its integral, centered on its centroid and scaled to the
     extent, is drawn with bilinear weights. After Boracchi and Foi, "Modeling the performance of
     image restoration from motion blur", IEEE TIP 2012, without their rare jerks.
 
@@ -71,7 +71,7 @@ def disturbed(kernel: Tensor, error: float, generator: torch.Generator) -> Tenso
     """A kernel ``(1, 1, h, w)`` with errors as an estimate has them, at the place where it was.
 
     It is blurred, multiplied by smooth noise, made more or less even by a power, and loses its
-    faint entries; then it is moved back to its centre of mass. Sums to 1, like the kernel.
+    faint entries; then it is moved back to its center of mass. Sums to 1, like the kernel.
 
     Args:
         error: how wrong it may be; at 1 the blur's standard deviation is up to 1 pixel, the noise's
@@ -94,7 +94,7 @@ def disturbed(kernel: Tensor, error: float, generator: torch.Generator) -> Tenso
     rough = (rough / rough.max()) ** (1.5 ** (size * (2 * power - 1)))
     rough = torch.where(rough < 0.08 * size * least, 0, rough)
     rough = rough / rough.sum()
-    shift = centre_of_mass(kernel) - centre_of_mass(rough)
+    shift = center_of_mass(kernel) - center_of_mass(rough)
     rough = translate(rough, shift.flip(0)[None], align_corners=True)
     return rough / rough.sum()
 

@@ -23,7 +23,7 @@ def lightness(image: Tensor) -> Tensor:
 
 
 def check_lightness(what: str, given: float) -> float:
-    """The lightness as given, if it can tell lights from the rest.
+    """Return a lightness threshold if it is valid.
 
     Raises:
         ValueError: it is not within 0 to 100.

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from .base import Degradation, Parameters
-from .chance import IN_ORDER, Share, check_photos, check_range, even, seeds, uniform
+from .rng import IN_ORDER, Share, check_photos, check_range, even, seeds, uniform
 
 _LARGEST_RADIUS = 16.0
 Radius = Annotated[float, Field(ge=0, le=_LARGEST_RADIUS)]
@@ -38,7 +38,7 @@ class Outliers(Degradation):
     Parameters: ``density``, ``spots``, ``seed``, each ``(B,)``.
     """
 
-    light = "encoded"
+    color_space = "encoded"
 
     def __init__(
         self,
@@ -71,21 +71,21 @@ class Outliers(Degradation):
         self, parameters: Mapping[str, Tensor], size: Sequence[int]
     ) -> tuple[Tensor, Tensor]:
         """Which values become white and which black, ``(B, 3, H, W)`` each."""
-        chance = even(parameters["seed"], 4, *size)
+        rng = even(parameters["seed"], 4, *size)
         density, spots, hot_below = (
-            value.to(chance.dtype).view(-1, 1, 1)
+            value.to(rng.dtype).view(-1, 1, 1)
             for value in (
                 parameters["density"],
                 parameters["spots"],
                 (1 + parameters["spots"]) / 2,
             )
         )
-        center, kind, width, channel = chance.unbind(1)
+        center, kind, width, channel = rng.unbind(1)
         outlier = center < density
         spot = outlier & (kind < spots)
         hot = outlier & (kind >= spots) & (kind < hot_below)
         dead = outlier & (kind >= hot_below)
-        channels = torch.arange(3, device=chance.device)[:, None, None]
+        channels = torch.arange(3, device=rng.device)[:, None, None]
         one = (channel * 3).long()[:, None] == channels
         low, high = self.radius
         radii = torch.where(spot, low + (high - low) * width, -1.0)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 GAMMA = 2.2
-# Camera colours from CIE XYZ: four cameras of the Darmstadt noise data set (there section 3.2).
+# Camera colors from CIE XYZ: four cameras of the Darmstadt noise data set (there section 3.2).
 CAMERAS = torch.tensor(
     [
         [[1.0234, -0.2969, -0.2266], [-0.5625, 1.6328, -0.0469], [-0.0703, 0.2188, 0.6406]],
@@ -34,44 +34,44 @@ XYZ_FROM_RGB = torch.tensor(
 
 @dataclass(frozen=True)
 class Camera:
-    """A camera's colours and gains, for each photo of a batch.
+    """A camera's colors and gains, for each photo of a batch.
 
     Attributes:
-        colours: ``(B, 3, 3)``: sensor colours from linear sRGB; white is white.
+        colors: ``(B, 3, 3)``: sensor colors from linear sRGB; white is white.
         gains: ``(B, 3, 1, 1)``: what the camera multiplies red, green and blue by, for its white
             balance and brightness together.
     """
 
-    colours: Tensor
+    colors: Tensor
     gains: Tensor
 
     @classmethod
     def blend(cls, weights: Tensor, gains: Tensor) -> Camera:
         """The weighted mean, ``(B, 4)``, of four real cameras, with gains ``(B, 3)``."""
         cameras, xyz = CAMERAS.to(weights.device), XYZ_FROM_RGB.to(weights.device)
-        colours = torch.einsum("bn,nij->bij", weights, cameras) @ xyz
-        return cls(colours / colours.sum(2, keepdim=True), gains[:, :, None, None])
+        colors = torch.einsum("bn,nij->bij", weights, cameras) @ xyz
+        return cls(colors / colors.sum(2, keepdim=True), gains[:, :, None, None])
 
     def to(self, image: Tensor) -> Camera:
-        return Camera(self.colours.to(image), self.gains.to(image))
+        return Camera(self.colors.to(image), self.gains.to(image))
 
     def unprocess(self, image: Tensor) -> Tensor:
         """Encoded sRGB ``(B, 3, H, W)`` to what the sensor saw, linear, both in [0, 1].
 
-        Undoes the tone curve ``3x² − 2x³``, the gamma, the colours and the gains. Highlights keep
-        more than their share: where the mean of a pixel's colours exceeds 0.9, the gains are
+        Undoes the tone curve ``3x² − 2x³``, the gamma, the colors and the gains. Highlights keep
+        more than their share: where the mean of a pixel's colors exceeds 0.9, the gains are
         undone less and less, as white is where the sensor was full.
         """
         image = 0.5 - torch.sin(torch.asin(1 - 2 * image.clamp(0, 1)) / 3)
-        light = _mix(self.colours, image.clamp(min=0) ** GAMMA)
+        light = _mix(self.colors, image.clamp(min=0) ** GAMMA)
         full = ((light.mean(1, keepdim=True) - 0.9).clamp(min=0) / 0.1) ** 2
         undo = 1 / self.gains
         return (light * torch.maximum(full + (1 - full) * undo, undo)).clamp(0, 1)
 
     def develop(self, light: Tensor) -> Tensor:
-        """Sensor colours times the gains, ``(B, 3, H, W)``, to encoded sRGB in [0, 1]: colours,
-        gamma and the tone curve, clipped to [0, 1] before and after the colours."""
-        light = _mix(torch.linalg.inv(self.colours), light.clamp(0, 1))
+        """Sensor colors times the gains, ``(B, 3, H, W)``, to encoded sRGB in [0, 1]: colors,
+        gamma and the tone curve, clipped to [0, 1] before and after the colors."""
+        light = _mix(torch.linalg.inv(self.colors), light.clamp(0, 1))
         encoded = light.clamp(0, 1) ** (1 / GAMMA)
         return encoded**2 * (3 - 2 * encoded)
 
@@ -90,11 +90,11 @@ def bayer(image: Tensor) -> Tensor:
 
 
 def demosaic(mosaic: Tensor) -> Tensor:
-    """All three colours at every pixel of an RGGB mosaic ``(B, 1, H, W)`` of balanced white;
+    """All three colors at every pixel of an RGGB mosaic ``(B, 1, H, W)`` of balanced white;
     H and W at least 2.
 
-    Each missing colour is interpolated linearly from its neighbours and corrected by the
-    curvature of the colour that was seen there, as colours of a balanced picture rise and fall
+    Each missing color is interpolated linearly from its neighbors and corrected by the
+    curvature of the color that was seen there, as colors of a balanced picture rise and fall
     together: Malvar, He and Cutler, "High-quality linear interpolation for demosaicing of
     Bayer-patterned color images", ICASSP 2004. Mirrored at the border.
     """
@@ -116,7 +116,7 @@ def demosaic(mosaic: Tensor) -> Tensor:
 
     red_seen, green_seen, blue_seen = bayer(mosaic)
     odd_row = torch.arange(height, device=mosaic.device)[:, None] % 2 == 1
-    # A green pixel has its row's other colour beside it, the other row's above and below.
+    # A green pixel has its row's other color beside it, the other row's above and below.
     red_at_green, blue_at_green = (
         torch.where(odd_row, *pair) for pair in ((across, along), (along, across))
     )
@@ -131,6 +131,6 @@ def demosaic(mosaic: Tensor) -> Tensor:
 
 
 def _reflected(size: int, like: Tensor) -> Tensor:
-    """Indices from −2 to size + 1, mirrored about the outermost pixels, which keeps colours."""
+    """Indices from −2 to size + 1, mirrored about the outermost pixels, which keeps colors."""
     index = torch.arange(-2, size + 2, device=like.device) % (2 * size - 2)
     return torch.minimum(index, 2 * size - 2 - index)

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from .base import Degradation, Parameters
-from .chance import IN_ORDER, check_photos, check_range, normal, seeds, uniform
 from .raw import Camera, bayer, demosaic
+from .rng import IN_ORDER, check_photos, check_range, normal, seeds, uniform
 
 Shot = Annotated[float, Field(ge=1e-8, le=1)]
 
@@ -22,8 +22,8 @@ class RawNoise(Degradation):
     """Shot and read noise in the sensor's raw values: ``raw + N(0, shot · raw + read)``.
 
     The photo is taken back to the sensor (`unfold.degradation.raw.Camera`: tone curve, gamma,
-    colours, gains), sampled through an RGGB mosaic, made noisy, and developed again. So the noise
-    is stronger in the shadows, blotchy and coloured as in real photos. The mosaic costs
+    colors, gains), sampled through an RGGB mosaic, made noisy, and developed again. So the noise
+    is stronger in the shadows, blotchy and colored as in real photos. The mosaic costs
     detail even without noise, as it does in a camera: sharp photos of half a megapixel come back
     at 29 to 36 dB, smooth ones at about 50. Takes and gives values in [0, 1]: what is above
     saturates the sensor.
@@ -33,14 +33,14 @@ class RawNoise(Degradation):
 
     Parameters, ``(B,)`` each: ``shot``; ``read``, with ``log10 read = 2.18 log10 shot + 1.20 +
     N(0, 0.26)``; ``gain`` 1/N(0.8, 0.1), ``red_gain`` U(1.9, 2.4), ``blue_gain`` U(1.5, 1.9);
-    ``camera`` ``(B, 4)``, U(0, 1): weights of four cameras' colours; ``seed`` of the noise. Two
+    ``camera`` ``(B, 4)``, U(0, 1): weights of four cameras' colors; ``seed`` of the noise. Two
     zeros for ``shot`` and ``read`` give the mosaic's loss alone.
 
     Source: Brooks et al., "Unprocessing images for learned raw denoising", CVPR 2019, with the
     noise levels of its section 3.1.
     """
 
-    light = "encoded"
+    color_space = "encoded"
 
     def __init__(self, *, shot: Annotated[tuple[Shot, Shot], IN_ORDER] = (1e-4, 0.012)) -> None:
         self.shot = check_range("raw-noise: shot", shot, least=1e-8, most=1)
@@ -69,7 +69,7 @@ class RawNoise(Degradation):
         camera = Camera.blend(parameters["camera"], gains).to(image)
 
         height, width = image.shape[-2:]
-        # A mosaic needs two rows and columns to hold all colours.
+        # A mosaic needs two rows and columns to hold all colors.
         whole = pad(image, (0, width == 1, 0, height == 1), mode="replicate")
         raw = camera.unprocess(whole)
         seen = bayer(raw)

@@ -17,9 +17,9 @@ from torch.func import functional_call
 from unfold.priors.dce_net import DCENet
 
 from .base import Degradation, Parameters
-from .chance import IN_ORDER, Share, check_range, columns, uniform
-from .light import decode
+from .color_space import decode
 from .lightness import lightness
+from .rng import IN_ORDER, Share, check_range, columns, uniform
 
 BRIGHT = 0.97  # of lightness; what is above it is a light, and stays one
 ITERATIONS = 10
@@ -79,7 +79,7 @@ class ZeroDCEDarkening(Degradation):
     Lightness ``x`` (CIE L*/100) of each pixel goes ten times through ``x + r (x² − x)``, where a
     network chose ``r`` by the surroundings and the exposure `e`; above 0.97 it is kept. RGB is
     scaled by the ratio of the new to the old lightness, so hue stays. L* is no power of encoded
-    values, so it does not follow exactly: a grey of 0.5 that is to become 0.3, 0.1 or 0.05 becomes
+    values, so it does not follow exactly: a gray of 0.5 that is to become 0.3, 0.1 or 0.05 becomes
     0.303, 0.081 or 0.033.
 
     Values above 1 are lights and pass unchanged. A photo needs about 1.1 kB of memory a pixel.

@@ -27,9 +27,9 @@ from unfold.core.pyramid import coarse_to_fine
 from unfold.imaging.boundary import pad_periodic
 from unfold.priors import L0, TotalVariation
 from unfold.terms import Convolution, Gradient, differences, embed_kernel
-from unfold.terms.blur import centre_of_mass
+from unfold.terms.blur import center_of_mass
 
-from .faults import is_point
+from .defects import is_point
 from .noise import estimate_noise
 from .roles import KernelEstimator
 
@@ -75,9 +75,9 @@ class BlindKernel(KernelEstimator):
     X is the mean of the photo's channels; noise beyond σ = 0.02 is removed by total variation.
     The first is split by G = ∇I, whose penalty doubles; the second is solved by conjugate gradients
     on the kernel's own grid. After it, entries below 5 % of the largest are dropped, and parts that
-    hold less than 10 %; H sums to 1 and is centred on its mass. The photo that explains itself by a
-    point is kept away by the selection of strong gradients, the ridge and the levels
-    (`coarse_to_fine`).
+    hold less than 10 %; H sums to 1 and is centered on its mass. The selection of strong gradients,
+    the ridge and the levels (`coarse_to_fine`) avoid the trivial solution, a point and the photo
+    itself.
 
     A photo clips its lamps, which therefore are no convolution, and they are left out: within the
     kernel's size of a clipped pixel S is 0, and ``H⊗S`` of the estimate before replaces ∇X.
@@ -111,16 +111,16 @@ class BlindKernel(KernelEstimator):
     ) -> None:
         super().__init__()
         if size % 2 == 0:
-            raise ValueError(f"size={size}: must be odd, so that the kernel has a centre")
+            raise ValueError(f"size={size}: must be odd, so that the kernel has a center")
         self.kernel_size, self.side, self.agreement = size, side, agreement
         # (Not modules of this one: nothing in them is learned, and the priors are not the model's.)
         self._solvers = _Solvers(TotalVariation(), latent_stages(), kernel_stage())
 
     @staticmethod
-    def option_faults(spec: Any) -> list[tuple[tuple[str], str]]:
+    def option_errors(spec: Any) -> list[tuple[tuple[str], str]]:
         """A side without a pixel in its middle."""
-        fault = "must be odd, so that the kernel has a centre"
-        return [] if spec.size % 2 else [(("size",), fault)]
+        error = "must be odd, so that the kernel has a center"
+        return [] if spec.size % 2 else [(("size",), error)]
 
     @torch.no_grad()
     def forward(self, image: Tensor) -> tuple[Tensor, None]:
@@ -147,25 +147,25 @@ class BlindKernel(KernelEstimator):
         n = self.kernel_size
         if min(photo.shape[-2:]) < 2 * n:
             return point(n, photo)
-        grey, lamps = self._part(photo)
-        variance = (estimate_noise(grey).square() - _BORNE**2).clamp_min(1e-6)
+        gray, lamps = self._part(photo)
+        variance = (estimate_noise(gray).square() - _BORNE**2).clamp_min(1e-6)
         smooth = self._solvers.smooth
         state = {
-            "X": smooth(grey, smooth.step_for(variance)),
+            "X": smooth(gray, smooth.step_for(variance)),
             "lamps": lamps,
-            "H": _first(n, grey),
-            "λ": grey.new_full((1, 1, 1, 1), _LAMBDA),
+            "H": _first(n, gray),
+            "λ": gray.new_full((1, 1, 1, 1), _LAMBDA),
         }
         kernel = coarse_to_fine(self.alternate, state, levels(n), kernels=["H"])["H"]
-        return kernel if is_stroke(kernel) else point(n, grey)
+        return kernel if is_stroke(kernel) else point(n, gray)
 
     def _part(self, photo: Tensor) -> tuple[Tensor, Tensor]:
-        """The part of a photo that is looked at, grey and exposed, and the lamps in it."""
-        grey, lamps = photo.mean(1, keepdim=True), clipped(photo).to(photo)
+        """The part of a photo that is looked at, gray and exposed, and the lamps in it."""
+        gray, lamps = photo.mean(1, keepdim=True), clipped(photo).to(photo)
         trusted = away_from(lamps, self.kernel_size)
-        seen = grey[trusted > 0]
+        seen = gray[trusted > 0]
         white = seen.kthvalue(math.ceil(_WHITE * seen.numel())).values
-        exposed = grey.mul_((_EXPOSED / white.clamp_min(_DARKEST)).clamp_min(1))
+        exposed = gray.mul_((_EXPOSED / white.clamp_min(_DARKEST)).clamp_min(1))
         part = with_most_edges(exposed, self.side, trusted)
         return exposed[part].clone(), lamps[part].clone()  # (a view would keep the photo's)
 
@@ -188,7 +188,7 @@ class BlindKernel(KernelEstimator):
             strong = kernel.replace("S", edges * (size >= least)).replace("H", h)
             if has_lamps:
                 strong = strong.replace("Y", gradient + (1 - trusted) * _FIT(strong))
-            h = centred(cleaned(self._solvers.kernel(strong)["H"]))
+            h = centered(cleaned(self._solvers.kernel(strong)["H"]))
             lam = (lam / _DECAY).clamp_min(_LEAST_LAMBDA)
         return state.replace("H", h).replace("λ", lam)
 
@@ -344,9 +344,9 @@ def cleaned(kernel: Tensor) -> Tensor:
     return kernel / kernel.sum()
 
 
-def centred(kernel: Tensor) -> Tensor:
-    """A kernel ``(1, 1, n, n)`` whose centre of mass is its middle, to half a pixel."""
-    row, column = centre_of_mass(kernel).tolist()
+def centered(kernel: Tensor) -> Tensor:
+    """A kernel ``(1, 1, n, n)`` whose center of mass is its middle, to half a pixel."""
+    row, column = center_of_mass(kernel).tolist()
     down, right = kernel.shape[-2] // 2 - round(row), kernel.shape[-1] // 2 - round(column)
     moved = pad(kernel, (right, -right, down, -down))
     return moved / moved.sum()

@@ -91,8 +91,8 @@ def _log_likelihood(image: Tensor, noise: Tensor, cells: tuple[int, int]) -> Ten
     """Of each radius in each window, ``(B, radii, rows, columns)``."""
     batch, channels = image.shape[:2]
     margin = (_SIDE - _STEP) // 2
-    grey = _extended(image.float().mean(1, keepdim=True), margin, cells, _STEP)
-    windows = grey.unfold(2, _SIDE, _STEP).unfold(3, _SIDE, _STEP)[:, 0]
+    gray = _extended(image.float().mean(1, keepdim=True), margin, cells, _STEP)
+    windows = gray.unfold(2, _SIDE, _STEP).unfold(3, _SIDE, _STEP)[:, 0]
     variance = noise.float().square().expand(batch, 1, 1, 1) / channels
     spectra = _spectra(image.device)
     photos = []
@@ -105,8 +105,8 @@ def _log_likelihood(image: Tensor, noise: Tensor, cells: tuple[int, int]) -> Ten
 def _of_windows(windows: Tensor, variance: Tensor, spectra: _Spectra) -> Tensor:
     """Of each radius, ``(windows, radii)``."""
     taper = spectra.taper
-    centred = windows - (windows * taper.square()).sum((-2, -1), keepdim=True)
-    power = torch.fft.rfft2(centred * taper).abs().square().flatten(1)
+    centered = windows - (windows * taper.square()).sum((-2, -1), keepdim=True)
+    power = torch.fft.rfft2(centered * taper).abs().square().flatten(1)
     best = None
     for sharp, slope in zip(spectra.models, _SLOPES, strict=True):
         total = -_SLOPE_COST * (slope - 2) ** 2

@@ -29,7 +29,7 @@ class HistogramExposure(ExposureEstimator):
     """The gain and the curve that bring a dark photo to full exposure; 1 and 1 for a good one.
 
     A photo is compared with white, the value that its brightest half percent reach. A network of
-    three small layers tells from 11 quantiles and the mean of its largest channel and of its grey
+    three small layers tells from 11 quantiles and the mean of its largest channel and of its gray
     by how much a ``gain`` g differs from the one that brings this half percent to white, and a
     ``curve`` c (see `expose`), which keeps white: a photo with lamps in the dark has no room for a
     gain. A photo that is bright once its half percent is white gets no curve.

@@ -37,7 +37,7 @@ class KernelNet(KernelEstimator):
     Returns (from ``forward``): kernels ``(B, M, size, size)`` and logits ``(B, N, H, W)``, or None.
 
     Source: JUDE, kernel estimation. The released code has one map under a softmax, which is 1
-    everywhere; here no map is normalised against itself.
+    everywhere; here no map is normalized against itself.
     """
 
     requires_training = True

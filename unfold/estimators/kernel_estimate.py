@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from .blind import BlindKernel
-from .faults import is_point
+from .defects import is_point
 
 _SIZES = (31, 51, 75)
 # This share of the mass within so many pixels of the rim: a larger size is due.

@@ -62,7 +62,7 @@ def estimate_noise(image: Tensor) -> Tensor:
     Squares of 5×5 pixels in three channels vary in 75 directions. Photos fill only a part of
     these, for their channels are alike; in the others there is noise alone, and the covariance has
     equal eigenvalues. These are its smallest ones, as many as have their mean not above their
-    median. In an image of one channel, and a grey photo in three, texture fills all directions:
+    median. In an image of one channel, and a gray photo in three, texture fills all directions:
     there `laplacian_noise` is taken, and in images of fewer than 1000 squares.
 
     Source: Chen, Zhu and Heng, "An efficient statistical method for image noise level estimation",
@@ -79,8 +79,8 @@ def estimate_noise(image: Tensor) -> Tensor:
         return laplacian_noise(image)
     step = math.ceil(math.sqrt(squares / _ENOUGH_SQUARES))
     found = _from_squares(image, step).clamp_min(LEAST_NOISE)
-    grey = (image.amax(1) - image.amin(1)).amax((-2, -1)) < 1e-6
-    return torch.where(grey.view(-1, 1, 1, 1), laplacian_noise(image), found)
+    gray = (image.amax(1) - image.amin(1)).amax((-2, -1)) < 1e-6
+    return torch.where(gray.view(-1, 1, 1, 1), laplacian_noise(image), found)
 
 
 def _from_squares(image: Tensor, step: int) -> Tensor:

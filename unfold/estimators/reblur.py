@@ -11,7 +11,7 @@ from unfold.core.operators import power_spectrum
 from unfold.imaging.boundary import pad_periodic
 from unfold.terms.blur import transfer_function
 
-from .faults import is_point
+from .defects import is_point
 
 _EPSILON = 0.003  # |F(H)|² below which a frequency counts as lost
 _FITS, _FAILS = 3.0, 8.0  # of the expected energy

@@ -220,10 +220,10 @@ def _measure(alternative: Alternative) -> Entry:
         raise
     except Exception as error:  # a component's code may raise anything
         return Entry(name, provider, "failed", f"{type(error).__name__}: {_line(error)}")
-    faults = [row.error for row in report.rows if row.name and row.error]
-    if not faults:
+    errors = [row.error for row in report.rows if row.name and row.error]
+    if not errors:
         return Entry(name, provider, "measured", report=report)
-    reason = f"{len(faults)} of {len(report.rows)} photos failed: {_line(faults[0])}"
+    reason = f"{len(errors)} of {len(report.rows)} photos failed: {_line(errors[0])}"
     return Entry(name, provider, "failed", reason, report)
 
 

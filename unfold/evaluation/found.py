@@ -32,8 +32,8 @@ class Found:
         report, summary = self.report, self.report["summary"]
         measured = summary["images"] - summary["failed"]
         # The data set's count is of its sound photos; what was wrong with others has no name.
-        faults = sum(not row["name"] for row in report["rows"])
-        total = report["dataset"]["count"] + faults
+        errors = sum(not row["name"] for row in report["rows"])
+        total = report["dataset"]["count"] + errors
         limits = [] if measured == total else [f"{measured} of {total} photos"]
         limits += [] if report["complete"] else ["interrupted"]
         path = one_line(str(self.path))
@@ -72,18 +72,18 @@ def read_report(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         _Shape.model_validate(report)
     except ValidationError as error:
-        fault = error.errors()[0]
-        where = ".".join(map(str, fault["loc"]))
+        problem = error.errors()[0]
+        where = ".".join(map(str, problem["loc"]))
         raise ReportError(
-            f"{name}: is a damaged report ({where}: {fault['msg']}); measure again"
+            f"{name}: is a damaged report ({where}: {problem['msg']}); measure again"
         ) from error
     return report
 
 
-def read_reports(paths: Sequence[Path], faults: list[str]) -> list[Found]:
+def read_reports(paths: Sequence[Path], errors: list[str]) -> list[Found]:
     """The reports in files and folders, each once, however often it is met or was copied.
 
-    What cannot be used becomes a line in ``faults``: a path that does not exist, a file that is
+    What cannot be used becomes a line in ``errors``: a path that does not exist, a file that is
     no report, a damaged report or one of another format. In a folder, .json files that are no
     report are passed by.
     """
@@ -94,7 +94,7 @@ def read_reports(paths: Sequence[Path], faults: list[str]) -> list[Found]:
                 report = read_report(file)
             except ReportError as error:
                 if file == path or not isinstance(error, NoReportError):
-                    faults.append(str(error))
+                    errors.append(str(error))
                 continue
             if all(report != other.report for other in found):
                 found.append(Found(file, report))

@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from unfold._files import replace_file
-from unfold.core import Restorer
 from unfold.datasets import Pair
 from unfold.pages import render
+from unfold.restorer import Restorer
 
 from .markdown import one_line
 from .protocol import Protocol, find_protocol
@@ -96,15 +96,15 @@ def notable(report: Report) -> Mapping[str, Row]:
 def _pictures(
     pair: Pair, model: Restorer, protocol: Protocol, device: torch.device
 ) -> dict[str, Any]:
-    """A photo restored again: its pictures, each whole and in part, or the fault that it has."""
+    """A photo restored again: its pictures, each whole and in part, or the error that it has."""
     try:
         found = restore_pair(pair, model, protocol, device)
     except FAILURES as error:  # the file has changed since
-        return {"fault": one_line(str(error))}
+        return {"error": one_line(str(error))}
     pictures = {"input": found.image, "output": found.restored, "target": found.target}
     there = {n: p[0].float().cpu().clamp(0, 1) for n, p in pictures.items() if p is not None}
     rows, columns = _changed_most(there["input"], there["output"])
-    return {"fault": "", "pictures": {n: (p, p[:, rows, columns]) for n, p in there.items()}}
+    return {"error": "", "pictures": {n: (p, p[:, rows, columns]) for n, p in there.items()}}
 
 
 def _changed_most(image: Tensor, restored: Tensor) -> tuple[slice, slice]:
@@ -121,11 +121,11 @@ def _changed_most(image: Tensor, restored: Tensor) -> tuple[slice, slice]:
 
 def _detail(picture: Tensor) -> Tensor:
     """What is left of the luminance without its surroundings, relative to its spread."""
-    grey = picture.mean(0)
-    if min(grey.shape) < 9:
-        return grey
-    around = avg_pool2d(grey[None, None], 9, stride=1, padding=4, count_include_pad=False)[0, 0]
-    return (grey - around) / grey.std(correction=0).clamp_min(1e-6)
+    gray = picture.mean(0)
+    if min(gray.shape) < 9:
+        return gray
+    around = avg_pool2d(gray[None, None], 9, stride=1, padding=4, count_include_pad=False)[0, 0]
+    return (gray - around) / gray.std(correction=0).clamp_min(1e-6)
 
 
 def _scores(report: Report, row: Row) -> list[str]:

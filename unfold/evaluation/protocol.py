@@ -23,7 +23,7 @@ class Crop:
 
     height: int
     width: int
-    anchor: Literal["centre", "top-left"] = "centre"
+    anchor: Literal["center", "top-left"] = "center"
 
     def __call__(self, image: Tensor) -> Tensor:
         """Raises ValueError for a picture that is smaller."""
@@ -34,7 +34,7 @@ class Crop:
                 f"{self.height} crop; leave it out, or choose a protocol without a crop"
             )
         top = left = 0
-        if self.anchor == "centre":
+        if self.anchor == "center":
             top, left = (height - self.height) // 2, (width - self.width) // 2
         return image[..., top : top + self.height, left : left + self.width]
 
@@ -46,13 +46,13 @@ class Measure:
     Attributes:
         metric: its registered name.
         options: its own, where they are not the defaults.
-        colour: ``"y"``: on the luma alone (`unfold.metrics.luma`, full range, not rounded).
+        color: ``"y"``: on the luma alone (`unfold.metrics.luma`, full range, not rounded).
         pool: both pictures are first averaged over squares of this side.
     """
 
     metric: str
     options: Mapping[str, Any] = field(default_factory=dict)
-    colour: Literal["rgb", "y"] = "rgb"
+    color: Literal["rgb", "y"] = "rgb"
     pool: int = 1
 
     def __post_init__(self) -> None:
@@ -60,7 +60,7 @@ class Measure:
 
     def prepare(self, image: Tensor) -> Tensor:
         """A picture as the metric is given it."""
-        if self.colour == "y":
+        if self.color == "y":
             image = luma(image)
         if self.pool > 1:
             if min(image.shape[-2:]) < self.pool:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from unfold.models.weights import TENSORS, is_model_folder, learned_spec
-from unfold.registry.catalogue import HOME, scan
+from unfold.registry.catalog import HOME, scan
 from unfold.registry.spec import Spec
 
 

@@ -17,7 +17,7 @@ from unfold._files import replace_file
 from unfold.errors import UnfoldError
 
 from .markdown import markdown_table
-from .statistics import METHOD, summarise
+from .statistics import METHOD, summarize
 
 FORMAT, FORMAT_VERSION = "unfold-report", 1
 SUFFIXES = (".json", ".csv", ".md")
@@ -32,7 +32,7 @@ class Row:
     """One image.
 
     Attributes:
-        name: the image's, in its data set; empty for a fault of the data set itself.
+        name: the image's, in its data set; empty for an error of the data set itself.
         values: metric -> value, of those that could be measured.
         seconds: the model alone, reading and measuring not counted; None if it did not run.
         size: height and width of the restored picture, or None.
@@ -88,7 +88,7 @@ class Report:
         return {
             "metrics": {
                 name: dataclasses.asdict(
-                    summarise([r.values[name] for r in self.rows if name in r.values])
+                    summarize([r.values[name] for r in self.rows if name in r.values])
                 )
                 for name in self.metrics
             },

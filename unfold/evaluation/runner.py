@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 
 from unfold._heap import kept_heap
-from unfold.core import Restorer
 from unfold.core.digest import tensors_digest
 from unfold.datasets import Pair
 from unfold.imaging import read
 from unfold.metrics import Metric
 from unfold.registry.spec import Spec, resolve
 from unfold.restoration import read_kernel
+from unfold.restorer import Restorer
 
 from .errors import EvaluationError
 from .pictures import Pictures
@@ -67,7 +67,7 @@ def evaluate(
 
     Args:
         model: whose parameters are as they should be; nothing is trained or loaded here.
-        dataset: any sequence of pairs; the faults of an `unfold.datasets.Dataset` become rows too.
+        dataset: any sequence of pairs; the errors of an `unfold.datasets.Dataset` become rows too.
         protocol: one, or the name of one.
         device: where the model and the metrics run.
         limit: measure only so many photos, from the first.
@@ -99,7 +99,7 @@ def evaluate(
     pictures = None if save_images is None else Pictures(Path(save_images), pairs, dataset)
     model = model.to(device).eval()
     facts = {i.measure.metric: _facts(i) for i in instruments}
-    rows = [Row("", error=fault) for fault in getattr(dataset, "faults", ())]
+    rows = [Row("", error=problem) for problem in getattr(dataset, "errors", ())]
     tell = on_row or (lambda row: None)
     for row in rows:
         tell(row)
@@ -207,14 +207,14 @@ def _row(
     except FAILURES as error:
         return Row(pair.name, error=_line(error))
     restored, seconds = done.restored, done.seconds
-    values, faults = _measure(restored, done.target, protocol, instruments)
+    values, errors = _measure(restored, done.target, protocol, instruments)
     if pictures is not None:
         try:
             pictures.save(pair, restored, protocol)
         except FAILURES as error:
-            faults.append(_line(error))
+            errors.append(_line(error))
     height, width = restored.shape[-2:]
-    return Row(pair.name, values, seconds, (height, width), error="; ".join(faults))
+    return Row(pair.name, values, seconds, (height, width), error="; ".join(errors))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -266,7 +266,7 @@ def _measure(
 ) -> tuple[dict[str, float], list[str]]:
     """What could be measured, and why the rest could not."""
     values: dict[str, float] = {}
-    faults: list[str] = []
+    errors: list[str] = []
     for instrument in instruments:
         name, needs = instrument.measure.metric, instrument.metric.needs_reference
         if needs and target is None:
@@ -279,8 +279,8 @@ def _measure(
                 raise ValueError("its value is not a number")
             values[name] = value
         except FAILURES as error:
-            faults.append(f"{name}: {_line(error)}")
-    return values, faults
+            errors.append(f"{name}: {_line(error)}")
+    return values, errors
 
 
 def _line(error: BaseException) -> str:

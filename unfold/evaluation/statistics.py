@@ -32,7 +32,7 @@ class Mean:
     infinite: int
 
 
-def summarise(values: Sequence[float]) -> Mean:
+def summarize(values: Sequence[float]) -> Mean:
     """Mean and 95 % interval, by resampling the images with replacement (see `METHOD`).
 
     It says how the mean would vary with other images. Frames of one video are not independent: of

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from unfold.errors import UnfoldError
-from unfold.registry.catalogue import ComponentError
+from unfold.registry.catalog import ComponentError
 from unfold.registry.spec import resolve
 
 from .errors import no_such

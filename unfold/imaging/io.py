@@ -90,7 +90,7 @@ def size_of(path: str | os.PathLike[str]) -> tuple[int, int]:
 def write(path: str | os.PathLike[str], photo: Photo) -> None:
     """Write a photograph as PNG, JPEG or TIFF, by the suffix of ``path``.
 
-    Samples are clipped to [0, 1] and rounded to the nearest of ``photo.bits`` bits; a ``grey``
+    Samples are clipped to [0, 1] and rounded to the nearest of ``photo.bits`` bits; a ``gray``
     photograph is written as one channel, the mean of the three. JPEG always has 8 bits; it loses
     alpha, with a warning. The file appears whole or not at all: until then, one that stood there
     stays as it was.
@@ -111,7 +111,7 @@ def encode(path: str | os.PathLike[str], photo: Photo) -> bytes:
         if codec is jpeg and photo.alpha is not None:
             warnings.warn(f"{path}: JPEG holds no alpha, which is dropped", stacklevel=3)
         samples = _samples(photo, jpeg_limits=codec is jpeg)
-        icc = photo.icc if _profile_fits(photo.icc, photo.grey) else None
+        icc = photo.icc if _profile_fits(photo.icc, photo.gray) else None
         return codec.encode(samples, icc)
 
 
@@ -196,23 +196,23 @@ def _quietly(function: Callable[..., _Read], *arguments: Any) -> _Read:
 def _photo(raster: Raster) -> Photo:
     samples = raster.upright()
     bits = 8 * samples.itemsize
-    grey = samples.shape[2] < 3
+    gray = samples.shape[2] < 3
     values = np.ascontiguousarray(samples.transpose(2, 0, 1), np.float32)
     planes = torch.from_numpy(values).div_(TOP[bits])
-    colours = 1 if grey else 3
-    image, alpha = planes[:colours], planes[colours:]
+    colors = 1 if gray else 3
+    image, alpha = planes[:colors], planes[colors:]
     return Photo(
-        image=image.repeat(3, 1, 1) if grey else image,
+        image=image.repeat(3, 1, 1) if gray else image,
         alpha=alpha if len(alpha) else None,
-        grey=grey,
+        gray=gray,
         bits=bits,
-        icc=raster.icc if _profile_fits(raster.icc, grey) else None,
+        icc=raster.icc if _profile_fits(raster.icc, gray) else None,
     )
 
 
-def _profile_fits(icc: bytes | None, grey: bool) -> bool:
+def _profile_fits(icc: bytes | None, gray: bool) -> bool:
     """Whether an ICC profile is for this number of channels: CMYK's, say, is not for RGB."""
-    return bool(icc) and icc[16:20] == (b"GRAY" if grey else b"RGB ")
+    return bool(icc) and icc[16:20] == (b"GRAY" if gray else b"RGB ")
 
 
 def _codec_for(path: Path) -> ModuleType:
@@ -254,7 +254,7 @@ def _samples(photo: Photo, *, jpeg_limits: bool) -> np.ndarray:
     """(H, W, C) uint8 or uint16 samples of a photograph."""
     bits = 8 if jpeg_limits else photo.bits
     image = photo.image.detach().cpu()
-    planes = [image.mean(0, keepdim=True) if photo.grey else image]
+    planes = [image.mean(0, keepdim=True) if photo.gray else image]
     if photo.alpha is not None and not jpeg_limits:
         planes.append(photo.alpha.detach().cpu())
     values = torch.cat(planes).clamp_(0, 1).mul_(TOP[bits]).round_()  # one copy: it may be large

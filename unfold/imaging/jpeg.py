@@ -1,4 +1,4 @@
-"""JPEG: kornia-rs for RGB and grey; Pillow for headers, CMYK, and writing grey or a profile."""
+"""JPEG: kornia-rs for RGB and gray; Pillow for headers, CMYK, and writing gray or a profile."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def decode(data: bytes, max_pixels: int) -> Raster:
     header = _open(io.BytesIO(data), len(data), max_pixels)
     _check_scans(data)
     if header.mode in ("L", "RGB"):
-        # kornia-rs refuses damage that Pillow fills with grey.
+        # kornia-rs refuses damage that Pillow fills with gray.
         samples = codec.decode_image_jpegturbo(data, "mono" if header.mode == "L" else "rgb")
     else:
         samples = from_pillow(header)

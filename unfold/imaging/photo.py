@@ -24,15 +24,15 @@ class ImageError(UnfoldError, ValueError):
 class Photo:
     """One photograph.
 
-    ``image`` is always RGB, also where the file was grey: networks want three channels. What
+    ``image`` is always RGB, also where the file was gray: networks want three channels. What
     ``write`` needs to give the file's own kind back stands in the other fields.
     """
 
     image: Tensor  # (3, H, W) float32 in [0, 1], sRGB-encoded, upright
     alpha: Tensor | None = None  # (1, H, W) float32 in [0, 1], not multiplied into the image
-    grey: bool = False  # the file had one colour channel; write gives one back
+    gray: bool = False  # the file had one color channel; write gives one back
     bits: int = 8  # a sample, 8 or 16
-    icc: bytes | None = None  # the file's ICC colour profile; carried over, never applied
+    icc: bytes | None = None  # the file's ICC color profile; carried over, never applied
 
 
 def _escaped(character: str) -> str:

@@ -1,6 +1,6 @@
 """PNG: kornia-rs for whole bytes; Pillow for palettes and for fewer than 8 bits a sample.
 
-kornia-rs knows no grey with alpha. A PNG's filters work on bytes, whatever these mean, so such a
+kornia-rs knows no gray with alpha. A PNG's filters work on bytes, whatever these mean, so such a
 file is read and written under the name of another kind with pixels of as many bytes: two of
 8 bits are one of 16, two of 16 bits are four of 8.
 """
@@ -19,10 +19,10 @@ from unfold.imaging.photo import ImageError
 from unfold.imaging.raster import Raster, check_held, check_size, exif_orientation, from_pillow
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-GREY, RGB, PALETTE, GREY_ALPHA, RGBA = 0, 2, 3, 4, 6
-CHANNELS = {GREY: 1, RGB: 3, PALETTE: 1, GREY_ALPHA: 2, RGBA: 4}
-COLOURS = {1: GREY, 2: GREY_ALPHA, 3: RGB, 4: RGBA}  # by number of channels
-STAND_IN = {8: (GREY, 16), 16: (RGBA, 8)}  # for grey with alpha, by its bits
+GRAY, RGB, PALETTE, GRAY_ALPHA, RGBA = 0, 2, 3, 4, 6
+CHANNELS = {GRAY: 1, RGB: 3, PALETTE: 1, GRAY_ALPHA: 2, RGBA: 4}
+COLORS = {1: GRAY, 2: GRAY_ALPHA, 3: RGB, 4: RGBA}  # by number of channels
+STAND_IN = {8: (GRAY, 16), 16: (RGBA, 8)}  # for gray with alpha, by its bits
 START = 33  # bytes: signature and header
 EXPANSION = 1032  # Deflate: 258 bytes of 2 bits
 LARGEST_PROFILE = 1 << 24
@@ -39,18 +39,18 @@ PASSES = (
 
 
 def decode(data: bytes, max_pixels: int) -> Raster:
-    """The picture in a PNG file's bytes; a colour key becomes an alpha channel."""
+    """The picture in a PNG file's bytes; a color key becomes an alpha channel."""
     check_start(data[:START], len(data), max_pixels)
-    width, height, bits, colour = struct.unpack(">IIBB", data[16:26])
+    width, height, bits, color = struct.unpack(">IIBB", data[16:26])
     chunks: dict[bytes, bytes] = {}
     for name, body, _ in _chunks(data):
         if name in (b"eXIf", b"iCCP", b"tRNS"):
             chunks.setdefault(name, bytes(body))
-    if colour == PALETTE or bits < 8:
+    if color == PALETTE or bits < 8:
         samples = _decode_narrow(data)
     else:
-        samples = _decode_bytes(data, height, width, bits, colour)
-    if b"tRNS" in chunks and colour in (GREY, RGB):
+        samples = _decode_bytes(data, height, width, bits, color)
+    if b"tRNS" in chunks and color in (GRAY, RGB):
         samples = _key_out(samples, chunks[b"tRNS"], bits)
     exif = chunks.get(b"eXIf")
     orientation = exif_orientation(b"Exif\0\0" + exif) if exif else 1
@@ -85,10 +85,10 @@ def check_start(start: bytes, size: int, max_pixels: int) -> None:
         raise ImageError("its PNG header is cut short; get the file again")
     if zlib.crc32(start[12:29]) != int.from_bytes(start[29:33], "big"):
         raise ImageError("its IHDR chunk is damaged; get the file again")
-    width, height, bits, colour = struct.unpack(">IIBB", start[16:26])
+    width, height, bits, color = struct.unpack(">IIBB", start[16:26])
     check_size(width, height, max_pixels)
-    if colour not in CHANNELS or bits not in (1, 2, 4, 8, 16):
-        raise ImageError(f"there is no PNG of kind {colour} and {bits} bits; get the file again")
+    if color not in CHANNELS or bits not in (1, 2, 4, 8, 16):
+        raise ImageError(f"there is no PNG of kind {color} and {bits} bits; get the file again")
     check_held(_unpacked(start), size, EXPANSION)
 
 
@@ -97,14 +97,14 @@ def encode(samples: np.ndarray, icc: bytes | None) -> bytes:
     from kornia_rs.image import Image
 
     bits = 8 * samples.itemsize
-    colour = COLOURS[samples.shape[2]]
-    if colour == GREY_ALPHA:
+    color = COLORS[samples.shape[2]]
+    if color == GRAY_ALPHA:
         kind = ">u2" if bits == 8 else np.uint8
         raw = samples.astype(">u2") if bits == 16 else np.ascontiguousarray(samples)
         samples = raw.view(kind).astype(np.uint16 if bits == 8 else np.uint8)
     data = bytes(Image.fromarray(np.ascontiguousarray(samples)).encode("png"))
-    if colour == GREY_ALPHA:
-        data = _renamed(data, colour, bits)
+    if color == GRAY_ALPHA:
+        data = _renamed(data, color, bits)
     if icc:
         data = data[:33] + _chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(icc)) + data[33:]
     return data
@@ -127,22 +127,22 @@ def _chunk(name: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
 
-def _renamed(data: bytes, colour: int, bits: int) -> bytes:
-    """The same PNG file with another colour type and bit depth in its header."""
-    header = data[16:24] + bytes((bits, colour)) + data[26:29]
+def _renamed(data: bytes, color: int, bits: int) -> bytes:
+    """The same PNG file with another color type and bit depth in its header."""
+    header = data[16:24] + bytes((bits, color)) + data[26:29]
     return SIGNATURE + _chunk(b"IHDR", header) + data[33:]
 
 
-def _decode_bytes(data: bytes, height: int, width: int, bits: int, colour: int) -> np.ndarray:
+def _decode_bytes(data: bytes, height: int, width: int, bits: int, color: int) -> np.ndarray:
     """Samples of whole bytes, by kornia-rs, which checks every checksum."""
     from kornia_rs import io as codec
 
     stored = bits
-    if colour == GREY_ALPHA:
-        colour, stored = STAND_IN[bits]
-        data = _renamed(data, colour, stored)
+    if color == GRAY_ALPHA:
+        color, stored = STAND_IN[bits]
+        data = _renamed(data, color, stored)
     read: Any = codec.decode_image_png_u8 if stored == 8 else codec.decode_image_png_u16
-    mode = {GREY: "mono", RGB: "rgb", RGBA: "rgba"}[colour]
+    mode = {GRAY: "mono", RGB: "rgb", RGBA: "rgba"}[color]
     samples = read(data, (height, width), mode)
     if stored < bits:
         return samples.view(">u2").astype(np.uint16)
@@ -173,21 +173,21 @@ def _check_whole(data: bytes) -> None:
 
 def _unpacked(start: bytes) -> int:
     """The bytes of a picture's rows, each with its filter's, by its header."""
-    width, height, bits, colour, _, _, interlaced = struct.unpack(">IIBBBBB", start[16:29])
+    width, height, bits, color, _, _, interlaced = struct.unpack(">IIBBBBB", start[16:29])
     size = 0
     for x, y, dx, dy in PASSES if interlaced else ((0, 0, 1, 1),):
         columns, rows = -(-(width - x) // dx), -(-(height - y) // dy)
         if columns > 0 and rows > 0:
-            size += rows * (1 + -(-columns * bits * CHANNELS[colour] // 8))
+            size += rows * (1 + -(-columns * bits * CHANNELS[color] // 8))
     return size
 
 
 def _key_out(samples: np.ndarray, key: bytes, bits: int) -> np.ndarray:
-    """Adds an alpha channel: 0 where the colour is the key's, else full."""
+    """Adds an alpha channel: 0 where the color is the key's, else full."""
     top = np.iinfo(samples.dtype).max
     scale = top // ((1 << bits) - 1)  # what widened 1, 2 and 4 bits to 8
-    colour = np.frombuffer(key, ">u2").astype(np.int64) % (1 << bits) * scale
-    alpha = np.any(samples != colour, axis=2, keepdims=True) * samples.dtype.type(top)
+    color = np.frombuffer(key, ">u2").astype(np.int64) % (1 << bits) * scale
+    alpha = np.any(samples != color, axis=2, keepdims=True) * samples.dtype.type(top)
     return np.concatenate([samples, alpha], axis=2)
 
 

@@ -19,7 +19,7 @@ ORIENTATION = 0x0112  # the EXIF and the TIFF tag
 class Raster:
     """What a codec reads.
 
-    ``samples`` is (H, W, C) uint8 or uint16 with C = 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA; it
+    ``samples`` is (H, W, C) uint8 or uint16 with C = 1 gray, 2 gray and alpha, 3 RGB, 4 RGBA; it
     lies as in the file, ``orientation`` (1 to 8, as EXIF counts) says how to turn it upright.
     """
 
@@ -97,7 +97,7 @@ def from_pillow(picture: Image) -> np.ndarray:
         mode = "RGB"
     else:
         raise ImageError(
-            f"its samples are of the kind {picture.mode!r}, neither 8 nor 16 bits of grey or "
+            f"its samples are of the kind {picture.mode!r}, neither 8 nor 16 bits of gray or "
             "RGB; convert it to a 16-bit PNG"
         )
     samples = np.asarray(picture.convert(mode))

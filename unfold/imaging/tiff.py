@@ -2,8 +2,8 @@
 
 Pillow cuts 16-bit RGB down to 8 bits, and kornia-rs knows no alpha, no profile, and misreads
 planes stored apart. But whatever the samples mean, a row of W pixels with C samples each is a row
-of C W grey samples, and those Pillow reads in 8 and 16 bits. So the file's first picture gets a
-second directory that calls it grey, and what Pillow returns is put in order here.
+of C W gray samples, and those Pillow reads in 8 and 16 bits. So the file's first picture gets a
+second directory that calls it gray, and what Pillow returns is put in order here.
 """
 
 from __future__ import annotations
@@ -175,8 +175,8 @@ def _check_places(blocks: Blocks, size: int) -> None:
 
 
 def _is_plain(tags: Directory) -> bool:
-    """Whether the samples are grey or RGB in whole bytes, as unsigned integers, compressed
-    without loss: what can be read as grey.
+    """Whether the samples are gray or RGB in whole bytes, as unsigned integers, compressed
+    without loss: what can be read as gray.
     """
     bits = set(tags.many(BITS))
     return (
@@ -195,18 +195,18 @@ def _decode_plain(data: bytes, tags: Directory, blocks: Blocks) -> np.ndarray:
     if tags.one(PLANAR, 1) != SEPARATE_PLANES:
         return _decode_plane(data, tags, blocks, channels, slice(None))
     each = blocks.each
-    planes = [slice(c * each, (c + 1) * each) for c in range(min(channels, _colours(tags) + 1))]
+    planes = [slice(c * each, (c + 1) * each) for c in range(min(channels, _colors(tags) + 1))]
     return np.concatenate([_decode_plane(data, tags, blocks, 1, p) for p in planes], axis=2)
 
 
 def _decode_plane(
     data: bytes, tags: Directory, blocks: Blocks, channels: int, chosen: slice
 ) -> np.ndarray:
-    """The (H, W, channels) samples in some of the strips or tiles, read as one grey picture."""
+    """The (H, W, channels) samples in some of the strips or tiles, read as one gray picture."""
     width, height = tags.one(WIDTH, 0), tags.one(HEIGHT, 0)
     tiled = TILE_AT in tags
     places, lengths = (TILE_AT, TILE_BYTES) if tiled else (STRIP_AT, STRIP_BYTES)
-    grey: dict[int, Any] = {
+    gray: dict[int, Any] = {
         WIDTH: (width * channels,),
         HEIGHT: (height,),
         BITS: tags.many(BITS)[:1],
@@ -217,40 +217,40 @@ def _decode_plane(
         lengths: blocks.sizes[chosen],
     }
     if tiled:
-        grey |= {TILE_WIDTH: (blocks.width * channels,), TILE_HEIGHT: (blocks.height,)}
+        gray |= {TILE_WIDTH: (blocks.width * channels,), TILE_HEIGHT: (blocks.height,)}
     else:
-        grey[ROWS] = (blocks.height,)
+        gray[ROWS] = (blocks.height,)
     magic = data[:2] + (b"*\0" if data[:2] == b"II" else b"\0*")
-    picture = libtiff.load(_with_directory(magic, data[8:], grey))
+    picture = libtiff.load(_with_directory(magic, data[8:], gray))
     samples = np.asarray(picture).reshape(height, width, channels)
     samples = samples.astype(samples.dtype.newbyteorder("="))
-    if tags.one(PREDICTOR, 1) == 2:  # each sample is stored less its left neighbour
+    if tags.one(PREDICTOR, 1) == 2:  # each sample is stored less its left neighbor
         for x in range(0, width, blocks.width):
             block = samples[:, x : x + blocks.width]
             block[:] = np.cumsum(block, axis=1, dtype=samples.dtype)
     return samples
 
 
-def _colours(tags: Directory) -> int:
+def _colors(tags: Directory) -> int:
     return 3 if tags.one(PHOTOMETRIC, -1) == RGB else 1
 
 
 def _meaning(samples: np.ndarray, tags: Directory) -> np.ndarray:
-    """Grey or RGB, and alpha where the file has it, from the samples as they are stored."""
-    colours = _colours(tags)
-    if samples.shape[2] < colours:
-        raise ImageError("it lacks colour channels; get the file again")
+    """Gray or RGB, and alpha where the file has it, from the samples as they are stored."""
+    colors = _colors(tags)
+    if samples.shape[2] < colors:
+        raise ImageError("it lacks color channels; get the file again")
     extra = tags.one(EXTRA, 0)
     top = np.iinfo(samples.dtype).max
-    colour, alpha = samples[..., :colours], samples[..., colours : colours + 1]
+    color, alpha = samples[..., :colors], samples[..., colors : colors + 1]
     if tags.one(PHOTOMETRIC, -1) == WHITE_IS_ZERO:
-        colour = top - colour
+        color = top - color
     if extra not in (MULTIPLIED, SEPARATE) or not alpha.size:
-        return colour
+        return color
     if extra == MULTIPLIED:
-        divided = colour.astype(np.float64) * top / np.maximum(alpha, 1)
-        colour = divided.round().clip(0, top).astype(samples.dtype)
-    return np.concatenate([colour, alpha], axis=2)
+        divided = color.astype(np.float64) * top / np.maximum(alpha, 1)
+        color = divided.round().clip(0, top).astype(samples.dtype)
+    return np.concatenate([color, alpha], axis=2)
 
 
 def _with_directory(magic: bytes, body: bytes, tags: Mapping[int, Any]) -> bytes:

@@ -1,7 +1,7 @@
 """Losses: what a network is trained to make small."""
 
 from .base import OTHER, TRUE_KERNEL, Loss, LossError, Outcome
-from .colour_constancy import ColourConstancy
+from .color_constancy import ColorConstancy
 from .curve_smoothness import CurveSmoothness, smoothness
 from .exposure import Exposure, exposure_control
 from .fft import FFT
@@ -20,7 +20,7 @@ __all__ = [
     "L1",
     "OTHER",
     "TRUE_KERNEL",
-    "ColourConstancy",
+    "ColorConstancy",
     "CurveSmoothness",
     "Exposure",
     "KernelCorrelation",

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
-from unfold.core import Restoration, State
+from unfold.core import State
 from unfold.errors import UnfoldError
 from unfold.estimators.exposure import expose
+from unfold.restorer import Restoration
 
 # Entries of a batch that losses read and models are not given.
 OTHER = "other"  # a second input of the same scene

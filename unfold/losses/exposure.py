@@ -16,7 +16,7 @@ _REGION = 16
 class Exposure(Loss):
     """Regions of 16×16 pixels have a wanted brightness (see `exposure_control`); needs no target.
 
-    Of colour, the mean of the channels is taken.
+    Of color, the mean of the channels is taken.
 
     Args:
         level: E, the brightness in [0, 1], of sRGB-encoded values.

@@ -13,7 +13,7 @@ class FFT(Loss):
 
     The mean is over the stacked real and imaginary parts of ``rfft2``.
 
-    The transform is not normalised: its values grow like the square root of the pixels. It is
+    The transform is not normalized: its values grow like the square root of the pixels. It is
     computed in float32 at least.
 
     Args:

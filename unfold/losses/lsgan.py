@@ -9,7 +9,7 @@ def lsgan(scores: Tensor, *, real: bool) -> Tensor:
     """``mean (D − 1)²`` where D should take its input for real, ``mean D²`` where it should not.
 
     It compares no picture with another but judges a discriminator's scores, so it is a function
-    and not a `Loss` for a recipe's list: the unpaired task uses it. A generator minimises
+    and not a `Loss` for a recipe's list: the unpaired task uses it. A generator minimizes
     ``lsgan(D(G(a)), real=True)``, a discriminator the mean of both kinds.
 
     Args:

@@ -1,4 +1,4 @@
-"""Contrast between neighbouring regions stays as it was."""
+"""Contrast between neighboring regions stays as it was."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _REGION = 4
 
 
 class SpatialConsistency(Loss):
-    """Contrast between neighbouring 4×4 regions of the input stays (see `spatial_consistency`).
+    """Contrast between neighboring 4×4 regions of the input stays (see `spatial_consistency`).
 
-    It compares with the input and needs no target. Of colour, the mean of the channels is taken.
+    It compares with the input and needs no target. Of color, the mean of the channels is taken.
 
     Raises:
         LossError: a picture smaller than 4×4.
@@ -28,7 +28,7 @@ class SpatialConsistency(Loss):
 
 
 def spatial_consistency(before: Tensor, after: Tensor) -> Tensor:
-    """``1/K Σ_i Σ_{j next to i} ((a_i − a_j) − (b_i − b_j))²``: contrast between neighbours stays.
+    """``1/K Σ_i Σ_{j next to i} ((a_i − a_j) − (b_i − b_j))²``: contrast between neighbors stays.
 
     ``a`` and ``b`` are means of 4×4 regions after and before, K their number, ``j`` the regions
     above, below, left and right. ``(B, 1, H, W)`` each, H and W at least 4; a scalar.

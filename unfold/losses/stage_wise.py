@@ -15,7 +15,7 @@ class StageWise(Loss):
     """Deep supervision: mean absolute errors of a block b after each stage.
 
     ``Σ_k d^(K−k) mean |b_k − x| / Σ_k d^(K−k)`` over the stages k = 1 ... K.
-    States are padded, evenly at both sides: the centre is compared. The last stage has the
+    States are padded, evenly at both sides: the center is compared. The last stage has the
     largest share.
 
     Args:

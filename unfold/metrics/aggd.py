@@ -1,4 +1,4 @@
-"""The asymmetric generalised Gaussian distribution, fitted by its moments."""
+"""The asymmetric generalized Gaussian distribution, fitted by its moments."""
 
 from __future__ import annotations
 

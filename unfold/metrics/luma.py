@@ -1,4 +1,4 @@
-"""The brightness of a colour picture."""
+"""The brightness of a color picture."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def luma(image: Tensor) -> Tensor:
-    """``Y = 0.299 R + 0.587 G + 0.114 B``, ``(B, 3, H, W)`` to ``(B, 1, H, W)``; grey as it is.
+    """``Y = 0.299 R + 0.587 G + 0.114 B``, ``(B, 3, H, W)`` to ``(B, 1, H, W)``; gray as it is.
 
     In the range of the image: full range, not the 16 to 235 of video. Source: ITU-R BT.601.
     """

@@ -31,7 +31,7 @@ class NIQE(Metric):
     covariance of 36 features over the picture's 96×96 blocks (what is left at the right and
     bottom is not looked at); μ₀ and Σ₀ are those of pristine photos, published by the authors.
     The features are AGGD fits of the luminance (0.299 R + 0.587 G + 0.114 B, rounded to 8 bits),
-    less its local mean and divided by its local deviation, and of the products of neighbours, at
+    less its local mean and divided by its local deviation, and of the products of neighbors, at
     full and at half size.
 
     Args:
@@ -86,12 +86,12 @@ def features(levels: Tensor) -> Tensor:
     """The 36 features of each block, ``(B, 1, H, W)`` in 0 to 255 to ``(B, blocks, 36)``."""
     rows, columns = levels.shape[-2] // _BLOCK, levels.shape[-1] // _BLOCK
     levels = levels[..., : rows * _BLOCK, : columns * _BLOCK]
-    fine = _block_features(normalise(levels), _BLOCK)
-    coarse = _block_features(normalise(halve(levels)), _BLOCK // 2)
+    fine = _block_features(normalize(levels), _BLOCK)
+    coarse = _block_features(normalize(halve(levels)), _BLOCK // 2)
     return torch.cat((fine, coarse), -1)
 
 
-def normalise(levels: Tensor) -> Tensor:
+def normalize(levels: Tensor) -> Tensor:
     """``(x − μ) / (σ + 1)``, with the mean and deviation under a 7×7 Gaussian of σ = 7/6."""
     from kornia.filters import gaussian_blur2d
 
@@ -122,14 +122,14 @@ def halve(levels: Tensor) -> Tensor:
     return levels
 
 
-def _block_features(normalised: Tensor, side: int) -> Tensor:
-    """18 features of each block: its values' fit, and those of products with four neighbours."""
-    blocks = normalised[:, 0].unfold(1, side, side).unfold(2, side, side).flatten(1, 2)
+def _block_features(normalized: Tensor, side: int) -> Tensor:
+    """18 features of each block: its values' fit, and those of products with four neighbors."""
+    blocks = normalized[:, 0].unfold(1, side, side).unfold(2, side, side).flatten(1, 2)
     fit = fit_aggd(blocks.flatten(-2))
     columns = [fit.alpha, (fit.left + fit.right) / 2]
     for shift in ((0, 1), (1, 0), (1, 1), (1, -1)):
-        neighbours = torch.roll(blocks, shift, (-2, -1))  # around the block's own edges
-        fit = fit_aggd((blocks * neighbours).flatten(-2))
+        neighbors = torch.roll(blocks, shift, (-2, -1))  # around the block's own edges
+        fit = fit_aggd((blocks * neighbors).flatten(-2))
         columns += [fit.alpha, fit.mean, fit.left, fit.right]
     return torch.stack(columns, -1)
 

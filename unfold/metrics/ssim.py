@@ -29,7 +29,7 @@ class SSIM(Metric):
     ``sample_covariance`` (scikit-image's own default).
 
     Args:
-        window: weights of a pixel's neighbours.
+        window: weights of a pixel's neighbors.
         size: side of the window, odd; by default 11 for Gaussian and 7 for uniform weights.
         sigma: standard deviation of the Gaussian, pixels.
         sample_covariance: divide by ``n − 1`` in place of ``n = size²``.
@@ -66,7 +66,7 @@ class SSIM(Metric):
         )
 
     @staticmethod
-    def option_faults(spec: Any) -> list[tuple[tuple[str], str]]:
+    def option_errors(spec: Any) -> list[tuple[tuple[str], str]]:
         """A window without a pixel in its middle."""
         even = spec.size is not None and spec.size % 2 == 0
         return [(("size",), "must be odd: a window has a pixel in its middle")] if even else []

@@ -12,7 +12,6 @@ from unfold.core import (
     Lagrangian,
     Prior,
     Residual,
-    Restorer,
     Stage,
     State,
     Step,
@@ -23,6 +22,7 @@ from unfold.core import (
 from unfold.core.lagrangian import Weights
 from unfold.core.size import check_size
 from unfold.imaging.boundary import MULTIPLE, Frame, pad_periodic
+from unfold.restorer import Restorer
 from unfold.terms import Convolution
 
 from .parts import StageWeights

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from unfold.estimators.faults import is_good
+from unfold.estimators.defects import is_good
 
 
 def spliced(

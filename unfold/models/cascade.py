@@ -8,10 +8,11 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, SerializeAsAny, WithJsonSchema
 from torch import Tensor, nn
 
-from unfold.core import Ledger, Restoration, Restorer
-from unfold.registry.catalogue import ComponentError
+from unfold.core import History
+from unfold.registry.catalog import ComponentError
 from unfold.registry.config import SUFFIXES, read_config
 from unfold.registry.spec import factory, resolve
+from unfold.restorer import Restoration, Restorer
 
 from .weights import is_model_folder
 
@@ -29,7 +30,7 @@ class Cascade(Restorer):
     """Models in a row: each restores what the one before it made.
 
     A blur kernel describes the photo as it comes in, so it goes to the first model alone. A
-    ledger is filled by all of them, one after the other. It requires training if any of them
+    history is filled by all of them, one after the other. It requires training if any of them
     does.
 
     Args:
@@ -48,19 +49,19 @@ class Cascade(Restorer):
         self.channels = next((m.channels for m in models if m.channels is not None), None)
 
     def forward(
-        self, image: Tensor, *, kernel: Tensor | None = None, ledger: Ledger | None = None
+        self, image: Tensor, *, kernel: Tensor | None = None, history: History | None = None
     ) -> Restoration:
         parts: dict[str, Tensor] = {}
         for number, model in enumerate(self.models, 1):
             if number > 1:
                 parts[f"{number - 1}.image"] = image
-            restored = model(image, kernel=kernel, ledger=ledger)
+            restored = model(image, kernel=kernel, history=history)
             parts |= {f"{number}.{name}": part for name, part in restored.parts.items()}
             image, kernel = restored.image, None
-        return Restoration(image, parts, ledger)
+        return Restoration(image, parts, history)
 
-    def successive(self) -> list[Restorer]:
-        return [last for model in self.models for last in model.successive()]  # type: ignore[operator]
+    def sequence(self) -> list[Restorer]:
+        return [last for model in self.models for last in model.sequence()]  # type: ignore[operator]
 
     def explain(self) -> str:
         count = len(self.models)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from unfold.core import Restorer
 from unfold.core.inputs import check_tensor, check_values
 from unfold.errors import InputError
+from unfold.restorer import Restorer
 
 
 def check_image(image: Tensor, model: nn.Module | None = None) -> None:
@@ -30,7 +30,7 @@ def check_image(image: Tensor, model: nn.Module | None = None) -> None:
         raise InputError(
             f"an image must have shape (batch, {channels or 'channels'}, height, width), got "
             f"{tuple(image.shape)}: add a batch axis with image[None]"
-            + ", repeat a grey channel three times"
+            + ", repeat a gray channel three times"
             * (channels == 3)
         )
     if image.device.type == "cpu" and not compiling:

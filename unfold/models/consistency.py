@@ -1,4 +1,4 @@
-"""Whether the parts of a declaration fit together: every fault, with its path."""
+"""Whether the parts of a declaration fit together: every error, with its path."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .declared_weights import level_weight, levels
 from .parts import HYPER
 
 Path = tuple[int | str, ...]
-Fault = tuple[Path, str]
+Problem = tuple[Path, str]
 
 # What else a state or a restoration has under a name.
 RESERVED = frozenset((
@@ -31,20 +31,20 @@ class Reading:
     Attributes:
         options: the declaration, each option valid by itself.
         residuals: index of a term -> its residual.
-        unbuilt: the faults of the terms that cannot be built.
+        unbuilt: the errors of the terms that cannot be built.
     """
 
     def __init__(self, options: Any) -> None:
         self.options = options
         self.residuals: dict[int, Residual] = {}
-        self.unbuilt: list[Fault] = []
+        self.unbuilt: list[Problem] = []
         for index, term in enumerate(options.terms):
             if isinstance(term, PriorTerm):
                 continue
             key = "quadratic" if isinstance(term, QuadraticTerm) else "constraint"
             try:
                 self.residuals[index] = getattr(term, key).build()
-            except Exception as error:  # a term may be a plugin's: any error is a fault here
+            except Exception as error:  # a term may be a plugin's: any error is an error here
                 self.unbuilt.append((("terms", index, key), f"cannot be built: {error}"))
 
     @cached_property
@@ -75,15 +75,15 @@ class Reading:
                 yield ("terms", index, key), name
 
 
-def faults(options: Any) -> list[Fault]:
-    """Every fault of a declaration: its path, and what was found, and what would mend it."""
+def errors(options: Any) -> list[Problem]:
+    """Every error of a declaration: its path, and what was found, and what would mend it."""
     reading = Reading(options)
     if reading.unbuilt:
         return reading.unbuilt  # what the others name is not known without them
-    return [fault for check in _CHECKS for fault in check(reading)]
+    return [problem for check in _CHECKS for problem in check(reading)]
 
 
-def _entries(reading: Reading) -> Iterator[Fault]:
+def _entries(reading: Reading) -> Iterator[Problem]:
     data, start = reading.options.data, reading.options.start
     known = {*data, *start}
     if not reading.residuals:
@@ -117,13 +117,13 @@ def _entries(reading: Reading) -> Iterator[Fault]:
             )
 
 
-def _starts(reading: Reading) -> Iterator[Fault]:
+def _starts(reading: Reading) -> Iterator[Problem]:
     for name, start in reading.options.start.items():
         if start.channels == 1 and start.value in ("photo", "reflectance"):
             yield ("start", name, "channels"), f"the {start.value} has 3 channels, not 1"
 
 
-def _duals(reading: Reading) -> Iterator[Fault]:
+def _duals(reading: Reading) -> Iterator[Problem]:
     entries = {*reading.options.data, *reading.options.start}
     for index, term in enumerate(reading.options.terms):
         if not isinstance(term, ConstraintTerm):
@@ -137,7 +137,7 @@ def _duals(reading: Reading) -> Iterator[Fault]:
             yield ("terms", index, "dual"), message
 
 
-def _priors(reading: Reading) -> Iterator[Fault]:
+def _priors(reading: Reading) -> Iterator[Problem]:
     start, bounded = reading.options.start, _bounded(reading)
     first: dict[str, int] = {}
     for index, term in reading.priors():
@@ -153,7 +153,7 @@ def _priors(reading: Reading) -> Iterator[Fault]:
                 f"terms.{first[block]} is a prior on {block!r} too: add a block with the "
                 f"constraint that it equals {block!r}, and put the second prior there",
             )
-        elif structure in (Structure.FOURIER, Structure.MIXED):
+        elif structure in (Structure.FOURIER, Structure.MATRIX_FREE):
             yield (
                 place,
                 f"the normal matrix of {block!r} is {structure.value}, so that no proximal "
@@ -170,7 +170,7 @@ def _priors(reading: Reading) -> Iterator[Fault]:
             )
 
 
-def _order(reading: Reading) -> Iterator[Fault]:
+def _order(reading: Reading) -> Iterator[Problem]:
     options = reading.options
     updated = [*options.start, *reading.duals]
     for index, name in enumerate(options.order):
@@ -191,7 +191,7 @@ def _order(reading: Reading) -> Iterator[Fault]:
         )
 
 
-def _weights(reading: Reading) -> Iterator[Fault]:
+def _weights(reading: Reading) -> Iterator[Problem]:
     weights = reading.options.weights
     named = list(reading.weight_names())
     for place, name in named:
@@ -212,7 +212,7 @@ def _weights(reading: Reading) -> Iterator[Fault]:
         yield from _relations(reading, name)
 
 
-def _relations(reading: Reading, name: str) -> Iterator[Fault]:
+def _relations(reading: Reading, name: str) -> Iterator[Problem]:
     """The blocks that a weight balances or bounds."""
     weight, known = reading.options.weights[name], levels(reading.options.terms)
     if weight.balances is not None and weight.bounds is not None:
@@ -228,7 +228,7 @@ def _relations(reading: Reading, name: str) -> Iterator[Fault]:
             yield from _bounds(reading, name, block)
 
 
-def _bounds(reading: Reading, name: str, block: str) -> Iterator[Fault]:
+def _bounds(reading: Reading, name: str, block: str) -> Iterator[Problem]:
     place: Path = ("weights", name, "bounds")
     if reading.structures.get(block) is not Structure.PIXEL:
         yield place, f"{block!r} is no factor of a product, so that there is nothing to bound"
@@ -264,7 +264,7 @@ def _bounded(reading: Reading) -> set[str]:
     return {w.bounds for w in reading.options.weights.values() if w.bounds}
 
 
-def _output(reading: Reading) -> Iterator[Fault]:
+def _output(reading: Reading) -> Iterator[Problem]:
     output, start = reading.options.output, reading.options.start
     product = isinstance(output, Product)
     named: list[tuple[Path, str]] = [(("output",), output)] if not product else []
@@ -280,7 +280,7 @@ def _output(reading: Reading) -> Iterator[Fault]:
             yield (part,), f"the output is a single block: leave it out, or write {example}"
 
 
-def _kernels(reading: Reading) -> Iterator[Fault]:
+def _kernels(reading: Reading) -> Iterator[Problem]:
     options, sources = reading.options, set(reading.options.data.values())
     if options.num_kernels > 1 and "maps" not in sources:
         yield (
@@ -301,6 +301,6 @@ def _close(name: str, known: Iterable[str]) -> str:
     return f" (did you mean {' or '.join(close)}?)" if close else ""
 
 
-_CHECKS: tuple[Callable[[Reading], Iterator[Fault]], ...] = (
+_CHECKS: tuple[Callable[[Reading], Iterator[Problem]], ...] = (
     _entries, _starts, _duals, _priors, _order, _weights, _output, _kernels,
 )  # fmt: skip

@@ -19,9 +19,9 @@ from safetensors.torch import save
 from torch import Tensor
 
 from unfold._files import replace_file
-from unfold.core import Restorer
 from unfold.registry import ComponentError
 from unfold.registry.spec import Spec
+from unfold.restorer import Restorer
 
 _HEADER = "unfold"
 
@@ -105,9 +105,9 @@ def rename(
         if theirs in state and _shape(state[theirs]) != _shape(like[ours])
     ]
     wrong = {"missing": missing, "unexpected": unexpected, "misshapen": misshapen}
-    faults = [f"{len(found)} {what}: {_some(found)}" for what, found in wrong.items() if found]
-    if faults:
-        raise ComponentError("; ".join(faults))
+    errors = [f"{len(found)} {what}: {_some(found)}" for what, found in wrong.items() if found]
+    if errors:
+        raise ComponentError("; ".join(errors))
     return {ours: state[theirs].to(like[ours].dtype) for theirs, ours in names.items()}
 
 

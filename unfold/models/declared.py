@@ -9,22 +9,14 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from unfold.core import (
-    CG,
-    Constraint,
-    Lagrangian,
-    Ledger,
-    Quadratic,
-    Regularizer,
-    Restoration,
-    State,
-)
+from unfold.core import CG, Constraint, History, Lagrangian, Quadratic, Regularizer, State
 from unfold.core.clip import clip
 from unfold.core.lagrangian import Term
 from unfold.estimators.illumination import DARKEST, retinex_split
+from unfold.restorer import Restoration
 
 from .assembly import describe, requires_training, unroll
-from .consistency import Fault, faults
+from .consistency import Problem, errors
 from .declaration import (
     AnyStart,
     AnyTerm,
@@ -153,31 +145,31 @@ class Declared(Estimating):
         self.requires_training = requires_training(self)
 
     @staticmethod
-    def option_faults(options: Any) -> list[Fault]:
+    def option_errors(options: Any) -> list[Problem]:
         """What does not fit together in options that are valid one by one."""
-        return faults(options)
+        return errors(options)
 
     def forward(
         self,
         image: Tensor,
         *,
         kernel: Tensor | None = None,
-        ledger: Ledger | None = None,
-        guide: Mapping[str, Tensor] | None = None,
+        history: History | None = None,
+        measurements: Mapping[str, Tensor] | None = None,
     ) -> Restoration:
-        known = self.estimate(image, kernel, guide)
+        known = self.estimate(image, kernel, measurements)
         used = known.kernel.expand(-1, self.num_kernels, -1, -1)
         given = self.given(known.x, used, known.logits)
-        told = {"noise": known.guide["noise"], "H": used}
+        told = {"noise": known.measurements["noise"], "H": used}
         hyper = with_hyper_parameters(self.hyper, told)[HYPER]
         start = {**given, **self.start(known.x), "noise": told["noise"], HYPER: hyper}
-        state = self.stages(State(start), ledger)
+        state = self.stages(State(start), history)
         parts = {name: state[name] for name in self.starts}
         for name, source in self.data.items():
             if source in ("maps", "trust"):
                 parts["weights" if source == "maps" else "trust"] = given[name]
         parts, image = self._finish(parts, state, known)
-        return Restoration(image, {"kernel": used, **parts}, ledger, known.frame.origin)
+        return Restoration(image, {"kernel": used, **parts}, history, known.frame.origin)
 
     def given(self, x: Tensor, kernel: Tensor, logits: Tensor | None) -> dict[str, Tensor]:
         """The fixed entries: the photo, its kernel, and the maps of the kernel estimator."""
@@ -208,7 +200,7 @@ class Declared(Estimating):
             light = state[self.output.light].clamp_min(DARKEST)
             first, *rest = (state[name] for name in self.output.names)
             reflectance = first.clamp_min(0) / rest[0].clamp_min(DARKEST) if rest else first
-            scene = known.guide.get("scene")
+            scene = known.measurements.get("scene")
             made = self.recompose(light, reflectance, state["noise"], scene)
             parts["enhanced"], parts["denoised"], features = made
         parts = {name: known.frame.crop(part) for name, part in parts.items()}

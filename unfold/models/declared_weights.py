@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unfold.core import Constraint, Lagrangian, Pixel, Prior, Quadratic, State, Structure
+from unfold.core import Constraint, Lagrangian, PixelDiagonal, Prior, Quadratic, State, Structure
 from unfold.core.lagrangian import Multiple
 from unfold.estimators import HyperParameters, NoisePowers
 
@@ -157,7 +157,7 @@ class DeclaredWeights:
 
     def _operators(
         self, block: str, state: State, structure: Structure
-    ) -> Iterator[tuple[Quadratic | Constraint, Pixel]]:
+    ) -> Iterator[tuple[Quadratic | Constraint, PixelDiagonal]]:
         for term in (*self._lagrangian.quadratics, *self._lagrangian.constraints):
             if term.residual.blocks.get(block) is structure:
                 yield term, term.residual.operator(block, state)  # type: ignore[misc]

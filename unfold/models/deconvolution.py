@@ -11,11 +11,12 @@ from pydantic import Field
 from torch import Tensor
 
 import unfold.formula as uf
-from unfold.core import Lagrangian, Ledger, Prior, Residual, Restoration, Restorer, State
+from unfold.core import History, Lagrangian, Prior, Residual, State
 from unfold.core.clip import clip
 from unfold.estimators import HyperParameters, KernelEstimator
 from unfold.estimators.reblur import reblur_share
 from unfold.registry.spec import PriorLike, factory
+from unfold.restorer import Restoration, Restorer
 
 from .assembly import (
     Impute,
@@ -137,26 +138,26 @@ class Deconvolution(Restorer):
         image: Tensor,
         *,
         kernel: Tensor | None = None,
-        ledger: Ledger | None = None,
-        guide: Mapping[str, Tensor] | None = None,
+        history: History | None = None,
+        measurements: Mapping[str, Tensor] | None = None,
     ) -> Restoration:
         check_inputs(self, image, kernel)
         estimated = kernel is None
-        guide = guide or self.survey(image, kernel=kernel)
-        kernel, noise = guide["kernel"] if kernel is None else kernel, guide["noise"]
+        measurements = measurements or self.measure(image, kernel=kernel)
+        kernel, noise = measurements["kernel"] if kernel is None else kernel, measurements["noise"]
         x, frame = prepare(image, kernel, least_margin=_LEAST_MARGIN)
         given = {"T": frame.inside(x), "H": kernel.to(x), "noise": noise}
         start = {**dict.fromkeys("XYIZ", x), **given}
-        state = self.stages(State(with_hyper_parameters(self.hyper, start)), ledger)
+        state = self.stages(State(with_hyper_parameters(self.hyper, start)), history)
         parts = {"kernel": state["H"], "I": frame.crop(state["I"])}
-        parts |= {name: guide[name] for name in ("noise", "residue", "grain")}
+        parts |= {name: measurements[name] for name in ("noise", "residue", "grain")}
         restored = clip(frame.crop(state["Z"]))
         if self.careful and estimated and not self.training:
             parts["share"] = reblur_share(image, parts["kernel"], parts["residue"])
             restored = spliced(image, restored, image, parts["share"], parts)
-        return Restoration(restored, parts, ledger, frame.origin)
+        return Restoration(restored, parts, history, frame.origin)
 
-    def survey(self, image: Tensor, *, kernel: Tensor | None = None) -> Mapping[str, Tensor]:
+    def measure(self, image: Tensor, *, kernel: Tensor | None = None) -> Mapping[str, Tensor]:
         found = measure_noise(self.noise, image)
         if kernel is None and self.estimator is not None:
             kernel = found["kernel"] = self.estimator.measure(image)

@@ -12,12 +12,13 @@ from pydantic import Field
 from torch import Tensor
 
 import unfold.formula as uf
-from unfold.core import CG, Lagrangian, Ledger, Prior, Residual, Restoration, Stage, State
+from unfold.core import CG, History, Lagrangian, Prior, Residual, Stage, State
 from unfold.core.clip import clip
 from unfold.core.objective import Belief, Objective
 from unfold.estimators import HyperParameters
 from unfold.estimators.outliers import find_outliers
 from unfold.registry.spec import PriorLike, factory
+from unfold.restorer import Restoration
 from unfold.terms import embed_kernel
 
 from .assembly import count, describe, requires_training, steps_for, unroll
@@ -96,7 +97,7 @@ class ErA(Estimating):
     that of the photo and 0.25², the ℓ1 norm a threshold in these bounds: E is sparse by
     construction.
 
-    All updates but that of X minimise the Lagrangian over their block exactly. That of X does so
+    All updates but that of X minimize the Lagrangian over their block exactly. That of X does so
     with one kernel; with several the gradient in X vanishes (to 1e-10 in float64) only if conjugate
     gradients run to convergence, and the four steps taken here leave a small residual.
 
@@ -180,16 +181,16 @@ class ErA(Estimating):
         image: Tensor,
         *,
         kernel: Tensor | None = None,
-        ledger: Ledger | None = None,
-        guide: Mapping[str, Tensor] | None = None,
+        history: History | None = None,
+        measurements: Mapping[str, Tensor] | None = None,
     ) -> Restoration:
-        known = self.estimate(image, kernel, guide)
-        state = self.stages(self.start(known), ledger)
+        known = self.estimate(image, kernel, measurements)
+        state = self.stages(self.start(known), history)
         parts = {name: known.frame.crop(state[name]) for name in "XZUEP" if name in state}
         if self.maps:
             parts["weights"] = known.frame.crop(state["W"])
         told = {"kernel": state["H"], **self.measured_parts(known)}
-        return Restoration(clip(parts["X"]), {**told, **parts}, ledger, known.frame.origin)
+        return Restoration(clip(parts["X"]), {**told, **parts}, history, known.frame.origin)
 
     def start(self, known: Estimates) -> State:
         """Where the optimization starts: outliers are error, the photo without them is X, and U
@@ -198,7 +199,7 @@ class ErA(Estimating):
         blocks = {"Y": y, "U": torch.zeros_like(y)}
         error = find_outliers(y) if self._errors else blocks["U"]
         blocks |= dict.fromkeys("XZ", y - error) | dict.fromkeys(self._errors, error)
-        given = {**blocks, "noise": known.guide["noise"]}
+        given = {**blocks, "noise": known.measurements["noise"]}
         if self.maps:
             kernel, given["W"] = _with_maps(kernel, known.logits, self.num_kernels)
         state = State(with_hyper_parameters(self.hyper, {**given, "H": kernel}))

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from unfold.core import Restorer
 from unfold.estimators import (
     ExposureEstimator,
     IlluminationEnhancer,
@@ -19,6 +18,7 @@ from unfold.estimators.exposure import expose
 from unfold.estimators.noise import thinned
 from unfold.estimators.reblur import middle
 from unfold.imaging.boundary import Frame
+from unfold.restorer import Restorer
 
 from .assembly import prepare
 from .checks import check_inputs
@@ -31,14 +31,14 @@ class Estimates(NamedTuple):
     Attributes:
         x: the photo at full exposure, made periodic, ``(B, 3, H, W)``.
         frame: where the photo lies in it.
-        guide: what was measured of the whole photo.
+        measurements: global quantities of the whole photo.
         kernel: as given, or estimated.
         logits: of the kernel estimator's maps, where it has any.
     """
 
     x: Tensor
     frame: Frame
-    guide: Mapping[str, Tensor]
+    measurements: Mapping[str, Tensor]
     kernel: Tensor
     logits: Tensor | None
 
@@ -79,25 +79,25 @@ class Estimating(Restorer):
         self.denoiser = denoiser and make_part(ReflectanceDenoiser, denoiser, 3)
         self.exposure = exposure and make_part(ExposureEstimator, exposure)
         self.noise = make_noise(noise)
-        self.means = ("scene",) if self.enhancer and self.enhancer.pooled else ()
+        self.pooled_features = ("scene",) if self.enhancer and self.enhancer.pooled else ()
 
     def estimate(
-        self, image: Tensor, kernel: Tensor | None, guide: Mapping[str, Tensor] | None
+        self, image: Tensor, kernel: Tensor | None, measurements: Mapping[str, Tensor] | None
     ) -> Estimates:
-        """Estimate what neither the caller nor the guide knows. Arguments as for ``forward``."""
+        """Estimate whatever is neither given nor measured. Arguments as for ``forward``."""
         check_inputs(self, image, kernel)
         x, frame = self._prepare(image, kernel)
-        guide = self._global(image) if guide is None else guide
-        x = self._exposed(x, guide)
-        known, logits = guide.get("kernel") if kernel is None else kernel, None
+        measurements = self._global(image) if measurements is None else measurements
+        x = self._exposed(x, measurements)
+        known, logits = measurements.get("kernel") if kernel is None else kernel, None
         if known is None or self.uses_maps:
             found, logits = self.estimator(x)
             # (One kernel that is given serves all maps.)
             known = found if known is None else known.expand(-1, found.shape[1], -1, -1)
         known = known.to(x)
-        if "residue" not in guide:
-            guide = with_kernel(self.noise, guide, frame.crop(x), known)
-        return Estimates(x, frame, guide, known, logits)
+        if "residue" not in measurements:
+            measurements = with_kernel(self.noise, measurements, frame.crop(x), known)
+        return Estimates(x, frame, measurements, known, logits)
 
     def measured_parts(self, known: Estimates, features: Tensor | None = None) -> dict[str, Tensor]:
         """The parts ``noise``, ``residue``, ``grain``, ``gain``, ``curve`` and ``scene``, those
@@ -108,13 +108,13 @@ class Estimating(Restorer):
             features: of the enhancer, see `recompose`.
         """
         names = ("noise", "residue", "grain", "gain", "curve")
-        parts = {name: known.guide[name] for name in names if name in known.guide}
-        if self.means and features is not None:
+        parts = {name: known.measurements[name] for name in names if name in known.measurements}
+        if self.pooled_features and features is not None:
             factor = known.x.shape[-2] // features.shape[-2]
             parts["scene"] = known.frame.coarser(factor).crop(features)
         return parts
 
-    def survey(self, image: Tensor, *, kernel: Tensor | None = None) -> Mapping[str, Tensor]:
+    def measure(self, image: Tensor, *, kernel: Tensor | None = None) -> Mapping[str, Tensor]:
         found = self._global(image)
         if kernel is None:
             # (Each whole photo is let go as soon as the next is made of it.)
@@ -164,5 +164,7 @@ class Estimating(Restorer):
         return prepare(image, kernel, size=self.estimator.kernel_size)
 
     @staticmethod
-    def _exposed(x: Tensor, guide: Mapping[str, Tensor]) -> Tensor:
-        return expose(x, guide["gain"], guide["curve"]) if "gain" in guide else x
+    def _exposed(x: Tensor, measurements: Mapping[str, Tensor]) -> Tensor:
+        return (
+            expose(x, measurements["gain"], measurements["curve"]) if "gain" in measurements else x
+        )

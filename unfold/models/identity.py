@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from unfold.core import Ledger, Restoration, Restorer
+from unfold.core import History
+from unfold.restorer import Restoration, Restorer
 
 from .checks import check_image
 
@@ -16,7 +17,7 @@ class Identity(Restorer):
     channels = None
 
     def forward(
-        self, image: Tensor, *, kernel: Tensor | None = None, ledger: Ledger | None = None
+        self, image: Tensor, *, kernel: Tensor | None = None, history: History | None = None
     ) -> Restoration:
         check_image(image, self)
         return Restoration(image.clamp(0, 1))

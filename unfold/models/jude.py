@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor
 
 import unfold.formula as uf
-from unfold.core import CG, Lagrangian, Ledger, Prior, Residual, Restoration, State, Step
+from unfold.core import CG, History, Lagrangian, Prior, Residual, State, Step
 from unfold.core.clip import clip
 from unfold.core.objective import Belief, Objective
 from unfold.estimators import (
@@ -21,6 +21,7 @@ from unfold.estimators import (
 from unfold.estimators.illumination import DARKEST, retinex_split
 from unfold.estimators.reblur import as_bright_as, reblur_share
 from unfold.registry.spec import PriorLike, factory
+from unfold.restorer import Restoration
 from unfold.terms import Convolution
 
 from .assembly import Impute, Take, count, describe, requires_training, steps_for, unroll
@@ -125,7 +126,7 @@ class JUDE(Estimating):
         noise: the standard deviation of the photo's noise, or what estimates it.
         hyper_parameters: what predicts the noise levels and penalties of every stage. The paper's
             module of section 3.3 is ``"predicted-from-kernel"``.
-        illumination_channels: 1, or 3 for coloured light.
+        illumination_channels: 1, or 3 for colored light.
         order: of the updates. ``"paper"`` is P, R, Q, L, Z, I; its last two I and last Z never
             reach the image. ``"data-first"`` is I, Z, Q, L, P, R, where all do.
         reflectance: what is denoised at the end: ``"R"``, or ``"Z/L"``, which loses nothing that
@@ -191,7 +192,7 @@ class JUDE(Estimating):
         self.uses_maps = num_maps > 0
         self.estimator = make_kernel_estimator(kernel_estimator, num_kernels, num_maps, trust=trust)
         term = make_blur(blur, "JUDE", "I", "X", "HW" if self.maps else "HT" if trust else "H")
-        self.kernel_updates = self.whole = kernel_updates
+        self.kernel_updates = self.needs_full_image = kernel_updates
         if kernel_updates:
             if not isinstance(term, Convolution) or order == "paper":
                 raise ValueError(
@@ -230,7 +231,7 @@ class JUDE(Estimating):
         self.add_parts(
             noise=noise, exposure=exposure, enhancer=enhancer, denoiser=denoiser, light=light
         )
-        if self.means:
+        if self.pooled_features:
             self.finish_reads = {"L": light, "denoised": 3} | ({"share": 1} if self.careful else {})
         self.requires_training = requires_training(self)
         if light == 1 and count(self) == count(self.hyper):
@@ -244,15 +245,15 @@ class JUDE(Estimating):
         image: Tensor,
         *,
         kernel: Tensor | None = None,
-        ledger: Ledger | None = None,
-        guide: Mapping[str, Tensor] | None = None,
+        history: History | None = None,
+        measurements: Mapping[str, Tensor] | None = None,
     ) -> Restoration:
-        known = self.estimate(image, kernel, guide)
-        state = self.stages(self.start(known), ledger)
+        known = self.estimate(image, kernel, measurements)
+        state = self.stages(self.start(known), history)
         if self.quotient:
             state = state.replace("R", state["Z"].clamp_min(0) / state["L"])
         enhanced, denoised, features = self.recompose(
-            state["L"], state["R"], state["noise"], known.guide.get("scene")
+            state["L"], state["R"], state["noise"], known.measurements.get("scene")
         )
         parts = {name: state[name] for name in ("I", "Z", "R", "L")}
         parts |= {"trust": state["T"]} if self.trusts else {}
@@ -265,7 +266,7 @@ class JUDE(Estimating):
             exposed = known.frame.crop(known.x)
             parts["share"] = reblur_share(exposed, parts["kernel"], parts["residue"])
             restored = _kept_good(image, restored, parts["share"], parts)
-        return Restoration(restored, parts, ledger, known.frame.origin)
+        return Restoration(restored, parts, history, known.frame.origin)
 
     def finish(
         self,
@@ -273,13 +274,13 @@ class JUDE(Estimating):
         parts: Mapping[str, Tensor],
         *,
         kernel: Tensor | None = None,
-        guide: Mapping[str, Tensor],
+        measurements: Mapping[str, Tensor],
     ) -> Tensor:
         assert self.enhancer is not None
-        enhanced, _ = self.enhancer(parts["L"], guide["scene"])
+        enhanced, _ = self.enhancer(parts["L"], measurements["scene"])
         restored = clip(enhanced * parts["denoised"])
         if self.careful and kernel is None:
-            restored = _kept_good(image, restored, parts["share"], guide)
+            restored = _kept_good(image, restored, parts["share"], measurements)
         return restored
 
     def start(self, known: Estimates) -> State:
@@ -291,7 +292,7 @@ class JUDE(Estimating):
         blocks |= {"Q": light, "L": light}
         if self.zero:
             blocks = {name: torch.zeros_like(value) for name, value in blocks.items()}
-        given = {"X": x, "Y": x, "H": known.kernel, "noise": known.guide["noise"], **blocks}
+        given = {"X": x, "Y": x, "H": known.kernel, "noise": known.measurements["noise"], **blocks}
         if self.kernel_updates:
             given["H"] = given["K"] = known.kernel.expand(len(x), -1, -1, -1)
         if self.maps and logits is not None:

@@ -5,7 +5,7 @@ Put one in the place of the derived step of the same block::
     steps = list(lower(jude_objective().lagrangian, ORDER))
     steps[ORDER.index("R")] = PrintedR()
 
-The derived steps minimise the Lagrangian over their block exactly; these do not. Names and
+The derived steps minimize the Lagrangian over their block exactly; these do not. Names and
 weights are those of `unfold.models.jude.jude_objective`.
 """
 
@@ -25,7 +25,7 @@ from unfold.terms.blur import transfer_function
 class PrintedP(nn.Module):
     """Eq. 8: ``P ← D(P − (w2 Z⊙Q + w3 R + Γ) / (w2 Q² + w3))``.
 
-    The minimiser is ``D(Ψ/den)`` itself, not a step of that length from the old P.
+    The minimizer is ``D(Ψ/den)`` itself, not a step of that length from the old P.
 
     Args:
         prior: D, the proximal operator of g_P.
@@ -43,7 +43,7 @@ class PrintedP(nn.Module):
 
 
 class PrintedR:
-    """Eq. 10: ``R ← (P + Γ) / w3``. The minimiser is ``P − Γ/w3``.
+    """Eq. 10: ``R ← (P + Γ) / w3``. The minimizer is ``P − Γ/w3``.
 
     With eq. 22, ``Γ ← Γ + w3 (R − P)``, the dual becomes ``2Γ + (1 − w3) P``: it doubles in every
     round.
@@ -55,7 +55,7 @@ class PrintedR:
 
 
 class PrintedL:
-    """Eq. 15: ``L ← (Q + Ω) / w4``. The minimiser is ``Q − Ω/w4``; the dual doubles, as in R."""
+    """Eq. 15: ``L ← (Q + Ω) / w4``. The minimizer is ``Q − Ω/w4``; the dual doubles, as in R."""
 
     def __call__(self, state: Mapping[str, Tensor], weights: Weights) -> State:
         s = State(state)
@@ -65,7 +65,7 @@ class PrintedL:
 class PrintedI:
     """Eq. 21: ``I ← F⁻¹[(w1 conj(F H) F X + F(w5 Z − Ω)) / (w1 F(H)² + w5)]``.
 
-    The minimiser has Δ in the place of Ω, and ``|F(H)|²`` for ``F(H)²``: a complex divisor, whose
+    The minimizer has Δ in the place of Ω, and ``|F(H)|²`` for ``F(H)²``: a complex divisor, whose
     zeros nothing keeps away, in the place of a positive one.
     """
 

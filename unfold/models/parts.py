@@ -19,7 +19,7 @@ from unfold.estimators.roles import (
     KernelEstimator,
     NoiseEstimator,
 )
-from unfold.registry.catalogue import ComponentError
+from unfold.registry.catalog import ComponentError
 from unfold.registry.spec import PriorLike, Spec, factory, resolve, spec_type
 
 Role = TypeVar("Role", bound=Estimator)

@@ -11,12 +11,13 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
-from unfold.core import CG, Ledger, Prior, Restoration, Restorer, State
+from unfold.core import CG, History, Prior, State
 from unfold.core.clip import clip
 from unfold.estimators.blur_radius import blur_radius
 from unfold.estimators.hyper_parameters import NoisePowers
 from unfold.imaging.boundary import Frame
 from unfold.registry.spec import PriorLike, factory
+from unfold.restorer import Restoration, Restorer
 from unfold.terms import FilterFlow
 
 from .assembly import channels, describe, prepare, requires_training, unroll
@@ -80,9 +81,9 @@ class Refocus(Restorer):
     deep denoiser prior", TPAMI 2021, section 4.2, for the schedule.
     """
 
-    # Tiles overlap by so many pixels at least: the halo is measured where a photo has most detail,
-    # which is in focus, and nothing is done there.
-    least_halo = 64
+    # The receptive field is measured where a photo has most detail, which is in focus and not
+    # changed: elsewhere it is larger.
+    min_receptive_field = 64
 
     def __init__(
         self,
@@ -113,31 +114,37 @@ class Refocus(Restorer):
         image: Tensor,
         *,
         kernel: Tensor | None = None,
-        ledger: Ledger | None = None,
-        guide: Mapping[str, Tensor] | None = None,
+        history: History | None = None,
+        measurements: Mapping[str, Tensor] | None = None,
     ) -> Restoration:
         check_inputs(self, image, kernel)
-        guide = guide or self.survey(image)
+        measurements = measurements or self.measure(image)
         x, frame = prepare(image, kernel, size=self.discs.kernel_size)
         blind, radius = kernel is None, torch.zeros_like(x[:, :1])
         if kernel is None:
-            radius = _beyond(blur_radius(image, guide["noise"]), frame, x)
+            radius = _beyond(blur_radius(image, measurements["noise"]), frame, x)
             kernel, maps = self._flow(radius)
         else:
             maps = torch.ones_like(radius)
-        given = {"H": kernel.to(x), "W": maps, "noise": guide["noise"]}
+        given = {"H": kernel.to(x), "W": maps, "noise": measurements["noise"]}
         start = State(with_hyper_parameters(self.hyper, {**dict.fromkeys("XIZ", x), **given}))
-        state = self.stages(start, ledger)
+        state = self.stages(start, history)
         left = -self._blur(state.replace("I", state["Z"]))  # X − B Z
-        share = self._share(left, radius, guide["noise"]) if blind else torch.ones_like(radius)
+        share = (
+            self._share(left, radius, measurements["noise"]) if blind else torch.ones_like(radius)
+        )
         restored = clip(torch.lerp(x, state["Z"] + _GIVEN_BACK * left, share))
         parts = {"share": share, "weights": maps, "I": state["I"]}
         parts = {name: frame.crop(part) for name, part in parts.items()}
         parts |= {"radius": frame.crop(radius)} if blind else {}
-        parts |= {"kernel": state["H"], "noise": guide["noise"], "grain": guide["grain"]}
-        return Restoration(frame.crop(restored), parts, ledger, frame.origin)
+        parts |= {
+            "kernel": state["H"],
+            "noise": measurements["noise"],
+            "grain": measurements["grain"],
+        }
+        return Restoration(frame.crop(restored), parts, history, frame.origin)
 
-    def survey(self, image: Tensor, *, kernel: Tensor | None = None) -> Mapping[str, Tensor]:
+    def measure(self, image: Tensor, *, kernel: Tensor | None = None) -> Mapping[str, Tensor]:
         return measure_noise(self.noise, image)
 
     def explain(self) -> str:

@@ -17,9 +17,9 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from unfold._files import replace_file
-from unfold.core import Restorer
-from unfold.registry.catalogue import ComponentError
+from unfold.registry.catalog import ComponentError
 from unfold.registry.spec import Spec, resolve
+from unfold.restorer import Restorer
 
 TENSORS, FACTS = "model.safetensors", "model.json"
 

@@ -7,8 +7,9 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor
 
-from unfold.core import Ledger, Restoration, Restorer
+from unfold.core import History
 from unfold.priors.dce_net import DCENet
+from unfold.restorer import Restoration, Restorer
 
 from .assembly import count
 from .checks import check_image
@@ -21,9 +22,9 @@ class ZeroDCE(Restorer):
 
         x ← x + A_n ⊙ x ⊙ (1 − x),   n = 1...iterations
 
-    ``A_n`` in [−1, 1] for each pixel and colour: above 0 it brightens, below it darkens. Each
+    ``A_n`` in [−1, 1] for each pixel and color: above 0 it brightens, below it darkens. Each
     curve keeps 0 and 1 and is monotone in ``x``. It enhances and does not deblur: a kernel is
-    not used. It has no Lagrangian: a ledger is left empty.
+    not used. It has no Lagrangian: a history is left empty.
 
     Two things about borders and noise are ours: the network sees the photo's border repeated
     instead of zeros (a frame, else), and values beyond [0, 1] are clipped before.
@@ -50,7 +51,7 @@ class ZeroDCE(Restorer):
         self.network = DCENet(outputs=3 * iterations, width=width)
 
     def forward(
-        self, image: Tensor, *, kernel: Tensor | None = None, ledger: Ledger | None = None
+        self, image: Tensor, *, kernel: Tensor | None = None, history: History | None = None
     ) -> Restoration:
         check_image(image, self)
         x = image.clamp(0, 1)

@@ -37,7 +37,7 @@ class ResidualBlock(nn.Module):
         width: channels.
         bias: whether the convolutions have one.
         activation: makes the nonlinearity; ReLU by default.
-        norm: makes what normalises ``width`` channels after each convolution; None: nothing does.
+        norm: makes what normalizes ``width`` channels after each convolution; None: nothing does.
     """
 
     def __init__(

@@ -40,10 +40,10 @@ class Box(Prior):
         self.low, self.high = low, high
 
     @staticmethod
-    def option_faults(spec: Any) -> list[tuple[tuple[str], str]]:
+    def option_errors(spec: Any) -> list[tuple[tuple[str], str]]:
         """Ends that no value lies between."""
-        fault = f"must be below high, {spec.high:g}"
-        return [] if spec.low < spec.high else [(("low",), fault)]
+        error = f"must be below high, {spec.high:g}"
+        return [] if spec.low < spec.high else [(("low",), error)]
 
     def prox(self, v: Tensor, step: Tensor) -> Tensor:
         return v.clamp(self.low, self.high)

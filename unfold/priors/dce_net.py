@@ -14,7 +14,7 @@ class DCENet(nn.Module):
 
     Seven 3×3 convolutions that keep the size (zero padding), ReLU between them, tanh at the end;
     the fifth to seventh see the third and fourth, second and fifth, first and sixth feature maps.
-    With the paper's three channels and 24 outputs (eight curves for each colour) it has 79,416
+    With the paper's three channels and 24 outputs (eight curves for each color) it has 79,416
     parameters.
 
     Args:

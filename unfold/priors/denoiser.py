@@ -26,7 +26,7 @@ class Denoiser(Prior):
     of values serve as well. On kodak24 with noise of 15, 25 and 50/255 it reaches 34.54, 32.07 and
     28.91 dB (FFDNet for color, as published: 34.63, 32.13, 28.98).
 
-    Images of other numbers of channels are denoised channel by channel, each as a grey photo, by a
+    Images of other numbers of channels are denoised channel by channel, each as a gray photo, by a
     second net of the same layout: 32.57, 30.21 and 27.31 dB on the mean of kodak24's channels.
 
     Args:

@@ -11,7 +11,7 @@ from .blocks import Width, conv3
 
 class DilatedNet(nn.Sequential):
     """Seven 3×3 convolutions with dilations 1, 2, 3, 4, 3, 2, 1 and ReLU between them: it sees
-    33×33 pixels. ``(B, channels, H, W)`` to the same; IRCNN's batch normalisation is left out
+    33×33 pixels. ``(B, channels, H, W)`` to the same; IRCNN's batch normalization is left out
     (its released weights have it merged)."""
 
     def __init__(self, channels: int, width: int) -> None:
@@ -27,7 +27,7 @@ class IRCNN(Prior):
     """A learned proximal operator for one noise level: ``prox(v) = v − net(v)``.
 
     Args:
-        channels: of the block it regularises.
+        channels: of the block it regularizes.
         width: channels of the hidden layers.
 
     Source: Zhang et al., "Learning deep CNN denoiser prior for image restoration", CVPR 2017;

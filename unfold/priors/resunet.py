@@ -19,7 +19,7 @@ class ResUNet(Prior):
     free of biases it scales with its input: ``prox(a v, a² step) = a prox(v, step)``.
 
     Args:
-        channels: of the block it regularises.
+        channels: of the block it regularizes.
         widths: channels at each level, finest first.
         blocks: residual blocks at each level, on either side.
         conditioned: whether the square root of ``step`` is given to the network as a map.

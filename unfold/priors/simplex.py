@@ -24,7 +24,7 @@ class Simplex(Prior):
 
     Args:
         support: side n of the support in pixels, whose element ``(n // 2, n // 2)`` lies on the
-            image's ``(h // 2, w // 2)``, a kernel's centre; None: the whole image.
+            image's ``(h // 2, w // 2)``, a kernel's center; None: the whole image.
 
     Raises:
         ValueError: the support is not positive, or larger than the block.

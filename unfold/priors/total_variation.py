@@ -38,9 +38,9 @@ class TotalVariation(Prior):
         self.iterations = iterations
 
     def prox(self, v: Tensor, step: Tensor) -> Tensor:
-        # The dual's curvature at a pixel is at most 4 (step here + step at the neighbour).
+        # The dual's curvature at a pixel is at most 4 (step here + step at the neighbor).
         # (A step of zero asks for nothing: any rate will do there, infinity excepted.)
-        curvature = 4 * (step + _largest_neighbour(step))
+        curvature = 4 * (step + _largest_neighbor(step))
         rate = 1 / curvature.clamp_min(torch.finfo(v.dtype).tiny ** 0.5)
         if torch.is_grad_enabled() or torch.compiler.is_compiling():
             return self._prox(v, step, rate)
@@ -113,7 +113,7 @@ def _next(t: float) -> float:
     return (1 + (1 + 4 * t * t) ** 0.5) / 2
 
 
-def _largest_neighbour(step: Tensor) -> Tensor:
+def _largest_neighbor(step: Tensor) -> Tensor:
     below = torch.cat((step[..., 1:, :], step[..., -1:, :]), -2)
     beside = torch.cat((step[..., :, 1:], step[..., :, -1:]), -1)
     return torch.maximum(below, beside)

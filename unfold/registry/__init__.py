@@ -1,8 +1,8 @@
 """Components by name: found through entry points, described by pydantic specs, loaded lazily."""
 
-from .catalogue import (
+from .catalog import (
     GROUPS,
-    Catalogue,
+    Catalog,
     Component,
     ComponentError,
     Damage,
@@ -12,5 +12,5 @@ from .catalogue import (
 )
 
 __all__ = [
-    "GROUPS", "Catalogue", "Component", "ComponentError", "Damage", "find", "load", "scan",
+    "GROUPS", "Catalog", "Component", "ComponentError", "Damage", "find", "load", "scan",
 ]  # fmt: skip

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any, cast
 
-from .catalogue import ComponentError
+from .catalog import ComponentError
 
 if sys.version_info >= (3, 11):
     import tomllib

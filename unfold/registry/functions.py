@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .catalogue import find, load
+from .catalog import find, load
 from .kinds import check_class
 
 
@@ -18,7 +18,7 @@ def function(group: str, name: str) -> Callable[..., Any]:
     ``Example:`` at the end is printed below the options.
 
     An engine, ``unfold restore --engine NAME``, restores the photos of a folder in other processes.
-    It is called as ``engine(config, pairs, *, ledger, workers, quick, again, **options)`` and
+    It is called as ``engine(config, pairs, *, journal, workers, quick, again, **options)`` and
     yields an `unfold.restoration.Outcome` for each photo: ``config`` is the model's,
     ``pairs`` are from and to, ``workers`` how many processes (or None), ``quick`` whether the
     model is in its fast mode, and the rest as for `unfold.restoration.restore_files`.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from .catalogue import FUNCTIONS, Component, ComponentError
+from .catalog import FUNCTIONS, Component, ComponentError
 
 
 def check_class(entry: Component, target: Any) -> None:
@@ -40,13 +40,13 @@ def check_object(entry: Component, built: Any) -> None:
 def _base(group: str) -> type:
     from torch import nn
 
-    from unfold import core, datasets, degradation, losses, metrics
+    from unfold import core, datasets, degradation, losses, metrics, restorer
 
     return {
         "terms": core.Residual,
         "priors": core.Prior,
         "estimators": nn.Module,
-        "models": core.Restorer,
+        "models": restorer.Restorer,
         "losses": losses.Loss,
         "metrics": metrics.Metric,
         "degradations": degradation.Degradation,
@@ -60,8 +60,8 @@ def _unimplemented(target: type, base: type) -> list[str]:
     return [name for name in abstract if getattr(target, name) is getattr(base, name)]
 
 
-def _wrong(entry: Component, fault: str) -> ComponentError:
+def _wrong(entry: Component, error: str) -> ComponentError:
     return ComponentError(
         f"the entry {entry.name!r} of {entry.distribution} {entry.version} in "
-        f"unfold.{entry.group} ({entry.target}) {fault}"
+        f"unfold.{entry.group} ({entry.target}) {error}"
     )

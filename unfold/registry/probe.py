@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
-from .catalogue import FUNCTIONS, Component, ComponentError
+from .catalog import FUNCTIONS, Component, ComponentError
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Verdict:
 def probe(components: Sequence[Component], *, seconds: float = 30) -> list[Verdict]:
     """Import each component and read its options, one after the other in a process apart.
 
-    Where that process ends or hangs, the component it was at is to blame, and another process
+    Where that process ends or hangs, the component being tried is at fault, and another process
     goes on behind it.
 
     Args:

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from pydantic.errors import PydanticInvalidForJsonSchema
 
-from .catalogue import GROUPS, HOME, Component, ComponentError, scan
+from .catalog import GROUPS, HOME, Component, ComponentError, scan
 from .probe import probe
 from .spec import Spec, spec_type
 
@@ -20,7 +20,7 @@ def schema(*, seconds: float = 30) -> tuple[dict[str, Any], list[str]]:
     """
     components = scan().components
     verdicts = probe([c for c in components if c.distribution != HOME], seconds=seconds)
-    faults = [f"{v.component.qualified}: {v.error}" for v in verdicts if v.error]
+    errors = [f"{v.component.qualified}: {v.error}" for v in verdicts if v.error]
     broken = {v.component for v in verdicts if v.error}
     definitions: dict[str, Any] = {}
     for group in GROUPS:
@@ -31,7 +31,7 @@ def schema(*, seconds: float = 30) -> tuple[dict[str, Any], list[str]]:
             try:
                 described = _spec(component).model_json_schema(ref_template="#/$defs/{model}")
             except PydanticInvalidForJsonSchema as error:
-                faults.append(f"{component.qualified}: {' '.join(str(error).split())}")
+                errors.append(f"{component.qualified}: {' '.join(str(error).split())}")
                 continue
             definitions |= described.pop("$defs", {})
             described["required"] = sorted({*described.get("required", []), "kind"})
@@ -39,7 +39,7 @@ def schema(*, seconds: float = 30) -> tuple[dict[str, Any], list[str]]:
         names = [choice["properties"]["kind"]["const"] for choice in choices]
         definitions[group] = {"anyOf": [{"enum": names}, *choices]}
     dialect = "https://json-schema.org/draft/2020-12/schema"
-    return {"$schema": dialect, "$ref": "#/$defs/models", "$defs": definitions}, faults
+    return {"$schema": dialect, "$ref": "#/$defs/models", "$defs": definitions}, errors
 
 
 def _spec(component: Component) -> type[Spec]:

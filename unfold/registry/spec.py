@@ -20,7 +20,7 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from .catalogue import Component, ComponentError, find, load, one_scan, singular
+from .catalog import Component, ComponentError, find, load, one_scan, singular
 from .kinds import check_class, check_object
 from .limit import limited
 
@@ -33,7 +33,7 @@ class Spec(BaseModel):
     ``channels``) are supplied by whoever builds it, as many as it takes. Nothing is written twice.
 
     Options that must agree with each other: a component may have a static method
-    ``option_faults(spec)``, which returns a path and a message for each fault. It is called once
+    ``option_errors(spec)``, which returns a path and a message for each error. It is called once
     every option is valid by itself.
     """
 
@@ -50,7 +50,7 @@ class Spec(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Spec:
-        check = getattr(type(self).component, "option_faults", None)
+        check = getattr(type(self).component, "option_errors", None)
         if check is not None and (found := check(self)):
             raise ValidationError.from_exception_data(self.kind, [_detail(*f) for f in found])
         return self
@@ -144,7 +144,7 @@ def resolve(group: str, value: Any) -> Any:
 
     Raises:
         ComponentError: it is none of these, or names no component that can be loaded.
-        ValidationError: the options do not fit; it holds every fault with its path.
+        ValidationError: the options do not fit; it holds every error with its path.
     """
     if isinstance(value, str):
         value = {"kind": value}
@@ -194,7 +194,7 @@ PriorLike = Annotated[
 def _registered_degradation(value: Any) -> Spec:
     spec = resolve("degradations", value)
     if isinstance(spec, Spec):
-        spec.build()  # what its constructor refuses is told with the other faults
+        spec.build()  # what its constructor refuses is told with the other errors
         return spec
     raise ValueError("a recipe names its degradations, so that it can be written down and repeated")
 

@@ -13,7 +13,7 @@ from pydantic import WithJsonSchema
 
 from unfold.errors import UnfoldError
 
-from .catalogue import GROUPS, Component, components, find, singular
+from .catalog import GROUPS, Component, components, find, singular
 from .spec import Spec
 
 

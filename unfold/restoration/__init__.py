@@ -1,26 +1,26 @@
 """A model on real files, of any size."""
 
 from .batch import restore_files
-from .file_ledger import FileLedger, merge_ledgers, read_ledger, without_others
 from .files import Outcome, is_file, plan
+from .journal import Journal, merge_journals, read_journal, without_others
 from .kernel_file import read_kernel
 from .memory import parse_bytes
 from .shard import Shard
-from .tiling import AnySize, Restored, Tiling
+from .tiling import Restored, TiledInference, Tiling
 
 __all__ = [
-    "AnySize",
-    "FileLedger",
+    "Journal",
     "Outcome",
     "Restored",
     "Shard",
+    "TiledInference",
     "Tiling",
     "is_file",
-    "merge_ledgers",
+    "merge_journals",
     "parse_bytes",
     "plan",
+    "read_journal",
     "read_kernel",
-    "read_ledger",
     "restore_files",
     "without_others",
 ]

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unfold.core import Restorer
 from unfold.imaging import ImageError, read
+from unfold.restorer import Restorer
 
-from .tiling import AnySize
+from .tiling import TiledInference
 
 
 def restore(
@@ -79,10 +79,10 @@ def _restored(
         model = "jude-small" if kernel is None else "jude-classic"
     restorer = model if isinstance(model, Restorer) else create_model(model, pretrained=True)
     place = torch.device(device)
-    sized = AnySize(restorer.eval().to(place), kernel=kernel, device=place, memory=memory)
+    sized = TiledInference(restorer.eval().to(place), kernel=kernel, device=place, memory=memory)
     if restorer.channels in (None, len(photo)):
         return sized(photo).image
-    if len(photo) == 1:  # grey
+    if len(photo) == 1:  # gray
         return sized(photo.expand(restorer.channels, -1, -1)).image.mean(0, keepdim=True)
     raise ImageError(
         f"the model restores images of {restorer.channels} channels, got {len(photo)}: choose one "

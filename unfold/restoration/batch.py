@@ -18,15 +18,15 @@ import torch
 from torch import Tensor
 
 from unfold._heap import kept_heap
-from unfold.core import Restorer
 from unfold.imaging import ImageError, Photo, size_of, write
 from unfold.imaging.io import MAX_PIXELS, contents, decode, encode, writing
+from unfold.restorer import Restorer
 
-from .file_ledger import FileLedger, Source
 from .files import Outcome
 from .findings import sentence
+from .journal import Journal, Source
 from .shard import Shard
-from .tiling import AnySize, Restored
+from .tiling import Restored, TiledInference
 
 # Bytes that reading or writing takes for each pixel: two copies in float32, samples, the file.
 _IO = 32
@@ -46,14 +46,14 @@ def restore_files(
     max_pixels: int = MAX_PIXELS,
     memory: int | None = None,
     verify: bool = False,
-    ledger: FileLedger | None = None,
+    journal: Journal | None = None,
     again: bool = False,
     shard: Shard | None = None,
     batch: int = 1,
 ) -> Iterator[Outcome]:
     """Restore photo after photo; one that fails does not stop the others.
 
-    Grey stays grey; alpha and profile are kept. While a photo is restored the next is read and
+    Gray stays gray; alpha and profile are kept. While a photo is restored the next is read and
     the one before it written, where the memory holds all of them. Outcomes come in order, each
     when its file is written.
 
@@ -68,9 +68,9 @@ def restore_files(
         kernel: of the blur, where it is known.
         device: to compute on.
         max_pixels: of one photo; larger ones fail.
-        memory: bytes, see `AnySize`.
+        memory: bytes, see `TiledInference`.
         verify: whether the seams of tiles are looked at again; a note says what was found.
-        ledger: where each photo is put on record; what it knows to be done is not done again.
+        journal: where each photo is put on record; what it knows to be done is not done again.
         again: restore that too.
         shard: restore this share of the photos alone.
         batch: most photos that are restored at once.
@@ -82,9 +82,11 @@ def restore_files(
         raise ValueError(f"batch must be at least 1, got {batch}")
     device = torch.device(device)
     model = model.to(device).eval()
-    restorer = AnySize(model, kernel=kernel, device=device, memory=memory, verify=verify)
-    take = functools.partial(_take, max_pixels=max_pixels, ledger=ledger, again=again, shard=shard)
-    give = functools.partial(_give, ledger=ledger)
+    restorer = TiledInference(model, kernel=kernel, device=device, memory=memory, verify=verify)
+    take = functools.partial(
+        _take, max_pixels=max_pixels, journal=journal, again=again, shard=shard
+    )
+    give = functools.partial(_give, journal=journal)
     reading: Future[list[_Taken | Outcome]] | None = None
     writing: Future[list[Outcome]] | None = None
     with kept_heap(), ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
@@ -148,20 +150,20 @@ def _take(
     pair: tuple[Path, Path],
     *,
     max_pixels: int,
-    ledger: FileLedger | None,
+    journal: Journal | None,
     again: bool,
     shard: Shard | None,
 ) -> _Taken | Outcome:
     """Read a photo, if it is to be restored."""
     path, target = pair
     source: Source | Path = path
-    known = None if again else ledger
+    known = None if again else journal
     if known and known.unchanged(path, target):
         return Outcome(path, target, state="done before")
     try:
         try:
             data, status = contents(path)
-            digest = hashlib.sha256(data).hexdigest() if ledger or shard else ""
+            digest = hashlib.sha256(data).hexdigest() if journal or shard else ""
             source = Source(path, digest, status.st_size, status.st_mtime_ns)
         except ImageError:  # what cannot be read goes to a shard by its name
             digest = hashlib.sha256(os.fsencode(target)).hexdigest()
@@ -174,13 +176,13 @@ def _take(
             return Outcome(path, target, state="done before")
         return _Taken(source, target, decode(path, data, max_pixels=max_pixels))
     except ImageError as error:
-        if ledger:
-            ledger.fail(source, target, str(error))
+        if journal:
+            journal.fail(source, target, str(error))
         return Outcome(path, target, str(error))
 
 
 def _roomy(
-    restorer: AnySize, taken: Sequence[_Taken | Outcome], after: Sequence[tuple[Path, Path]]
+    restorer: TiledInference, taken: Sequence[_Taken | Outcome], after: Sequence[tuple[Path, Path]]
 ) -> bool:
     """Whether the memory holds these photos while they are restored, and the next ones."""
     photos = [item.photo.image for item in taken if isinstance(item, _Taken)]
@@ -192,7 +194,7 @@ def _roomy(
     return _fits(restorer, largest, beside=_IO * beside, batch=len(photos))
 
 
-def _fits(restorer: AnySize, image: Tensor, *, beside: int = 0, batch: int = 1) -> bool:
+def _fits(restorer: TiledInference, image: Tensor, *, beside: int = 0, batch: int = 1) -> bool:
     try:
         return restorer.fits(image, beside=beside, batch=batch)
     except (RuntimeError, ValueError, MemoryError):  # a model that fails will say so on the photo
@@ -200,7 +202,7 @@ def _fits(restorer: AnySize, image: Tensor, *, beside: int = 0, batch: int = 1) 
 
 
 def _restore(
-    restorer: AnySize, taken: Sequence[_Taken | Outcome], verify: bool
+    restorer: TiledInference, taken: Sequence[_Taken | Outcome], verify: bool
 ) -> list[_Taken | Outcome]:
     photos = [item for item in taken if isinstance(item, _Taken)]
     made = _restore_together(restorer, photos, verify)
@@ -209,7 +211,7 @@ def _restore(
 
 
 def _restore_together(
-    restorer: AnySize, photos: Sequence[_Taken], verify: bool
+    restorer: TiledInference, photos: Sequence[_Taken], verify: bool
 ) -> list[_Taken] | None:
     """None where they must be restored each alone: one of them may be what the model fails on."""
     images = [photo.photo.image for photo in photos]
@@ -219,14 +221,14 @@ def _restore_together(
         return None
     begin = time.perf_counter()
     try:
-        restored = restorer.together(images)
+        restored = restorer.restore_batch(images)
     except (RuntimeError, ValueError, MemoryError):
         return None
     seconds = (time.perf_counter() - begin) / len(images)
     return [_made(*one, seconds, verify) for one in zip(photos, restored, strict=True)]
 
 
-def _restore_one(restorer: AnySize, taken: _Taken, verify: bool) -> _Taken:
+def _restore_one(restorer: TiledInference, taken: _Taken, verify: bool) -> _Taken:
     image, path = taken.photo.image, taken.source.path
     begin = time.perf_counter()
     try:
@@ -250,26 +252,26 @@ def _made(taken: _Taken, restored: Restored, seconds: float, verify: bool) -> _T
     )
 
 
-def _give(made: _Taken | Outcome, *, ledger: FileLedger | None) -> Outcome:
-    """Write what was made; on record, where there is a ledger."""
+def _give(made: _Taken | Outcome, *, journal: Journal | None) -> Outcome:
+    """Write what was made; on record, where there is a journal."""
     if isinstance(made, Outcome):
         return made
     path, target, error = made.source.path, made.target, made.error
     if error is None:
-        error = _write(made, ledger)
+        error = _write(made, journal)
     if error is None:
         return Outcome(path, target, notes=made.notes)
-    if ledger:
-        ledger.fail(made.source, target, error)
+    if journal:
+        journal.fail(made.source, target, error)
     return Outcome(path, target, error)
 
 
-def _write(made: _Taken, ledger: FileLedger | None) -> str | None:
+def _write(made: _Taken, journal: Journal | None) -> str | None:
     """Why the photo could not be written; None if it is."""
     target = made.target
     try:
-        if ledger is not None:
-            ledger.check_there()  # (or the folder would be made anew, without it)
+        if journal is not None:
+            journal.check_there()  # (or the folder would be made anew, without it)
         target.parent.mkdir(parents=True, exist_ok=True)
     except ImageError as error:
         return str(ImageError(f"{made.source.path}: {error}"))
@@ -277,12 +279,12 @@ def _write(made: _Taken, ledger: FileLedger | None) -> str | None:
         reason = f"the folder {target.parent} cannot be made ({error.strerror})"
         return str(ImageError(f"{made.source.path}: {reason}; choose another output"))
     try:
-        if ledger is None:
+        if journal is None:
             write(target, made.photo)
         else:
             data = encode(target, made.photo)
             with writing(target):
-                ledger.put(made.source, target, data, made.seconds)
+                journal.put(made.source, target, data, made.seconds)
     except ImageError as error:
         return str(error)
     return None
@@ -296,10 +298,11 @@ def _notes(source: Path, restored: Restored, verify: bool) -> tuple[str, ...]:
     if verify and not restored.tilings:
         notes.append(f"{source}: restored whole, without seams")
     notes += [
-        f"{source}: {tiling.model} looks further than the {tiling.reach.pixels} pixels that tiles "
-        f"overlap by: they may differ by {tiling.reach.left:.1e} of white; allow more memory"
+        f"{source}: the receptive field of {tiling.model} exceeds "
+        f"{tiling.receptive_field.radius} pixels: tiles may differ from the whole by "
+        f"{tiling.receptive_field.error:.1e} of white; allow more memory"
         for tiling in restored.tilings
-        if not tiling.reach.found
+        if not tiling.receptive_field.found
     ]
     return tuple(str(ImageError(note)) for note in notes)  # (which keeps them on one line)
 

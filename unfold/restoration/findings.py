@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from unfold.estimators.faults import DARK, NOISY, exposure
+from unfold.estimators.defects import DARK, NOISY, exposure
 from unfold.estimators.kernel_estimate import trimmed
 
 NAMES = ("gain", "curve", "kernel", "grain")
@@ -27,13 +27,13 @@ def sentence(found: Mapping[str, Tensor]) -> str:
     """One line: dark, shaken, noisy; empty where nothing was measured but the noise."""
     if not found.keys() & {"gain", "kernel"}:
         return ""
-    faults = []
+    errors = []
     if "gain" in found and (factor := float(exposure(found).max())) > DARK:
-        faults.append(f"dark (exposure ×{factor:.1f})")
+        errors.append(f"dark (exposure ×{factor:.1f})")
     if (kernel := found.get("kernel")) is not None and kernel.shape[1] == 1:
         side = max(trimmed(kernel).shape[-2:])
         if side > 1:
-            faults.append(f"shaken (within {side} pixels)")
+            errors.append(f"shaken (within {side} pixels)")
     if "grain" in found and (grain := float(found["grain"].max())) > NOISY:
-        faults.append(f"noisy (σ = {255 * grain:.1f}/255)")
-    return f"found {', '.join(faults)}" if faults else "found nothing amiss"
+        errors.append(f"noisy (σ = {255 * grain:.1f}/255)")
+    return f"found {', '.join(errors)}" if errors else "found nothing amiss"

@@ -20,25 +20,28 @@ ALIGN = 32
 class Grid:
     """A photo of ``height × width`` in tiles of at most ``size``, which overlap.
 
-    A tile is believed but for ``halo`` pixels at the edges that it shares with others. From there
-    its weight rises smoothly over the rest of the overlap; the weights sum to 1 at each pixel.
+    A tile has weight 0 within ``radius`` pixels of an edge that it shares with another tile. From
+    there its weight rises smoothly over the rest of the overlap; weights sum to 1 at each pixel.
 
     Attributes:
         rows: first and last + 1 row of the tiles of a column.
         columns: the same across.
-        halo: pixels.
+        radius: of the receptive field, in pixels.
     """
 
     rows: tuple[tuple[int, int], ...]
     columns: tuple[tuple[int, int], ...]
-    halo: int
+    radius: int
 
     @classmethod
-    def plan(cls, height: int, width: int, *, halo: int, pixels: int) -> Grid | None:
-        """The grid that computes the fewest pixels, no tile of which has more than ``pixels``;
-        None if there is none: what is new in each tile would be less than `ALIGN`."""
-        overlap = math.ceil((2 * halo + _ramp(halo)) / ALIGN) * ALIGN
-        down, across = (list(_divisions(length, overlap)) for length in (height, width))
+    def plan(cls, height: int, width: int, *, radius: int, pixels: int) -> Grid | None:
+        """The grid with the fewest pixels in all whose tiles have at most ``pixels`` each.
+
+        Returns:
+            None if there is none, because the overlaps would leave less than `ALIGN` new rows or
+            columns in each tile.
+        """
+        down, across = (list(_divisions(length, _overlap(radius))) for length in (height, width))
         fitting = [
             (_total(rows) * _total(columns), rows, columns)
             for rows in down
@@ -48,18 +51,23 @@ class Grid:
         if not fitting:
             return None
         _, rows, columns = min(fitting, key=lambda found: found[0])
-        return cls(rows, columns, halo)
+        return cls(rows, columns, radius)
 
     def __len__(self) -> int:
         return len(self.rows) * len(self.columns)
 
     def __str__(self) -> str:
         height, width = (max(b - a for a, b in spans) for spans in (self.rows, self.columns))
-        return f"{len(self)} tiles of {width}×{height}, halo {self.halo}"
+        return f"{len(self)} tiles of {width}×{height}, overlap {self.overlap}"
+
+    @property
+    def overlap(self) -> int:
+        """Rows or columns that neighboring tiles share, at most."""
+        return _overlap(self.radius)
 
     def tiles(self) -> Iterator[tuple[slice, slice, Tensor]]:
         """Rows and columns of each tile, and its weights ``(h, w)``."""
-        down, across = _weights(self.rows, self.halo), _weights(self.columns, self.halo)
+        down, across = _weights(self.rows, self.radius), _weights(self.columns, self.radius)
         for (r, y), (c, x) in itertools.product(
             zip(self.rows, down, strict=True), zip(self.columns, across, strict=True)
         ):
@@ -80,9 +88,9 @@ class Grid:
         return points[step // 2 :: step]
 
 
-def _ramp(halo: int) -> int:
-    """How far weights rise, at least."""
-    return max(16, halo // 2)
+def _overlap(radius: int) -> int:
+    ramp = max(16, radius // 2)  # over which weights rise, at least
+    return math.ceil((2 * radius + ramp) / ALIGN) * ALIGN
 
 
 def _divisions(length: int, overlap: int) -> Iterator[tuple[tuple[int, int], ...]]:
@@ -97,17 +105,17 @@ def _total(spans: tuple[tuple[int, int], ...]) -> int:
     return sum(end - first for first, end in spans)
 
 
-def _weights(spans: tuple[tuple[int, int], ...], halo: int) -> list[Tensor]:
-    """One weight for each place of each span: 0 in the halo of an inner edge, then rising."""
+def _weights(spans: tuple[tuple[int, int], ...], radius: int) -> list[Tensor]:
+    """One weight for each place of each span: 0 within the radius of an inner edge, then rising."""
     length = spans[-1][1]
     total, weights = torch.zeros(length), []
     for i, (first, end) in enumerate(spans):
         place = torch.arange(first, end, dtype=torch.float32)
         weight = torch.ones(end - first)
         if i > 0:
-            weight *= _rise((place - first - halo) / (spans[i - 1][1] - first - 2 * halo))
+            weight *= _rise((place - first - radius) / (spans[i - 1][1] - first - 2 * radius))
         if i < len(spans) - 1:
-            weight *= _rise((end - 1 - place - halo) / (end - spans[i + 1][0] - 2 * halo))
+            weight *= _rise((end - 1 - place - radius) / (end - spans[i + 1][0] - 2 * radius))
         total[first:end] += weight
         weights.append(weight)
     return [w / total[first:end] for w, (first, end) in zip(weights, spans, strict=True)]

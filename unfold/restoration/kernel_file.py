@@ -23,7 +23,7 @@ def read_kernel(path: str | os.PathLike[str]) -> Tensor:
 
     Args:
         path: a 2-D array in ``.npy``, ``.npz`` (one array), ``.txt`` or ``.csv``; or a picture,
-            whose grey values are the weights. The kernel's centre is at ``(h // 2, w // 2)``.
+            whose gray values are the weights. The kernel's center is at ``(h // 2, w // 2)``.
 
     Raises:
         ImageError: one line that names the file and says what is wrong with it.

@@ -10,18 +10,18 @@ import torch
 from torch import Tensor
 
 from unfold._heap import kept_heap
-from unfold.core import Restorer
+from unfold.restorer import Restorer
 
 from .findings import findings
 from .grid import ALIGN, Grid
 from .memory import default_budget, format_bytes, release, used
-from .reach import PROBE, Reach, bytes_per_pixel, measure_reach
+from .receptive_field import PROBE, ReceptiveField, bytes_per_pixel, measure_receptive_field
 
 # Below this many bytes a pixel no model needs measuring: none that we know takes a third of it.
 _PLENTY = 16_384
 # What allocators hold on to adds up from tile to tile.
 _TILE_SHARE = 0.9
-_GATHERED = 8  # halo of tiles that only means are taken of, in pixels
+_GATHERED = 8  # radius of tiles from which means alone are taken, in pixels
 _SEAMS = 4  # how many are looked at to verify
 
 
@@ -32,14 +32,15 @@ class Tiling:
     Attributes:
         model: its class.
         grid: the tiles.
-        reach: what their halo was derived from.
-        seams: where they were verified, the largest and the mean difference between the picture
-            and one restored anew around seams with twice the halo, in units of [0, 1].
+        receptive_field: of the model on this photo; tiles overlap by twice its radius, and by the
+            ramp of their weights.
+        seams: if verified, the largest and the mean difference between the result and windows
+            restored around seams with twice the radius, in units of [0, 1].
     """
 
     model: str
     grid: Grid
-    reach: Reach
+    receptive_field: ReceptiveField
     seams: tuple[float, float] | None = None
 
     def __str__(self) -> str:
@@ -59,12 +60,13 @@ class Restored:
     found: Mapping[str, Tensor] = field(default_factory=dict)
 
 
-class AnySize:
-    """Restores photos within a budget: whole where they fit, else in tiles that agree.
+class TiledInference:
+    """Inference on photos of any size within a budget of memory, in tiles if they do not fit.
 
-    Tiles overlap by a halo, which is measured on each photo (see `measure_reach`), and are blended
-    beyond it. What a model measures globally it measures once, of the whole photo (see
-    `Restorer.survey`). Models one after the other are tiled each on its own.
+    Tiles overlap by twice the receptive field's radius, which is measured on each photo (see
+    `measure_receptive_field`), and are blended within the overlap. Global measurements are taken
+    once, of the whole photo (see `Restorer.measure`). Of a sequence of models each is tiled on its
+    own.
 
     Args:
         model: on ``device``, in eval mode.
@@ -102,11 +104,11 @@ class AnySize:
             image: ``(3, H, W)`` in [0, 1], on the CPU.
 
         Raises:
-            MemoryError: not even one tile fits into the budget, or the model is one that must see
-                the whole photo, which does not.
+            MemoryError: if not even one tile fits into the budget, or if the model needs the full
+                image and that does not fit.
         """
         x, kernel, tilings, found = image[None], self.kernel, [], {}
-        for model in self.model.successive():
+        for model in self.model.sequence():
             if self._fits(model, x, kernel):
                 restoration = model(x.to(self.device), kernel=kernel)
                 x, parts = restoration.image.float().cpu(), restoration.parts
@@ -119,15 +121,15 @@ class AnySize:
 
     @kept_heap()
     @torch.inference_mode()
-    def together(self, images: Sequence[Tensor]) -> list[Restored]:
-        """Restore photos of one size at once and whole; see `fits`.
+    def restore_batch(self, images: Sequence[Tensor]) -> list[Restored]:
+        """Restore photos of one size in one batch, untiled; see `fits`.
 
         Args:
             images: each ``(3, H, W)`` in [0, 1], on the CPU.
         """
         x, kernel = torch.stack([*images]).to(self.device), self.kernel
         found: dict[str, Tensor] = {}
-        for model in self.model.successive():
+        for model in self.model.sequence():
             restoration = model(x, kernel=kernel)
             found = findings(restoration.parts, kernel_known=kernel is not None) | found
             x, kernel = restoration.image, None
@@ -146,7 +148,7 @@ class AnySize:
     def fits(self, image: Tensor, *, beside: int = 0, batch: int = 1) -> bool:
         """Whether ``batch`` photos ``(3, H, W)`` of this size are restored whole and at once, and
         leave ``beside`` bytes besides."""
-        models = self.model.successive()
+        models = self.model.sequence()
         kernels = [self.kernel, *[None] * (len(models) - 1)]
         return all(
             self._fits(model, image[None], kernel, beside, batch)
@@ -189,7 +191,7 @@ class AnySize:
         self, model: Restorer, x: Tensor, kernel: Tensor | None
     ) -> tuple[Tensor, Tiling, Mapping[str, Tensor]]:
         height, width = x.shape[-2:]
-        if model.whole:
+        if model.needs_full_image:
             sizes = int(self._rate(model, x, kernel) * height * width), self.room(), self.budget
             takes, left, of = map(format_bytes, sizes)
             raise MemoryError(
@@ -197,15 +199,15 @@ class AnySize:
                 "allow more memory, or scale the photo down"
             )
         release(self.device)
-        guide = dict(model.survey(x.to(self.device), kernel=kernel))
+        measurements = dict(model.measure(x.to(self.device), kernel=kernel))
         pixels = self._tile_pixels(model, x, kernel)
-        reach = measure_reach(
-            model, x, kernel=kernel, guide=guide, device=self.device, pixels=pixels
+        field = measure_receptive_field(
+            model, x, kernel=kernel, measurements=measurements, device=self.device, pixels=pixels
         )
-        reach = replace(reach, pixels=max(reach.pixels, model.least_halo))
-        grid = Grid.plan(*x.shape[-2:], halo=reach.pixels, pixels=pixels)
-        if grid is None or reach.left == math.inf:
-            side = 2 * (2 * reach.pixels + 2 * ALIGN)
+        field = replace(field, radius=max(field.radius, model.min_receptive_field))
+        grid = Grid.plan(*x.shape[-2:], radius=field.radius, pixels=pixels)
+        if grid is None or field.error == math.inf:
+            side = 2 * (2 * field.radius + 2 * ALIGN)
             rate = self._rate(model, x, kernel)
             least = self.budget - self.room() + int(max(side, 384) ** 2 * rate)
             least += _result_bytes(model, x)
@@ -213,34 +215,34 @@ class AnySize:
                 f"not even one tile fits into what is left of {format_bytes(self.budget)}: allow "
                 f"{format_bytes(least)} or more"
             )
-        tiles = _Tiles(model, x, kernel, guide, self.device)
+        tiles = _Tiles(model, x, kernel, measurements, self.device)
         if model.finish_reads:
             tiles.gather(grid)
-        elif model.means:
+        elif model.pooled_features:
             # (Means bear what is wrong along the seams: these tiles overlap less.)
-            tiles.gather(Grid.plan(*x.shape[-2:], halo=_GATHERED, pixels=pixels) or grid)
+            tiles.gather(Grid.plan(*x.shape[-2:], radius=_GATHERED, pixels=pixels) or grid)
         out = tiles.assemble(grid)
         seams = tiles.check(out, grid, pixels) if self.verify else None
-        return out, Tiling(type(model).__name__, grid, reach, seams), guide
+        return out, Tiling(type(model).__name__, grid, field, seams), measurements
 
 
 class _Tiles:
-    """One photo, extended, and a model that restores parts of it."""
+    """One photo, and a model that restores parts of it."""
 
     def __init__(
         self,
         model: Restorer,
         x: Tensor,
         kernel: Tensor | None,
-        guide: Mapping[str, Tensor],
+        measurements: Mapping[str, Tensor],
         device: torch.device,
     ) -> None:
         self.model, self.x, self.kernel, self.device = model, x, kernel, device
-        self.guide = guide
+        self.measurements = measurements
         self.begun: dict[str, Tensor] = {}
 
     def restore(self, rows: slice, columns: slice) -> Tensor:
-        options = {"guide": self.guide} if self.guide else {}
+        options = {"measurements": self.measurements} if self.measurements else {}
         part = self.x[..., rows, columns].to(self.device)
         return self.model(part, kernel=self.kernel, **options).image.float().cpu()
 
@@ -251,15 +253,17 @@ class _Tiles:
             whole[..., rows, columns].to(self.device) for whole in (self.x, *self.begun.values())
         )
         parts = dict(zip(self.begun, read, strict=True))
-        image = self.model.finish(part, parts, kernel=self.kernel, guide=self.guide)
+        image = self.model.finish(part, parts, kernel=self.kernel, measurements=self.measurements)
         return image.float().cpu()
 
     def gather(self, grid: Grid) -> None:
-        """Adds to the guide the means that the model asks for: each tile gives its core's part.
-        What `Restorer.finish` reads is kept."""
-        options = {"guide": self.guide} if self.guide else {}
+        """Add the means of the pooled features to the measurements; each tile contributes its core.
+
+        The parts that `Restorer.finish` reads are kept.
+        """
+        options = {"measurements": self.measurements} if self.measurements else {}
         sums: dict[str, Tensor] = {}
-        counts = dict.fromkeys(self.model.means, 0)
+        counts = dict.fromkeys(self.model.pooled_features, 0)
         size = self.x.shape[-2:]
         self.begun = {
             name: torch.zeros(1, channels, *size)
@@ -268,13 +272,16 @@ class _Tiles:
         for (rows, columns, weight), core in zip(grid.tiles(), grid.cores(), strict=True):
             part = self.x[..., rows, columns].to(self.device)
             parts = self.model(part, kernel=self.kernel, **options).parts
-            for name in self.model.means:
+            for name in self.model.pooled_features:
                 inner = _inner(parts[name], part.shape[-2:], (rows, columns), core)
                 sums[name] = sums.get(name, 0) + inner.sum((-2, -1), keepdim=True)
                 counts[name] += inner.shape[-2] * inner.shape[-1]
             for name in self.begun.keys() & parts.keys():
                 self.begun[name][..., rows, columns] += weight * parts[name].float().cpu()
-        self.guide = {**self.guide, **{name: sums[name] / counts[name] for name in sums}}
+        self.measurements = {
+            **self.measurements,
+            **{name: sums[name] / counts[name] for name in sums},
+        }
 
     def assemble(self, grid: Grid) -> Tensor:
         out = torch.zeros_like(self.x, dtype=torch.float32)
@@ -284,7 +291,7 @@ class _Tiles:
 
     def check(self, out: Tensor, grid: Grid, pixels: int) -> tuple[float, float]:
         """The largest and the mean difference to windows restored anew, amid which a seam lies."""
-        half = min(2 * grid.halo + ALIGN, int(pixels**0.5) // 2) // ALIGN * ALIGN + ALIGN
+        half = min(2 * grid.radius + ALIGN, int(pixels**0.5) // 2) // ALIGN * ALIGN + ALIGN
         differences = []
         for row, column in grid.seams(_SEAMS):
             top, left = max(0, row - half), max(0, column - half)

@@ -1,4 +1,4 @@
-"""What in a folder is ours: the outputs that its ledgers tell of."""
+"""What in a folder is ours: the outputs that its journals tell of."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from typing import Any
 
 
 class Written:
-    """The SHA-256 of every output that the ledgers of a folder tell of, by its name.
+    """The SHA-256 of every output that the journals of a folder tell of, by its name.
 
     Args:
-        ledger: the one whose records are told by `note`. The others of its folder, named
-            ``unfold-ledger*.jsonl``, are read when a file stands in the way that is not known yet,
+        journal: the one whose records are told by `note`. The others of its folder, named
+            ``unfold-journal*.jsonl``, are read when a file stands in the way that is not known yet,
             and read again once they have changed.
-        read: gives the records of a ledger, and raises OSError where it is gone.
+        read: gives the records of a journal, and raises OSError where it is gone.
     """
 
-    def __init__(self, ledger: Path, read: Callable[[Path], Iterable[Mapping[str, Any]]]) -> None:
-        self._ledger, self._read = ledger, read
+    def __init__(self, journal: Path, read: Callable[[Path], Iterable[Mapping[str, Any]]]) -> None:
+        self._journal, self._read = journal, read
         self._hashes: dict[str, set[str]] = {}
         self._seen: dict[Path, tuple[int, int]] = {}
 
@@ -52,7 +52,7 @@ class Written:
         return found in self._hashes.get(name, ())
 
     def _look_again(self) -> None:
-        for path in {*self._ledger.parent.glob("unfold-ledger*.jsonl")} - {self._ledger}:
+        for path in {*self._journal.parent.glob("unfold-journal*.jsonl")} - {self._journal}:
             with contextlib.suppress(FileNotFoundError):  # a chunk's, taken over meanwhile
                 status = os.stat(path)
                 version = (status.st_size, status.st_mtime_ns)

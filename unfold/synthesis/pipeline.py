@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from unfold.degradation.base import Parameters
-from unfold.degradation.light import decode, encode
+from unfold.degradation.color_space import decode, encode
 from unfold.terms.blur import transfer_function
 
 from .recipe import SHARP, Recipe, Step
@@ -44,8 +44,8 @@ class Pipeline:
         for step, degradation in zip(self.recipe.steps, self.degradations, strict=True):
             parameters = degradation.sample(batch, generator)
             if step.probability < 1:
-                chance = torch.rand(batch, generator=generator, dtype=torch.float64)
-                parameters = {**parameters, APPLIED: chance < step.probability}
+                rng = torch.rand(batch, generator=generator, dtype=torch.float64)
+                parameters = {**parameters, APPLIED: rng < step.probability}
             drawn.append(parameters)
         return drawn
 
@@ -68,21 +68,27 @@ class Pipeline:
             name -> ``(B, 3, H, W)``; of frames that were not averaged, the middle one. Values are
             not clipped but where the recipe clips.
         """
-        x, light = scene[SHARP], "encoded"
-        made = {SHARP: (x, light)}
+        x, color_space = scene[SHARP], "encoded"
+        made = {SHARP: (x, color_space)}
         for step, kind, degradation, parameters in zip(
             self.recipe.steps, self.kinds, self.degradations, drawn, strict=True
         ):
             if step.of is not None:
-                x, light = made[step.of]
+                x, color_space = made[step.of]
             parameters, applied = _split(step, parameters)
             if kind != omit and (applied is None or applied.any()):
-                x, light = self._in(x, light, degradation.light), degradation.light
+                x, color_space = (
+                    self._in(x, color_space, degradation.color_space),
+                    degradation.color_space,
+                )
                 inputs = {name: scene.get(name) for name in degradation.inputs}
                 x = _where(applied, _apply(degradation, x, parameters, inputs), x)
             if step.saves:
-                made[step.saves] = (x, light)
-        return {name: _still(self._in(x, light, "encoded")) for name, (x, light) in made.items()}
+                made[step.saves] = (x, color_space)
+        return {
+            name: _still(self._in(x, color_space, "encoded"))
+            for name, (x, color_space) in made.items()
+        }
 
     def kernel(self, drawn: Sequence[Mapping[str, Tensor]], size: int) -> Tensor:
         """The kernel of all blurs of the input together, ``(B, 1, size, size)`` float32, sum 1.
@@ -121,8 +127,8 @@ class Pipeline:
             point[..., kernel.shape[-2] // 2, kernel.shape[-1] // 2] = 1
             yield _where(applied, kernel, point).double()
 
-    def _in(self, x: Tensor, light: str, wanted: str) -> Tensor:
-        if light == wanted:
+    def _in(self, x: Tensor, color_space: str, wanted: str) -> Tensor:
+        if color_space == wanted:
             return x
         return (decode if wanted == "linear" else encode)(x, self.recipe.transfer)
 

@@ -18,9 +18,9 @@ from pydantic import (
     model_validator,
 )
 
-from unfold._faults import faults
-from unfold._shelf import Shelf
-from unfold.degradation.light import Transfer
+from unfold._error_messages import error_messages
+from unfold._shipped import ShippedFiles
+from unfold.degradation.color_space import Transfer
 from unfold.errors import UnfoldError
 from unfold.losses import TRUE_KERNEL
 from unfold.registry.spec import DegradationSpec
@@ -74,7 +74,7 @@ class Recipe(BaseModel):
         size: height and width. A larger photo is scaled down until it just covers them, and cut;
             a smaller one is never scaled up.
         bits: of the files written, 8 or 16.
-        transfer: how linear light is encoded (see `unfold.degradation.light.decode`).
+        transfer: how linear light is encoded (see `unfold.degradation.color_space.decode`).
         steps: in their order. The picture they begin with is called ``sharp``.
         files: where pictures go: a path with ``{split}``, ``{sequence}`` (the number of the scene)
             and ``{frame}`` (the how-manieth made of that scene) -> the picture's name.
@@ -94,31 +94,33 @@ class Recipe(BaseModel):
 
     @model_validator(mode="after")
     def _holds_together(self) -> Recipe:
-        faults: list[str] = []
+        errors: list[str] = []
         known: set[str] = {SHARP}
         for i, step in enumerate(self.steps):
             if step.of is not None and step.of not in known:
-                faults.append(f"steps.{i}.of: {_unknown(step.of, known)}")
+                errors.append(f"steps.{i}.of: {_unknown(step.of, known)}")
             if step.saves in known:
-                faults.append(f"steps.{i}.saves: there is a picture {step.saves!r} already")
+                errors.append(f"steps.{i}.saves: there is a picture {step.saves!r} already")
             if step.saves:
                 known.add(step.saves)
         named = [("input", self.input), ("target", self.target)]
         named += [(f"files.{path}", name) for path, name in self.files.items()]
-        faults += [f"{at}: {_unknown(name, known)}" for at, name in named if name not in known]
-        faults += [f"files.{path}: {fault}" for path in self.files if (fault := _misplaced(path))]
+        errors += [f"{at}: {_unknown(name, known)}" for at, name in named if name not in known]
+        errors += [
+            f"files.{path}: {problem}" for path in self.files if (problem := _misplaced(path))
+        ]
         places = [PurePosixPath(path).as_posix() for path in self.files]
-        faults += [f"files.{p}: is named twice" for p in sorted({*places}) if places.count(p) > 1]
+        errors += [f"files.{p}: is named twice" for p in sorted({*places}) if places.count(p) > 1]
         if self.frames == 1:
-            faults += [
+            errors += [
                 f"steps.{i}.degradation: takes consecutive frames; set frames above 1"
                 for i, step in enumerate(self.steps)
                 if getattr(step.degradation.component, "frames", False)
             ]
         if self.size is not None and min(self.size) < 1:
-            faults.append(f"size: height and width must be at least 1, got {self.size}")
-        if faults:
-            raise ValueError("; ".join(faults))
+            errors.append(f"size: height and width must be at least 1, got {self.size}")
+        if errors:
+            raise ValueError("; ".join(errors))
         return self
 
     def steps_to(self, picture: str) -> tuple[int, ...]:
@@ -131,15 +133,15 @@ class Recipe(BaseModel):
                 made[step.saves] = path
         return made[picture]
 
-    def picture_faults(self, pictures: Mapping[str, str]) -> list[str]:
+    def picture_errors(self, pictures: Mapping[str, str]) -> list[str]:
         """What is wrong with further pictures of an item: entry -> the name of a saved picture."""
         known = {SHARP} | {step.saves for step in self.steps if step.saves}
-        faults = [
+        errors = [
             f"pictures.{entry}: the name is taken; choose another one"
             for entry in pictures
             if entry in _TAKEN
         ]
-        return faults + [
+        return errors + [
             f"pictures.{entry}: the recipe saves no picture {name!r}; there are "
             + ", ".join(sorted(known))
             for entry, name in pictures.items()
@@ -147,12 +149,12 @@ class Recipe(BaseModel):
         ]
 
 
-_SHELF = Shelf("unfold.synthesis", RecipeError)
+_SHIPPED = ShippedFiles("unfold.synthesis", RecipeError)
 
 
 def recipes() -> list[str]:
     """The names of the recipes that come with the library."""
-    return _SHELF.names()
+    return _SHIPPED.names()
 
 
 def recipe_text(name: str) -> str:
@@ -161,16 +163,16 @@ def recipe_text(name: str) -> str:
     Raises:
         RecipeError: there is none of that name.
     """
-    return _SHELF.text(name)
+    return _SHIPPED.text(name)
 
 
 def read_recipe(name: str | os.PathLike[str]) -> Recipe:
     """A recipe by name, or from a ``.toml`` file.
 
     Raises:
-        RecipeError: it cannot be read, or every fault of it, each with its place.
+        RecipeError: it cannot be read, or every error of it, each with its place.
     """
-    values = _SHELF.read(name)
+    values = _SHIPPED.read(name)
     try:
         return parse_recipe(values)
     except RecipeError as error:
@@ -181,12 +183,12 @@ def parse_recipe(values: Mapping[str, Any]) -> Recipe:
     """A recipe from its mapping, as it stands in TOML or in a manifest.
 
     Raises:
-        RecipeError: every fault, each with its place.
+        RecipeError: every error, each with its place.
     """
     try:
         return Recipe.model_validate(dict(values))
     except ValidationError as error:
-        raise RecipeError("; ".join(faults(error))) from error
+        raise RecipeError("; ".join(error_messages(error))) from error
 
 
 def _unknown(name: str, known: set[str]) -> str:

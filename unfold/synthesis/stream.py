@@ -13,9 +13,9 @@ from torch.utils.data import Dataset
 
 from unfold.datasets.kept import Kept, unit
 from unfold.degradation.base import Parameters
-from unfold.degradation.chance import together
 from unfold.degradation.counter import counted
 from unfold.degradation.kernels import disturbed
+from unfold.degradation.rng import together
 from unfold.losses import TRUE_KERNEL
 
 from .pipeline import Pipeline, one_thread, seeded
@@ -79,8 +79,8 @@ class SynthesizedPhotos(Dataset):
             raise ValueError(
                 f"crop={crop} and length={length} must be at least 1, margin={margin} at least 0"
             )
-        if faults := recipe.picture_faults(pictures or {}):
-            raise ValueError("; ".join(faults))
+        if errors := recipe.picture_errors(pictures or {}):
+            raise ValueError("; ".join(errors))
         self.scenes = find_scenes(Path(source), recipe.frames)
         self.recipe, self.pipeline = recipe, Pipeline(recipe)
         self.crop, self.margin, self.seed, self.kernel = crop, margin, seed, kernel

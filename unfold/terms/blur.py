@@ -12,7 +12,7 @@ from torch.nn.functional import pad
 from unfold.core.ambiguity import Ambiguity, of_a_blur
 from unfold.core.expression import Entry, Expression, Mapped
 from unfold.core.operators import (
-    Fourier,
+    FourierDiagonal,
     LinearMap,
     MatrixFree,
     Structure,
@@ -59,7 +59,7 @@ class Blur(Blurred):
     twice that size solve it.
 
     Args:
-        kernel: ``H``, ``(1 or B, 1 or C, h, w)``, at most as large as the image. Its centre is the
+        kernel: ``H``, ``(1 or B, 1 or C, h, w)``, at most as large as the image. Its center is the
             element ``(h // 2, w // 2)``, also for even sizes, as in ``scipy.ndimage``.
         of: ``I``, ``(B, C, H, W)``.
     """
@@ -71,19 +71,19 @@ class Blur(Blurred):
         check_kernel(self.kernel.name, kernel, of[-2:])
         return broadcast_shapes((*kernel[:2], 1, 1), of)
 
-    def outer(self, state: State) -> Fourier:
+    def outer(self, state: State) -> FourierDiagonal:
         domain = self.of.shape(state)
         otf, power = transfer(state, self.kernel, domain)
-        return Fourier(otf, domain, power)
+        return FourierDiagonal(otf, domain, power)
 
     def _map_of_kernel(self, state: State) -> LinearMap:
-        """``H -> H ⊗ I``: the image takes the place of the kernel, its centre at the origin."""
+        """``H -> H ⊗ I``: the image takes the place of the kernel, its center at the origin."""
         kernel, size = state[self.kernel.name].shape, self.of.shape(state)[-2:]
         check_kernel(self.kernel.name, kernel, size)
         if kernel[-2:] != size:
             return _Support(self.of, kernel, state)
         otf, power = transfer(state, self.of, kernel)
-        return Fourier(otf, kernel, power)
+        return FourierDiagonal(otf, kernel, power)
 
     @property
     def symbol(self) -> str:  # type: ignore[override]
@@ -147,7 +147,7 @@ def _sum(spectra: Tensor, domain: torch.Size) -> Tensor:
 def embed_kernel(kernel: Tensor, size: tuple[int, int]) -> Tensor:
     """A kernel in the middle of zeros: the shape in which it is a block.
 
-    The kernel's centre, the element ``(h // 2, w // 2)``, comes to ``(H // 2, W // 2)``; it
+    The kernel's center, the element ``(h // 2, w // 2)``, comes to ``(H // 2, W // 2)``; it
     blurs as it did.
 
     Args:
@@ -177,8 +177,8 @@ def embed_kernel(kernel: Tensor, size: tuple[int, int]) -> Tensor:
     return pad(kernel, (left, width - w - left, top, height - h - top))
 
 
-def centre_of_mass(kernel: Tensor) -> Tensor:
-    """Row and column of the centre of mass of a kernel ``(1, 1, h, w)`` that sums to 1."""
+def center_of_mass(kernel: Tensor) -> Tensor:
+    """Row and column of the center of mass of a kernel ``(1, 1, h, w)`` that sums to 1."""
     places = (torch.arange(n, dtype=kernel.dtype, device=kernel.device) for n in kernel.shape[-2:])
     rows, columns = places
     return torch.stack([kernel.sum(-1).flatten() @ rows, kernel.sum(-2).flatten() @ columns])
@@ -192,7 +192,7 @@ def transfer(state: State, kernel: Expression, domain: torch.Size) -> tuple[Tens
 
 
 def transfer_function(kernel: Tensor, size: tuple[int, int]) -> Tensor:
-    """``F(H)``, ``(B, C, H, W // 2 + 1)``: the kernel ``(B, C, h, w)`` with its centre
+    """``F(H)``, ``(B, C, H, W // 2 + 1)``: the kernel ``(B, C, h, w)`` with its center
     ``(h // 2, w // 2)`` moved to the origin of a grid of the given size."""
     h, w = kernel.shape[-2:]
     placed = kernel.new_zeros(*kernel.shape[:-2], *size)

@@ -21,7 +21,7 @@ class Downsampled(Mapped):
         factor: at least 2.
     """
 
-    outer_structure = Structure.MIXED
+    outer_structure = Structure.MATRIX_FREE
     symbol, word = "S", "downsample"
 
     def __init__(self, of: Expression, factor: int) -> None:

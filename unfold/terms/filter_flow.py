@@ -25,7 +25,7 @@ class Flow(Blurred):
     conjugate gradients, preconditioned by ``mean(W_m²) |F(x)|²`` for each ``m``.
 
     Args:
-        kernels: ``k``, ``(1 or B, M, h, w)``, at most as large as the image, centred like
+        kernels: ``k``, ``(1 or B, M, h, w)``, at most as large as the image, centered like
             `Blur`'s; the same for every channel. As a block they have the height, the width and
             the batch of the image (see `embed_kernel`).
         maps: ``W``, ``(1 or B, M, H, W)``; they usually sum to one over ``M``.
@@ -35,7 +35,7 @@ class Flow(Blurred):
     deconvolution", CVPR 2010, with the maps after the convolution as in JUDE.
     """
 
-    outer_structure = Structure.MIXED
+    outer_structure = Structure.MATRIX_FREE
     symbol, word = "B", "filter_flow"
 
     def __init__(self, kernels: Entry, maps: Entry, of: Expression) -> None:
@@ -100,7 +100,7 @@ class Flow(Blurred):
         if kernels[-2:] != blurred[-2:]:
             h, w = blurred[-2:]
             raise ValueError(
-                f"{self.kernel.name!r} has shape {tuple(kernels)}: to be minimised over it must be "
+                f"{self.kernel.name!r} has shape {tuple(kernels)}: to be minimized over it must be "
                 f"as high and wide as the image of the filter flow, {h}×{w}; start it with "
                 f"unfold.terms.embed_kernel(kernel, ({h}, {w})), or leave it out of the order"
             )

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from unfold.core.expression import Mapped
-from unfold.core.operators import Fourier, Structure, image, spectrum
+from unfold.core.operators import FourierDiagonal, Structure, image, spectrum
 from unfold.core.state import State
 
 
@@ -30,7 +30,7 @@ class Difference(Mapped):
         batch, channels, *size = self.of.shape(state)
         return torch.Size((batch, 2 * channels, *size))
 
-    def outer(self, state: State) -> Fourier:
+    def outer(self, state: State) -> FourierDiagonal:
         x = state[self.of.names[0]]  # (for its type and device)
         domain = self.of.shape(state)
         # Nothing but the size matters to it: remembered whatever is replaced.
@@ -92,12 +92,12 @@ def differences_adjoint(y: Tensor) -> Tensor:
     return x.sub_(down)
 
 
-class _Differences(Fourier):
+class _Differences(FourierDiagonal):
     """``∇``, or ``∇ K`` for a convolution K; its Gram matrix is that of one convolution."""
 
-    inner: Fourier | None = None
+    inner: FourierDiagonal | None = None
 
-    def after(self, inner: Fourier) -> _Differences:
+    def after(self, inner: FourierDiagonal) -> _Differences:
         power = self.gram_power() * inner.gram_power()
         composed = _Differences(self.otf, inner.domain, power, self.sign * inner.sign)
         composed.inner = inner

@@ -23,7 +23,7 @@ class Applied(Mapped):
         adjoint: ``y -> Aᵀ y``; by automatic differentiation unless given.
     """
 
-    outer_structure = Structure.MIXED
+    outer_structure = Structure.MATRIX_FREE
     symbol, word = "A", "linear"
 
     def __init__(self, forward: Function, of: Expression, adjoint: Function | None = None) -> None:

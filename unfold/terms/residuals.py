@@ -21,7 +21,7 @@ class Convolution(Affine):
 
     Args:
         block: ``I``, ``(B, C, H, W)``, affine.
-        kernel: ``H``, ``(1 or B, 1 or C, h, w)``, at most as large as the image. Its centre is
+        kernel: ``H``, ``(1 or B, 1 or C, h, w)``, at most as large as the image. Its center is
             the element ``(h // 2, w // 2)``, also for even sizes, as in ``scipy.ndimage``. As a
             block it has the batch of the image.
         observed: ``X``, ``(B, C, H, W)``; affine too, and a block where it is in the order (ErA's
@@ -71,7 +71,7 @@ class FilterFlow(Affine):
 
     Args:
         block: ``I``, ``(B, C, H, W)``.
-        kernels: ``k``, ``(1 or B, M, h, w)``, at most as large as the image, centred like
+        kernels: ``k``, ``(1 or B, M, h, w)``, at most as large as the image, centered like
             `Convolution`'s; the same for every channel. As a block they have the height, the
             width and the batch of the image (see `embed_kernel`).
         weights: ``W``, ``(1 or B, M, H, W)``; they usually sum to one over ``M``.

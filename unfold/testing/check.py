@@ -47,16 +47,16 @@ class Check:
         Raises:
             ConformanceError: it is broken, or it is kept though declared to fail.
         """
-        fault = self._fault()
-        if fault is not None and not self.reason:
-            raise ConformanceError(f"{self.name}: {fault}") from fault
-        if fault is None and self.reason:
+        problem = self._problem()
+        if problem is not None and not self.reason:
+            raise ConformanceError(f"{self.name}: {problem}") from problem
+        if problem is None and self.reason:
             raise ConformanceError(
                 f"{self.name}: passes, though expected to fail ({self.reason}): take it out of "
                 "expected_failures"
             )
 
-    def _fault(self) -> Exception | None:
+    def _problem(self) -> Exception | None:
         # A check sees the same random numbers whatever ran before it.
         state = torch.random.get_rng_state()
         torch.manual_seed(0)
@@ -88,7 +88,7 @@ def checks(
         make: makes the component; a class that needs no arguments will do. A prior is for three
             channels. For a data set it is the reader, ``make(root, split, strict=...)``.
         state: for a term: makes a float64 state, every entry that the term reads, a batch of two.
-            For a data set: ``state(folder)`` writes a small one without faults.
+            For a data set: ``state(folder)`` writes a small one without errors.
         name: as registered; its spec is then checked too.
         claims: what is promised beyond the rule: ``"bfloat16"``, ``"compile"``, ``"export"``;
             for a prior also ``"nonexpansive"``.
@@ -139,14 +139,14 @@ def check_model(make: Callable[[], Any], **options: Any) -> None:
 
 
 def _run_all(selected: list[Check]) -> None:
-    faults = []
+    errors = []
     for check in selected:
         try:
             check()
         except SkipTest:
             continue
-        except ConformanceError as fault:
-            faults.append(str(fault))
-    if faults:
-        listing = "\n".join(f"- {fault}" for fault in faults)
-        raise ConformanceError(f"{len(faults)} of {len(selected)} checks failed:\n{listing}")
+        except ConformanceError as problem:
+            errors.append(str(problem))
+    if errors:
+        listing = "\n".join(f"- {problem}" for problem in errors)
+        raise ConformanceError(f"{len(errors)} of {len(selected)} checks failed:\n{listing}")

@@ -1,7 +1,7 @@
 """What a data set's reader promises.
 
 Here ``subject.make`` is the reader, called ``make(root, split, strict=...)``, and ``subject.state``
-writes a small data set without faults into the empty folder that it is given. Its splits may hold
+writes a small data set without errors into the empty folder that it is given. Its splits may hold
 the same photos; that by default, at least three.
 """
 
@@ -54,7 +54,7 @@ def is_a_data_set(subject: Subject) -> None:
         need(len(dataset) >= 3, f"{len(dataset)} photos were found, these checks need 3")
         need(all(isinstance(pair, Pair) for pair in dataset), "it holds what is no Pair")
         need(list(dataset) == [dataset[i] for i in range(len(dataset))], "items are not those seen")
-        need(dataset.faults == (), f"there are faults in a sound data set: {dataset.faults}")
+        need(dataset.errors == (), f"there are errors in a sound data set: {dataset.errors}")
 
 
 def names_its_photos(subject: Subject) -> None:
@@ -118,18 +118,18 @@ def passes_over_hidden_files(subject: Subject) -> None:
         need(list(_read(subject, root)) == want, "hidden files change what is read")
 
 
-def tells_all_faults_together(subject: Subject) -> None:
+def reports_all_errors_together(subject: Subject) -> None:
     with _data_set(subject) as root:
         pairs = list(_read(subject, root))
         pairs[0].input.write_bytes(b"")
         pairs[1].input.write_bytes(pairs[1].input.read_bytes()[:-20])
         error = _refusal(subject, root, "a data set with an empty and a cut file")
         for pair in pairs[:2]:
-            told = any(pair.input.name in fault for fault in error.faults)
-            need(told, f"nothing is said of {pair.input.name}; the faults are {error.faults}")
+            told = any(pair.input.name in problem for problem in error.errors)
+            need(told, f"nothing is said of {pair.input.name}; the errors are {error.errors}")
         rest = _read(subject, root, strict=False)
         need(list(rest) == pairs[2:], "strict=False does not keep just the sound photos")
-        need(rest.faults == error.faults, "strict=False keeps other faults than strict tells")
+        need(rest.errors == error.errors, "strict=False keeps other errors than strict tells")
 
 
 def misses_a_target(subject: Subject) -> None:
@@ -137,8 +137,8 @@ def misses_a_target(subject: Subject) -> None:
         targets = [pair.target for pair in _read(subject, root) if pair.target]
         if targets:
             targets[0].unlink()
-            faults = _refusal(subject, root, "a missing target").faults
-            need(bool(faults), "a missing target is no fault")
+            errors = _refusal(subject, root, "a missing target").errors
+            need(bool(errors), "a missing target is no error")
 
 
 def has_a_spec(subject: Subject) -> None:
@@ -165,7 +165,7 @@ CHECKS = {
     "splits": Rule(knows_its_splits),
     "nothing-there": Rule(refuses_what_is_not_there),
     "hidden-files": Rule(passes_over_hidden_files),
-    "faults-together": Rule(tells_all_faults_together),
+    "errors-together": Rule(reports_all_errors_together),
     "missing-target": Rule(misses_a_target),
     "spec": Rule(has_a_spec, named=True),
     "bounds": Rule(bounds_its_numbers, named=True),

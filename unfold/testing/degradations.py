@@ -45,7 +45,7 @@ def _rows(values: dict, i: int) -> dict:
 def is_a_degradation(subject: Subject) -> None:
     made = subject.make()
     need(isinstance(made, Degradation), f"{made!r:.60} is no unfold.degradation.Degradation")
-    need(made.light in ("linear", "encoded"), f"its light is {made.light!r}")
+    need(made.color_space in ("linear", "encoded"), f"its color_space is {made.color_space!r}")
     names = isinstance(made.inputs, tuple) and all(isinstance(n, str) for n in made.inputs)
     need(names, f"its inputs are {made.inputs!r}, no tuple of names")
 

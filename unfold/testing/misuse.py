@@ -34,8 +34,8 @@ def take_or_refuse(odd: Mapping[str, Callable[[], Tensor]], good: Callable[[Tens
     for what, run in odd.items():
         made, error = _tried(what, run)
         if error is None:
-            fault = good(made)
-            need(not fault, f"{what}: neither refused nor right: {fault}")
+            problem = good(made)
+            need(not problem, f"{what}: neither refused nor right: {problem}")
 
 
 def _tried(what: str, run: Callable[[], Any]) -> tuple[Any, UnfoldError | None]:

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from unfold.core import Prior, Restoration, Restorer
+from unfold.core import Prior
 from unfold.errors import UnfoldError
-from unfold.restoration import AnySize
+from unfold.restoration import TiledInference
+from unfold.restorer import Restoration, Restorer
 
 from . import misuse
 from .options import bounds_its_numbers
@@ -49,7 +50,7 @@ def _run(subject: Subject, image: Tensor) -> Restoration:
 
 
 def is_a_model(subject: Subject) -> None:
-    need(isinstance(subject.make(), Restorer), f"{subject.make()!r:.60} is no unfold.core.Restorer")
+    need(isinstance(subject.make(), Restorer), f"{subject.make()!r:.60} is no unfold.Restorer")
 
 
 def restores_any_size(subject: Subject) -> None:
@@ -59,11 +60,11 @@ def restores_any_size(subject: Subject) -> None:
         with torch.no_grad():
             restoration = _restored(model, photo)
         need(isinstance(restoration, Restoration), f"it returns a {type(restoration).__name__}")
-        fault = _fault(restoration.image, photo)
-        need(not fault, f"at {size}: {fault}")
+        problem = _problem(restoration.image, photo)
+        need(not problem, f"at {size}: {problem}")
 
 
-def _fault(image: Tensor, photo: Tensor) -> str:
+def _problem(image: Tensor, photo: Tensor) -> str:
     """What is wrong with the restoration of a photo."""
     if image.shape != photo.shape:
         return f"{tuple(photo.shape)} became {tuple(image.shape)}"
@@ -135,8 +136,8 @@ def takes_any_channels(subject: Subject) -> None:
         return
     for channels in (1, 4):
         image = photo[:, :1].expand(-1, channels, -1, -1)
-        fault = _fault(_image(model, image), image)
-        need(not fault, f"with {channels} channels: {fault}")
+        problem = _problem(_image(model, image), image)
+        need(not problem, f"with {channels} channels: {problem}")
 
 
 def takes_or_refuses_odd_images(subject: Subject) -> None:
@@ -152,7 +153,7 @@ def takes_or_refuses_odd_images(subject: Subject) -> None:
     }
     for what, image in odd.items():
         run = partial(_image, model, image)
-        misuse.take_or_refuse({what: run}, partial(_fault, photo=image))
+        misuse.take_or_refuse({what: run}, partial(_problem, photo=image))
 
 
 def keeps_its_precision(subject: Subject) -> None:
@@ -162,16 +163,18 @@ def keeps_its_precision(subject: Subject) -> None:
     double = subject.component(torch.float64)
     with torch.no_grad():
         both, alone = _image(double, photo.double()), _image(double, photo[:1].double())
-    fault = _fault(both, photo.double())
-    need(not fault, f"in float64: {fault}")
+    problem = _problem(both, photo.double())
+    need(not problem, f"in float64: {problem}")
     close(both[:1], alone, "an image in a batch and alone, in float64", 1e-9)
     for dtype in (torch.float16, torch.bfloat16):
         run = partial(_image, subject.component(dtype), photo.to(dtype))
-        fault = partial(_fault, photo=photo.to(dtype))
-        misuse.take_or_refuse({f"model and image in {dtype}": run}, fault)
+        problem = partial(_problem, photo=photo.to(dtype))
+        misuse.take_or_refuse({f"model and image in {dtype}": run}, problem)
     there = photo.to("meta")
     run = partial(_image, subject.component().to("meta"), there)
-    misuse.take_or_refuse({"model and image on the meta device": run}, partial(_fault, photo=there))
+    misuse.take_or_refuse(
+        {"model and image on the meta device": run}, partial(_problem, photo=there)
+    )
 
 
 def reads_any_layout(subject: Subject) -> None:
@@ -234,7 +237,7 @@ def takes_or_refuses_odd_kernels(subject: Subject) -> None:
         "a kernel that is a NumPy array": _KERNEL.numpy(),
     }
     every = {what: given(kernel) for what, kernel in (odd | bad).items()}
-    misuse.take_or_refuse(every, partial(_fault, photo=photo))
+    misuse.take_or_refuse(every, partial(_problem, photo=photo))
     with torch.no_grad():
         plain = given(torch.ones(1, 1, 1, 1))()
         if not torch.equal(plain, given(_KERNEL)()):  # it uses kernels
@@ -245,7 +248,7 @@ def agrees_in_tiles(subject: Subject) -> None:
     """Told what it measured of the whole photo, a model makes of a part what it makes there of the
     whole; or it says that it must see the whole."""
     model, noise = subject.component().eval(), torch.Generator().manual_seed(0)
-    if model.whole:
+    if model.needs_full_image:
         return
     for parameter in model.parameters():  # leave a start where zero layers hide how far it looks
         parameter.data.add_(0.01 * torch.randn(parameter.shape, generator=noise))
@@ -256,13 +259,13 @@ def agrees_in_tiles(subject: Subject) -> None:
     kernel = _KERNEL if model.needs_kernel or not model.requires_training else None
     with torch.inference_mode():
         want = model(photo, kernel=kernel).image[0]
-    made = AnySize(model, kernel=kernel, tile=40_000)(photo[0])
+    made = TiledInference(model, kernel=kernel, tile=40_000)(photo[0])
     inner = slice(16, -16)  # (along the photo's border the margin is made up of what a tile holds)
     error = (made.image - want)[:, inner, inner].abs().max().item()
     need(
         error < 1e-3,
-        f"in tiles it differs by {error:.2g} from the whole: measure in survey what it takes from "
-        "the whole photo, name in means what it pools, or set whole",
+        f"tiles differ by {error:.2g} from the whole photo: return the global quantities from "
+        "measure(), name averaged parts in pooled_features, or set needs_full_image",
     )
 
 

@@ -136,17 +136,17 @@ def takes_or_refuses_odd_input(subject: Subject) -> None:
         "a large step": (v, 1e6 * step),
     }
     for what, (x, s) in odd.items():
-        misuse.take_or_refuse({what: partial(prior, x, s)}, partial(_fault, v=x))
+        misuse.take_or_refuse({what: partial(prior, x, s)}, partial(_problem, v=x))
     run = partial(prior, misuse.special(v, math.nan), step)
     misuse.take_or_refuse({"NaN": run}, lambda x: "it vanished" * bool(x.isfinite().all()))
     run = partial(prior, misuse.special(v, math.inf), step)
     misuse.take_or_refuse({"an infinity": run}, lambda x: "")  # (it may be clipped)
     for dtype in (torch.float16, torch.bfloat16):
         run = partial(subject.component(dtype), v.to(dtype), step.to(dtype))
-        misuse.take_or_refuse({f"prior and v in {dtype}": run}, partial(_fault, v=v.to(dtype)))
+        misuse.take_or_refuse({f"prior and v in {dtype}": run}, partial(_problem, v=v.to(dtype)))
 
 
-def _fault(x: Tensor, v: Tensor) -> str:
+def _problem(x: Tensor, v: Tensor) -> str:
     if (x.shape, x.dtype, x.device) != (v.shape, v.dtype, v.device):
         return f"{tuple(v.shape)} of {v.dtype} became {tuple(x.shape)} of {x.dtype}, {x.device}"
     return "" if x.is_meta or x.isfinite().all() else "not finite"
@@ -209,8 +209,8 @@ def survives_a_state_dict(subject: Subject) -> None:
     state_dict_round_trip(subject, lambda prior: prior.prox(v, _step()))
 
 
-def minimises_its_value(subject: Subject) -> None:
-    """Where g is known: no neighbour, no other step's answer and no descent does better."""
+def minimizes_its_value(subject: Subject) -> None:
+    """Where g is known: no neighbor, no other step's answer and no descent does better."""
     prior = subject.component(torch.float64)
     v, step = _input((9, 12), 1, torch.float64), _step(0.05, torch.float64)
     if prior.value(v) is None:
@@ -229,7 +229,7 @@ def minimises_its_value(subject: Subject) -> None:
             f"the prox for {c} of the step": prior.prox(v, c * step) for c in (0.5, 0.8, 1.25, 2)
         }
         others |= {f"{t} of the way to v": x + t * (v - x) for t in (0.05, 0.5)}
-        others |= {f"a neighbour at {s}": x + s * torch.randn_like(x) for s in (1e-3, 1e-2)}
+        others |= {f"a neighbor at {s}": x + s * torch.randn_like(x) for s in (1e-3, 1e-2)}
         for name, other in others.items():
             need(best <= objective(other) + allowed, f"{name} has a lower objective than prox")
     need(best.isfinite(), "the objective at prox is not finite")
@@ -310,7 +310,7 @@ CHECKS = {
     "gradcheck": Rule(has_the_right_gradient),
     "state-dict": Rule(survives_a_state_dict),
     "spec": Rule(spec_round_trip, named=True),
-    "prox-optimality": Rule(minimises_its_value),
+    "prox-optimality": Rule(minimizes_its_value),
     "lagrangian": Rule(works_in_a_lagrangian),
     "gpu": Rule(agrees_on_a_gpu),
     "nonexpansive": Rule(is_nonexpansive, claim="nonexpansive"),

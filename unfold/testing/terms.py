@@ -8,10 +8,10 @@ from torch import Tensor
 from unfold.core import (
     CG,
     Equal,
-    Fourier,
+    FourierDiagonal,
     Lagrangian,
     MatrixFree,
-    Pixel,
+    PixelDiagonal,
     Quadratic,
     Residual,
     State,
@@ -22,7 +22,7 @@ from unfold.core import (
 from .options import bounds_its_numbers
 from .tools import Rule, Subject, close, need
 
-_OPERATORS = {Structure.FOURIER: Fourier, Structure.MIXED: MatrixFree}
+_OPERATORS = {Structure.FOURIER: FourierDiagonal, Structure.MATRIX_FREE: MatrixFree}
 _TOLERANCE = 1e-9
 
 
@@ -74,11 +74,13 @@ def has_its_structure(subject: Subject) -> None:
     """The operator is of the kind that `blocks` declares: the solver is chosen by it."""
     for term, block, _, operator in _each_block(subject):
         structure = term.structure(block)
-        kind = _OPERATORS.get(structure, Pixel)
+        kind = _OPERATORS.get(structure, PixelDiagonal)
         found = type(operator).__name__
         need(isinstance(operator, kind), f"{block!r} is declared {structure.value}, has a {found}")
         if structure is Structure.SCALAR:
-            scalar = isinstance(operator, Pixel) and not isinstance(operator.diagonal, Tensor)
+            scalar = isinstance(operator, PixelDiagonal) and not isinstance(
+                operator.diagonal, Tensor
+            )
             need(scalar, f"{block!r} is declared scalar, has a diagonal that varies")
 
 
@@ -118,13 +120,17 @@ def gram_is_the_gram(subject: Subject) -> None:
 
 
 def says_the_same_of_the_data(subject: Subject) -> None:
-    """``data`` is −Jᵀc, and ``drive`` −Jᵀ(Γ + w c), also where they are overridden."""
+    """``rhs_quadratic`` is −Jᵀc and ``rhs_constraint`` is −Jᵀ(Γ + w c), overridden or not."""
     for term, block, state, operator in _each_block(subject):
         residual = term(state)
         offset, dual = term.offset(block, state).expand_as(residual), torch.randn_like(residual)
         for name, got, y in (
-            ("data", term.data(block, state, operator), offset),
-            ("drive", term.drive(block, state, operator, dual, 0.7), dual + 0.7 * offset),
+            ("rhs_quadratic", term.rhs_quadratic(block, state, operator), offset),
+            (
+                "rhs_constraint",
+                term.rhs_constraint(block, state, operator, dual, 0.7),
+                dual + 0.7 * offset,
+            ),
         ):
             want = -operator.adjoint(y)
             pixels = torch.fft.irfft2(got, s=want.shape[-2:]) if got.is_complex() else got
@@ -132,7 +138,7 @@ def says_the_same_of_the_data(subject: Subject) -> None:
 
 
 def is_solved_in_a_lagrangian(subject: Subject) -> None:
-    """After minimising over a block, the Lagrangian's gradient in it is zero."""
+    """After minimizing over a block, the Lagrangian's gradient in it is zero."""
     for term, block, state, _ in _each_block(subject):
         anchored = state.replace("the anchor", torch.randn_like(state[block]))
         lagrangian = Lagrangian(Quadratic(term, 1.3), Quadratic(Equal(block, "the anchor"), 0.4))

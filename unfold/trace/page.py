@@ -55,7 +55,7 @@ def _write(trace: Trace, folder: Path, title: str) -> Path:
         blocks=[
             _row(folder, f"block-{n}", n, shown, captions) for n, shown in trace.blocks().items()
         ],
-        curves=_curves(trace, folder) if trace.ledger.states else "",
+        curves=_curves(trace, folder) if trace.history.states else "",
     )
     replace_file(folder / "index.html", page.encode())
     return folder / "index.html"
@@ -77,6 +77,6 @@ def _row(
 def _curves(trace: Trace, folder: Path) -> str:
     """Write the curves as a PNG file; the file in base64."""
     buffer = io.BytesIO()
-    trace.ledger.plot().savefig(buffer, format="png", dpi=110)
+    trace.history.plot().savefig(buffer, format="png", dpi=110)
     replace_file(folder / "curves.png", buffer.getvalue())
     return base64.b64encode(buffer.getvalue()).decode()

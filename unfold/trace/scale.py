@@ -29,7 +29,7 @@ class Shown:
 def show(tensors: Sequence[Tensor]) -> Shown:
     """Tensors ``(1 or 3, H, W)`` of one kind as pictures, all on the scale that fits them together.
 
-    What has negative values is shown around a grey that stands for 0. What is dark is brightened,
+    What has negative values is shown around a gray that stands for 0. What is dark is brightened,
     and told by how much. Values that are not finite are shown in pure magenta.
 
     Raises:
@@ -45,7 +45,7 @@ def show(tensors: Sequence[Tensor]) -> Shown:
     if -values.clamp_max(0).sum() > _SIGNED * values.abs().sum():
         most = max(_top(values.abs()), 1e-12)
         pictures = [0.5 + x.float() / (2 * most) for x in tensors]
-        scale = f"grey is 0; white and black are ±{most:.3g}"
+        scale = f"gray is 0; white and black are ±{most:.3g}"
     else:
         high = _top(values)
         dark = 0 < high < _DARK
@@ -62,7 +62,7 @@ def _top(values: Tensor) -> float:
 
 
 def _finite(picture: Tensor, given: Tensor) -> Tensor:
-    colour = picture.clamp(0, 1).nan_to_num().expand(3, -1, -1)
+    color = picture.clamp(0, 1).nan_to_num().expand(3, -1, -1)
     bad = ~given.isfinite().all(0)
     magenta = picture.new_tensor([1.0, 0.0, 1.0])[:, None, None]
-    return torch.where(bad, magenta, colour).contiguous()
+    return torch.where(bad, magenta, color).contiguous()

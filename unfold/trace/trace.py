@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from unfold.core import Ledger, Restoration, Restorer
+from unfold.core import History
+from unfold.restorer import Restoration, Restorer
 
 from .scale import Shown, show
 
@@ -22,18 +23,18 @@ class Trace:
     Attributes:
         image: the photo, ``(1, 3, H, W)``.
         restoration: what came of it.
-        ledger: of its stages, with their states; empty where a model has none.
+        history: of its stages, with their states; empty where a model has none.
         explanation: what the model does, in words and formulas.
     """
 
     image: Tensor
     restoration: Restoration
-    ledger: Ledger
+    history: History
     explanation: str
 
     def stages(self) -> list[int]:
         """The states that are shown: 0, before the first stage; some; and the last."""
-        last = len(self.ledger.states) - 1
+        last = len(self.history.states) - 1
         if last < 0:
             return []
         count = min(last, _STAGES)
@@ -42,10 +43,10 @@ class Trace:
     def blocks(self) -> dict[str, Shown]:
         """Block and dual -> its pictures, one for each of `stages`, on one scale."""
         rows = {}
-        states = [self.ledger.states[stage] for stage in self.stages()]
+        states = [self.history.states[stage] for stage in self.stages()]
         if not states:  # of models in a row none are kept
             return rows
-        updated = dict.fromkeys(entry.block for entry in self.ledger.entries)
+        updated = dict.fromkeys(entry.block for entry in self.history.entries)
         names = [*updated, *(name for name in states[0] if name not in updated)]
         for name in names:
             found = [self._cropped(state[name]) for state in states]
@@ -107,14 +108,14 @@ def trace(model: Restorer, image: Tensor, *, kernel: Tensor | None = None) -> Tr
     """
     if image.ndim != 4 or len(image) != 1:
         raise ValueError(f"one photo (1, 3, H, W) is traced, got {tuple(image.shape)}")
-    ledger = Ledger(keep=len(model.successive()) == 1)
+    history = History(keep=len(model.sequence()) == 1)
     was = model.training
     model.eval()
     try:
         with torch.inference_mode():
-            restoration = model(image, kernel=kernel, ledger=ledger)
+            restoration = model(image, kernel=kernel, history=history)
     finally:
         model.train(was)
     parts = {name: part.cpu() for name, part in restoration.parts.items()}
     restored = Restoration(restoration.image.cpu(), parts, origin=restoration.origin)
-    return Trace(image.cpu(), restored, ledger, model.explain())
+    return Trace(image.cpu(), restored, history, model.explain())

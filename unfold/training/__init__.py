@@ -6,13 +6,13 @@ train(read_recipe("jude-small", {"data.source": "photos"}), "runs/first")
 """
 
 from .error import TrainingError
-from .player import Player, Supervised
 from .reading import parse_recipe, read_recipe, recipe_text, recipes
 from .recipe import Recipe
 from .run import train
+from .task import Supervised, Task
 from .trainer import Trainer
 
 __all__ = [
-    "Player", "Recipe", "Supervised", "Trainer", "TrainingError", "parse_recipe", "read_recipe",
+    "Recipe", "Supervised", "Task", "Trainer", "TrainingError", "parse_recipe", "read_recipe",
     "recipe_text", "recipes", "train",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""What a recipe names, built: players, optimisers."""
+"""What a recipe names, built: tasks, optimizers."""
 
 from __future__ import annotations
 
@@ -8,65 +8,66 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from unfold.core import Prior, Restorer, Unrolled
+from unfold.core import Prior, Unrolled
+from unfold.restorer import Restorer
 
+from .distributed import Distributed
 from .error import TrainingError
-from .player import Player, Supervised
 from .recipe import Recipe
 from .sharding import shard
+from .task import Supervised, Task
 from .unpaired import Discriminator, Generators
-from .world import World
 
 
 @dataclass(frozen=True)
-class Cast:
-    """Who takes part in a training.
+class Components:
+    """The parts of a training.
 
     Attributes:
-        model: what is wanted in the end.
-        players: by name, in the order of their turns.
-        optimizers: of each.
+        model: the restoration model.
+        tasks: by name, in their order within a step.
+        optimizers: one for each task.
         average: of the model's weights over the steps, where the recipe wants one.
     """
 
     model: Restorer
-    players: dict[str, Player]
+    tasks: dict[str, Task]
     optimizers: dict[str, torch.optim.Optimizer]
     average: AveragedModel | None
 
 
-def assemble(recipe: Recipe, world: World) -> Cast:
-    """Build a recipe's players on a device, with the weights that its seed gives.
+def assemble(recipe: Recipe, distributed: Distributed) -> Components:
+    """Build a recipe's tasks on a device, with the weights that its seed gives.
 
     Raises:
         ComponentError, MetricError, LossError: a component cannot be built.
         TrainingError: the model has nothing to learn, has a prior without a gradient, or cannot be
             sharded.
     """
-    device = world.device
+    device = distributed.device
     torch.manual_seed(recipe.seed)
     model: Restorer = recipe.model.build()
-    players: dict[str, Player]
+    tasks: dict[str, Task]
     if recipe.adversary is None:
         losses = [(w.title, w.weight, w.loss.build().to(device)) for w in recipe.losses]
-        players = {"model": Supervised(model, losses)}
+        tasks = {"model": Supervised(model, losses)}
     else:
         given = recipe.adversary
-        judge: nn.Module = given.discriminator.build()
+        discriminator: nn.Module = given.discriminator.build()
         weights = {name: getattr(given, name) for name in ("adversarial", "cycle", "identity")}
-        players = {
-            "generators": Generators(model, given.backward.build(), judge, **weights),
-            "discriminator": Discriminator(judge),
+        tasks = {
+            "generators": Generators(model, given.backward.build(), discriminator, **weights),
+            "discriminator": Discriminator(discriminator),
         }
-    for player in players.values():
-        _check_gradients(player)
-    sharded = recipe.parallel == "fsdp" and world.size > 1
-    for player in players.values():
-        player.to(device).train()
+    for task in tasks.values():
+        _check_gradients(task)
+    sharded = recipe.parallel == "fsdp" and distributed.size > 1
+    for task in tasks.values():
+        task.to(device).train()
         if not sharded:  # (FSDP takes only contiguous parameters.)
             # Convolutions are faster so, on CPUs too.
-            player.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        for module in player.modules():
+            task.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        for module in task.modules():
             if isinstance(module, Unrolled):
                 module.recompute = recipe.recompute
     average = None
@@ -74,23 +75,23 @@ def assemble(recipe: Recipe, world: World) -> Cast:
         average = AveragedModel(
             model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=False
         )
-    if sharded:  # before the optimisers, which keep what they update; shards cannot be copied
+    if sharded:  # before the optimizers, which keep what they update; shards cannot be copied
         for copy in [model] if average is None else [model, average.module]:
-            shard(copy, device, world.size)
-    optimizers = {name: _optimizer(recipe, player) for name, player in players.items()}
+            shard(copy, device, distributed.size)
+    optimizers = {name: _optimizer(recipe, task) for name, task in tasks.items()}
     if recipe.compile:
-        for player in players.values():
-            player.compile()
-    return Cast(model, players, optimizers, average)
+        for task in tasks.values():
+            task.compile()
+    return Components(model, tasks, optimizers, average)
 
 
-def _check_gradients(player: nn.Module) -> None:
+def _check_gradients(task: nn.Module) -> None:
     """Refuse priors that no gradient passes through, before hours are spent.
 
     Raises:
-        TrainingError: the player has one.
+        TrainingError: the task has one.
     """
-    for path, module in player.named_modules():
+    for path, module in task.named_modules():
         if isinstance(module, Prior) and not module.differentiable:
             # A Lagrangian keeps its priors by block: "...lagrangian.priors.Z".
             _, found, block = path.rpartition(".priors.")
@@ -102,10 +103,10 @@ def _check_gradients(player: nn.Module) -> None:
             )
 
 
-def _optimizer(recipe: Recipe, player: nn.Module) -> torch.optim.Optimizer:
+def _optimizer(recipe: Recipe, task: nn.Module) -> torch.optim.Optimizer:
     given = recipe.optimizer
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[given.kind]
-    learning = [p for p in player.parameters() if p.requires_grad]
+    learning = [p for p in task.parameters() if p.requires_grad]
     if not learning:
         raise TrainingError(f"{recipe.model.kind} has no parameters to learn: train another model")
     return kind(

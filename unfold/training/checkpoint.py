@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from unfold.registry.catalogue import HOME
+from unfold.registry.catalog import HOME
 
 from .error import TrainingError
 from .sharding import cut_like, whole
@@ -36,7 +36,7 @@ class Checkpoint:
     """A state of training.
 
     Attributes:
-        tensors: parameters, buffers, averages, moments of the optimisers.
+        tensors: parameters, buffers, averages, moments of the optimizers.
         facts: the rest, as JSON holds it: the step, the recipe, versions.
     """
 
@@ -44,18 +44,21 @@ class Checkpoint:
     facts: dict[str, Any]
 
 
+_TASK = "player"  # (the word in the files)
+
+
 def gather(
-    players: Mapping[str, nn.Module], optimizers: Mapping[str, torch.optim.Optimizer]
+    tasks: Mapping[str, nn.Module], optimizers: Mapping[str, torch.optim.Optimizer]
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors of players and optimisers by name, and the optimisers' settings.
+    """The tensors of tasks and optimizers by name, and the optimizers' settings.
 
     Where they are sharded, all processes must call it.
     """
     tensors: dict[str, Tensor] = {}
     settings: dict[str, Any] = {}
-    for name, player in players.items():
+    for name, task in tasks.items():
         state = optimizers[name].state_dict()
-        tensors |= {SEPARATOR.join((name, "player", k)): t for k, t in player.state_dict().items()}
+        tensors |= {SEPARATOR.join((name, _TASK, k)): t for k, t in task.state_dict().items()}
         for number, moments in state["state"].items():
             for key, value in moments.items():
                 tensors[SEPARATOR.join((name, "optimizer", str(number), key))] = value
@@ -65,15 +68,15 @@ def gather(
 
 def restore(
     checkpoint: Checkpoint,
-    players: Mapping[str, nn.Module],
+    tasks: Mapping[str, nn.Module],
     optimizers: Mapping[str, torch.optim.Optimizer],
 ) -> None:
-    """Put players and optimisers back to where `gather` found them.
+    """Put tasks and optimizers back to where `gather` found them.
 
     Raises:
-        TrainingError: the checkpoint is of other players, or of another model.
+        TrainingError: the checkpoint is of other tasks, or of another model.
     """
-    restore_weights(checkpoint, players)
+    restore_weights(checkpoint, tasks)
     for name, optimizer in optimizers.items():
         state: dict[int, dict[str, Tensor]] = {}
         for key, tensor in _of(checkpoint, name, "optimizer").items():
@@ -89,15 +92,15 @@ def restore(
             optimizer.load_state_dict({"state": cut, "param_groups": groups})
 
 
-def restore_weights(checkpoint: Checkpoint, players: Mapping[str, nn.Module]) -> None:
-    """Put the players back to where `gather` found them, and leave the optimizers alone.
+def restore_weights(checkpoint: Checkpoint, tasks: Mapping[str, nn.Module]) -> None:
+    """Put the tasks back to where `gather` found them, and leave the optimizers alone.
 
     Raises:
-        TrainingError: the checkpoint is of other players, or of another model.
+        TrainingError: the checkpoint is of other tasks, or of another model.
     """
-    for name, player in players.items():
+    for name, task in tasks.items():
         with _fitting():
-            load_into(player, _of(checkpoint, name, "player"))
+            load_into(task, _of(checkpoint, name, _TASK))
 
 
 def _of(checkpoint: Checkpoint, name: str, kind: str) -> dict[str, Tensor]:

@@ -15,7 +15,7 @@ SPATIAL, EXPOSURE, SMOOTH = 1.0, 10.0, 200.0  # the weights of LEDNet's synthesi
 
 
 def darkening_losses(curve: DarkeningCurve, before: Tensor, exposure: Tensor) -> dict[str, Tensor]:
-    """The weighted losses of a batch of lightness ``(B, 1, H, W)``; what is minimised is their sum.
+    """The weighted losses of a batch of lightness ``(B, 1, H, W)``; what is minimized is their sum.
 
     Source: Zhou et al., "LEDNet", ECCV 2022, section 3.
     """
@@ -66,8 +66,8 @@ def train_darkening(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         curve = DarkeningCurve().to(memory_format=torch.channels_last)  # three times as fast
-    optimiser = torch.optim.Adam(curve.parameters(), lr=learning_rate)
-    schedule = CosineAnnealingLR(optimiser, steps)
+    optimizer = torch.optim.Adam(curve.parameters(), lr=learning_rate)
+    schedule = CosineAnnealingLR(optimizer, steps)
     low, high = exposure
     history = []
     for _ in range(steps):
@@ -77,10 +77,10 @@ def train_darkening(
         # (One autocast a step: it keeps its copies of the weights until it ends.)
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
             losses = darkening_losses(curve, before, wanted)
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         torch.stack(list(losses.values())).sum().backward()
         torch.nn.utils.clip_grad_norm_(curve.parameters(), 0.1)
-        optimiser.step()
+        optimizer.step()
         schedule.step()
         history.append({name: loss.item() for name, loss in losses.items()})
     return curve.to(memory_format=torch.contiguous_format).requires_grad_(False).eval(), history

@@ -1,4 +1,4 @@
-"""What went bad first, when a loss or a gradient is no longer a number."""
+"""The cause of a loss or gradient that is not finite."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import nn
 
-from unfold.core import Restorer
+from unfold.restorer import Restorer
 
-from .player import Batch, captured, known
 from .sharding import whole
+from .task import Batch, captured, known
 
 
 def bad(values: Mapping[str, float]) -> list[str]:
@@ -18,13 +18,13 @@ def bad(values: Mapping[str, float]) -> list[str]:
     return [name for name, value in values.items() if not torch.tensor(value).isfinite()]
 
 
-def blame(model: Restorer, batches: Sequence[Batch], players: Mapping[str, nn.Module]) -> str:
-    """Where it began: a photo, a stage's block, the model, or a parameter's gradient.
+def find_cause(model: Restorer, batches: Sequence[Batch], tasks: Mapping[str, nn.Module]) -> str:
+    """The first non-finite value: a photo, a block of a stage, the model, or a gradient.
 
     Args:
         model: with the weights of the step that failed.
         batches: those of the step.
-        players: with that step's gradients.
+        tasks: with that step's gradients.
     """
     for batch in batches:
         if not all(batch[key].isfinite().all() for key in ("input", "target") if key in batch):
@@ -34,12 +34,12 @@ def blame(model: Restorer, batches: Sequence[Batch], players: Mapping[str, nn.Mo
         for number, state in enumerate(stages, 1):
             blocks = [name for name, value in state.items() if not value.isfinite().all()]
             if blocks:
-                return f"stage {number} went bad first, in {', '.join(blocks)}"
+                return f"stage {number} is the first that is not finite, in {', '.join(blocks)}"
         if not image.isfinite().all():
-            return "the model's output went bad" + " after its last stage" * bool(stages)
-    for player in players.values():
-        named = {n: p.grad for n, p in player.named_parameters() if p.grad is not None}
+            return "the model's output is not finite" + " after its last stage" * bool(stages)
+    for task in tasks.values():
+        named = {n: p.grad for n, p in task.named_parameters() if p.grad is not None}
         for name, gradient in whole(named).items():
             if not gradient.isfinite().all():
                 return f"the gradient of {name} is not finite, though the model's output is"
-    return "the model's output is finite: the loss itself is to blame"
+    return "the model's output is finite: the loss itself is not"

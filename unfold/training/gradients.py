@@ -10,14 +10,14 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
-from .player import Batch
+from .task import Batch
 
 
-def accumulate(player: nn.Module, parts: Sequence[Batch], *, half: bool) -> dict[str, Tensor]:
-    """Add the gradient of the mean over the parts to a player's parameters.
+def accumulate(task: nn.Module, parts: Sequence[Batch], *, half: bool) -> dict[str, Tensor]:
+    """Add the gradient of the mean over the parts to a task's parameters.
 
     Args:
-        player: what is called with each part; of several processes, gradients become means over
+        task: what is called with each part; of several processes, gradients become means over
             them with the last part.
         parts: of equal size.
         half: whether its networks compute in bfloat16.
@@ -28,11 +28,11 @@ def accumulate(player: nn.Module, parts: Sequence[Batch], *, half: bool) -> dict
     found: dict[str, Tensor] = {}
     for number, batch in enumerate(parts, 1):
         wait = contextlib.nullcontext
-        if number < len(parts) and isinstance(player, DistributedDataParallel):
-            wait = player.no_sync
+        if number < len(parts) and isinstance(task, DistributedDataParallel):
+            wait = task.no_sync
         with wait():
             with torch.autocast(batch["input"].device.type, torch.bfloat16, enabled=half):
-                losses = player(batch)
+                losses = task(batch)
                 total = torch.stack([loss.float() for loss in losses.values()]).sum()
             (total / len(parts)).backward()
         for name, loss in losses.items():
@@ -43,7 +43,7 @@ def accumulate(player: nn.Module, parts: Sequence[Batch], *, half: bool) -> dict
 def clip(parameters: Sequence[nn.Parameter], limit: float | None) -> Tensor:
     """The gradient's norm, before it is scaled down to the limit.
 
-    A gradient that is not finite stays as it is, so that the parameter to blame can be found.
+    A gradient that is not finite stays as it is, so that its parameter can be found.
     """
     norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
     norm = norm.full_tensor() if isinstance(norm, DTensor) else norm

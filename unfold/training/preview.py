@@ -9,13 +9,13 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.utils import data
 
 from .assemble import assemble
+from .distributed import Distributed
 from .error import TrainingError
-from .player import Player
 from .recipe import Recipe
 from .samples import sample_sheet, write_sheet
 from .stream import open_stream
-from .validation import Judge
-from .world import World
+from .task import Task
+from .validation import Validator
 
 
 def preview(recipe: Recipe, picture: Path) -> str:
@@ -32,22 +32,22 @@ def preview(recipe: Recipe, picture: Path) -> str:
         What training raises where components or data are not there.
     """
     with torch.random.fork_rng():
-        cast = assemble(recipe, World(torch.device("cpu")))
+        components = assemble(recipe, Distributed(torch.device("cpu")))
     phase = recipe.phases[0]
     if recipe.validation:
-        Judge(recipe.validation, recipe.seed, torch.device("cpu"))  # its faults are told now
+        Validator(recipe.validation, recipe.seed, torch.device("cpu"))  # its errors are told now
     stream = open_stream(recipe.data, phase, recipe.seed)
     try:
         items = [data.default_collate([stream[n]]) for n in range(min(phase.batch, 4))]
     except (ValueError, RuntimeError) as error:  # too small for the crop; of unlike sizes
         raise TrainingError(f"the first batch cannot be made: {error}") from error
-    weights = sum(p.numel() for player in cast.players.values() for p in player.parameters())
+    weights = sum(p.numel() for task in components.tasks.values() for p in task.parameters())
     held = weights * 4 * (4 + (recipe.ema is not None))
     lines = [f"parameters: {weights:,}", f"weights, gradients, moments: {_size(held)}"]
     losses: dict[str, float] = {}
     one = 0
-    for player in cast.players.values():
-        found, kept = _measure(player, items[0])
+    for task in components.tasks.values():
+        found, kept = _measure(task, items[0])
         losses, one = losses | found, max(one, kept)
     for number, each in enumerate(recipe.phases):
         # What is kept for the gradient grows with the pixels.
@@ -58,14 +58,14 @@ def preview(recipe: Recipe, picture: Path) -> str:
             f"about {_size(whole + held)} of memory on one device, without work space"
         )
     lines.append("losses at first: " + ", ".join(f"{k} {v:.4g}" for k, v in losses.items()))
-    write_sheet(picture, sample_sheet(cast.model, items))
+    write_sheet(picture, sample_sheet(components.model, items))
     lines.append(f"wrote {picture}: the first photos: input, output, target, parts")
-    return "\n".join([cast.model.explain(), "", *lines])
+    return "\n".join([components.model.explain(), "", *lines])
 
 
-def _measure(player: Player, batch: dict) -> tuple[dict[str, float], int]:
-    """A player's losses, and the bytes that its graph keeps beside its parameters."""
-    own = {p.untyped_storage().data_ptr() for p in player.parameters()}
+def _measure(task: Task, batch: dict) -> tuple[dict[str, float], int]:
+    """A task's losses, and the bytes that its graph keeps beside its parameters."""
+    own = {p.untyped_storage().data_ptr() for p in task.parameters()}
     kept: dict[int, int] = {}
 
     def pack(tensor: torch.Tensor) -> torch.Tensor:
@@ -75,7 +75,7 @@ def _measure(player: Player, batch: dict) -> tuple[dict[str, float], int]:
         return tensor
 
     with saved_tensors_hooks(pack, lambda tensor: tensor):
-        losses = player(batch)
+        losses = task(batch)
     return {name: loss.item() for name, loss in losses.items()}, sum(kept.values())
 
 

@@ -9,18 +9,18 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from unfold._faults import faults
-from unfold._shelf import Shelf
+from unfold._error_messages import error_messages
+from unfold._shipped import ShippedFiles
 
 from .error import TrainingError
 from .recipe import Recipe
 
-_SHELF = Shelf("unfold.training", TrainingError)
+_SHIPPED = ShippedFiles("unfold.training", TrainingError)
 
 
 def recipes() -> list[str]:
     """The names of the recipes that come with the library."""
-    return _SHELF.names()
+    return _SHIPPED.names()
 
 
 def recipe_text(name: str) -> str:
@@ -29,7 +29,7 @@ def recipe_text(name: str) -> str:
     Raises:
         TrainingError: there is none of that name.
     """
-    return _SHELF.text(name)
+    return _SHIPPED.text(name)
 
 
 def read_recipe(name: str | os.PathLike[str], changes: Mapping[str, Any] | None = None) -> Recipe:
@@ -40,9 +40,9 @@ def read_recipe(name: str | os.PathLike[str], changes: Mapping[str, Any] | None 
         changes: path -> value, such as ``{"phases.0.steps": 10, "model.K": 2}``.
 
     Raises:
-        TrainingError: it cannot be read; or every fault of it, a line each, with its path.
+        TrainingError: it cannot be read; or every error of it, a line each, with its path.
     """
-    values = _SHELF.read(name)
+    values = _SHIPPED.read(name)
     for path, value in (changes or {}).items():
         _change(values, path, value)
     return parse_recipe(values, str(name))
@@ -52,13 +52,13 @@ def parse_recipe(values: Mapping[str, Any], name: str = "recipe") -> Recipe:
     """A recipe from its mapping.
 
     Raises:
-        TrainingError: every fault, a line each, with its path.
+        TrainingError: every error, a line each, with its path.
     """
     try:
         return Recipe.model_validate(copy.deepcopy(dict(values)))
     except ValidationError as error:
-        lines = faults(error, _path)
-        count = f"{len(lines)} fault{'s' * (len(lines) > 1)}"
+        lines = error_messages(error, _path)
+        count = f"{len(lines)} error{'s' * (len(lines) > 1)}"
         raise TrainingError("\n  ".join((f"{name}: {count}", *lines))) from error
 
 
@@ -78,7 +78,7 @@ def _change(values: Any, path: str, value: Any) -> None:
 
 
 def _path(place: tuple[int | str, ...]) -> str:
-    """Where a fault is; without the kind of data, which pydantic inserts and no file has."""
+    """Where an error is; without the kind of data, which pydantic inserts and no file has."""
     kinds = {"synthesized", "paired", "unpaired", "photos"}
     return ".".join(
         str(k) for i, k in enumerate(place) if not (k in kinds and i and place[i - 1] == "data")

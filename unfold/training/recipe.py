@@ -89,13 +89,13 @@ class SynthesizedData(Part):
 
     @model_validator(mode="after")
     def _holds_together(self) -> SynthesizedData:
-        faults = self.recipe.picture_faults(self.pictures)
+        errors = self.recipe.picture_errors(self.pictures)
         if self.kernel is None and not self.kernel_known:
-            faults.append("kernel_known: there is no kernel; set kernel to its side in pixels")
+            errors.append("kernel_known: there is no kernel; set kernel to its side in pixels")
         if self.kernel_error and (self.kernel is None or not self.kernel_known):
-            faults.append("kernel_error: the model is given no kernel; leave it out")
-        if faults:
-            raise ValueError("; ".join(faults))
+            errors.append("kernel_error: the model is given no kernel; leave it out")
+        if errors:
+            raise ValueError("; ".join(errors))
         return self
 
     def shapes(self, crop: int) -> dict[str, tuple[int, ...]]:
@@ -259,7 +259,7 @@ class Recipe(Part):
         losses: of pairs or of photos alone, each with a weight.
         adversary: for unpaired data, in the place of losses.
         phases: one after the other.
-        optimizer: of every player.
+        optimizer: of every task.
         precision: ``"bf16"`` computes networks in bfloat16 where autocast does; FFTs stay float32.
         accumulation: parts that each batch is cut into, to save memory.
         clip: the largest norm of the gradient; None: not clipped.
@@ -297,33 +297,33 @@ class Recipe(Part):
 
     @model_validator(mode="after")
     def _holds_together(self) -> Recipe:
-        faults = [] if self.phases else ["phases: there must be at least one"]
+        errors = [] if self.phases else ["phases: there must be at least one"]
         unpaired = self.data.kind == "unpaired"
         if unpaired and (self.adversary is None or self.losses):
-            faults.append("adversary: unpaired data need one, and no losses beside it")
+            errors.append("adversary: unpaired data need one, and no losses beside it")
         if not unpaired and (self.adversary is not None or not self.losses):
-            faults.append("losses: pairs need at least one, and no adversary beside them")
+            errors.append("losses: pairs need at least one, and no adversary beside them")
         if unpaired and self.parallel == "fsdp":
-            faults.append("parallel: fsdp shards one model, an adversary has three: use ddp")
+            errors.append("parallel: fsdp shards one model, an adversary has three: use ddp")
         titles = [weighted.title for weighted in self.losses]
         if len(set(titles)) < len(titles):
-            faults.append(f"losses: give each a name of its own, got {', '.join(titles)}")
-        faults += _unmeasured_starts(self.phases, self.validation)
+            errors.append(f"losses: give each a name of its own, got {', '.join(titles)}")
+        errors += _unmeasured_starts(self.phases, self.validation)
         if isinstance(self.data, MixedData):
-            faults += _unlike_entries(self.data)
+            errors += _unlike_entries(self.data)
         small = min((side for side in _sides(self.data) if side is not None), default=None)
-        faults += [
+        errors += [
             f"phases.{i}.crop: {phase.crop} does not fit into photos of side {small}"
             for i, phase in enumerate(self.phases)
             if small is not None and small < phase.crop
         ]
-        faults += [
+        errors += [
             f"phases.{i}.batch: {phase.batch} cannot be cut into {self.accumulation} equal parts"
             for i, phase in enumerate(self.phases)
             if phase.batch % self.accumulation
         ]
-        if faults:
-            raise ValueError("; ".join(faults))
+        if errors:
+            raise ValueError("; ".join(errors))
         return self
 
     @property
@@ -340,21 +340,21 @@ def _sides(given: AnyData) -> list[int | None]:
 
 def _unmeasured_starts(phases: tuple[Phase, ...], validation: Validation | None) -> list[str]:
     """Phases that start from the best weights, though none have been measured by then."""
-    faults, steps = [], 0
+    errors, steps = [], 0
     for i, phase in enumerate(phases):
         if phase.start == "best":
             where = f'phases.{i}.start: "best" needs'
             if not i:
-                faults.append(f"{where} a phase before it")
+                errors.append(f"{where} a phase before it")
             elif validation is None:
-                faults.append(f"{where} a validation, which the recipe does not have")
+                errors.append(f"{where} a validation, which the recipe does not have")
             elif validation.every > steps:
-                faults.append(
+                errors.append(
                     f"{where} a measurement before it: validation.every is {validation.every}, the "
                     f"phases before it have {steps} steps"
                 )
         steps += phase.steps
-    return faults
+    return errors
 
 
 def _unlike_entries(given: MixedData) -> list[str]:
@@ -362,15 +362,15 @@ def _unlike_entries(given: MixedData) -> list[str]:
     some parts."""
     parts = [part.data for part in given.parts]
     shapes = [part.shapes(1) if isinstance(part, SynthesizedData) else {} for part in parts]
-    faults = []
+    errors = []
     for name in sorted(set().union(*shapes)):
         found = {part.get(name) for part in shapes} - {None}
         lacking = [i for i, part in enumerate(shapes) if name not in part]
         if len(found) > 1:
-            faults.append(f"data.parts: kernels of unlike sides ({name}); choose one side")
+            errors.append(f"data.parts: kernels of unlike sides ({name}); choose one side")
         elif name == OTHER and lacking:
-            faults.append(
+            errors.append(
                 f"data.parts.{lacking[0]}: its items have no {name!r}, which models read, those "
                 "of other parts have one; give it to all parts or to none"
             )
-    return faults
+    return errors

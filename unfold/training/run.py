@@ -15,10 +15,10 @@ import torch
 from unfold._heap import kept_heap
 from unfold._lock import held
 
+from .distributed import Distributed, joined
 from .error import TrainingError
 from .recipe import Recipe
 from .trainer import Trainer
-from .world import World, joined
 
 
 @kept_heap()
@@ -59,11 +59,11 @@ def train(
     def silent(step: int, losses: dict[str, float]) -> None:
         pass
 
-    with joined(torch.device(device)) as world, contextlib.ExitStack() as stack:
-        if world.first:
+    with joined(torch.device(device)) as distributed, contextlib.ExitStack() as stack:
+        if distributed.first:
             stack.enter_context(own(Path(folder)))
-        trainer = _trainer(recipe, folder, world, workers, allow_changes, board)
-        watch = begin(trainer) if begin is not None and world.first else silent
+        trainer = _trainer(recipe, folder, distributed, workers, allow_changes, board)
+        watch = begin(trainer) if begin is not None and distributed.first else silent
         with _stopped_by_signals(trainer):
             return trainer.run(watch)
 
@@ -81,7 +81,7 @@ def own(folder: Path) -> contextlib.AbstractContextManager[None]:
 def _trainer(
     recipe: Recipe,
     folder: str | os.PathLike[str],
-    world: World,
+    distributed: Distributed,
     workers: int,
     allow_changes: bool,
     board: bool,
@@ -89,7 +89,12 @@ def _trainer(
     """(With the caller's generators left as they were: building a model draws from them.)"""
     with torch.random.fork_rng():
         return Trainer(
-            recipe, Path(folder), world, workers=workers, allow_changes=allow_changes, board=board
+            recipe,
+            Path(folder),
+            distributed,
+            workers=workers,
+            allow_changes=allow_changes,
+            board=board,
         )
 
 

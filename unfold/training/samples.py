@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from unfold.core import Restorer
 from unfold.imaging import Photo, write
+from unfold.restorer import Restorer
 
-from .player import known
+from .task import known
 from .validation import evaluating
 
 
@@ -50,8 +50,8 @@ def tile(part: Tensor, size: tuple[int, int]) -> Tensor:
     several, its largest value white, enlarged as far as fits.
     """
     if part.shape[-2:] == size:
-        colour = part[0, :3] if part.shape[1] >= 3 else part[0, :1].expand(3, -1, -1)
-        return colour.clamp(0, 1)
+        color = part[0, :3] if part.shape[1] >= 3 else part[0, :1].expand(3, -1, -1)
+        return color.clamp(0, 1)
     kernel = part[:1, :1]
     scale = max(1, min(size[0] // kernel.shape[-2], size[1] // kernel.shape[-1]))
     kernel = interpolate(kernel / kernel.amax().clamp_min(1e-12), scale_factor=scale)

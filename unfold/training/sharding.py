@@ -12,7 +12,8 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from unfold.core import Prior, Restoration
+from unfold.core import Prior
+from unfold.restorer import Restoration
 
 from .error import TrainingError
 

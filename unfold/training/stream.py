@@ -15,9 +15,9 @@ from unfold.datasets.kept import Kept
 from unfold.datasets.photos import Photos
 from unfold.datasets.plain import Unpaired
 from unfold.degradation.base import Degradation
-from unfold.degradation.chance import together
+from unfold.degradation.color_space import decode, encode
 from unfold.degradation.counter import counted
-from unfold.degradation.light import decode, encode
+from unfold.degradation.rng import together
 from unfold.losses import OTHER
 from unfold.registry.spec import Spec
 from unfold.synthesis import SynthesizedPhotos
@@ -101,7 +101,7 @@ class Stream(Items):
         for degradation in self.extra:
             drawn = together([degradation.sample(1, generator) for generator in generators])
             parameters = {name: value.to(x.device) for name, value in drawn.items()}
-            linear = degradation.light == "linear"
+            linear = degradation.color_space == "linear"
             with counted() if self.counts else contextlib.nullcontext():
                 x = degradation.apply(decode(x) if linear else x, parameters)
             x = encode(x) if linear else x
@@ -249,7 +249,7 @@ def loader(
     first: int,
     parts: int,
     rank: int = 0,
-    world: int = 1,
+    world_size: int = 1,
     workers: int = 0,
     batched: bool = False,
 ) -> Iterator[Item]:
@@ -264,14 +264,14 @@ def loader(
         before: items that the phases before it took.
         first: the step to begin with.
         parts: that each process cuts its share into.
-        rank, world: which process of how many.
+        rank, world_size: which process of how many.
         workers: processes that read and degrade; 0: this one does.
         batched: whether the items of a part are made together, by this process.
     """
     places = []
     for step in range(first, phase.steps):
         n = before + step * phase.batch
-        share = range(n + rank, n + phase.batch, world)
+        share = range(n + rank, n + phase.batch, world_size)
         places += [list(share[part::parts]) for part in range(parts)]
     if batched:
         return (data.default_collate(stream.items(numbers)) for numbers in places)

@@ -10,28 +10,28 @@ import torch
 from torch import Tensor
 from torch.utils import data
 
-from unfold.core import Restorer
 from unfold.datasets.kept import Kept
 from unfold.evaluation.provenance import providers
 from unfold.models.weights import save_model
+from unfold.restorer import Restorer
 
 from . import checkpoint
 from .assemble import assemble
-from .chance import own_chance, seed_all
-from .diagnosis import bad, blame
+from .diagnosis import bad, find_cause
 from .differences import differences
+from .distributed import Distributed
 from .error import TrainingError
 from .gradients import accumulate, clip
 from .log import Records
 from .phase import Phase
-from .player import Batch
 from .reading import parse_recipe
 from .recipe import Recipe
+from .rng import own_rng, seed_all
 from .samples import sample_sheet, write_sheet
 from .sharding import whole
 from .stream import Items, loader, open_stream
-from .validation import Judge
-from .world import World
+from .task import Batch
+from .validation import Validator
 
 _AVERAGE = checkpoint.SEPARATOR.join(("average", ""))
 _DATA_FAILURES = (OSError, ValueError, RuntimeError)
@@ -63,27 +63,38 @@ class Trainer:
         self,
         recipe: Recipe,
         folder: Path,
-        world: World,
+        distributed: Distributed,
         *,
         workers: int = 0,
         allow_changes: bool = False,
         board: bool = False,
     ) -> None:
-        self.recipe, self.folder, self.world, self.workers = recipe, folder, world, workers
-        _check_shares(recipe, world)
-        self.kept = Kept(world.device) if recipe.on_device else None
-        cast = assemble(recipe, world)
-        self.model, self.average, self.optimizers = cast.model, cast.average, cast.optimizers
-        self.bare = cast.players
-        self.players = {name: world.wrap(player) for name, player in cast.players.items()}
+        self.recipe, self.folder, self.distributed, self.workers = (
+            recipe,
+            folder,
+            distributed,
+            workers,
+        )
+        _check_shares(recipe, distributed)
+        self.kept = Kept(distributed.device) if recipe.on_device else None
+        components = assemble(recipe, distributed)
+        self.model, self.average, self.optimizers = (
+            components.model,
+            components.average,
+            components.optimizers,
+        )
+        self.bare = components.tasks
+        self.tasks = {name: distributed.wrap(task) for name, task in components.tasks.items()}
         self.step, self.best = 0, {}
         self.stopping = self._ends = False
         self._whole = True  # no step is half done: what is due after it included
         self._resume(allow_changes)
-        self.judge = recipe.validation and Judge(recipe.validation, recipe.seed, world.device)
-        self._stream(recipe.phases[0])  # its faults are told now
+        self.validator = recipe.validation and Validator(
+            recipe.validation, recipe.seed, distributed.device
+        )
+        self._stream(recipe.phases[0])  # its errors are told now
         self.records: Records | None = None
-        if world.first:
+        if distributed.first:
             self._prune()
             self.records = Records(folder, step=self.step, board=board)
 
@@ -112,7 +123,7 @@ class Trainer:
             TrainingError: data, disk or numbers failed. The last good state is kept.
         """
         try:
-            with own_chance():
+            with own_rng():
                 for phase, first, before in self._phases():
                     self._run_phase(phase, first, before, watch)
                     if self._ends and self.step < self.recipe.steps:
@@ -142,7 +153,7 @@ class Trainer:
             steps, items = steps + phase.steps, items + phase.steps * phase.batch
 
     def _run_phase(self, phase: Phase, first: int, before: int, watch: Callable) -> None:
-        recipe, world = self.recipe, self.world
+        recipe, distributed = self.recipe, self.distributed
         if phase.start == "best" and first == 0:
             self._start_from_best()
         batches = loader(
@@ -151,13 +162,13 @@ class Trainer:
             before=before,
             first=first,
             parts=recipe.accumulation,
-            rank=world.rank,
-            world=world.size,
+            rank=distributed.rank,
+            world_size=distributed.size,
             workers=self.workers,
             batched=self.kept is not None,
         )
         for local in range(first, phase.steps):
-            seed_all(recipe.seed, self.step, world.rank)
+            seed_all(recipe.seed, self.step, distributed.rank)
             parts = [self._next(batches) for _ in range(recipe.accumulation)]
             losses, norms = self._gradients(parts)
             self._check(losses | norms, parts)
@@ -173,16 +184,16 @@ class Trainer:
                 return
 
     def _gradients(self, parts: list[Batch]) -> tuple[dict[str, float], dict[str, float]]:
-        """Compute every player's gradients; the losses, and the gradients' norms."""
+        """Compute every task's gradients; the losses, and the gradients' norms."""
         found: dict[str, Tensor] = {}
         norms: dict[str, Tensor] = {}
-        for name, player in self.players.items():
+        for name, task in self.tasks.items():
             self.optimizers[name].zero_grad(set_to_none=True)
-            found |= accumulate(player, parts, half=self.recipe.precision == "bf16")
-            key = "gradient" if len(self.players) == 1 else f"gradient_{name}"
-            norms[key] = clip(list(player.parameters()), self.recipe.clip)
-        asked = torch.tensor(float(self.stopping), device=self.world.device)
-        means = self.world.means(found | norms | {"stop": asked})
+            found |= accumulate(task, parts, half=self.recipe.precision == "bf16")
+            key = "gradient" if len(self.tasks) == 1 else f"gradient_{name}"
+            norms[key] = clip(list(task.parameters()), self.recipe.clip)
+        asked = torch.tensor(float(self.stopping), device=self.distributed.device)
+        means = self.distributed.means(found | norms | {"stop": asked})
         # All processes stop after the same step, whichever was asked to.
         self._ends = means.pop("stop") > 0
         return {k: means[k] for k in found}, {k: means[k] for k in norms}
@@ -190,7 +201,7 @@ class Trainer:
     def _check(self, values: dict[str, float], parts: list[Batch]) -> None:
         names = bad(values)
         if names:
-            why = blame(self.model, parts, self.players)
+            why = find_cause(self.model, parts, self.tasks)
             kept = self._keep()
             saved = f"; the state before it is in {kept}" if kept else ""
             raise TrainingError(
@@ -217,7 +228,7 @@ class Trainer:
         return self._moved(batch)
 
     def _moved(self, batch: Batch) -> Batch:
-        move = {"device": self.world.device, "non_blocking": True}
+        move = {"device": self.distributed.device, "non_blocking": True}
         return {k: v.to(**move) if isinstance(v, Tensor) else v for k, v in batch.items()}
 
     def _record(self, table: str, values: dict[str, float]) -> None:
@@ -228,12 +239,16 @@ class Trainer:
         """What is due after a step: measuring, showing, keeping."""
         recipe, last = self.recipe, self.step == self.recipe.steps
         improved = False
-        if self.judge and recipe.validation and (last or self.step % recipe.validation.every == 0):
-            values = self.judge(self.learned)
-            value = values[self.judge.main]
-            improved = self.judge.better(value, self.best.get("value"))
+        if (
+            self.validator
+            and recipe.validation
+            and (last or self.step % recipe.validation.every == 0)
+        ):
+            values = self.validator(self.learned)
+            value = values[self.validator.main]
+            improved = self.validator.better(value, self.best.get("value"))
             if improved:
-                self.best = {"step": self.step, "metric": self.judge.main, "value": value}
+                self.best = {"step": self.step, "metric": self.validator.main, "value": value}
             self._record("validation", values)
         if recipe.samples and self.step % recipe.samples.every == 0:
             self._show(recipe.samples.count)
@@ -242,13 +257,13 @@ class Trainer:
 
     def _show(self, count: int) -> None:
         """A picture of what the model makes of the first photos."""
-        if self.judge:
-            items = [self.judge.item(i) for i in range(min(count, self.judge.count))]
+        if self.validator:
+            items = [self.validator.item(i) for i in range(min(count, self.validator.count))]
         else:
             stream = self._stream(self.recipe.phases[0])
             items = [self._moved(data.default_collate([stream[n]])) for n in range(count)]
         sheet = sample_sheet(self.learned, items)  # all processes take part, if it is sharded
-        if self.world.first:
+        if self.distributed.first:
             write_sheet(self.folder / "samples" / f"step-{self.step:08d}.png", sheet)
 
     def _keep(self) -> str:
@@ -257,7 +272,7 @@ class Trainer:
         (All processes take part: shards are put together.)
         """
         state = self._state()
-        if not self.world.first:
+        if not self.distributed.first:
             return ""
         try:
             return str(self._write_checkpoint(state))
@@ -327,7 +342,7 @@ class Trainer:
                 f"step {self.step}: the next phase starts from the best checkpoint, but none has "
                 'been measured; add a validation, or set its start to "last"'
             )
-        self.world.wait()  # the first process may still be writing it
+        self.distributed.wait()  # the first process may still be writing it
         found = checkpoint.load(self.checkpoints, self.best["step"])
         checkpoint.restore_weights(found, self.bare)
         self._restore_average(found)
@@ -336,7 +351,7 @@ class Trainer:
 
     def _finish(self) -> None:
         tensors = whole(self.learned.state_dict())
-        if self.world.first:
+        if self.distributed.first:
             spec = self.recipe.model
             save_model(
                 self.folder,
@@ -346,15 +361,15 @@ class Trainer:
                 training={"steps": self.step, "seed": self.recipe.seed, "best": self.best,
                           "averaged": self.average is not None, "versions": checkpoint.versions()},
             )  # fmt: skip
-        self.world.wait()
+        self.distributed.wait()
 
     def _failed(self, error: Exception) -> TrainingError:
         """What to say of a step that failed; the state before it is kept, if there still is one."""
         kept = ""
-        if self.world.first:
+        if self.distributed.first:
             there = [f"step-{step:08d}" for step in checkpoint.steps(self.checkpoints)[-1:]]
-            # (Shards cannot be put together here: the other processes know nothing of the fault.)
-            safe = self._whole and (self.world.size == 1 or self.recipe.parallel == "ddp")
+            # (Shards cannot be put together here: the other processes know nothing of the error.)
+            safe = self._whole and (self.distributed.size == 1 or self.recipe.parallel == "ddp")
             kept = self._keep() if safe else ", ".join(there) or "no checkpoint yet"
             kept = f"; the same command goes on from {kept}"
         return TrainingError(f"step {self.step + self._whole}: {_line(error)}{kept}")
@@ -377,13 +392,13 @@ def _completed(written: dict[str, Any]) -> dict[str, Any]:
         return written
 
 
-def _check_shares(recipe: Recipe, world: World) -> None:
-    parts = recipe.accumulation * world.size
+def _check_shares(recipe: Recipe, distributed: Distributed) -> None:
+    parts = recipe.accumulation * distributed.size
     for number, phase in enumerate(recipe.phases):
         if phase.batch % parts:
             raise TrainingError(
                 f"phases.{number}.batch: {phase.batch} cannot be cut into {parts} equal parts "
-                f"({world.size} processes, accumulation {recipe.accumulation})"
+                f"({distributed.size} processes, accumulation {recipe.accumulation})"
             )
 
 

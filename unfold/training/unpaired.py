@@ -5,18 +5,18 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from unfold.core import Restorer
 from unfold.losses import lsgan
+from unfold.restorer import Restorer
 
-from .player import Batch, Player
+from .task import Batch, Task
 
 _MADE = "made of the input"
 
 
-class Generators(Player):
+class Generators(Task):
     """G makes bad photos good, G⁻¹ good ones bad; the discriminator D judges G's.
 
-    With bad photos a and good ones b, of other scenes, it minimises::
+    With bad photos a and good ones b, of other scenes, it minimizes::
 
         w_adversarial · mean (D(G(a)) − 1)²  +  w_cycle · mean |a − G⁻¹(G(a))|
         + w_identity · (mean |b − G(b)| + mean |a − G⁻¹(a)|)
@@ -24,7 +24,7 @@ class Generators(Player):
     Args:
         model: G, what is wanted in the end.
         backward: G⁻¹.
-        discriminator: D; held fixed here, and no part of this player.
+        discriminator: D; held fixed here, and no part of this task.
         adversarial, cycle, identity: the weights.
 
     Source: DEvUDP, with weights 1, 10 and 5 of distances on [−1, 1]. Here all pictures are in
@@ -43,16 +43,16 @@ class Generators(Player):
     ) -> None:
         super().__init__()
         self.model, self.backwards = model, backward
-        self._judge = (discriminator,)  # in a tuple: else it would be a part, and learn
+        self._fixed = (discriminator,)  # in a tuple: else it would be a part, and learn
         self.weights = adversarial, cycle, identity
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         bad, good = batch["input"], batch["target"]
         made = self.model(bad).image
         batch[_MADE] = made.detach()
-        (judge,) = self._judge
-        fixed = {name: p.detach() for name, p in judge.named_parameters()}
-        scores = functional_call(judge, fixed, (made,))
+        (discriminator,) = self._fixed
+        fixed = {name: p.detach() for name, p in discriminator.named_parameters()}
+        scores = functional_call(discriminator, fixed, (made,))
         adversarial, cycle, identity = self.weights
         return {
             "adversarial": adversarial * lsgan(scores, real=True),
@@ -62,7 +62,7 @@ class Generators(Player):
         }
 
 
-class Discriminator(Player):
+class Discriminator(Task):
     """D learns to tell good photos b from those that G made: ``½ (mean (D(b) − 1)² + mean D²)``.
 
     Args:

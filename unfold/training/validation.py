@@ -12,12 +12,12 @@ from torch import nn
 
 from unfold.metrics import Metric
 
-from .player import known
 from .recipe import SynthesizedData, Validation
 from .stream import open_pairs
+from .task import known
 
 
-class Judge:
+class Validator:
     """The photos and metrics of a recipe's validation.
 
     Photos are restored one at a time and whole; synthesized ones are cropped, and are the same

@@ -34,9 +34,9 @@ PATIENCE = 120  # seconds: the machine may be busy
 # A plugin that raises as it restores, and one that ends the process as it is imported.
 PLUGINS = {
     "acme_raise": (
-        "from unfold.core import Restorer\n"
+        "from unfold.restorer import Restorer\n"
         "class Model(Restorer):\n    'It gives up.'\n    requires_training = False\n"
-        "    def forward(self, image, *, kernel=None, ledger=None):\n"
+        "    def forward(self, image, *, kernel=None, history=None):\n"
         "        raise SystemExit('<b>acme</b> gave up')\n"
         "    def explain(self): return ''\n"
     ),
@@ -188,7 +188,7 @@ def download(visitor):
 def test_restore_and_look(visitor, server, tmp_path):
     photo = picture(tmp_path / "dark & <odd>.png", 100, bits=16)
     visitor.upload(photo)
-    assert "64×48 pixels, colour, 16 bits" in visitor.told("64×48")
+    assert "64×48 pixels, color, 16 bits" in visitor.told("64×48")
     visitor.click("Options of the model")
     rounds = visitor.seen("input[aria-label=K]")
     rounds.clear()

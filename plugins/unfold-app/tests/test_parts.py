@@ -16,7 +16,7 @@ from unfold_app.visit import Visits
 
 import unfold
 from unfold.cli import main
-from unfold.core import Ledger
+from unfold.core import History
 from unfold.degradation.dark_and_shaken import dark_and_shaken
 from unfold.registry import ComponentError
 from unfold.registry.spec import resolve, spec_type
@@ -39,17 +39,17 @@ def test_looking_changes_nothing(name, image, kernel):
     torch.manual_seed(0)
     model = unfold.create_model(name).eval()
     restored, trace = look(model, image, kernel=kernel)
-    ledger = Ledger(keep=True)
+    history = History(keep=True)
     with torch.inference_mode():
         assert torch.equal(restored, model(image, kernel=kernel).image[0])
-        origin = model(image, kernel=kernel, ledger=ledger).origin
+        origin = model(image, kernel=kernel, history=history).origin
     assert trace.restoration.origin == origin
-    # Small photos are shown as they are: each state is that of the full ledger.
-    assert len(trace.ledger.states) == len(ledger.states)
-    for small, whole in zip(trace.ledger.states, ledger.states, strict=True):
+    # Small photos are shown as they are: each state is that of the full history.
+    assert len(trace.history.states) == len(history.states)
+    for small, whole in zip(trace.history.states, history.states, strict=True):
         for block in trace.blocks():
             assert torch.equal(small[block], whole[block])
-    assert bool(trace.blocks()) == bool(ledger.states)
+    assert bool(trace.blocks()) == bool(history.states)
 
 
 def test_what_is_shown_of_a_large_photo_is_small():

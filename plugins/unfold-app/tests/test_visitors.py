@@ -24,9 +24,9 @@ httpx = pytest.importorskip("httpx")
 PATIENCE = 120  # seconds: the machine may be busy
 SECONDS = 10  # that a restoration may take
 SLOW = (
-    "import time\nfrom unfold.core import Restorer\n"
+    "import time\nfrom unfold.restorer import Restorer\n"
     "class Model(Restorer):\n    'It never ends.'\n    requires_training = False\n"
-    "    def forward(self, image, *, kernel=None, ledger=None):\n"
+    "    def forward(self, image, *, kernel=None, history=None):\n"
     "        while True: time.sleep(0.01)\n"
     "    def explain(self): return ''\n"
 )
@@ -318,7 +318,7 @@ def test_many_visitors_at_once_and_nothing_is_left_of_them(count, server, tmp_pa
             for name, file in hostile(folder).items():
                 said = visitor.upload(file, name)
                 assert said.startswith(f"{name}: ")
-                assert "colour" not in said
+                assert "color" not in said
                 assert str(temporary) not in said
             assert "no photo yet" in visitor.restore("identity")[0]
             if number % 4 == 3:

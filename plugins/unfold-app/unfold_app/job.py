@@ -11,10 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unfold.core import Restorer, Unrolled
+from unfold.core import Unrolled
 from unfold.imaging import ImageError, read, write
 from unfold.registry import ComponentError
-from unfold.restoration import AnySize
+from unfold.restoration import TiledInference
+from unfold.restorer import Restorer
 
 from . import view
 from .look import look
@@ -62,7 +63,7 @@ def carry_out(job: Job) -> tuple[str, str, str]:
         model = job.make_model(job.name, job.options, job.untrained).to(job.device).eval()
         count = sum(len(m.stages) for m in model.modules() if isinstance(m, Unrolled))
         _refuse_above(job.name, count, job.max_stages)
-        any_size = AnySize(model, kernel=kernel, device=job.device)
+        any_size = TiledInference(model, kernel=kernel, device=job.device)
         note = looked = ""
         if any_size.fits(photo.image):
             restored, trace = look(model, photo.image[None].to(job.device), kernel=kernel)

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from unfold.core import Lagrangian, Ledger, Restoration, Restorer, State
+from unfold.core import History, Lagrangian, State
+from unfold.restorer import Restoration, Restorer
 from unfold.trace import Trace
 
 _SIDE = 420  # pixels: of what is shown of a state
@@ -31,19 +32,19 @@ def look(model: Restorer, image: Tensor, *, kernel: Tensor | None = None) -> tup
     with torch.inference_mode():
         size = image.shape[-2:]
         scale = max(1.0, max(size) / _SIDE)
-        states = _States(size, scale) if len(model.successive()) == 1 else None
-        restored = model(image, kernel=kernel, ledger=states)
+        states = _States(size, scale) if len(model.sequence()) == 1 else None
+        restored = model(image, kernel=kernel, history=states)
         parts = {
             name: _small(part, scale) if part.shape[-2:] == size else part.cpu()
             for name, part in restored.parts.items()
         }
         top, left = (int(place / scale) for place in restored.origin)
         shown = Restoration(_small(restored.image, scale), parts, origin=(top, left))
-        trace = Trace(_small(image, scale), shown, states or Ledger(), model.explain())
+        trace = Trace(_small(image, scale), shown, states or History(), model.explain())
         return restored.image[0].float().cpu(), trace
 
 
-class _States(Ledger):
+class _States(History):
     """The states alone, and small."""
 
     def __init__(self, size: torch.Size, scale: float) -> None:

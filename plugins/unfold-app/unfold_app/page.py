@@ -66,7 +66,7 @@ def build(restoring: Restoring, models: Sequence[str], *, max_upload: int) -> gr
                 model = gr.Dropdown(list(models), value=models[0], label="Model")
                 about = gr.Column()
                 with gr.Accordion("Blur kernel, where it is known", open=False):
-                    kernel = gr.File(label=".npy, .txt, .csv, or a grey picture", height=110)
+                    kernel = gr.File(label=".npy, .txt, .csv, or a gray picture", height=110)
                     known = gr.Checkbox(True, label="use the kernel that is known")
                 untrained = gr.Checkbox(False, label="run a model without trained weights")
             with gr.Column(scale=5):

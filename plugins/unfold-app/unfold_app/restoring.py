@@ -61,7 +61,7 @@ class Restoring:
         shutil.copyfile(file, path)
         photo = read(path, max_pixels=self.limits.pixels)
         visit.photo = path
-        kind = "grey" if photo.grey else "colour"
+        kind = "gray" if photo.gray else "color"
         size = f"{photo.image.shape[-1]}×{photo.image.shape[-2]} pixels"
         return f"{path.name}: {size}, {kind}, {photo.bits} bits", view.single(photo.image)
 

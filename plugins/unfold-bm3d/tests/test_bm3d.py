@@ -67,7 +67,7 @@ def test_each_image_has_its_own_step():
         assert torch.equal(both[i : i + 1], prior.prox(noisy, variance(sigma)))
 
 
-def test_a_grey_image_in_three_channels_is_filtered_as_grey():
+def test_a_gray_image_in_three_channels_is_filtered_as_gray():
     """Where bm3d_rgb returns NaN. Its intensity is that of one channel, with a third of the
     variance."""
     _, noisy = scene(1)
@@ -82,7 +82,7 @@ def test_a_constant_image_stays():
     torch.testing.assert_close(make().prox(v, torch.full((1, 1, 1, 1), 0.01)), v)
 
 
-def test_colours_at_constant_intensity():
+def test_colors_at_constant_intensity():
     """Where bm3d matches no blocks: each channel is filtered for itself."""
     _, noisy = scene(1)
     difference = torch.tensor([1.0, 0.0, -1.0], dtype=torch.float64).view(1, 3, 1, 1)
@@ -107,7 +107,7 @@ def test_gradients_are_refused():
     ("v", "step", "message"),
     [
         ((1, 1, 16, 16), (1, 1, 16, 16), r"takes one step .* got a map, \(1, 1, 16, 16\)"),
-        ((1, 2, 16, 16), (1, 1, 1, 1), "grey and RGB images, got 2 channels"),
+        ((1, 2, 16, 16), (1, 1, 1, 1), "gray and RGB images, got 2 channels"),
         ((1, 1, 8, 8), (1, 1, 1, 1), "must be larger on both sides, got 8×8"),
     ],
 )

@@ -13,7 +13,7 @@ from unfold.core import Prior
 from unfold.core.inputs import check_values
 from unfold.errors import InputError
 
-from .colour import filter_colour
+from .color import filter_color
 
 _PROFILES = {
     "np": "BM3DProfile",
@@ -65,7 +65,7 @@ class BM3D(Prior):
     def _filter(self, image: np.ndarray, sigma: float) -> np.ndarray:
         """One image, ``(H, W, 1 or 3)``."""
         if image.shape[-1] == 3:
-            return filter_colour(image, sigma, lambda z, s: self._bm3d(z, s, self._profile))
+            return filter_color(image, sigma, lambda z, s: self._bm3d(z, s, self._profile))
         return self._bm3d(image[..., 0], sigma, self._profile)[..., None]
 
     def _check(self, v: Tensor, step: Tensor) -> None:
@@ -84,7 +84,7 @@ class BM3D(Prior):
         check_values("v, the input of BM3D,", v)
         if v.shape[1] not in (1, 3):
             raise InputError(
-                f"BM3D filters grey and RGB images, got {v.shape[1]} channels, {tuple(v.shape)}: "
+                f"BM3D filters gray and RGB images, got {v.shape[1]} channels, {tuple(v.shape)}: "
                 "give it 1 or 3 channels at a time"
             )
         # An image of exactly one block ends the process inside bm3d 4.0.3 (a segmentation fault).

@@ -127,9 +127,9 @@ def test_without_weights_it_says_what_to_give(cls):
 
 @pytest.mark.parametrize("cls", SMALL)
 def test_weights_of_another_layout_are_refused(cls, tmp_path):
-    file = tmp_path / "grey.pth"
+    file = tmp_path / "gray.pth"
     torch.save(make(cls, 1).net.state_dict(), file)
-    with pytest.raises(ValueError, match=r"(?s)grey\.pth does not hold the weights.*size mismatch"):
+    with pytest.raises(ValueError, match=r"(?s)gray\.pth does not hold the weights.*size mismatch"):
         cls(3, weights=file, **SMALL[cls])
 
 

@@ -57,7 +57,7 @@ def test_optimality(wavelet, size):
     """Fermat's rule: (v − x)/step is a subgradient of g at x, found by way of the dual.
 
     No step of size 1e-3 in any of many directions lowers the objective, and the duality gap,
-    g(x) − ⟨x, (v − x)/step⟩, which is zero at the minimiser only, is small.
+    g(x) − ⟨x, (v − x)/step⟩, which is zero at the minimizer only, is small.
     """
     v = image(*size)
     prior = DeepInvWavelet(wavelet=wavelet, iterations=300)

@@ -26,14 +26,14 @@ class DeepInvDnCNN(Prior):
     contrast, which it was not trained on.
 
     Args:
-        channels: of the block it regularises.
+        channels: of the block it regularizes.
         weights: a file with its state dict; "download" for DeepInverse's; "random" to train it.
         noise: σ₀, in the image's unit.
         depth: number of convolutions; released weights have 20.
         width: channels of the hidden layers; released weights have 64.
 
     Source: Zhang et al., "Beyond a Gaussian denoiser: residual learning of deep CNN for image
-    denoising", IEEE TIP 2017; here without batch normalisation.
+    denoising", IEEE TIP 2017; here without batch normalization.
     """
 
     accepts_map = False
@@ -53,8 +53,8 @@ class DeepInvDnCNN(Prior):
         self.channels = channels
         self.noise = noise
         self.net = DnCNN(channels, channels, depth=depth, nf=width, pretrained=None)
-        colour = {1: "gray", 3: "color"}.get(channels) if (depth, width) == (20, 64) else None
-        released = f"dncnn_sigma2_{colour}.pth" if colour else None
+        color = {1: "gray", 3: "color"}.get(channels) if (depth, width) == (20, 64) else None
+        released = f"dncnn_sigma2_{color}.pth" if color else None
         load_weights(self.net, weights, model="dncnn", released=released)
 
     def prox(self, v: Tensor, step: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ class DeepInvDRUNet(Prior):
     that differs between channels is averaged over them, for the network has one noise map.
 
     Args:
-        channels: of the block it regularises.
+        channels: of the block it regularizes.
         weights: a file with its state dict; "download" for DeepInverse's; "random" to train it.
         width: channels of the finest of four levels, doubled at each; released weights have 64.
         blocks: residual blocks at each level, on either side; released weights have 4.

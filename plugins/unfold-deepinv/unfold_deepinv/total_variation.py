@@ -21,7 +21,7 @@ class DeepInvTV(Prior):
     does not divide by the √8 that its docstring mentions. Two things differ from a plain call:
     nothing is kept from one call to the next (it restarts warm), and the number of iterations is
     fixed (its stopping rule looks at the whole batch, so that an image's result would depend on
-    its neighbours).
+    its neighbors).
 
     Args:
         iterations: of Chambolle-Pock. A gradient keeps all of them in memory.

@@ -18,7 +18,7 @@ class DeepInvWavelet(Prior):
     """``g(x) = ‖Ψx‖₁`` over the details: the transform of `deepinv.models.WaveletDenoiser`.
 
     Ψ is an orthogonal wavelet's transform of the image extended by zeros; the coarse part is not
-    penalised. Its coefficients outnumber the pixels (``ΨᵀΨ = I``, but ``ΨΨᵀ ≠ I``), unless the
+    penalized. Its coefficients outnumber the pixels (``ΨᵀΨ = I``, but ``ΨΨᵀ ≠ I``), unless the
     wavelet is Haar's and the sides are multiples of ``2**level``. Only then is soft-thresholding
     the coefficients, which is what DeepInverse does, the proximal operator. In general it is the
     first step of this projected gradient scheme, from u = 0, on the dual::
@@ -62,7 +62,7 @@ class DeepInvWavelet(Prior):
         self.transform = WaveletDenoiser(level=level, wv=wavelet, mode="zero")
 
     @staticmethod
-    def option_faults(spec: Any) -> list[tuple[tuple[str], str]]:
+    def option_errors(spec: Any) -> list[tuple[tuple[str], str]]:
         """A wavelet that is unknown or not orthogonal."""
         import pywt
 

@@ -13,8 +13,8 @@ from unfold.testing import checks
 
 SMALL = {
     "devudp-small": devudp_small,
-    "small dt": lambda: devudp_small(normalisation="batch", shortcut=True),
-    "small, plain": lambda: devudp_small(normalisation="none", shortcut=True),
+    "small dt": lambda: devudp_small(normalization="batch", shortcut=True),
+    "small, plain": lambda: devudp_small(normalization="none", shortcut=True),
 }
 
 
@@ -39,7 +39,7 @@ def test_conformance(check):
     [
         ("devudp", {}, 6_949_251),
         ("devudp-dt", {}, 6_957_699),
-        ("devudp-dt", {"normalisation": "none"}, 6_953_475),
+        ("devudp-dt", {"normalization": "none"}, 6_953_475),
         ("devudp-small", {}, 244_323),
     ],
 )
@@ -79,7 +79,7 @@ def test_the_generator_is_its_equations():
     torch.testing.assert_close(model(x).image, (out + 1) / 2)
 
 
-def test_instance_normalisation_divides_exposure_out():
+def test_instance_normalization_divides_exposure_out():
     """Why it enhances: G hardly sees the photo's brightness and contrast; DT does."""
     photo = torch.tensor(astronaut()[:96, 200:296]).permute(2, 0, 1)[None].float() / 255
     dark = 0.4 * photo + 0.05

@@ -13,13 +13,13 @@ def test_it_has_the_size_of_fcl_gans():
 
 
 def test_it_is_its_equations():
-    judge = PatchDiscriminator(widths=(4, 6, 5)).double()
+    discriminator = PatchDiscriminator(widths=(4, 6, 5)).double()
     image = torch.rand(2, 3, 40, 33, dtype=torch.float64)
-    w = list(judge.parameters())
+    w = list(discriminator.parameters())
     x = leaky_relu(conv2d(2 * image - 1, w[0], w[1], stride=2, padding=1), 0.2)
     for i in (2, 4):
         x = leaky_relu(instance_norm(conv2d(x, w[i], w[i + 1], stride=2, padding=1)), 0.2)
-    torch.testing.assert_close(judge(image), conv2d(x, w[6], w[7], padding=1))
+    torch.testing.assert_close(discriminator(image), conv2d(x, w[6], w[7], padding=1))
 
 
 @pytest.mark.parametrize(("size", "scores"), [((256, 256), (15, 15)), ((32, 70), (1, 3))])
@@ -28,13 +28,13 @@ def test_one_score_for_each_patch(size, scores):
 
 
 def test_a_score_sees_94_pixels():
-    """Without normalisation, which sees everything."""
-    judge = PatchDiscriminator().double()
-    for layer in judge.layers:
+    """Without normalization, which sees everything."""
+    discriminator = PatchDiscriminator().double()
+    for layer in discriminator.layers:
         if isinstance(layer, torch.nn.InstanceNorm2d):
             layer.forward = lambda x: x
     image = torch.rand(1, 3, 256, 256, dtype=torch.float64, requires_grad=True)
-    judge(image)[0, 0, 7, 7].backward()
+    discriminator(image)[0, 0, 7, 7].backward()
     seen = image.grad[0].abs().sum(0).nonzero()
     assert (seen.amax(0) - seen.amin(0) + 1).tolist() == [94, 94]
 

@@ -7,12 +7,13 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor
 
-from unfold.core import Ledger, Restoration, Restorer
+from unfold.core import History
 from unfold.models.assembly import count
 from unfold.models.checks import check_image
 from unfold.priors.blocks import Widths
+from unfold.restorer import Restoration, Restorer
 
-from .generator import Generator, Normalisation
+from .generator import Generator, Normalization
 
 
 class DEvUDP(Restorer):
@@ -20,17 +21,17 @@ class DEvUDP(Restorer):
 
     The network works on [−1, 1]; the photo and the image are in [0, 1]. It is trained against a
     discriminator and an inverse generator, without pairs: by ``unfold train devudp``, which
-    minimises `unfold.training.unpaired`. By the paper, instance normalisation and no global
+    minimizes `unfold.training.unpaired`. By the paper, instance normalization and no global
     shortcut are what give the enhancement: brightness and contrast of the photo are divided out,
     and cannot come back around the network. The DT variant (``devudp-dt``) drops both for fidelity.
 
-    It is blind and has no Lagrangian: ``kernel`` is not used, a ``ledger`` stays empty.
+    It is blind and has no Lagrangian: ``kernel`` is not used, a ``history`` stays empty.
 
     Args:
         widths: channels at each scale, finest first.
         blocks: residual blocks in each stage; there is a stage on the way down and one on the way
             up at each scale.
-        normalisation: after each convolution but the last.
+        normalization: after each convolution but the last.
         shortcut: whether the photo is added to the network's output. The sum is clipped to
             [0, 1]; its gradient is not, so that training is not blind to what leaves the range.
 
@@ -45,16 +46,18 @@ class DEvUDP(Restorer):
         *,
         widths: Widths = (64, 128, 256),
         blocks: Annotated[int, Field(ge=1, le=64)] = 2,
-        normalisation: Normalisation = "instance",
+        normalization: Normalization = "instance",
         shortcut: bool = False,
     ) -> None:
         super().__init__()
-        self.normalisation = normalisation
-        self.whole = normalisation == "instance"  # by the whole photo's mean and variance
-        self.generator = Generator(widths, blocks, normalisation, shortcut)
+        self.normalization = normalization
+        self.needs_full_image = (
+            normalization == "instance"
+        )  # by the whole photo's mean and variance
+        self.generator = Generator(widths, blocks, normalization, shortcut)
 
     def forward(
-        self, image: Tensor, *, kernel: Tensor | None = None, ledger: Ledger | None = None
+        self, image: Tensor, *, kernel: Tensor | None = None, history: History | None = None
     ) -> Restoration:
         check_image(image, self)
         x = (self.generator(2 * image - 1).to(image.dtype) + 1) / 2
@@ -65,7 +68,7 @@ class DEvUDP(Restorer):
         network = "photo + network" if self.generator.shortcut else "tanh(network)"
         return (
             f"DEvUDP: {count(self):,} parameters\n"
-            "a feed-forward generator: no Lagrangian, no kernel, nothing for a ledger\n"
-            f"normalisation: {self.normalisation}\n"
+            "a feed-forward generator: no Lagrangian, no kernel, nothing for a history\n"
+            f"normalization: {self.normalization}\n"
             f"image = {network}, on [−1, 1], brought to [0, 1]"
         )

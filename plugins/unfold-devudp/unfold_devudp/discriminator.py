@@ -12,7 +12,7 @@ from unfold.priors.blocks import Widths
 class PatchDiscriminator(nn.Module):
     """Photos ``(B, 3, H, W)`` in [0, 1] to scores ``(B, 1, h, w)``, one for each patch.
 
-    4×4 convolutions with stride 2, LeakyReLU(0.2) after each and instance normalisation before it
+    4×4 convolutions with stride 2, LeakyReLU(0.2) after each and instance normalization before it
     from the second on; a last 4×4 convolution with stride 1. A score sees 94 × 94 pixels.
     391,657 parameters, as many as FCL-GAN's discriminator has. Inside the photo is brought to
     [−1, 1].
@@ -25,7 +25,7 @@ class PatchDiscriminator(nn.Module):
             rows or columns.
 
     Source: Zhao et al., "FCL-GAN: a lightweight and real-time baseline for unsupervised blind image
-    deblurring", ACM MM 2022 (widths, size and where it normalises, from its released code, which
+    deblurring", ACM MM 2022 (widths, size and where it normalizes, from its released code, which
     also adds a row and a column of zeros before the last convolution); Isola et al.,
     "Image-to-image translation with conditional adversarial networks", CVPR 2017 (PatchGAN).
     """

@@ -11,9 +11,9 @@ from torch.nn.functional import pad
 
 from unfold.priors.blocks import ResidualBlock
 
-Normalisation = Literal["instance", "batch", "none"]
+Normalization = Literal["instance", "batch", "none"]
 
-_NORMS: dict[Normalisation, Callable[[int], nn.Module] | None] = {
+_NORMS: dict[Normalization, Callable[[int], nn.Module] | None] = {
     "instance": nn.InstanceNorm2d,  # without scale and shift
     "batch": nn.BatchNorm2d,
     "none": None,
@@ -26,22 +26,22 @@ class Generator(nn.Module):
     A 7×7 convolution; residual blocks at each scale on the way down and on the way up, so six
     stages for three scales; 3×3 convolutions with stride 2 between scales, transposed ones on
     the way up; skips are added where two stages have the same size; a 7×7 convolution, and tanh,
-    or the photo added to it (the global shortcut, whose values may leave [−1, 1]). Normalisation
+    or the photo added to it (the global shortcut, whose values may leave [−1, 1]). Normalization
     and ReLU follow each convolution but the last; a residual block has no ReLU at its end.
-    Convolutions that are normalised have no bias.
+    Convolutions that are normalized have no bias.
 
     Any size: replicated at the right and bottom to a multiple, and cropped after.
 
     Args:
         widths: channels at each scale, finest first.
         blocks: residual blocks in each stage.
-        normalisation: after each convolution.
+        normalization: after each convolution.
         shortcut: whether the photo is added to the output. The tail then starts at zero: untrained
             it changes nothing.
     """
 
     def __init__(
-        self, widths: tuple[int, ...], blocks: int, normalisation: Normalisation, shortcut: bool
+        self, widths: tuple[int, ...], blocks: int, normalization: Normalization, shortcut: bool
     ) -> None:
         super().__init__()
         if not widths or min(widths) < 1 or blocks < 1:
@@ -49,7 +49,7 @@ class Generator(nn.Module):
                 f"Generator(widths={widths}, blocks={blocks}): needs at least one width, all "
                 "positive, and at least one block"
             )
-        norm = _NORMS[normalisation]
+        norm = _NORMS[normalization]
         bias = norm is None
 
         def activated(convolution: nn.Module, width: int) -> list[nn.Module]:
@@ -70,7 +70,7 @@ class Generator(nn.Module):
 
         pairs = list(itertools.pairwise(widths))
         finest, coarsest = widths[0], widths[-1]
-        # The coarsest map must keep two pixels a side: one alone has no variance to normalise by.
+        # The coarsest map must keep two pixels a side: one alone has no variance to normalize by.
         self.multiple = 2 ** len(pairs)
         self.least = 2 * self.multiple
         self.shortcut = shortcut

@@ -17,7 +17,7 @@ def make(channels, height, width, depth=3, batch=2):
 
 
 def plain(x, hidden, weight, bias):
-    """All filters and all neighbourhoods at once, by `torch.nn.functional.unfold`."""
+    """All filters and all neighborhoods at once, by `torch.nn.functional.unfold`."""
     batch, channels, height, width = x.shape
     filters = conv2d(hidden, weight, bias).view(batch, channels, 25, -1)
     seen = unfold(pad(x, (2, 2, 2, 2), mode="replicate"), 5).view(batch, channels, 25, -1)

@@ -20,10 +20,10 @@ _STRIP_ON_CPU, _STRIP = 2**18, 2**24
 
 
 def filter_adaptive(x: Tensor, hidden: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Correlate each pixel's neighbourhood with filters that a pointwise convolution predicts.
+    """Correlate each pixel's neighborhood with filters that a pointwise convolution predicts.
 
     ``y[c, p] = Σ_t x[c, p + t] · f[c, t, p]``, ``f = weight · hidden + bias``, t over the 5×5
-    neighbours; beyond the border the nearest pixel counts.
+    neighbors; beyond the border the nearest pixel counts.
 
     The filters are 25 times as large as ``x``. Here they are made tap by tap, a strip of rows at
     a time, used at once and dropped; the backward pass makes them anew. (It is not differentiable
@@ -96,7 +96,7 @@ def _strips(out: Tensor) -> Iterator[slice]:
 
 
 def _taps(padded: Tensor, rows: slice) -> Iterator[Tensor]:
-    """For each tap the neighbours that it sees, as views: those of a strip of rows."""
+    """For each tap the neighbors that it sees, as views: those of a strip of rows."""
     width = padded.shape[-1] - SIZE + 1
     for i in range(SIZE):
         for j in range(SIZE):

@@ -10,10 +10,11 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 from torch import Tensor, nn
 
-from unfold.core import Ledger, Restoration, Restorer
+from unfold.core import History
 from unfold.models.checks import check_image
 from unfold.models.convert import load_converted, rename
 from unfold.priors.blocks import Width, conv3
+from unfold.restorer import Restoration, Restorer
 
 from .blocks import Curve, Down, PyramidPooling, Up, decoder_block, encoder_block
 from .fusion import Concatenation, FilterFusion
@@ -39,7 +40,7 @@ class LEDNet(Restorer):
 
     An encoder brightens its features by curves while it halves the size three times; a decoder
     filters its own with filters that the encoder's features predict. 7,408,893 parameters. There
-    is no Lagrangian behind it: ``kernel`` and ``ledger`` are not used. Any size: reflected at the
+    is no Lagrangian behind it: ``kernel`` and ``history`` are not used. Any size: reflected at the
     right and bottom to a multiple of 8, and cropped after. Values are clipped to [0, 1]; gradients
     pass the clipping, so that training is not blind to what leaves the range.
 
@@ -88,7 +89,7 @@ class LEDNet(Restorer):
                 f"LEDNet(widths={widths}): they must be positive, and multiples of 4 but for the "
                 "first"
             )
-        self.whole = ppm  # the pooling is of the whole photo, at three levels
+        self.needs_full_image = ppm  # the pooling is of the whole photo, at three levels
         self.low, self.high = range
         finest, *_, coarsest = widths
         fuse = FilterFusion if fusion == "filter" else Concatenation
@@ -108,7 +109,7 @@ class LEDNet(Restorer):
             self.requires_training = False
 
     def forward(
-        self, image: Tensor, *, kernel: Tensor | None = None, ledger: Ledger | None = None
+        self, image: Tensor, *, kernel: Tensor | None = None, history: History | None = None
     ) -> Restoration:
         check_image(image, self)
         height, width = image.shape[-2:]
@@ -144,7 +145,7 @@ class LEDNet(Restorer):
         fusion = "5×5 filters of each pixel, from e_n" if filters else "concatenation with e_n"
         lines = [
             f"LEDNet: {_count(self):,} parameters ({sizes})",
-            "a feed-forward network: no Lagrangian, no kernel, nothing for a ledger",
+            "a feed-forward network: no Lagrangian, no kernel, nothing for a history",
             f"values of the network: [{self.low:g}, {self.high:g}]",
             "",
             f"encoder, n = 1, 2, 3 (1/2, 1/4, 1/8): {pooling}; {curves} → e_n",

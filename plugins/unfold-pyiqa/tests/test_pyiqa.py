@@ -68,8 +68,8 @@ def test_values_are_pyiqas(pyiqa):
     assert values.dtype == torch.float64
     torch.testing.assert_close(values, want)
     assert MUSIQ()(1.5 * image[:1] - 0.2).isfinite()  # clipped, not refused
-    grey = image[:, :1]
-    torch.testing.assert_close(MUSIQ()(grey), MUSIQ()(grey.repeat(1, 3, 1, 1)))
+    gray = image[:, :1]
+    torch.testing.assert_close(MUSIQ()(gray), MUSIQ()(gray.repeat(1, 3, 1, 1)))
 
 
 @pytest.mark.parametrize("check", checks("metrics", NRQM), ids=str)

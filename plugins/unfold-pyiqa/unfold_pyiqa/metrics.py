@@ -35,7 +35,7 @@ class PyIQAMetric(Metric):
         except ImportError as error:
             raise MetricError(
                 f"pyiqa-{self.called} needs pyiqa, which cannot be imported ({error}): {INSTALL} "
-                "(its licence allows non-commercial use only)"
+                "(its license allows non-commercial use only)"
             ) from error
         try:
             # On the CPU at first: `metric.to(device)` moves it, as every metric.

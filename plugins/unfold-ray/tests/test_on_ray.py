@@ -37,13 +37,13 @@ def restore(folder, output, *more):
 
 
 def files(folder):
-    """Name -> bytes of all but ledgers, hidden files too."""
+    """Name -> bytes of all but journals, hidden files too."""
     found = (p for p in folder.rglob("*") if p.is_file() and p.suffix != ".jsonl")
     return {str(p.relative_to(folder)): p.read_bytes() for p in found}
 
 
 def done(output):
-    lines = (output / "unfold-ledger.jsonl").read_text().splitlines()
+    lines = (output / "unfold-journal.jsonl").read_text().splitlines()
     return [r["target"] for r in map(json.loads, lines) if r["status"] == "done"]
 
 
@@ -55,9 +55,9 @@ def cluster():
 
 
 def kill_a_worker(output, killed):
-    """As soon as a few photos are done: the process of a worker, which its ledger's lock tells."""
+    """As soon as a few photos are done: the process of a worker, which its journal's lock tells."""
     while not killed:
-        for path in output.glob("unfold-ledger-chunk-*.jsonl"):
+        for path in output.glob("unfold-journal-chunk-*.jsonl"):
             inode = path.stat().st_ino
             for line in Path("/proc/locks").read_text().splitlines():
                 words = line.split()
@@ -84,6 +84,6 @@ def test_two_workers_and_one_is_killed(tmp_path, capsys):
     assert "bad.png: not a PNG, JPEG or TIFF file" in told.err
     assert files(output) == files(tmp_path / "alone")
     assert sorted(done(output)) == sorted(done(tmp_path / "alone"))  # each once
-    assert not list(output.glob("unfold-ledger-chunk-*"))
+    assert not list(output.glob("unfold-journal-chunk-*"))
     assert restore(source, output, "--engine", "ray") == 1
     assert f"{COUNT} done before" in capsys.readouterr().out

@@ -13,19 +13,19 @@ import torch
 
 from unfold.imaging import ImageError
 from unfold.models.fast import fast
-from unfold.restoration import FileLedger, Outcome, read_ledger, restore_files
+from unfold.restoration import Journal, Outcome, read_journal, restore_files
 from unfold.restoration.memory import default_budget
 
 _LARGEST = 16  # photos of a chunk
 _ROUNDS = 8  # chunks that each worker has, at least, where there are photos enough
-_CHUNKS = "unfold-ledger-chunk-*.jsonl"
+_CHUNKS = "unfold-journal-chunk-*.jsonl"
 
 
 def restore_on_ray(
     config: Mapping[str, Any],
     pairs: Sequence[tuple[Path, Path]],
     *,
-    ledger: FileLedger,
+    journal: Journal,
     workers: int | None = None,
     quick: bool = False,
     again: bool = False,
@@ -34,13 +34,13 @@ def restore_on_ray(
     """`restore_files` on every worker, over chunks of the photos.
 
     Ray Data hands out the chunks, and hands out again those of a worker that died; each has a
-    ledger of its own, so what was done of it stays done. The paths must be the same on all
+    journal of its own, so what was done of it stays done. The paths must be the same on all
     machines (a shared file system).
 
     Args:
         config: of the model, as JSON holds it.
         pairs: from and to.
-        ledger: of the whole run, in the output folder; chunks end up in it.
+        journal: of the whole run, in the output folder; chunks end up in it.
         workers: processes; by default one for each CPU of the cluster (GPU, on CUDA).
         quick: whether the model is in its fast mode.
         again: restore also what is done.
@@ -55,12 +55,12 @@ def restore_on_ray(
     import ray
     import ray.data
 
-    folder = ledger.path.parent
+    folder = journal.path.parent
     for path in folder.glob(_CHUNKS):  # of a run whose head was killed
-        _take_over(ledger, path)
+        _take_over(journal, path)
     left = []
     for source, target in pairs:
-        if not again and ledger.unchanged(source, target):
+        if not again and journal.unchanged(source, target):
             yield Outcome(source, target, state="done before")
         else:
             left.append((source.absolute(), target.absolute()))
@@ -74,17 +74,17 @@ def restore_on_ray(
     workers = workers or max(1, int(ray.cluster_resources().get(resource, 1)))
     if options.get("memory") is None and not on_gpu:  # the workers of a machine share its memory
         options["memory"] = default_budget(device) // workers
-    chunks = _chunks(left, workers, folder, ledger.run)
+    chunks = _chunks(left, workers, folder, journal.run)
     rows = ray.data.from_items(chunks, override_num_blocks=len(chunks)).map(
         _Restore,
-        fn_constructor_kwargs={"config": dict(config), "settings": ledger.settings,
+        fn_constructor_kwargs={"config": dict(config), "settings": journal.settings,
                                "quick": quick, "options": options},
         concurrency=min(workers, len(chunks)),
         **{"num_gpus": 1} if on_gpu else {"num_cpus": 1},
     )  # fmt: skip
     try:
         for row in rows.iter_rows():
-            yield from _take_over(ledger, Path(row["ledger"]))
+            yield from _take_over(journal, Path(row["journal"]))
     except ray.exceptions.RayError as error:
         reason = str(error).strip().splitlines()[-1]
         raise ImageError(f"Ray's workers failed ({reason[:300]}); run it again to go on") from error
@@ -108,13 +108,13 @@ class _Restore:
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         pairs = [(Path(s), Path(t)) for s, t in zip(row["sources"], row["targets"], strict=True)]
-        ledger = FileLedger(Path(row["ledger"]), self.settings)
+        journal = Journal(Path(row["journal"]), self.settings)
         try:
-            for _ in restore_files(self.model, pairs, ledger=ledger, **self.options):
+            for _ in restore_files(self.model, pairs, journal=journal, **self.options):
                 pass
         finally:
-            ledger.close()
-        return {"ledger": row["ledger"]}
+            journal.close()
+        return {"journal": row["journal"]}
 
 
 def _chunks(
@@ -129,19 +129,21 @@ def _chunks(
             {
                 "sources": [os.fspath(source) for source, _ in part],
                 "targets": [os.fspath(target) for _, target in part],
-                "ledger": os.fspath(folder.absolute() / f"unfold-ledger-chunk-{digest[:16]}.jsonl"),
+                "journal": os.fspath(
+                    folder.absolute() / f"unfold-journal-chunk-{digest[:16]}.jsonl"
+                ),
             }
         )
     return chunks
 
 
-def _take_over(ledger: FileLedger, path: Path) -> list[Outcome]:
-    """Put a chunk's records into the whole run's ledger; what became of its photos."""
+def _take_over(journal: Journal, path: Path) -> list[Outcome]:
+    """Put a chunk's records into the whole run's journal; what became of its photos."""
     outcomes = []
-    for record in read_ledger(path).values():
-        ledger.add(record)
+    for record in read_journal(path).values():
+        journal.add(record)
         if record["status"] != "writing":
-            source, target = Path(record["source"]), ledger.path.parent / record["target"]
+            source, target = Path(record["source"]), journal.path.parent / record["target"]
             outcomes.append(Outcome(source, target, record.get("error")))
     path.unlink()
     return outcomes

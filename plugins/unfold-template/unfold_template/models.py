@@ -7,8 +7,9 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor
 
-from unfold.core import Ledger, Restoration, Restorer
+from unfold.core import History
 from unfold.models.checks import check_image
+from unfold.restorer import Restoration, Restorer
 
 
 class Gamma(Restorer):
@@ -27,7 +28,7 @@ class Gamma(Restorer):
         self.power = power
 
     def forward(
-        self, image: Tensor, *, kernel: Tensor | None = None, ledger: Ledger | None = None
+        self, image: Tensor, *, kernel: Tensor | None = None, history: History | None = None
     ) -> Restoration:
         check_image(image, self)
         return Restoration(image.clamp(0, 1) ** self.power)

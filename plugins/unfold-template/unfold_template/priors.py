@@ -11,20 +11,20 @@ from unfold.core import Prior
 
 
 class Ridge(Prior):
-    """``g(x) = ½ ‖x − centre‖²``: values near a centre; ``prox(v) = (v + step·centre)/(1 + step)``.
+    """``g(x) = ½ ‖x − center‖²``: values near a center; ``prox(v) = (v + step·center)/(1 + step)``.
 
     Args:
-        centre: in the image's unit, within [0, 1].
+        center: in the image's unit, within [0, 1].
     """
 
-    def __init__(self, *, centre: Annotated[float, Field(ge=0, le=1)] = 0.5) -> None:
+    def __init__(self, *, center: Annotated[float, Field(ge=0, le=1)] = 0.5) -> None:
         super().__init__()
-        self.centre = centre
+        self.center = center
 
     def prox(self, v: Tensor, step: Tensor) -> Tensor:
         """``argmin_x g(x) + ‖x − v‖²/(2·step)``; ``step`` is a number or a map, as `Prior` says."""
-        return (v + step * self.centre) / (1 + step)
+        return (v + step * self.center) / (1 + step)
 
     def value(self, x: Tensor) -> Tensor:
         """``g(x)`` of each image. Leave it out where it is not known (a learned prior)."""
-        return ((x - self.centre) ** 2 / 2).sum((1, 2, 3))
+        return ((x - self.center) ** 2 / 2).sum((1, 2, 3))

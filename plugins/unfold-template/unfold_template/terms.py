@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from unfold.core import LinearMap, Pixel, Residual, State, Structure
+from unfold.core import LinearMap, PixelDiagonal, Residual, State, Structure
 
 
 class Masked(Residual):
@@ -27,8 +27,8 @@ class Masked(Residual):
         return state[self.mask] * state[self.block] - state[self.observed]
 
     def operator(self, block: str, state: State) -> LinearMap:
-        """J. Leave it out, declare Structure.MIXED, and autograd finds it: right, but slower."""
-        return Pixel(state[self.mask], state[block].shape)
+        """J. Optional: with Structure.MATRIX_FREE, autograd derives it, at a higher cost."""
+        return PixelDiagonal(state[self.mask], state[block].shape)
 
     def formula(self) -> str:
         return f"{self.mask}⊙{self.block} − {self.observed}"

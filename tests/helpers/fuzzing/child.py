@@ -1,7 +1,7 @@
 """The process that tries cases: ``python -m fuzzing.child`` answers each line, ``KIND NUMBER``.
 
 A case is made of its kind and number alone, so that it can be made again. Time and memory are
-measured for each: what is over a limit is a fault even if the case ends well.
+measured for each: what is over a limit is an error even if the case ends well.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ def make(kind: str, number: int) -> Any:
 
 
 def try_out(kind: str, number: int, folder: Path) -> dict[str, Any]:
-    """What becomes of a case: ``works``, ``refused`` or ``fault``, and of that what is known."""
+    """What becomes of a case: ``works``, ``refused`` or ``error``, and of that what is known."""
     case = make(kind, number)
     _forget_peak()
     before, began = _memory("VmRSS"), time.process_time()
-    outcome, detail = "fault", ""
+    outcome, detail = "error", ""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -45,7 +45,7 @@ def try_out(kind: str, number: int, folder: Path) -> dict[str, Any]:
         detail = traceback.format_exc()
     seconds, megabytes = time.process_time() - began, _memory("VmHWM") - before
     if seconds > SECONDS or megabytes > MEGABYTES:
-        outcome = "fault"
+        outcome = "error"
         detail += f"took {seconds:.1f} s and {megabytes:.0f} MB"
     return {"outcome": outcome, "detail": detail, "seconds": seconds, "megabytes": megabytes}
 
@@ -69,7 +69,7 @@ def main() -> None:
     os.dup2(nowhere, 1)
     from unfold.core import size
     from unfold.models import weights  # noqa: F401  (so that imports are no case's)
-    from unfold.registry.catalogue import one_scan
+    from unfold.registry.catalog import one_scan
 
     size.LARGEST = PARAMETERS
     limit = int(_memory("VmSize") * (1 << 20)) + HARD

@@ -26,25 +26,25 @@ class Findings:
 
     Attributes:
         count: outcome -> cases.
-        faults: number of the case -> what went wrong.
+        errors: number of the case -> what went wrong.
         slowest, largest: seconds and megabytes of a case, and its number.
     """
 
     count: Counter[str] = field(default_factory=Counter)
-    faults: dict[int, str] = field(default_factory=dict)
+    errors: dict[int, str] = field(default_factory=dict)
     slowest: tuple[float, int] = (0.0, -1)
     largest: tuple[float, int] = (0.0, -1)
 
     def add(self, number: int, answer: dict) -> None:
         """Count one more."""
         self.count[answer["outcome"]] += 1
-        if answer["outcome"] == "fault":
-            self.faults[number] = answer["detail"]
+        if answer["outcome"] == "error":
+            self.errors[number] = answer["detail"]
         self.slowest = max(self.slowest, (answer.get("seconds", 0.0), number))
         self.largest = max(self.largest, (answer.get("megabytes", 0.0), number))
 
     def __str__(self) -> str:
-        counts = ", ".join(f"{self.count[name]} {name}" for name in ("works", "refused", "fault"))
+        counts = ", ".join(f"{self.count[name]} {name}" for name in ("works", "refused", "error"))
         return (
             f"{sum(self.count.values())} cases: {counts}; slowest {self.slowest[0]:.2f} s "
             f"(number {self.slowest[1]}), largest {self.largest[0]:.0f} MB ({self.largest[1]})"
@@ -59,7 +59,7 @@ class Child:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  (as long as this lives)
 
     def ask(self, kind: str, number: int, patience: float = PATIENCE) -> dict:
-        """What becomes of a case; the process's end, or its silence, is a fault of the case."""
+        """What becomes of a case; the process's end, or its silence, is an error of the case."""
         process = self.start()
         assert process.stdin is not None
         process.stdin.write(f"{kind} {number}\n".encode())
@@ -67,11 +67,11 @@ class Child:
         line = self._line(patience)
         if line is None:
             self.stop()
-            return {"outcome": "fault", "detail": f"no answer in {patience:g} s"}
+            return {"outcome": "error", "detail": f"no answer in {patience:g} s"}
         if not line:
             detail = f"the process ended with status {process.wait()}\n{self._said()}"
             self.stop()
-            return {"outcome": "fault", "detail": detail}
+            return {"outcome": "error", "detail": detail}
         return json.loads(line)
 
     def stop(self) -> None:

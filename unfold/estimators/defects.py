@@ -1,4 +1,4 @@
-"""Whether a photo has a fault that estimates tell: dark, shaken, noisy."""
+"""Whether a photo has an error that estimates tell: dark, shaken, noisy."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ else:
 
 
 @dataclass(frozen=True)
-class Shelf:
+class ShippedFiles:
     """The recipes in a package's folder ``recipes``.
 
     Attributes:

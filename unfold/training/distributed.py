@@ -15,8 +15,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 
 @dataclass(frozen=True)
-class World:
-    """Which process this is, of how many, and where it computes."""
+class Distributed:
+    """Rank, number and device of the processes of a training."""
 
     device: torch.device
     rank: int = 0
@@ -24,15 +24,15 @@ class World:
 
     @property
     def first(self) -> bool:
-        """Whether it is the one that writes."""
+        """Whether this process writes the files."""
         return self.rank == 0
 
-    def wrap(self, player: nn.Module) -> nn.Module:
-        """The player; of several processes, with gradients that are means over all of them."""
-        if self.size == 1 or any(isinstance(m, FSDPModule) for m in player.modules()):
-            return player  # (FSDP takes the means itself.)
+    def wrap(self, task: nn.Module) -> nn.Module:
+        """The task; with several processes, its gradients are averaged over all of them."""
+        if self.size == 1 or any(isinstance(m, FSDPModule) for m in task.modules()):
+            return task  # (FSDP takes the means itself.)
         # Some parameters reach no loss: the weights of a dual's last step, say.
-        return DistributedDataParallel(player, find_unused_parameters=True)
+        return DistributedDataParallel(task, find_unused_parameters=True)
 
     def means(self, values: Mapping[str, torch.Tensor]) -> dict[str, float]:
         """Each scalar's mean over the processes."""
@@ -43,23 +43,23 @@ class World:
         return dict(zip(values, together.tolist(), strict=True))
 
     def wait(self) -> None:
-        """Go on when all have come here."""
+        """Block until all processes arrive."""
         if self.size > 1:
             dist.barrier()
 
 
 @contextlib.contextmanager
-def joined(device: torch.device) -> Iterator[World]:
-    """The world that torchrun's variables tell of; without them, this process alone."""
+def joined(device: torch.device) -> Iterator[Distributed]:
+    """Join the process group that torchrun's environment describes; without it, one process."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
-        yield World(device)
+        yield Distributed(device)
         return
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
-        yield World(device, dist.get_rank(), size)
+        yield Distributed(device, dist.get_rank(), size)
     finally:
         dist.destroy_process_group()

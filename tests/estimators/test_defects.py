@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import unfold
-from unfold.estimators.faults import DARK, NOISY, is_good
+from unfold.estimators.defects import DARK, NOISY, is_good
 
 POINT = torch.zeros(1, 1, 5, 5).index_put((*map(torch.tensor, (0, 0, 2, 2)),), torch.tensor(1.0))
 

@@ -1,4 +1,4 @@
-"""The ledger of restored folders: what it knows after each way to end."""
+"""The journal of restored folders: what it knows after each way to end."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ import pytest
 
 from unfold.cli import main
 from unfold.imaging import ImageError
-from unfold.restoration.file_ledger import FileLedger, Source, merge_ledgers, read_ledger
+from unfold.restoration.journal import Journal, Source, merge_journals, read_journal
 
 SETTINGS = {"model": {"kind": "identity"}, "weights": None}
 
@@ -29,32 +29,32 @@ def place(tmp_path):
     return tmp_path
 
 
-def open_ledger(place, **settings):
-    return FileLedger(place / "out" / "ledger.jsonl", SETTINGS | settings)
+def open_journal(place, **settings):
+    return Journal(place / "out" / "journal.jsonl", SETTINGS | settings)
 
 
 def lines(place):
-    return [json.loads(x) for x in (place / "out" / "ledger.jsonl").read_text().splitlines()]
+    return [json.loads(x) for x in (place / "out" / "journal.jsonl").read_text().splitlines()]
 
 
 def test_what_is_done_is_known_to_the_next_run(place):
     photo, target = source(place / "in"), place / "out" / "x" / "a.png"
     target.parent.mkdir()
-    ledger = open_ledger(place)
-    assert not ledger.unchanged(photo.path, target)
-    ledger.put(photo, target, b"restored", 1.23456)
-    ledger.close()
+    journal = open_journal(place)
+    assert not journal.unchanged(photo.path, target)
+    journal.put(photo, target, b"restored", 1.23456)
+    journal.close()
     assert target.read_bytes() == b"restored"
-    ledger = open_ledger(place)
-    assert ledger.unchanged(photo.path, target)
-    assert ledger.holds(photo, target)
+    journal = open_journal(place)
+    assert journal.unchanged(photo.path, target)
+    assert journal.holds(photo, target)
     os.utime(photo.path, ns=(0, 0))
-    assert not ledger.unchanged(photo.path, target)
-    assert ledger.holds(photo, target)  # the bytes are the same
-    assert not ledger.holds(source(place / "in", "b.png", b"other"), target)
+    assert not journal.unchanged(photo.path, target)
+    assert journal.holds(photo, target)  # the bytes are the same
+    assert not journal.holds(source(place / "in", "b.png", b"other"), target)
     target.write_bytes(b"cut")
-    assert not ledger.holds(photo, target)
-    ledger.close()
+    assert not journal.holds(photo, target)
+    journal.close()
     run, writing, done, again = lines(place)
     assert run["settings"] == SETTINGS
     assert (writing["status"], done["status"], again["status"]) == ("writing", "done", "run")
@@ -67,97 +67,99 @@ def test_what_is_done_is_known_to_the_next_run(place):
 
 def test_another_model_restores_anew(place):
     photo, target = source(place / "in"), place / "out" / "a.png"
-    ledger = open_ledger(place)
-    ledger.put(photo, target, b"restored", 1)
-    ledger.close()
-    ledger = open_ledger(place, weights="other")
-    assert not ledger.unchanged(photo.path, target)
-    assert not ledger.holds(photo, target)
-    ledger.close()
+    journal = open_journal(place)
+    journal.put(photo, target, b"restored", 1)
+    journal.close()
+    journal = open_journal(place, weights="other")
+    assert not journal.unchanged(photo.path, target)
+    assert not journal.holds(photo, target)
+    journal.close()
 
 
 def test_what_failed_is_tried_again(place):
     photo, target = source(place / "in"), place / "out" / "a.png"
-    ledger = open_ledger(place)
-    ledger.put(photo, target, b"restored", 1)
-    ledger.fail(photo, target, "the disk is full")
-    ledger.fail(place / "in" / "gone.png", place / "out" / "gone.png", "no such file")
-    assert not ledger.holds(photo, target)
-    ledger.close()
+    journal = open_journal(place)
+    journal.put(photo, target, b"restored", 1)
+    journal.fail(photo, target, "the disk is full")
+    journal.fail(place / "in" / "gone.png", place / "out" / "gone.png", "no such file")
+    assert not journal.holds(photo, target)
+    journal.close()
     assert [x.get("error") for x in lines(place)[-2:]] == ["the disk is full", "no such file"]
     assert "sha256" not in lines(place)[-1]
-    ledger = open_ledger(place)
-    assert not ledger.unchanged(photo.path, target)
-    ledger.close()
+    journal = open_journal(place)
+    assert not journal.unchanged(photo.path, target)
+    journal.close()
 
 
 @pytest.mark.parametrize("in_place", [True, False])
 def test_killed_between_the_record_and_the_output(place, in_place):
     photo, target = source(place / "in"), place / "out" / "a.png"
-    ledger = open_ledger(place)
-    ledger.put(photo, target, b"restored", 1)
-    ledger.close()
-    path = place / "out" / "ledger.jsonl"
+    journal = open_journal(place)
+    journal.put(photo, target, b"restored", 1)
+    journal.close()
+    path = place / "out" / "journal.jsonl"
     whole = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join(whole[:2]) + whole[2][:20])  # `done` was cut short
     if not in_place:
         target.write_bytes(b"from before")
-    ledger = open_ledger(place)
-    assert ledger.holds(photo, target) == in_place
-    ledger.close()
+    journal = open_journal(place)
+    assert journal.holds(photo, target) == in_place
+    journal.close()
     statuses = [x["status"] for x in lines(place)]
     assert statuses == ["run", "writing", *(["done"] * in_place), "run"]
 
 
-def test_a_ledger_cut_anywhere_is_mended(place):
+def test_a_journal_cut_anywhere_is_mended(place):
     photos = [source(place / "in", f"{i}.png", b"%d" % i) for i in range(4)]
-    ledger = open_ledger(place)
+    journal = open_journal(place)
     for photo in photos:
-        ledger.put(photo, place / "out" / photo.path.name, b"out of " + photo.path.name.encode(), 1)
-    ledger.close()
-    path = place / "out" / "ledger.jsonl"
+        journal.put(
+            photo, place / "out" / photo.path.name, b"out of " + photo.path.name.encode(), 1
+        )
+    journal.close()
+    path = place / "out" / "journal.jsonl"
     whole = path.read_bytes()
-    chance = random.Random(0)
-    for cut in [0, len(whole), *(chance.randrange(len(whole)) for _ in range(60))]:
+    rng = random.Random(0)
+    for cut in [0, len(whole), *(rng.randrange(len(whole)) for _ in range(60))]:
         path.write_bytes(whole[:cut])
-        ledger = open_ledger(place)
+        journal = open_journal(place)
         for photo in photos:
             target = place / "out" / photo.path.name
             begun = f'"target": "{photo.path.name}"'.encode()
             recorded = any(begun in x for x in whole[:cut].splitlines(keepends=True)
                            if x.endswith(b"\n"))  # fmt: skip
             # All outputs are in place: what was on record as begun is found to be done.
-            assert ledger.holds(photo, target) == recorded
-        ledger.close()
+            assert journal.holds(photo, target) == recorded
+        journal.close()
 
 
-def test_one_process_a_ledger(place):
-    ledger = open_ledger(place)
+def test_one_process_a_journal(place):
+    journal = open_journal(place)
 
     def other():
         with pytest.raises(ImageError, match=f"process {os.getppid()} restores to that folder"):
-            open_ledger(place)
+            open_journal(place)
 
     process = multiprocessing.get_context("fork").Process(target=other)
     process.start()
     process.join()
     assert process.exitcode == 0
-    ledger.close()
+    journal.close()
 
 
 @pytest.mark.parametrize("data", [b"hello\n", b"[]\n", b'{"a": 1}\n', b"\xff\xfe\n"])
-def test_what_is_no_ledger_stays_as_it_is(place, data):
-    path = place / "out" / "ledger.jsonl"
+def test_what_is_no_journal_stays_as_it_is(place, data):
+    path = place / "out" / "journal.jsonl"
     path.write_bytes(data)
-    with pytest.raises(ImageError, match="is no ledger, or damaged"):
-        open_ledger(place)
+    with pytest.raises(ImageError, match="is no journal, or damaged"):
+        open_journal(place)
     assert path.read_bytes() == data
-    with pytest.raises(ImageError, match="is no ledger, or damaged"):
-        read_ledger(path)
+    with pytest.raises(ImageError, match="is no journal, or damaged"):
+        read_journal(path)
 
 
 def shard(place, number, records):
-    path = place / f"ledger-{number}.jsonl"
+    path = place / f"journal-{number}.jsonl"
     path.write_text("".join(json.dumps(record) + "\n" for record in records))
     return path
 
@@ -171,15 +173,15 @@ def test_shards_are_merged(place, capsys):
     two = shard(place, 2, [record("a", "failed", "3"), record("b", "failed", "4"),
                            record("c", "done", "1")])  # fmt: skip
     output = place / "all.jsonl"
-    assert merge_ledgers([one, two], output) == {"done": 2, "writing": 1}
-    found = {t: (r["status"], r["time"]) for t, r in read_ledger(output).items()}
+    assert merge_journals([one, two], output) == {"done": 2, "writing": 1}
+    found = {t: (r["status"], r["time"]) for t, r in read_journal(output).items()}
     assert found == {"a": ("done", "2"), "b": ("writing", "9"), "c": ("done", "1")}
-    assert merge_ledgers([two, one, output], output) == {"done": 2, "writing": 1}
-    assert main(["ledger", "merge", str(one), str(two), "--output", str(output)]) == 1
+    assert merge_journals([two, one, output], output) == {"done": 2, "writing": 1}
+    assert main(["journal", "merge", str(one), str(two), "--output", str(output)]) == 1
     assert "2 done, 1 writing" in capsys.readouterr().out
     good = shard(place, 3, [record("c", "done", "1")])
-    assert main(["ledger", "merge", str(good), "--output", str(output)]) == 0
-    assert main(["ledger", "merge", str(good), "--output", str(place / "out" / "x")]) == 2
+    assert main(["journal", "merge", str(good), "--output", str(output)]) == 0
+    assert main(["journal", "merge", str(good), "--output", str(place / "out" / "x")]) == 2
     assert "lies in another folder" in capsys.readouterr().err
-    assert main(["ledger", "merge", str(place / "none"), "--output", str(output)]) == 2
-    assert len(read_ledger(output)) == 1
+    assert main(["journal", "merge", str(place / "none"), "--output", str(output)]) == 2
+    assert len(read_journal(output)) == 1

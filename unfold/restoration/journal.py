@@ -1,4 +1,4 @@
-"""The ledger of a restored folder: what became of each photo, line by line."""
+"""The journal of a restored folder: what became of each photo, line by line."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """The last that a ledger says of a target."""
+    """The last that a journal says of a target."""
 
     status: str
     run: str
@@ -56,15 +56,15 @@ class _Entry:
     output_size: int | None
 
 
-class FileLedger:
+class Journal:
     """A JSONL file beside restored photos, from which a broken run goes on.
 
     A line is added when an output is about to be put in place (``writing``, with the output's
     SHA-256), when it is (``done``), and when a photo fails (``failed``). So whenever a run is
     killed, the next one knows what is done; a line that was cut short is dropped. One process has
-    a ledger at a time.
+    a journal at a time.
 
-    Each line holds ``status``, ``time`` (UTC), ``target`` (relative to the ledger's folder),
+    Each line holds ``status``, ``time`` (UTC), ``target`` (relative to the journal's folder),
     ``source``, ``sha256``, ``size`` and ``mtime_ns`` of the source, ``run``; ``seconds``,
     ``output_sha256`` and ``output_size``, or ``error`` (then they are those of what an earlier run
     wrote there). A line of status ``run`` tells what a run's
@@ -114,7 +114,7 @@ class FileLedger:
             raise
 
     def close(self) -> None:
-        """Let others have the ledger."""
+        """Let others have the journal."""
         self._file.close()
 
     def unchanged(self, source: Path, target: Path) -> bool:
@@ -136,7 +136,7 @@ class FileLedger:
         return entry is not None and entry.sha256 == source.sha256 and self._is_done(entry, target)
 
     def check_there(self) -> None:
-        """See that the ledger is still where it was, and with it the folder of the outputs.
+        """See that the journal is still where it was, and with it the folder of the outputs.
 
         Raises:
             ImageError: it was removed or put elsewhere since it was opened.
@@ -147,7 +147,7 @@ class FileLedger:
         raise ImageError(f"{self.path} was removed meanwhile; run the same command again")
 
     def may_write(self, target: Path) -> bool:
-        """Whether nothing stands there, or an output that a ledger of the folder tells of.
+        """Whether nothing stands there, or an output that a journal of the folder tells of.
 
         (Nothing is read of it; `put` does, and looks whether it was changed since.)
         """
@@ -206,7 +206,7 @@ class FileLedger:
         return False
 
     def add(self, record: Mapping[str, Any]) -> None:
-        """Add a line; also one of another ledger in the same folder.
+        """Add a line; also one of another journal in the same folder.
 
         Raises:
             OSError: there is no room for it.
@@ -259,13 +259,13 @@ class FileLedger:
 
 
 def without_others(
-    pairs: Sequence[tuple[Path, Path]], ledger: FileLedger
+    pairs: Sequence[tuple[Path, Path]], journal: Journal
 ) -> tuple[list[tuple[Path, Path]], list[Outcome]]:
     """The pairs, from and to, that replace no file of others; the rest as failed outcomes."""
     ours: list[tuple[Path, Path]] = []
     failed: list[Outcome] = []
     for source, target in pairs:
-        if ledger.may_write(target):
+        if journal.may_write(target):
             ours.append((source, target))
         else:
             said = f"{source}: would be written to {target}, but {OTHERS}; {MOVE}"
@@ -273,11 +273,11 @@ def without_others(
     return ours, failed
 
 
-def read_ledger(path: Path) -> dict[str, dict[str, Any]]:
+def read_journal(path: Path) -> dict[str, dict[str, Any]]:
     """Target -> the last record of it. A last line that was cut short is passed over.
 
     Raises:
-        ImageError: it cannot be read, or is no ledger.
+        ImageError: it cannot be read, or is no journal.
     """
     try:
         return {record["target"]: record for record in _records(path) if "target" in record}
@@ -285,30 +285,30 @@ def read_ledger(path: Path) -> dict[str, dict[str, Any]]:
         raise ImageError(f"{path}: cannot be read ({error.strerror})") from error
 
 
-def merge_ledgers(paths: list[Path], output: Path) -> dict[str, int]:
-    """One ledger of several, such as those of all shards: the last record of each target.
+def merge_journals(paths: list[Path], output: Path) -> dict[str, int]:
+    """One journal of several, such as those of all shards: the last record of each target.
 
-    Where ledgers tell of the same target, ``done`` is believed before ``writing`` and ``failed``,
+    Where journals tell of the same target, ``done`` is believed before ``writing`` and ``failed``,
     and the later before the earlier.
 
     Args:
-        paths: of the ledgers, all in one folder.
+        paths: of the journals, all in one folder.
         output: of the merged one, in that folder; it may be one of them.
 
     Returns:
         Status -> how many targets.
 
     Raises:
-        ImageError: a ledger cannot be read or lies elsewhere; the output cannot be written.
+        ImageError: a journal cannot be read or lies elsewhere; the output cannot be written.
     """
     merged: dict[str, dict[str, Any]] = {}
     for path in paths:
         if path.resolve().parent != output.resolve().parent:
             raise ImageError(
                 f"{path}: lies in another folder than {output}; targets are relative to a "
-                "ledger's folder, so put them side by side"
+                "journal's folder, so put them side by side"
             )
-        for target, record in read_ledger(path).items():
+        for target, record in read_journal(path).items():
             if target not in merged or _rank(record) >= _rank(merged[target]):
                 merged[target] = record
     lines = [json.dumps(merged[target]) + "\n" for target in sorted(merged)]
@@ -345,7 +345,7 @@ def _record(line: bytes, path: Path) -> dict[str, Any]:
             return record
     except (ValueError, KeyError, TypeError):
         pass
-    raise ImageError(f"{path}: is no ledger, or damaged; move it away to begin a new one")
+    raise ImageError(f"{path}: is no journal, or damaged; move it away to begin a new one")
 
 
 def _entry(record: Mapping[str, Any]) -> _Entry:

@@ -1,4 +1,4 @@
-"""Chance: of each step of its own, and none of the caller's."""
+"""Random number generators: seeded for each step, and apart from the caller's."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def seed_all(seed: int, step: int, rank: int) -> None:
 
 
 @contextlib.contextmanager
-def own_chance() -> Iterator[None]:
+def own_rng() -> Iterator[None]:
     """Leave the caller's generators as they were."""
     numpy_state, python_state = np.random.get_state(), random.getstate()
     with torch.random.fork_rng():

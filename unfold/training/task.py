@@ -1,4 +1,4 @@
-"""Players: who takes part in a training, each with losses and parameters of its own."""
+"""Tasks of a training, each with losses and parameters of its own."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from unfold.core import Restoration, Restorer, Stage, State
+from unfold.core import Stage, State
 from unfold.losses import OTHER, Loss, LossError, Outcome
+from unfold.restorer import Restoration, Restorer
 
 Batch = dict[str, Any]
 
 
-class Player(nn.Module):
-    """A module whose ``forward`` gives losses; an optimiser makes their sum small.
+class Task(nn.Module):
+    """A module whose ``forward`` returns losses; an optimizer of its own minimizes their sum.
 
-    Its parameters are what that optimiser updates. In each step all players compute their
-    gradients, in order, before any of them is updated; what one leaves in the batch, those after
-    it find there.
+    The optimizer updates the parameters of the module. In each step all tasks compute their
+    gradients, in order, before any of them is updated. A task can add entries to the batch for the
+    tasks after it.
     """
 
     @abstractmethod
@@ -28,12 +29,12 @@ class Player(nn.Module):
         """Name -> weighted loss, a scalar and a mean over the batch."""
 
 
-class Supervised(Player):
-    """One model that learns from pairs.
+class Supervised(Task):
+    """Supervised training of one model on pairs.
 
     Args:
-        model: what learns.
-        losses: ``(name, weight, loss)``; they are no part of the player's state, and are on its
+        model: to train.
+        losses: ``(name, weight, loss)``; they are no part of the task's state, and are on its
             device already.
     """
 
@@ -63,7 +64,7 @@ class Supervised(Player):
 
 
 def known(batch: Mapping[str, Any]) -> dict[str, Tensor]:
-    """What a model is told beside the photo: the blur's kernel, where the data have it."""
+    """The keyword arguments of the model: the blur kernel, if the data have it."""
     return {"kernel": batch["kernel"]} if "kernel" in batch else {}
 
 

@@ -34,10 +34,10 @@ def test_a_large_photo_is_measured_on_some_of_its_rows(name, monkeypatch):
     x = torch.linspace(0.05, 0.6, 300).expand(1, 3, 200, 300)
     photo = (x + 0.02 * torch.randn(x.shape)).clamp(0, 1)
     model = unfold.create_model(name, kernel_estimator="point")
-    full = model.survey(photo)
+    full = model.measure(photo)
     monkeypatch.setattr(noise, "_ENOUGH_PIXELS", 15_000)
     monkeypatch.setattr(noise, "_ENOUGH_SQUARES", 8_000)
-    thin = model.survey(photo)
+    thin = model.measure(photo)
     assert any(not torch.equal(full[key], thin[key]) for key in full)
     for key, value in full.items():
         torch.testing.assert_close(thin[key], value, rtol=0.03, atol=0)

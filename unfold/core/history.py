@@ -1,4 +1,4 @@
-"""The ledger of a run: what each stage did to each block."""
+"""The history of a run: what each stage did to each block."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Entry:
+class Update:
     """One block in one stage; tensors hold a value for each image, ``(B,)``.
 
     Attributes:
@@ -44,8 +44,8 @@ class Entry:
     seconds: float
 
 
-class Ledger:
-    """Filled by `Unrolled` or `converge`; one `Entry` per stage and block, detached from autograd.
+class History:
+    """Filled by `Unrolled` or `converge`; one `Update` per stage and block, detached from autograd.
 
     Args:
         keep: whether the states between the stages are kept, to be looked at.
@@ -57,7 +57,7 @@ class Ledger:
     """
 
     def __init__(self, *, keep: bool = False) -> None:
-        self.entries: list[Entry] = []
+        self.entries: list[Update] = []
         self.weights: list[dict[str, Tensor | float]] = []
         self.states: list[dict[str, Tensor]] = []
         self._keep = keep
@@ -80,19 +80,19 @@ class Ledger:
                     slope = _slope(lagrangian, block, state, weights)
                     value = lagrangian.values(state, weights)
                 updates[block] = slope, value, seconds
-        settled = frozenset(dual for s in steps if (dual := getattr(s, "dual", None)))
+        without_penalty = frozenset(dual for s in steps if (dual := getattr(s, "dual", None)))
         stage = len(self.weights)
         with torch.no_grad():
             for block, (slope, value, seconds) in updates.items():
                 primal = _primal(lagrangian, block, state)
-                dual = _dual(lagrangian, block, state, weights, settled, slope)
-                self.entries.append(Entry(stage, block, primal, dual, value, seconds))
+                dual = _dual(lagrangian, block, state, weights, without_penalty, slope)
+                self.entries.append(Update(stage, block, primal, dual, value, seconds))
         self.weights.append({name: _detach(weights[name]) for name in weights})
         if self._keep:
             self.states.append(_detached(state))
         return state
 
-    def stage(self, index: int) -> list[Entry]:
+    def stage(self, index: int) -> list[Update]:
         """The entries of one stage; negative counts from the last."""
         index = range(len(self.weights))[index]
         return [entry for entry in self.entries if entry.stage == index]
@@ -112,7 +112,7 @@ class Ledger:
 
         Raises:
             ImportError: matplotlib is not installed.
-            ValueError: no stage has run with this ledger.
+            ValueError: no stage has run with this history.
         """
         from .plot import plot
 
@@ -146,10 +146,10 @@ def _dual(
     block: str,
     state: State,
     weights: Weights,
-    settled: frozenset[str],
+    without_penalty: frozenset[str],
     slope: Tensor | None,
 ) -> Tensor:
-    equations = lagrangian.normal(block, state, weights, settled)
+    equations = lagrangian.normal(block, state, weights, without_penalty)
     left = equations.gradient(state[block])
     if slope is not None:
         left = left - slope

@@ -11,10 +11,10 @@ def _dotted(place: Sequence[int | str]) -> str:
     return ".".join(map(str, place))
 
 
-def faults(
+def error_messages(
     error: ValidationError, place: Callable[[tuple[int | str, ...]], str] = _dotted
 ) -> list[str]:
-    """Every fault: where, and what."""
+    """Every error: where, and what."""
     return [
         ": ".join(filter(None, (place(e["loc"]), e["msg"].removeprefix("Value error, "))))
         for e in error.errors()

@@ -40,7 +40,7 @@ _ELSEWHERE = {
 }
 
 
-_shared: ContextVar[list[Catalogue] | None] = ContextVar("_shared", default=None)
+_shared: ContextVar[list[Catalog] | None] = ContextVar("_shared", default=None)
 
 
 class ComponentError(UnfoldError, ValueError):
@@ -54,7 +54,7 @@ class Component:
     Attributes:
         group: one of `GROUPS` or `FUNCTIONS`.
         name: as registered.
-        distribution: the project that registers it, normalised (``acme-prior``).
+        distribution: the project that registers it, normalized (``acme-prior``).
         version: of that distribution.
         target: ``module:attribute``.
         obstacle: why it must not be loaded, as far as can be told without importing it; or empty.
@@ -87,14 +87,14 @@ class Damage:
 
 
 @dataclass(frozen=True)
-class Catalogue:
+class Catalog:
     """All that is installed, sorted: the same whatever the order of installation."""
 
     components: tuple[Component, ...]
     damaged: tuple[Damage, ...]
 
 
-def scan() -> Catalogue:
+def scan() -> Catalog:
     """Every component of every installed distribution; nothing is imported.
 
     Distributions are read one at a time: one whose metadata is malformed is left out alone.
@@ -107,16 +107,16 @@ def scan() -> Catalogue:
             # The first on sys.path is the one that would be imported; later ones are shadowed.
             if not text or "unfold." not in text:
                 # Its folder, acme_prior-1.2.dist-info, names it without reading more.
-                found.setdefault(_normalise(_place(distribution).partition("-")[0]), [])
+                found.setdefault(_normalize(_place(distribution).partition("-")[0]), [])
                 continue
-            project = _normalise(distribution.metadata["Name"])
+            project = _normalize(distribution.metadata["Name"])
             if project not in found:
                 found[project] = list(_components(distribution, project, text))
         except Exception as error:  # metadata is a stranger's: it may fail in any way
             reason = " ".join(str(error).split()) or type(error).__name__
             damaged.append(Damage(_place(distribution), reason))
     components = sorted(c for components in found.values() for c in components)
-    return Catalogue(tuple(components), tuple(sorted(damaged)))
+    return Catalog(tuple(components), tuple(sorted(damaged)))
 
 
 @contextlib.contextmanager
@@ -133,7 +133,7 @@ def one_scan() -> Generator[None]:
             _shared.reset(token)
 
 
-def installed() -> Catalogue:
+def installed() -> Catalog:
     """As `scan`; within `one_scan`, as it was when it was first asked for."""
     shared = _shared.get()
     if shared is None:
@@ -164,8 +164,8 @@ def find(group: str, name: str) -> Component:
             distributions claim; a component that must not be loaded.
     """
     _check_group(group)
-    catalogue = installed()
-    here = [c for c in catalogue.components if c.group == group]
+    catalog = installed()
+    here = [c for c in catalog.components if c.group == group]
     distribution, _, plain = name.rpartition(":")
     matches = [c for c in here if c.name == plain and distribution in ("", c.distribution)]
     if not distribution:
@@ -173,7 +173,7 @@ def find(group: str, name: str) -> Component:
     # Of two claims to a name, one that may not be loaded anyway does not stand in the way.
     matches = [c for c in matches if not c.obstacle] or matches
     if not matches:
-        raise ComponentError(_unknown(group, name, here, catalogue.damaged))
+        raise ComponentError(_unknown(group, name, here, catalog.damaged))
     if matches[0].obstacle:
         raise ComponentError(_refusal(matches[0], matches[0].obstacle))
     if len(matches) > 1:
@@ -223,16 +223,16 @@ def _refused(distribution: importlib.metadata.Distribution, project: str) -> str
     if project == HOME:
         return ""
     allowed = os.environ.get(ALLOW, "").strip()
-    if allowed and project not in {_normalise(name.strip()) for name in allowed.split(",")}:
+    if allowed and project not in {_normalize(name.strip()) for name in allowed.split(",")}:
         return f"is not allowed: {ALLOW}={allowed} leaves out {project}"
-    needs = [r for r in distribution.requires or () if _normalise(r).startswith(HOME)]
+    needs = [r for r in distribution.requires or () if _normalize(r).startswith(HOME)]
     if not needs:
         return ""
     from packaging.requirements import Requirement
 
     ours = _our_version()
     for requirement in map(Requirement, needs):
-        same = _normalise(requirement.name) == HOME
+        same = _normalize(requirement.name) == HOME
         if same and not requirement.specifier.contains(ours, prereleases=True):
             return (
                 f"was written for {HOME}{requirement.specifier}, and this is {ours}: install a "
@@ -289,7 +289,7 @@ def _place(distribution: importlib.metadata.Distribution) -> str:
     return os.path.basename(str(getattr(distribution, "_path", distribution)))
 
 
-def _normalise(project: str) -> str:
+def _normalize(project: str) -> str:
     return re.sub(r"[-_.]+", "-", project).lower()
 
 

@@ -10,9 +10,9 @@ import torch
 from unfold.degradation.camera_shake import CameraShake
 from unfold.degradation.clip import Clip
 from unfold.degradation.clipping_reverse import ClippingReverse
+from unfold.degradation.color_space import decode, encode
 from unfold.degradation.frame_average import FrameAverage
 from unfold.degradation.gaussian_noise import GaussianNoise
-from unfold.degradation.light import decode, encode
 from unfold.degradation.low_light import LowLight
 
 
@@ -149,8 +149,11 @@ def expose(order):
     }
     for name in order.split():
         step, parameters = steps[name]
-        if step.light != light:
-            x, light = (decode if step.light == "linear" else encode)(x, "gamma-2.2"), step.light
+        if step.color_space != light:
+            x, light = (
+                (decode if step.color_space == "linear" else encode)(x, "gamma-2.2"),
+                step.color_space,
+            )
         x = step.apply(x, parameters)
     return x
 
@@ -163,7 +166,7 @@ def test_a_streak_stays_white_with_clipping_reverse_and_in_the_right_order_only(
     assert right.min() >= 0
     white = (right[0] == 1).all(0)
     assert white[streak].double().mean() > 0.9
-    # Without it the streak is grey, though noise lifts some pixels.
+    # Without it the streak is gray, though noise lifts some pixels.
     plain = expose("blur noise clip")
     assert (plain[0, :, streak] == 1).double().mean() < 0.05
     assert plain[0, :, streak].mean() < 0.97
@@ -177,7 +180,7 @@ def test_a_streak_stays_white_with_clipping_reverse_and_in_the_right_order_only(
 def test_lights_stay_lights_in_the_dark_and_no_contour_shows():
     """Above the given lightness a pixel is kept, from 5 below it the darkening fades out."""
     y = torch.linspace(0.5, 1.2, 2000, dtype=torch.float64).expand(1, 3, 1, -1)
-    dark = LowLight(exposure=(0.1, 0.1), lights=97)
+    dark = LowLight(exposure=(0.1, 0.1), preserve_highlights=97)
     out = dark(y, generator=torch.Generator().manual_seed(0))
     level = 116 * y[0, 0, 0] ** (1 / 3) - 16
     torch.testing.assert_close(out[..., level > 97], y[..., level > 97])
@@ -187,5 +190,5 @@ def test_lights_stay_lights_in_the_dark_and_no_contour_shows():
 
 
 def test_a_lightness_that_tells_no_lights():
-    with pytest.raises(ValueError, match="lights=101: give a lightness of 0 to 100"):
-        LowLight(lights=101)
+    with pytest.raises(ValueError, match="preserve_highlights=101: give a lightness of 0 to 100"):
+        LowLight(preserve_highlights=101)

@@ -1,4 +1,4 @@
-"""How far a model looks, and how much memory it takes, measured on the photo at hand."""
+"""The effective receptive field and the memory of a model, measured on the photo at hand."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from unfold.core import Restorer
+from unfold.restorer import Restorer
 
 from .grid import ALIGN
 from .memory import LiveBytes
 
-# What may be left at the distance that is called the reach: an eighth of a step of 8 bits is 5e-4.
+# The error at the radius is below this: an eighth of a step of 8 bits is 5e-4.
 _TOLERANCE = 2.5e-4
-# Another place of the photo may need a little more than the one that was looked at.
+# Other places of the photo may need a little more than the measured window.
 _SPARE = 8
 _SIDES = (384, 768, 1536)
 PROBE = 256
@@ -28,41 +28,47 @@ _OVERHEAD_CPU, _OVERHEAD_CUDA = 2.5, 1.25
 
 
 @dataclass(frozen=True)
-class Reach:
-    """From ``pixels`` inside an edge on, what lies beyond it changes the result by ``left`` at
-    most."""
+class ReceptiveField:
+    """Effective receptive field of a model on one photo.
 
-    pixels: int
-    left: float
+    Attributes:
+        radius: pixels farther than this from a tile's edge change by at most ``error`` when the
+            rest of the photo is left out.
+        error: in units of [0, 1].
+    """
+
+    radius: int
+    error: float
 
     @property
     def found(self) -> bool:
-        return self.left <= _TOLERANCE
+        return self.error <= _TOLERANCE
 
 
-def measure_reach(
+def measure_receptive_field(
     model: Restorer,
     photo: Tensor,
     *,
     kernel: Tensor | None,
-    guide: Mapping[str, Tensor],
+    measurements: Mapping[str, Tensor],
     device: torch.device,
     pixels: int,
-) -> Reach:
-    """Restore a window of a photo, and a window within it: how deep do they differ?
+) -> ReceptiveField:
+    """Measure the receptive field by restoring a window of the photo and a smaller one within it.
 
-    Kernel, networks, iterations and the treatment of borders all count, with what the photo makes
-    of them. Larger windows are tried until the depth is found.
+    The radius is the depth from the border of the smaller window up to which the two results
+    differ. It covers the kernel, the networks, the iterations and the treatment of borders. Larger
+    windows are tried until the difference falls below the tolerance.
 
     Args:
-        model: what restores.
-        photo: ``(1, 3, H, W)``, on the CPU.
-        kernel: of the blur.
-        guide: see `Restorer`.
+        model: in eval mode, on ``device``.
+        photo: ``(1, C, H, W)``, on the CPU.
+        kernel: of the blur, if known.
+        measurements: of the whole photo, see `Restorer.measure`.
         device: of the model.
-        pixels: the most that may be restored at once.
+        pixels: the largest number of pixels to restore at once.
     """
-    reach, last = Reach(0, math.inf), 0
+    field, last = ReceptiveField(0, math.inf), 0
     for side in _SIDES:
         side = min(side, math.isqrt(max(pixels, 0)) // ALIGN * ALIGN)
         height, width = (min(side, n // ALIGN * ALIGN) for n in photo.shape[-2:])
@@ -71,31 +77,32 @@ def measure_reach(
             break
         last = max(height, width)
         window = detailed(photo, height, width).to(device)
-        options = (
-            {"guide": with_means(model, window, kernel, guide)} if guide or model.means else {}
-        )
+        known = with_pooled_features(model, window, kernel, measurements)
+        options = {"measurements": known} if known else {}
         whole = model(window, kernel=kernel, **options).image
         inner = window[..., cut : height - cut, cut : width - cut]
         part = model(inner, kernel=kernel, **options).image
         error = (whole[..., cut : height - cut, cut : width - cut] - part).abs().amax((0, 1))
-        reach = _depth(error, min(cut, min(error.shape) // 2 - ALIGN // 2))
-        if reach.found:
-            return Reach(reach.pixels + _SPARE, reach.left)
-    return reach
+        field = _depth(error, min(cut, min(error.shape) // 2 - ALIGN // 2))
+        if field.found:
+            return ReceptiveField(field.radius + _SPARE, field.error)
+    return field
 
 
-def with_means(
-    model: Restorer, window: Tensor, kernel: Tensor | None, guide: Mapping[str, Tensor]
+def with_pooled_features(
+    model: Restorer, window: Tensor, kernel: Tensor | None, measurements: Mapping[str, Tensor]
 ) -> Mapping[str, Tensor]:
-    """A guide that has the means that the model asks for, of this window."""
-    if not model.means:
-        return guide
-    parts = model(window, kernel=kernel, **({"guide": guide} if guide else {})).parts
-    return {**guide, **{name: parts[name].mean((-2, -1), keepdim=True) for name in model.means}}
+    """The measurements, and the means over this window of the features that the model pools."""
+    if not model.pooled_features:
+        return measurements
+    options = {"measurements": measurements} if measurements else {}
+    parts = model(window, kernel=kernel, **options).parts
+    pooled = {name: parts[name].mean((-2, -1), keepdim=True) for name in model.pooled_features}
+    return {**measurements, **pooled}
 
 
 def bytes_per_pixel(model: Restorer, photo: Tensor, kernel: Tensor | None, device: torch.device):
-    """Memory that restoring takes for each pixel, of a window that is not too small to tell."""
+    """Bytes of memory that restoration takes per pixel, measured on a window of the photo."""
     side = PROBE if kernel is None else max(PROBE, 4 * max(kernel.shape[-2:]))
     window = detailed(photo, side, side).to(device, copy=True)  # a view would count as the photo
     if device.type == "cuda":
@@ -111,8 +118,8 @@ def bytes_per_pixel(model: Restorer, photo: Tensor, kernel: Tensor | None, devic
 
 
 def detailed(photo: Tensor, height: int, width: int) -> Tensor:
-    """The window of a photo with the most in it, of a size or what there is of it: where there is
-    nothing to see a model looks less far."""
+    """The window of the photo with the most detail, at most ``height × width``: the effective
+    receptive field is largest there."""
     height, width = min(height, photo.shape[-2]), min(width, photo.shape[-1])
     thin = photo[:, 1:2, ::4, ::4]
     detail = torch.zeros_like(thin)
@@ -127,12 +134,12 @@ def detailed(photo: Tensor, height: int, width: int) -> Tensor:
     return photo[..., top : top + height, left : left + width]
 
 
-def _depth(error: Tensor, deepest: int) -> Reach:
+def _depth(error: Tensor, deepest: int) -> ReceptiveField:
     """The least distance from the borders from which on the error is small, or ``deepest``."""
     height, width = error.shape
     for distance in range(0, deepest, 4):
-        left = error[distance : height - distance, distance : width - distance].max().item()
-        if left <= _TOLERANCE:
-            return Reach(distance, left)
+        rest = error[distance : height - distance, distance : width - distance].max().item()
+        if rest <= _TOLERANCE:
+            return ReceptiveField(distance, rest)
     inner = error[deepest : height - deepest, deepest : width - deepest]
-    return Reach(deepest, inner.max().item())
+    return ReceptiveField(deepest, inner.max().item())

@@ -1,4 +1,4 @@
-"""Colour images in BM3D's opponent space."""
+"""Color images in BM3D's opponent space."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import numpy as np
 OPPONENT = np.array([[1 / 3, 1 / 3, 1 / 3], [0.5, 0, -0.5], [0.25, -0.5, 0.25]])
 
 
-def filter_colour(
+def filter_color(
     image: np.ndarray, sigma: float, bm3d: Callable[[np.ndarray, list[float]], np.ndarray]
 ) -> np.ndarray:
     """What `bm3d.bm3d_rgb` does, for every image.
 
-    A grey image held in three channels has constant differences of colour: `bm3d_rgb` divides by
+    A gray image held in three channels has constant differences of color: `bm3d_rgb` divides by
     their range, zero, and returns NaN. And where the intensity comes out constant, bm3d returns
-    no matched blocks for the colours to follow, and fails.
+    no matched blocks for the colors to follow, and fails.
 
     Args:
         image: ``(H, W, 3)``.
