@@ -9,6 +9,7 @@ import sys
 
 import numpy as np
 import pytest
+import rights
 import torch
 
 from unfold.cli import main
@@ -210,19 +211,47 @@ def test_a_kernels_picture_never_replaces_the_photo(photos, capsys):
     assert not (photos / "k.npy").exists()
 
 
-def vanishing(monkeypatch, module, name, doomed):
-    """Have a function remove what it is about to need."""
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_read_only_folder_is_told_and_stays_as_it_is(name, photos, capsys):
+    out = photos.parent / "out"
+    out.mkdir()
+    (out / "0.png").write_text("mine") if name == "restore one" else None
+    before = contents(photos.parent)
+    out.chmod(0o555)
+    with rights.respected():
+        assert main(command(name, photos, out)) in (1, 2)
+    said = capsys.readouterr().err
+    assert str(out) in said
+    assert "Permission denied" in said
+    assert "Traceback" not in said
+    assert contents(photos.parent) == before
+    out.chmod(0o755)
+    assert main(command(name, photos, out)) == 0
+
+
+def vanishing(monkeypatch, module, name, doomed, how="removed"):
+    """Have a function remove what it is about to need, or its rights."""
     real = getattr(module, name)
 
     def without(*args, **more):
-        shutil.rmtree(doomed) if doomed.is_dir() else doomed.unlink(missing_ok=True)
+        if how == "unreadable":
+            doomed.chmod(0)
+        elif doomed.is_dir():
+            shutil.rmtree(doomed)
+        else:
+            doomed.unlink(missing_ok=True)
         return real(*args, **more)
 
     monkeypatch.setattr(module, name, without)
 
 
+@pytest.mark.parametrize(
+    ("how", "reason"), [("removed", "No such file"), ("unreadable", "Permission denied")]
+)
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_photo_that_vanishes_is_told_and_the_others_go_on(name, photos, monkeypatch, capsys):
+def test_a_photo_that_vanishes_is_told_and_the_others_go_on(
+    name, how, reason, photos, monkeypatch, capsys
+):
     from unfold.evaluation import runner
     from unfold.restoration import batch
     from unfold.synthesis import writer
@@ -240,13 +269,14 @@ def test_a_photo_that_vanishes_is_told_and_the_others_go_on(name, photos, monkey
         write(photos.parent / "pairs" / "target" / "1.png", read(photos / "1.png"))
     if name in where:
         module, function = where[name]
-        vanishing(monkeypatch, module, function, doomed)
+        vanishing(monkeypatch, module, function, doomed, how)
     else:
-        doomed.unlink()
-    status = main(command(name, photos, out))
+        doomed.unlink() if how == "removed" else doomed.chmod(0)
+    with rights.respected():
+        status = main(command(name, photos, out))
     said = capsys.readouterr()
     assert "0.png" in said.err
-    assert "No such file" in said.err
+    assert reason in said.err
     assert "Traceback" not in said.err
     if name in where:
         assert status == 1
