@@ -196,6 +196,8 @@ def test_a_file_that_is_named_is_replaced(photos):
         (out / "0.png").unlink(missing_ok=True)
         for path in out.iterdir():
             path.unlink()
+    out.rmdir()  # a folder that is missing is made
+    assert main(command("restore one", photos, out)) == 0
     before = contents(photos)
     assert main(command("restore one", photos, photos)) == 1
     assert contents(photos) == before

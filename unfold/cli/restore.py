@@ -41,7 +41,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     """
     declare(parser, "photos PHOTO", "a PNG, JPEG or TIFF photo, or a folder of photos", nargs="+")
     declare(parser, "-o --output PATH", "a file for one photo, otherwise a folder (made if need "
-            "be) that mirrors the folders given", required=True)  # fmt: skip
+            "be) that mirrors the folders given; files of others in it are never replaced",
+            required=True)  # fmt: skip
     declare(parser, "--kernel FILE", "the kernel of the blur, a 2-D array (.npy, .txt) or a gray "
             "picture (default: the model estimates the blur, or takes the photo for sharp, as "
             "tv-deblur does)")  # fmt: skip
