@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from torch import nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
@@ -15,7 +15,7 @@ _building = threading.local()  # `busy`: whether this thread builds a component
 
 
 @contextlib.contextmanager
-def limited() -> Iterator[None]:
+def limited() -> Generator[None]:
     """Within, a component is built; one inside another counts as part of it.
 
     Raises:
