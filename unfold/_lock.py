@@ -41,23 +41,42 @@ def lock(file: IO) -> None:
 
 
 @contextlib.contextmanager
-def held(path: Path, busy: type[UnfoldError], doing: str) -> Iterator[None]:
-    """The folder of a file, for this process alone as long as it has the file, which is made.
+def held(path: Path, refusal: type[UnfoldError], doing: str, *, mark: str = "") -> Iterator[None]:
+    """The folder of a file, for this process alone as long as it has the file; both are made.
+
+    The file stays, and says that the folder is ours. A folder that was made and in which nothing
+    came to stand is taken away again.
 
     Args:
-        path: of the file; its folder exists.
-        busy: raised where another process has it.
+        path: of the file.
+        refusal: raised where another process has it, or the folder holds files of others.
         doing: what that process does, for the message: "is training there".
+        mark: a pattern of what says so, too, as the folders of older versions lack the file.
+
+    Raises:
+        OSError: the folder or the file cannot be made.
     """
-    with path.open("ab") as file:
-        try:
-            lock(file)
-        except BusyError as error:
-            raise busy(
-                f"{path.parent}: process {error.owner} {doing}; wait for it, or choose another "
-                "folder"
-            ) from error
-        yield
+    folder = path.parent
+    new = not folder.is_dir()
+    ours = new or path.exists() or bool(mark and any(folder.glob(mark)))
+    if not ours and any(folder.iterdir()):
+        raise refusal(f"{folder}: holds other files; choose a new folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with path.open("ab") as file:
+            try:
+                lock(file)
+            except BusyError as error:
+                raise refusal(
+                    f"{folder}: process {error.owner} {doing}; wait for it, or choose another "
+                    "folder"
+                ) from error
+            yield
+    finally:
+        with contextlib.suppress(OSError):
+            if new and [*folder.iterdir()] == [path]:
+                path.unlink()
+                folder.rmdir()
 
 
 def _owner(file: IO) -> str:

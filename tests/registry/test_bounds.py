@@ -5,11 +5,14 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from pydantic import ValidationError
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from unfold.metrics import MetricError
 from unfold.models import weights
 from unfold.registry import ComponentError
+from unfold.registry.limit import limited
 from unfold.registry.spec import resolve
 
 ABSURD = [
@@ -59,9 +62,10 @@ def test_what_a_constructor_refuses_names_the_component():
         resolve("degradations", "zero-dce-darkening").build()
 
 
-def test_errors_of_another_kind_stay_what_they_are():
-    spec = resolve("metrics", {"kind": "lpips", "weights": "/none/such/file"})
-    with pytest.raises(MetricError, match="/none/such/file"):
+@pytest.mark.parametrize("path", ["/none/such/file", "x" * 300])
+def test_errors_of_another_kind_stay_what_they_are(path):
+    spec = resolve("metrics", {"kind": "lpips", "weights": path})
+    with pytest.raises(MetricError, match=path):
         spec.build()
 
 
@@ -77,3 +81,47 @@ def test_shipped_models_stay_within(path):
         except importlib.metadata.PackageNotFoundError:
             pytest.skip(f"{name} is not installed")
     resolve("models", facts["model"])
+
+
+@pytest.mark.parametrize(
+    ("group", "config", "inputs"),
+    [
+        ("models", {"kind": "jude", "K": 1000}, ()),
+        ("models", {"kind": "era", "K": 1000}, ()),
+        ("models", {"kind": "deconv-small", "prior": {"kind": "resunet", "blocks": 64,
+                                                      "widths": [1024] * 6}}, ()),
+        ("priors", {"kind": "resunet", "widths": [1024] * 8, "blocks": 64}, (3,)),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_would_fill_the_memory_is_refused_before_it_is_built(group, config, inputs):
+    """Each option is within its bound, their product is not."""
+    made = []
+    hook = register_module_parameter_registration_hook(lambda *given: made.append(given[2].numel()))
+    try:
+        with pytest.raises(ComponentError, match=r"million parameters or more, .* make it smaller"):
+            resolve(group, config).build(*inputs)
+    finally:
+        hook.remove()
+    assert sum(made) < 8e6  # the first of the stages
+
+
+def test_of_a_stranger_no_more_is_built_than_the_bound():
+    class Large(torch.nn.Module):
+        made = 0
+
+        def __init__(self):
+            super().__init__()
+            with torch.device("meta"):  # (takes no memory)
+                for number in range(1000):
+                    self.add_module(str(number), torch.nn.Linear(10**4, 10**4, bias=False))
+                    Large.made += 1
+
+    with pytest.raises(ValueError, match="it would have 300 million parameters or more"), limited():
+        Large()
+    assert Large.made == 2
+    Large.made = 0
+    with limited(), limited():  # one inside another
+        torch.nn.Linear(3, 3)
+    Large()  # and outside nothing is counted
+    assert Large.made == 1000

@@ -42,8 +42,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     """
     declare(parser, "-o --output FILE", "a report (.json, .csv, .md), or a page of the worst, the "
             "median and the best photo (.html) (default: none)", repeat=True)  # fmt: skip
-    declare(parser, "--save-images DIR", "write what was measured there, as PNG (never over the "
-            "data set's files)")  # fmt: skip
+    declare(parser, "--save-images DIR", "write what was measured there, as PNG; new, empty, or "
+            "of an earlier evaluation")  # fmt: skip
     add_device(parser)
     declare(parser, "--swap OPTION=NAME", "measure the model once with each installed component "
             "that matches, and print one table: 'prior=*', 'noise=*', 'denoiser.prior=deepinv-*'; "

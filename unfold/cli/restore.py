@@ -41,7 +41,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     """
     declare(parser, "photos PHOTO", "a PNG, JPEG or TIFF photo, or a folder of photos", nargs="+")
     declare(parser, "-o --output PATH", "a file for one photo, otherwise a folder (made if need "
-            "be) that mirrors the folders given", required=True)  # fmt: skip
+            "be) that mirrors the folders given; files of others in it are never replaced",
+            required=True)  # fmt: skip
     declare(parser, "--kernel FILE", "the kernel of the blur, a 2-D array (.npy, .txt) or a gray "
             "picture (default: the model estimates the blur, or takes the photo for sharp, as "
             "tv-deblur does)")  # fmt: skip
@@ -89,7 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from unfold.models.fast import fast
     from unfold.registry.functions import function
-    from unfold.restoration import is_file, plan, read_kernel, restore_files
+    from unfold.restoration import is_file, plan, read_kernel, restore_files, without_others
 
     engine = None if arguments.engine == "local" else function("engines", arguments.engine)
     if arguments.shard and engine:
@@ -106,6 +107,8 @@ def run(arguments: argparse.Namespace) -> int:
     journal = None
     if not is_file(arguments.output):
         journal = _journal(arguments, spec, model, kernel)
+        pairs, refused = without_others(pairs, journal)
+        unplanned += refused
     elif arguments.shard or engine:
         raise CommandError(
             f"{arguments.output}: one photo cannot be distributed; give a folder as output"

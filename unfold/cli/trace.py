@@ -29,8 +29,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         unfold trace dark.jpg -o look/ --model jude-small
     """
     declare(parser, "photo PHOTO", "a PNG, JPEG or TIFF photo")
-    declare(parser, "-o --output DIR", "for the page and its pictures (made if need be)",
-            required=True)  # fmt: skip
+    declare(parser, "-o --output DIR", "for the page and its pictures: new, empty, or of an "
+            "earlier trace", required=True)  # fmt: skip
     declare(parser, "--kernel FILE", "the kernel of the blur, as for `unfold restore` (default: "
             "the model estimates the blur)")  # fmt: skip
     declare(parser, "--max-pixels N", "refuse larger photos: all stages are kept in memory",

@@ -66,8 +66,10 @@ def run(arguments: argparse.Namespace) -> int:
     folder = arguments.output or Path("runs", Path(arguments.recipe).stem)
     if arguments.dry_run:
         from unfold.training.preview import preview
+        from unfold.training.run import own
 
-        print(preview(recipe, folder / "dry-run.png"))
+        with own(folder):
+            print(preview(recipe, folder / "dry-run.png"))
         return 0
     with contextlib.ExitStack() as ends:  # the bar's line, before any error's
         done = train(

@@ -16,6 +16,7 @@ from .expression import Entry
 from .lagrangian import Lagrangian
 from .objective import Belief, Objective, Penalty, Term, Tie
 from .operators import Structure
+from .size import check_size
 from .solution import started, told
 from .steps import lower
 from .unroll import Stage, Unrolled
@@ -62,6 +63,7 @@ def unrolled(objective: Objective, K: int, *, tied: bool, **options: Any) -> Unr
     first = objective.lagrangian
     if tied:
         return Unrolled(learned_stage(objective, first, **options), repeat=K)
+    check_size(K * sum(p.numel() for p in first.parameters()), f"{K} rounds")
     copies = [copy.deepcopy(first) for _ in range(K)]
     return Unrolled([learned_stage(objective, own, **options) for own in copies])
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from torch import Tensor
 
+from unfold._lock import held
 from unfold.datasets import Pair
 from unfold.imaging import Photo, write
 
@@ -15,12 +17,14 @@ from .errors import EvaluationError
 from .markdown import one_line
 from .protocol import Protocol
 
+_MARKER = ".unfold-pictures"  # says that the folder is ours, and is locked
+
 
 class Pictures:
     """A folder for restored pictures, each under its photo's name.
 
     Args:
-        folder: made when the first picture is saved.
+        folder: see `held`.
         pairs: what will be saved there.
         dataset: all photos of the data set, and its ``root`` if it has one.
 
@@ -52,6 +56,15 @@ class Pictures:
                     "replaced by what the model makes; save pictures in another folder"
                 )
 
+    def held(self) -> contextlib.AbstractContextManager[None]:
+        """The folder, for this process alone; made if need be.
+
+        Raises:
+            EvaluationError: it holds files that no evaluation has saved, or one saves there now.
+            OSError: it cannot be made.
+        """
+        return held(self.folder / _MARKER, EvaluationError, "saves pictures there")
+
     def path(self, pair: Pair) -> Path:
         """Where a photo's picture goes."""
         return self.folder / f"{pair.name}.png"
@@ -61,8 +74,11 @@ class Pictures:
 
         Raises:
             ImageError, OSError: it cannot be written.
+            EvaluationError: the folder was removed since it was `held`.
         """
         path = self.path(pair)
+        if not (self.folder / _MARKER).exists():  # (or it would be made anew, and not be ours)
+            raise EvaluationError(f"{one_line(str(self.folder))}: was removed meanwhile")
         path.parent.mkdir(parents=True, exist_ok=True)
         bits = 8 if protocol.bits == 8 else 16
         write(path, Photo(restored[0].float().cpu(), bits=bits))

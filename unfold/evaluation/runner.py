@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import os
@@ -70,8 +71,8 @@ def evaluate(
         protocol: one, or the name of one.
         device: where the model and the metrics run.
         limit: measure only so many photos, from the first.
-        save_images: a folder for what was measured, as PNG under the photos' names; no file in
-            the data set's folder is ever replaced.
+        save_images: a folder for what was measured, as PNG under the photos' names: new, empty,
+            or of an earlier evaluation, whose pictures are replaced.
         also: names of metrics to report beyond the protocol's, with their default options.
         without: names of the protocol's metrics to leave out.
         weights: metric -> file, for those that need one.
@@ -80,8 +81,9 @@ def evaluate(
     Raises:
         ProtocolError, ComponentError: no protocol or metric of that name.
         MetricError: a metric lacks its weights.
-        EvaluationError: no metric is left, a name fits none of them, or pictures would be saved
-            over files of the data set.
+        EvaluationError: no metric is left, a name fits none of them, or the folder for pictures
+            holds other files, or another process saves there.
+        OSError: the folder for pictures cannot be made.
     """
     device = torch.device(device)
     protocol = find_protocol(protocol) if isinstance(protocol, str) else protocol
@@ -102,15 +104,16 @@ def evaluate(
     for row in rows:
         tell(row)
     complete, warm = True, False
-    try:
-        for pair in pairs:
-            row = _row(pair, model, protocol, instruments, device, pictures)
-            if row.seconds is not None and not warm:
-                row, warm = dataclasses.replace(row, warm_up=True), True
-            rows.append(row)
-            tell(row)
-    except KeyboardInterrupt:
-        complete = False
+    with contextlib.nullcontext() if pictures is None else pictures.held():
+        try:
+            for pair in pairs:
+                row = _row(pair, model, protocol, instruments, device, pictures)
+                if row.seconds is not None and not warm:
+                    row, warm = dataclasses.replace(row, warm_up=True), True
+                rows.append(row)
+                tell(row)
+        except KeyboardInterrupt:
+            complete = False
     return Report(
         protocol={**protocol.facts(), "also": list(also), "without": list(without)},
         model={"name": type(model).__name__, "config": None, **_training(model)},

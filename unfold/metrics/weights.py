@@ -19,7 +19,7 @@ def find_weights(metric: str, url: str, given: str | os.PathLike[str] | None) ->
         MetricError: there is none; says which file, where it goes, and where to get it.
     """
     if given is not None:
-        if not Path(given).is_file():
+        if not os.path.isfile(given):  # (which takes names that are too long, too)
             raise MetricError(f"{metric}: there is no file {given}; get it from {url}")
         return Path(given)
     cached = Path(torch.hub.get_dir(), "checkpoints", url.rpartition("/")[2])

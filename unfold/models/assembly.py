@@ -20,6 +20,7 @@ from unfold.core import (
     lower,
 )
 from unfold.core.lagrangian import Weights
+from unfold.core.size import check_size
 from unfold.imaging.boundary import MULTIPLE, Frame, pad_periodic
 from unfold.restorer import Restorer
 from unfold.terms import Convolution
@@ -54,6 +55,8 @@ def unroll(
         before: block -> a hand-written step to insert before its update.
     """
     first = declare(0)
+    if not tied:
+        check_size(K * count(first), f"{K} stages")
 
     def stage(index: int) -> Stage:
         lagrangian = first if tied or index == 0 else declare(index)

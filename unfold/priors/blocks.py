@@ -12,6 +12,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, pad
 
+from unfold.core.size import check_size
+
 from .lipschitz import lipschitz_bound
 
 # Options of networks: channels of a hidden layer; those of each level, finest first. (Every level
@@ -119,6 +121,10 @@ class UNet(nn.Module):
                 f"UNet(widths={widths}, blocks={blocks}, unshuffle={unshuffle}): needs at least "
                 "one width, all positive, at least one block, and unshuffle >= 1"
             )
+
+        sides = [2] * (len(widths) - 1) + [1]
+        squares = sum(side * width**2 for side, width in zip(sides, widths, strict=True))
+        check_size(18 * blocks * squares, "the U-Net")
 
         def level(width: int) -> list[nn.Module]:
             return [ResidualBlock(width, bias=False) for _ in range(blocks)]

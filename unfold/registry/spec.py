@@ -22,6 +22,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from .catalog import Component, ComponentError, find, load, one_scan, singular
 from .kinds import check_class, check_object
+from .limit import limited
 
 
 class Spec(BaseModel):
@@ -68,7 +69,7 @@ class Spec(BaseModel):
         names = [name for name in type(self).model_fields if name != "kind"]
         options = {name: getattr(self, name) for name in names}
         try:
-            with one_scan():
+            with one_scan(), limited():
                 built = supply(type(self).component, inputs, options)
         except ValueError as error:
             if type(error) is not ValueError:  # a kind of its own is for who knows that kind

@@ -2,7 +2,7 @@
 
 from .batch import restore_files
 from .files import Outcome, is_file, plan
-from .journal import Journal, merge_journals, read_journal
+from .journal import Journal, merge_journals, read_journal, without_others
 from .kernel_file import read_kernel
 from .memory import parse_bytes
 from .shard import Shard
@@ -22,4 +22,5 @@ __all__ = [
     "read_journal",
     "read_kernel",
     "restore_files",
+    "without_others",
 ]

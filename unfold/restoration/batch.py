@@ -270,7 +270,11 @@ def _write(made: _Taken, journal: Journal | None) -> str | None:
     """Why the photo could not be written; None if it is."""
     target = made.target
     try:
+        if journal is not None:
+            journal.check_there()  # (or the folder would be made anew, without it)
         target.parent.mkdir(parents=True, exist_ok=True)
+    except ImageError as error:
+        return str(ImageError(f"{made.source.path}: {error}"))
     except OSError as error:
         reason = f"the folder {target.parent} cannot be made ({error.strerror})"
         return str(ImageError(f"{made.source.path}: {reason}; choose another output"))

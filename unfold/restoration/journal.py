@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,11 @@ from unfold._lock import BusyError, lock
 from unfold.imaging import ImageError
 from unfold.imaging.io import destination
 
-SUFFIX = ".jsonl"
+from .files import Outcome
+from .written import Written
+
+OTHERS = "a file stands there that unfold did not write, or that was changed since"
+MOVE = "move it away, or choose another output"
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,8 @@ class Journal:
 
     Each line holds ``status``, ``time`` (UTC), ``target`` (relative to the journal's folder),
     ``source``, ``sha256``, ``size`` and ``mtime_ns`` of the source, ``run``; ``seconds``,
-    ``output_sha256`` and ``output_size`` or ``error``. A line of status ``run`` tells what a run's
+    ``output_sha256`` and ``output_size``, or ``error`` (then they are those of what an earlier run
+    wrote there). A line of status ``run`` tells what a run's
     name stands for: model, weights, options.
 
     Args:
@@ -96,6 +101,7 @@ class Journal:
             ) from error
         try:
             self._entries: dict[str, _Entry] = {}
+            self._written = Written(path, _records)
             self._recover(self._read())
             self.add({"status": "run", "run": self.run, "settings": dict(settings)})
         except OSError as error:
@@ -129,12 +135,34 @@ class Journal:
         entry = self._entries.get(self._name(target))
         return entry is not None and entry.sha256 == source.sha256 and self._is_done(entry, target)
 
+    def check_there(self) -> None:
+        """See that the journal is still where it was, and with it the folder of the outputs.
+
+        Raises:
+            ImageError: it was removed or put elsewhere since it was opened.
+        """
+        with contextlib.suppress(OSError):
+            if os.path.samestat(os.stat(self.path), os.fstat(self._file.fileno())):
+                return
+        raise ImageError(f"{self.path} was removed meanwhile; run the same command again")
+
+    def may_write(self, target: Path) -> bool:
+        """Whether nothing stands there, or an output that a journal of the folder tells of.
+
+        (Nothing is read of it; `put` does, and looks whether it was changed since.)
+        """
+        return not os.path.lexists(target) or self._written.tells_of(self._name(target))
+
     def put(self, source: Source, target: Path, data: bytes, seconds: float) -> None:
         """Write an output, on record before and after.
 
         Raises:
             OSError: it cannot be written; what stood there stands.
+            ImageError: a file stands there that is none of ours, or was changed since.
         """
+        place = destination(target)
+        if place.exists() and not self._written.made(self._name(target), place):
+            raise ImageError(f"{OTHERS}; {MOVE}")
         record = {
             **self._of(source, target),
             "seconds": round(seconds, 4),
@@ -142,7 +170,6 @@ class Journal:
             "output_size": len(data),
         }
         self.add({"status": "writing", **record})
-        place = destination(target)
         beside = _beside(place)
         beside.unlink(missing_ok=True)  # of a run that was killed
         replace_file(place, data, temporary=beside)
@@ -151,8 +178,12 @@ class Journal:
     def fail(self, source: Source | Path, target: Path, error: str) -> None:
         """Write down why a photo was not restored. The next run tries it again, as it does where
         there is no room left even for this line."""
+        before = self._entries.get(self._name(target))
+        stands = {} if before is None or before.output_sha256 is None else {
+            "output_sha256": before.output_sha256, "output_size": before.output_size
+        }  # fmt: skip
         with contextlib.suppress(OSError):
-            self.add({"status": "failed", **self._of(source, target), "error": error})
+            self.add({"status": "failed", **self._of(source, target), "error": error, **stands})
 
     def _of(self, source: Source | Path, target: Path) -> dict[str, Any]:
         known = source if isinstance(source, Source) else Source(source, "", 0, 0)
@@ -188,8 +219,12 @@ class Journal:
             if (self._file.write(line) or 0) < len(line):  # the disk is full
                 self._file.truncate(end)
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
-            if "target" in record:
-                self._entries[record["target"]] = _entry(record)
+            self._note(record)
+
+    def _note(self, record: Mapping[str, Any]) -> None:
+        self._written.note(record)
+        if "target" in record:
+            self._entries[record["target"]] = _entry(record)
 
     def _mended(self) -> Iterator[dict[str, Any]]:
         """The records; a last line that was cut short is taken away."""
@@ -206,8 +241,8 @@ class Journal:
         """Note what became of each target; the records of those that were being written."""
         writing: dict[str, dict[str, Any]] = {}
         for record in self._mended():
+            self._note(record)
             if "target" in record:
-                self._entries[record["target"]] = _entry(record)
                 writing.pop(record["target"], None)
                 if record["status"] == "writing":
                     writing[record["target"]] = record
@@ -223,6 +258,21 @@ class Journal:
                     self.add({**record, "status": "done"})
 
 
+def without_others(
+    pairs: Sequence[tuple[Path, Path]], journal: Journal
+) -> tuple[list[tuple[Path, Path]], list[Outcome]]:
+    """The pairs, from and to, that replace no file of others; the rest as failed outcomes."""
+    ours: list[tuple[Path, Path]] = []
+    failed: list[Outcome] = []
+    for source, target in pairs:
+        if journal.may_write(target):
+            ours.append((source, target))
+        else:
+            said = f"{source}: would be written to {target}, but {OTHERS}; {MOVE}"
+            failed.append(Outcome(source, target, str(ImageError(said))))
+    return ours, failed
+
+
 def read_journal(path: Path) -> dict[str, dict[str, Any]]:
     """Target -> the last record of it. A last line that was cut short is passed over.
 
@@ -230,11 +280,9 @@ def read_journal(path: Path) -> dict[str, dict[str, Any]]:
         ImageError: it cannot be read, or is no journal.
     """
     try:
-        lines = path.read_bytes().splitlines(keepends=True)
+        return {record["target"]: record for record in _records(path) if "target" in record}
     except OSError as error:
         raise ImageError(f"{path}: cannot be read ({error.strerror})") from error
-    records = [_record(line, path) for line in lines if line.endswith(b"\n")]
-    return {record["target"]: record for record in records if "target" in record}
 
 
 def merge_journals(paths: list[Path], output: Path) -> dict[str, int]:
@@ -281,6 +329,13 @@ def _beside(target: Path) -> Path:
 
 def _rank(record: Mapping[str, Any]) -> tuple[bool, str]:
     return record["status"] == "done", record["time"]
+
+
+def _records(path: Path) -> Iterator[dict[str, Any]]:
+    with path.open("rb") as file:
+        for line in file:
+            if line.endswith(b"\n"):
+                yield _record(line, path)
 
 
 def _record(line: bytes, path: Path) -> dict[str, Any]:

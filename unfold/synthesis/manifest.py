@@ -14,7 +14,7 @@ from unfold._lock import held
 from unfold.errors import UnfoldError
 
 NAME = "manifest.jsonl"
-_LOCK = ".lock"
+_LOCK = ".unfold-synthesis"
 _FIELDS = {"index", "source", "size", "files", "steps"}  # of a photo's line
 
 
@@ -44,14 +44,8 @@ class Manifest:
         Raises:
             ManifestError: another process fills it, or it holds other files.
         """
-        there = {path.name for path in self.folder.iterdir()} if self.folder.is_dir() else set()
-        if NAME not in there and there - {_LOCK}:
-            raise ManifestError(
-                f"{self.folder}: is not empty and holds no {NAME}; choose a new folder"
-            )
-        self.folder.mkdir(parents=True, exist_ok=True)
         # (Not the manifest: that is put in place anew now and then.)
-        with held(self.folder / _LOCK, ManifestError, "fills it"):
+        with held(self.folder / _LOCK, ManifestError, "fills it", mark=NAME):
             yield
 
     def begin(self) -> dict[int, dict[str, Any]]:
@@ -71,12 +65,23 @@ class Manifest:
         self._write([dict(self.run), *done.values()])  # without a line that was cut short
         return done
 
+    def check_there(self) -> None:
+        """See that the manifest is still there, and with it the folder.
+
+        Raises:
+            ManifestError: it was removed.
+        """
+        if not self.path.exists():
+            raise ManifestError(f"{self.path}: was removed meanwhile; run the same command again")
+
     def add(self, line: Mapping[str, Any]) -> None:
+        """Add the line of a photo."""
         with self.path.open("a", encoding="utf-8") as file:
             file.write(_dump(line) + "\n")
 
     def end(self) -> None:
         """Sort the lines: they are added in the order in which photos are ready."""
+        self.check_there()
         there, done = read_manifest(self.folder)
         self._write([there, *(done[index] for index in sorted(done))])
 

@@ -94,6 +94,7 @@ class Synthesis:
         )
         try:
             for made, line in self._make(tasks, min(workers, self.count - len(done))):
+                manifest.check_there()
                 if line is not None:
                     manifest.add(line)
                 yield made
@@ -190,6 +191,8 @@ class _Job:
             paths = {path.format(**names): name for path, name in self.recipe.files.items()}
             for path, name in paths.items():
                 target = self.output / path
+                if not self.output.is_dir():  # (or it would be made anew, without its manifest)
+                    raise ImageError(f"{self.output} was removed meanwhile")
                 target.parent.mkdir(parents=True, exist_ok=True)
                 write(target, Photo(made[name][0].float(), bits=self.recipe.bits))
         except (ImageError, OSError, RuntimeError, ValueError, MemoryError) as error:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,22 +37,8 @@ def write_page(trace: Trace, folder: str | os.PathLike[str], *, title: str) -> P
         ImportError: matplotlib, which draws the curves, is not installed.
     """
     folder = Path(folder)
-    with _held(folder):
+    with held(folder / _MARKER, ImageError, "writes a trace there"):
         return _write(trace, folder, title)
-
-
-@contextlib.contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    """The folder, for this process alone; made if need be."""
-    marker = folder / _MARKER
-    if folder.is_dir() and not marker.exists() and any(folder.iterdir()):
-        raise ImageError(
-            f"{folder}: holds other files, and a trace would replace those of its names; choose a "
-            "new folder"
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    with held(marker, ImageError, "writes a trace there"):
-        yield
 
 
 def _write(trace: Trace, folder: Path, title: str) -> Path:

@@ -64,6 +64,14 @@ class Table:
         self._file.flush()
         os.fsync(self._file.fileno())
 
+    def check_there(self) -> None:
+        """Raises TrainingError where the file was removed since it was opened."""
+        if not self._path.exists():
+            raise TrainingError(
+                f"{self._path}: was removed meanwhile, but not the checkpoint, which is new; the "
+                "same command goes on from it"
+            )
+
     def close(self) -> None:
         # (A row that found no room is tried again by close: who wrote it has been told already.)
         with contextlib.suppress(OSError):
@@ -108,6 +116,15 @@ class Records:
         self._tables[table].add(step, values)
         if self._board is not None:
             self._board.add(step, {f"{table}/{name}": value for name, value in values.items()})
+
+    def check_there(self) -> None:
+        """See that the files are still where they were, and with them the folder.
+
+        Raises:
+            TrainingError: one was removed.
+        """
+        for table in self._tables.values():
+            table.check_there()
 
     def sync(self) -> None:
         """See that what was written outlives this process."""

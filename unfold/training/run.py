@@ -13,9 +13,10 @@ from typing import Any
 import torch
 
 from unfold._heap import kept_heap
+from unfold._lock import held
 
 from .distributed import Distributed, joined
-from .lock import held
+from .error import TrainingError
 from .recipe import Recipe
 from .trainer import Trainer
 
@@ -60,11 +61,21 @@ def train(
 
     with joined(torch.device(device)) as distributed, contextlib.ExitStack() as stack:
         if distributed.first:
-            stack.enter_context(held(Path(folder)))
+            stack.enter_context(own(Path(folder)))
         trainer = _trainer(recipe, folder, distributed, workers, allow_changes, board)
         watch = begin(trainer) if begin is not None and distributed.first else silent
         with _stopped_by_signals(trainer):
             return trainer.run(watch)
+
+
+def own(folder: Path) -> contextlib.AbstractContextManager[None]:
+    """The folder, for this process alone; made if need be.
+
+    Raises:
+        TrainingError: another process trains there, or it holds files of others.
+    """
+    mark = "checkpoints/step-*"
+    return held(folder / ".unfold-training", TrainingError, "is training there", mark=mark)
 
 
 def _trainer(

@@ -297,6 +297,8 @@ class Trainer:
         if self.records is not None:
             self.records.sync()
         made = checkpoint.save(self.checkpoints, self.step, state)
+        if self.records is not None:
+            self.records.check_there()
         self._prune()
         return made
 

@@ -21,6 +21,7 @@ from typing import Any
 
 SECONDS = 10.0  # of processor time
 MEGABYTES = 300
+PARAMETERS = 2**26  # that a component may have: their memory must stay within that limit
 HARD = 2 << 30  # bytes beyond what the process has at first; then allocation fails
 
 
@@ -66,9 +67,11 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w")  # (what libraries print must not come in between)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
+    from unfold.core import size
     from unfold.models import weights  # noqa: F401  (so that imports are no case's)
     from unfold.registry.catalog import one_scan
 
+    size.LARGEST = PARAMETERS
     limit = int(_memory("VmSize") * (1 << 20)) + HARD
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     # (What is installed is read once: that takes as long as twenty cases.)
