@@ -20,7 +20,7 @@ from unfold.terms.blur import center_of_mass
 
 from .blind_stages import FIT, kernel_stage, latent_stages
 from .defects import is_point
-from .noise import LEAST_NOISE, estimate_noise
+from .noise import estimate_noise
 from .roles import KernelEstimator
 
 _SMALLEST = 5  # side of the kernel at the coarsest level
@@ -35,6 +35,7 @@ _FAINT, _ISLAND = 0.05, 0.1  # of the largest entry, of the sum
 _LEAST_PIXELS, _LEAST_SHARE = 5.0, 0.95
 _MOST_PIXELS = 0.5  # of those of its square
 _LEAST_SPREAD = 1.1  # in pixels; what is less is the softness of a lens or of a file
+_BORNE = 0.02  # standard deviation of noise, where full exposure is 0.6, that is borne as it is
 # A dark photo is scaled until this share of its pixels lies below 0.6; by 0.6 / 0.02 at most.
 _WHITE, _EXPOSED, _DARKEST = 0.998, 0.6, 0.02
 # Clipped is what comes so near to the largest value. Where less of the photo than the second number
@@ -58,22 +59,22 @@ class BlindKernel(KernelEstimator):
         min ½‖H⊗I − X‖² + λ/2 ‖∇I‖₀
         min ½‖H⊗S − ∇X‖² + γ/2 ‖H‖²,   S the strongest gradients of I
 
-    X is the mean of the photo's channels, denoised (`Denoiser`). The first is split by G = ∇I,
-    whose penalty doubles; the second is solved by conjugate gradients on the kernel's own grid.
-    After each update of the kernel, entries below 5 % of the largest are
-    dropped, and parts that hold less than 10 %; H sums to 1 and is centered on its mass. The
-    selection of strong gradients, the ridge and the levels (`coarse_to_fine`) avoid the trivial
-    solution, a point and the photo itself.
+    X is the mean of the photo's channels, denoised (`Denoiser`) where σ > 0.02. The first is split
+    by G = ∇I, whose penalty doubles; the second is solved by conjugate gradients on the kernel's
+    own grid. After each update of the kernel, entries below 5 % of the largest are dropped, and
+    parts that hold less than 10 %; H sums to 1 and is centered on its mass. The selection of strong
+    gradients, the ridge and the levels (`coarse_to_fine`) avoid the trivial solution, a point and
+    the photo itself.
 
     A photo clips its lamps, which therefore are no convolution, and they are left out: within the
     kernel's size of a clipped pixel S is 0, and ``H⊗S`` of the estimate before replaces ∇X.
 
-    Errors of the estimate differ from part to part of a photo, and the kernel does not: the result
-    is the mean of the kernels of the photo and of its halves (`with_agreement`). A kernel that is
-    no stroke (`is_stroke`) is that of a sharp photo, and a point is returned, which blurs nothing;
-    so it is where the halves do not agree, and for a photo that is less than twice as high or wide
-    as the kernel, which tells none. A dark photo is made brighter.
-    A large one is looked at in its part that has most edges.
+    Errors that noise makes differ from part to part of a photo, and the kernel does not: where σ >
+    0.02 the result is the mean of the kernels of the photo and of its halves (`with_agreement`). A
+    kernel that is no stroke (`is_stroke`) is that of a sharp photo, and a point is returned, which
+    blurs nothing; so it is where the halves do not agree, and for a photo that is less than twice
+    as high or wide as the kernel, which tells none. A dark photo is made brighter. A large one is
+    looked at in its part that has most edges.
 
     Args:
         size: side of the kernel in pixels, odd: larger than the shake.
@@ -130,53 +131,59 @@ class BlindKernel(KernelEstimator):
             photo: ``(1, C, H, W)``.
 
         Returns:
-            The kernel of the photo; where its halves are large, the mean of that and of theirs,
-            each moved to where it fits best, both halves together as much as the photo. The
+            The kernel of the photo; where that is noisy and its halves are large, the mean of it
+            and theirs, each moved to where it fits best, both halves together as much as it. The
             `correlation` of the halves' kernels: 1 where the photo has none, 0 where they have
             none.
         """
-        kernel = self.kernel_of(photo)
+        kernel, noisy = self._estimate(photo)
         if is_point(kernel):
             return kernel, 1.0
         parts = [self.kernel_of(half) for half in halves(photo)]
         moved = [fitting(part, kernel) for part in parts if not is_point(part)]
         if not moved:
             return kernel, 0.0
-        if _side(photo) >= _HALVED:
+        if noisy and _side(photo) >= _HALVED:
             kernel = centered(cleaned((kernel + sum(moved) / len(moved)) / 2))
         return kernel, correlation(*parts)
 
     @torch.no_grad()
     def kernel_of(self, photo: Tensor) -> Tensor:
         """The kernel ``(1, 1, n, n)`` of one photo from all of it at once, or from a part."""
+        return self._estimate(photo)[0]
+
+    def _estimate(self, photo: Tensor) -> tuple[Tensor, bool]:
+        """The kernel, and whether the photo is so noisy that it was denoised."""
         check_values("a photo whose kernel is estimated", photo)
         n = self.kernel_size
         if min(photo.shape[-2:]) < 2 * n:
-            return point(n, photo)
-        grey, lamps = self._part(photo)
+            return point(n, photo), False
+        gray, lamps, noisy = self._part(photo)
         state = {
-            "X": grey,
+            "X": gray,
             "lamps": lamps,
-            "H": _first(n, grey),
-            "λ": grey.new_full((1, 1, 1, 1), _LAMBDA),
+            "H": _first(n, gray),
+            "λ": gray.new_full((1, 1, 1, 1), _LAMBDA),
         }
         found = coarse_to_fine(self.alternate, state, levels(n), kernels=["H"])
         told = found["edge"] >= _LEAST_EDGE and is_stroke(found["H"])
-        return found["H"] if told else point(n, grey)
+        return (found["H"] if told else point(n, gray)), noisy
 
-    def _part(self, photo: Tensor) -> tuple[Tensor, Tensor]:
-        """The part of a photo that is looked at, grey, denoised, exposed, and the lamps in it."""
-        grey, lamps = photo.mean(1, keepdim=True), clipped(photo).to(photo)
+    def _part(self, photo: Tensor) -> tuple[Tensor, Tensor, bool]:
+        """The part of a photo that is looked at, gray and exposed; the lamps in it; whether it is
+        so noisy that it was denoised."""
+        gray, lamps = photo.mean(1, keepdim=True), clipped(photo).to(photo)
         trusted = away_from(lamps, self.kernel_size)
-        seen = grey[trusted > 0]
+        seen = gray[trusted > 0]
         white = seen.kthvalue(math.ceil(_WHITE * seen.numel())).values
         gain = (_EXPOSED / white.clamp_min(_DARKEST)).clamp_min(1)
-        part = with_most_edges(grey * gain, self.side, trusted)
-        color = photo[part]
-        noise = estimate_noise(color)
-        if noise > LEAST_NOISE:
-            color = self._solvers.denoiser(color, noise.square())
-        return gain * color.mean(1, keepdim=True), lamps[part].clone()
+        part = with_most_edges(gray * gain, self.side, trusted)
+        exposed = gain * photo[part]
+        noise = estimate_noise(exposed)
+        noisy = bool(noise > _BORNE)
+        if noisy:
+            exposed = self._solvers.denoiser(exposed, noise.square())
+        return exposed.mean(1, keepdim=True), lamps[part].clone(), noisy
 
     def alternate(self, state: State) -> State:
         """The alternations of one level."""
