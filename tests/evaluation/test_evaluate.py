@@ -1,4 +1,4 @@
-"""Evaluation in Python: what is measured, what becomes of bad files, what is told of it."""
+"""Evaluation in Python: what is measured, what becomes of bad files, what is given of it."""
 
 import csv
 import hashlib

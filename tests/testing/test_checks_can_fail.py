@@ -341,7 +341,7 @@ class BlursByAnything(GoodModel):
 
 
 class ModelThatTells(GoodModel):
-    """Its prior is told a step, whatever the noise is."""
+    """Its prior is given a step, whatever the noise is."""
 
     def __init__(self, step):
         super().__init__()

@@ -94,10 +94,10 @@ def start(size: Size, device: torch.device) -> State:
 
 
 def by_hand(
-    x: Tensor, kernel: Tensor, prox: list[Prior], weights: dict[str, float], rounds: int
+    x: Tensor, kernel: Tensor, prox: list[Prior], penalties: dict[str, float], rounds: int
 ) -> Tensor:
     """JUDE's stages as one would write them once the updates are known; the last I."""
-    w1, w2, w3, w4, w5 = weights.values()
+    w1, w2, w3, w4, w5 = penalties.values()
     z = p = r = q = l = i = x
     g = o = d = torch.zeros_like(x)
     h, size = kernel.shape[-1], x.shape[-2:]

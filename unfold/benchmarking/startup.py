@@ -64,7 +64,7 @@ def python(code: str) -> Callable[[], int | None]:
         if done.returncode:
             lines = done.stderr.splitlines() or ["it said nothing"]
             raise RuntimeError(f"a Python process failed: {lines[-1]}")
-        told = done.stdout.splitlines()[-1]
-        return 1024 * int(told) if told else None
+        reported = done.stdout.splitlines()[-1]
+        return 1024 * int(reported) if reported else None
 
     return run

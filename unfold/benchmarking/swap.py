@@ -49,7 +49,7 @@ def swap_cases(text: str, size: Size) -> Iterator[Case]:
 def _pair(
     model: Component, option: str, candidate: Candidate, size: Size, device: torch.device
 ) -> Pair:
-    # The component's own errors are told apart from what does not fit.
+    # The component's own errors are kept apart from what does not fit.
     if candidate.component.group == "priors" and set(candidate.config) == {"kind"}:
         build(candidate.component, CHANNELS)
     else:

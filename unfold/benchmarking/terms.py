@@ -40,7 +40,7 @@ def term_cases(size: Size) -> Iterator[Case]:
         min 1/2 ‖r‖² + ⟨D, x − z⟩ + 0.005 ‖x − z‖²
 
     An entry whose name begins with ``kernel`` is a 31×31 kernel (``kernels``: eight of 21×21),
-    ``weights`` are eight maps that sum to one, ``gradient`` has twice the channels of a picture;
+    ``penalties`` are eight maps that sum to one, ``gradient`` has twice the channels of a picture;
     every other entry is a picture, and ``observed`` is made of the rest. A term that wants
     something else fails, and says so.
 
@@ -122,7 +122,7 @@ def pose(term: Residual, size: Size, device: torch.device) -> Problem:
 def _entry(name: str, size: Size, device: torch.device) -> Tensor:
     if name.startswith("kernel"):
         return kernels(8, 21, device) if name.endswith("s") else kernels(1, 31, device)
-    if name == "weights":
+    if name == "maps":
         return shares(8, size, device)
     if name == "gradient":
         return photo(size, device).repeat(1, 2, 1, 1)

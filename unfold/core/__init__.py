@@ -6,16 +6,16 @@ from .cg import CG
 from .history import History, Update
 from .lagrangian import Constraint, Lagrangian, Quadratic, Regularizer
 from .operators import FourierDiagonal, LinearMap, MatrixFree, PixelDiagonal, Structure
+from .penalties import FixedPenalties, LearnedPenalties
 from .prior import Prior
 from .residual import Residual
 from .state import MissingEntryError, State
 from .steps import Ascend, Minimize, Step, lower
 from .unroll import Stage, Unrolled, converge
-from .weights import FixedWeights, LearnedWeights
 
 __all__ = [
-    "CG", "Affine", "Ambiguity", "Ascend", "Constraint", "Equal", "FixedWeights", "FourierDiagonal",
-    "History", "Lagrangian", "LearnedWeights", "LinearMap", "MatrixFree", "Minimize",
-    "MissingEntryError", "PixelDiagonal", "Prior", "Quadratic", "Regularizer", "Residual", "Stage",
-    "State", "Step", "Structure", "Unrolled", "Update", "converge", "lower",
+    "CG", "Affine", "Ambiguity", "Ascend", "Constraint", "Equal", "FixedPenalties",
+    "FourierDiagonal", "History", "Lagrangian", "LearnedPenalties", "LinearMap", "MatrixFree",
+    "Minimize", "MissingEntryError", "PixelDiagonal", "Prior", "Quadratic", "Regularizer",
+    "Residual", "Stage", "State", "Step", "Structure", "Unrolled", "Update", "converge", "lower",
 ]  # fmt: skip

@@ -16,10 +16,10 @@ from .expression import Entry
 from .lagrangian import Lagrangian
 from .objective import Belief, Objective, Penalty, Term, Tie
 from .operators import Structure
-from .solution import started, told
+from .penalties import LearnedPenalties
+from .solution import read_values, started
 from .steps import lower
 from .unroll import Stage, Unrolled
-from .weights import LearnedWeights
 
 
 class Network(nn.Module):
@@ -60,7 +60,7 @@ class Network(nn.Module):
         names = objective.order if order is None else order
 
         def stage(lagrangian: Lagrangian) -> Stage:
-            return Stage(lower(lagrangian, names, cg), LearnedWeights(initial))
+            return Stage(lower(lagrangian, names, cg), LearnedPenalties(initial))
 
         first = objective.lagrangian
         if tied:
@@ -70,7 +70,7 @@ class Network(nn.Module):
 
     def forward(self, **data: Tensor) -> Tensor:
         """The output block after the last round, for data by name."""
-        values, _ = told(self.objective, data)
+        values, _ = read_values(self.objective, data)
         return self.stages(started(self.objective, values, self.start))[self.output]
 
     def explain(self) -> str:

@@ -23,7 +23,7 @@ class KernelCorrelation(Loss):
     kernels, each is compared with the true one and weighted by its share of the picture: ``w_m``,
     the mean of its map.
 
-    The restoration's parts are ``kernel``, ``(1 or B, M, h, w)``, and, where M > 1, ``weights``,
+    The restoration's parts are ``kernel``, ``(1 or B, M, h, w)``, and, where M > 1, ``maps``,
     ``(B, M, H, W)``. The data have ``true-kernel``, ``(B, 1, h', w')`` (synthesized data with
     ``kernel`` and ``kernel_known = false``). It is computed in float32 at least.
 
@@ -84,4 +84,4 @@ def _shares(outcome: Outcome, kernels: int) -> Tensor | float:
     """The share of the picture that each kernel has, ``(B, M)``."""
     if kernels == 1:
         return 1.0
-    return outcome.made("weights").mean((-2, -1))
+    return outcome.made("maps").mean((-2, -1))

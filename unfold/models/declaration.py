@@ -200,7 +200,7 @@ def _weight_name(value: Any) -> Any:
     if (number and math.isfinite(value) and value >= 0) or (isinstance(value, str) and value):
         return value
     raise ValueError(
-        f"must be a number >= 0 or the name of an entry in [weights], got {value!r:.60}"
+        f"must be a number >= 0 or the name of an entry in [penalties], got {value!r:.60}"
     )
 
 
@@ -306,7 +306,7 @@ AnyStart = Annotated[
     Start, _table(Start, "value"),
     WithJsonSchema({"anyOf": [{"enum": list(CHANNELS)}, {"type": "object"}]}),
 ]  # fmt: skip
-AnyWeight = Annotated[
+AnyPenalty = Annotated[
     Weight, _table(Weight, "value"),
     WithJsonSchema({"anyOf": [
         {"type": "number", "minimum": 0, "maximum": 1e12}, {"type": "object"},

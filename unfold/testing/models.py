@@ -282,7 +282,7 @@ def passes_gradients(subject: Subject) -> None:
 
 
 _STRONGEST = 0.25
-"""The largest standard deviation that a prior may be told, white being 1."""
+"""The largest standard deviation that a prior may be given, white being 1."""
 
 
 def _calls_of_priors(
@@ -314,17 +314,17 @@ def tells_priors_noise_levels(subject: Subject) -> None:
         restoration, calls = _calls_of_priors(model, photo)
         least = restoration.parts.get("noise", torch.zeros(1)).clamp_max(_STRONGEST)
         for prior, step in calls:
-            need(step.min() >= 0, f"noise of {sigma}: {prior} is told a negative step")
+            need(step.min() >= 0, f"noise of {sigma}: {prior} is given a negative step")
             deviation = step.sqrt()
             low, high = deviation.min().item(), deviation.max().item()
             need(
                 high <= _STRONGEST * 1.001,
-                f"noise of {sigma}: {prior} is told a deviation of {high:.3g}, more than "
+                f"noise of {sigma}: {prior} is given a deviation of {high:.3g}, more than "
                 f"{_STRONGEST}",
             )
             need(
                 (deviation >= 0.999 * least).all(),
-                f"noise of {sigma}: {prior} is told a deviation of {low:.3g}, less than the "
+                f"noise of {sigma}: {prior} is given a deviation of {low:.3g}, less than the "
                 f"noise, {least.min().item():.3g}",
             )
 
