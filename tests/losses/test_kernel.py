@@ -136,7 +136,7 @@ def test_what_is_missing_is_named():
     one, several = kernels(1, 1, 3, 3), kernels(1, 2, 3, 3)
     for made, message in (
         (Outcome(Restoration(image), {"true-kernel": one}), "no part 'kernel'"),
-        (Outcome(Restoration(image, {"kernel": one}), {}), "set data.kernel .*kernel_known"),
+        (Outcome(Restoration(image, {"kernel": one}), {}), "set data.kernel_size .*kernel_known"),
         (outcome(several, one), "no part 'maps'"),
     ):
         with pytest.raises(LossError, match=message):

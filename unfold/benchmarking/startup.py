@@ -9,7 +9,7 @@ from functools import partial
 
 import torch
 
-from .case import Case, Pair
+from .case import Case, PairedRun
 
 IMPORT = "import unfold, torch"
 LIST = """
@@ -46,8 +46,8 @@ def _pair(
     baseline: Callable[[], int | None],
     against: str,
     device: torch.device,
-) -> Pair:
-    return Pair(run, baseline, against, process=True)
+) -> PairedRun:
+    return PairedRun(run, baseline, against, process=True)
 
 
 def python(code: str) -> Callable[[], int | None]:

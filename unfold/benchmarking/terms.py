@@ -22,7 +22,7 @@ from unfold.core import (
 )
 from unfold.registry.catalog import Component
 
-from .case import Case, Pair, SkippedError
+from .case import Case, PairedRun, SkippedError
 from .registered import find_spec, registered
 from .sample import kernels, photo, shares
 from .size import Size
@@ -63,7 +63,7 @@ def make_term(component: Component) -> Residual:
     return spec(kind=component.qualified, **{name: name for name in fields}).build(*blocks)
 
 
-def solve_pair(term: Residual, size: Size, device: torch.device) -> Pair:
+def solve_pair(term: Residual, size: Size, device: torch.device) -> PairedRun:
     """The update of the hardest block against its bound."""
     problem = pose(term, size, device)
     (step,) = lower(problem.lagrangian, (problem.block,), _CG)
@@ -79,11 +79,11 @@ def solve_pair(term: Residual, size: Size, device: torch.device) -> Pair:
     structure = problem.lagrangian.blocks[problem.block]
     if structure is Structure.MATRIX_FREE:
         words = f"plain CG from zero to {TOLERANCE:g}"
-        return Pair(run, lambda: plain_cg(problem, warm), words)
+        return PairedRun(run, lambda: plain_cg(problem, warm), words)
     if structure is Structure.FOURIER:
-        return Pair(run, transforms(solved["split"]), TRANSFORMS)
+        return PairedRun(run, transforms(solved["split"]), TRANSFORMS)
     divisor = torch.rand_like(solved["split"]) + 0.1
-    return Pair(run, lambda: solved["split"] / divisor, "one division")
+    return PairedRun(run, lambda: solved["split"] / divisor, "one division")
 
 
 def plain_cg(problem: Problem, state: State) -> Tensor:

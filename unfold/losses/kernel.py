@@ -42,8 +42,8 @@ class KernelCorrelation(Loss):
         estimated = outcome.made("kernel")
         if TRUE_KERNEL not in outcome.batch:
             raise LossError(
-                "kernel: the data have no true kernel; set data.kernel to its side in pixels and "
-                "data.kernel_known to false"
+                "kernel: the data have no true kernel; set data.kernel_size to its side in "
+                "pixels and data.kernel_known to false"
             )
         true = outcome.batch[TRUE_KERNEL]
         unknown = true.isnan().flatten(1).any(1)[:, None]  # (of photos that were not synthesized)
@@ -80,8 +80,8 @@ def _finer(spectrum: Tensor, factor: int) -> Tensor:
     return torch.fft.ifftshift(pad(centered, margins), (-2, -1))
 
 
-def _shares(outcome: Outcome, kernels: int) -> Tensor | float:
+def _shares(outcome: Outcome, num_kernels: int) -> Tensor | float:
     """The share of the picture that each kernel has, ``(B, M)``."""
-    if kernels == 1:
+    if num_kernels == 1:
         return 1.0
     return outcome.made("maps").mean((-2, -1))

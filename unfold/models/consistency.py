@@ -11,7 +11,7 @@ from torch import nn
 
 from unfold.core import Lagrangian, Quadratic, Residual, Structure
 
-from .declaration import ConstraintTerm, PriorTerm, Product, QuadraticTerm
+from .declaration import ConstraintTerm, PriorTerm, ProductOutput, QuadraticTerm
 from .declared_penalties import level_weight, levels
 from .parts import HYPER
 
@@ -266,7 +266,7 @@ def _bounded(reading: Reading) -> set[str]:
 
 def _output(reading: Reading) -> Iterator[Problem]:
     output, start = reading.options.output, reading.options.start
-    product = isinstance(output, Product)
+    product = isinstance(output, ProductOutput)
     named: list[tuple[Path, str]] = [(("output",), output)] if not product else []
     if product:
         named.append((("output", "light"), output.light))

@@ -23,7 +23,7 @@ from .declaration import (
     AnyTerm,
     ConstraintTerm,
     Output,
-    Product,
+    ProductOutput,
     QuadraticTerm,
     Source,
     Start,
@@ -138,7 +138,7 @@ class Declared(Estimating):
             tied=tied,
             cg=_CG,
         )
-        light = start[output.light].size if isinstance(output, Product) else 0
+        light = start[output.light].size if isinstance(output, ProductOutput) else 0
         self.add_parts(
             noise=noise, exposure=exposure, enhancer=enhancer, denoiser=denoiser, light=light
         )
@@ -195,7 +195,7 @@ class Declared(Estimating):
     ) -> tuple[dict[str, Tensor], Tensor]:
         """The parts and the image, cropped to the photo."""
         features = None
-        if isinstance(self.output, Product):
+        if isinstance(self.output, ProductOutput):
             # (What divides is kept positive, whatever the declaration says of it.)
             light = state[self.output.light].clamp_min(DARKEST)
             first, *rest = (state[name] for name in self.output.names)
@@ -204,7 +204,7 @@ class Declared(Estimating):
             made = self.recompose(light, reflectance, state["noise"], scene)
             parts["enhanced"], parts["denoised"], features = made
         parts = {name: known.frame.crop(part) for name, part in parts.items()}
-        if isinstance(self.output, Product):
+        if isinstance(self.output, ProductOutput):
             image = parts["enhanced"] * parts["denoised"]
         else:
             image = parts[self.output]
@@ -223,7 +223,7 @@ class Declared(Estimating):
             yield f"weight {name}: {weight}"
         for block, level in levels(self.terms).items():
             yield f"noise level of the prior on {block}, {level_weight(block)}/d: {level}"
-        if isinstance(self.output, Product):
+        if isinstance(self.output, ProductOutput):
             light, reflectance = self.output.light, self.output.reflectance
             enhanced = light if self.enhancer is None else f"enhancer({light})"
             denoised = reflectance if self.denoiser is None else f"denoiser({reflectance})"

@@ -7,6 +7,7 @@ from typing import Any
 
 # (group, component) -> old name -> new name
 _RENAMED = {
+    ("datasets", "paired"): {"kernel": "kernel_dir"},
     ("degradations", "low-light"): {"lights": "preserve_highlights"},
     ("models", "declared"): {"weights": "penalties"},
     ("terms", "filter-flow"): {"weights": "maps"},

@@ -23,7 +23,7 @@ SUFFIX = ".jsonl"
 
 
 @dataclass(frozen=True)
-class Source:
+class SourceFile:
     """A file as it was when it was read.
 
     Attributes:
@@ -124,12 +124,12 @@ class Journal:
         same = (entry.size, entry.mtime_ns) == (status.st_size, status.st_mtime_ns)
         return same and self._is_done(entry, target)
 
-    def holds(self, source: Source, target: Path) -> bool:
+    def holds(self, source: SourceFile, target: Path) -> bool:
         """Whether a photo with these bytes was restored by a run like this one."""
         entry = self._entries.get(self._name(target))
         return entry is not None and entry.sha256 == source.sha256 and self._is_done(entry, target)
 
-    def put(self, source: Source, target: Path, data: bytes, seconds: float) -> None:
+    def put(self, source: SourceFile, target: Path, data: bytes, seconds: float) -> None:
         """Write an output, on record before and after.
 
         Raises:
@@ -148,14 +148,14 @@ class Journal:
         replace_file(place, data, temporary=beside)
         self.add({"status": "done", **record})
 
-    def fail(self, source: Source | Path, target: Path, error: str) -> None:
+    def fail(self, source: SourceFile | Path, target: Path, error: str) -> None:
         """Write down why a photo was not restored. The next run tries it again, as it does where
         there is no room left even for this line."""
         with contextlib.suppress(OSError):
             self.add({"status": "failed", **self._of(source, target), "error": error})
 
-    def _of(self, source: Source | Path, target: Path) -> dict[str, Any]:
-        known = source if isinstance(source, Source) else Source(source, "", 0, 0)
+    def _of(self, source: SourceFile | Path, target: Path) -> dict[str, Any]:
+        known = source if isinstance(source, SourceFile) else SourceFile(source, "", 0, 0)
         facts = {"sha256": known.sha256, "size": known.size, "mtime_ns": known.mtime_ns}
         return {
             "target": self._name(target),
