@@ -38,7 +38,7 @@ def test_the_kernel_is_that_of_the_first():
 def test_a_history_holds_all_of_them():
     history = History()
     Cascade(jude_classic(K=2), jude_classic(K=3))(PHOTO, history=history)
-    assert len(history.weights) == 5
+    assert len(history.penalties) == 5
 
 
 def test_it_is_learned_if_one_is():
