@@ -5,9 +5,9 @@ import time
 import pytest
 import torch
 
-from unfold.benchmarking import Case, Pair
+from unfold.benchmarking import Case, PairedRun
 from unfold.benchmarking.report import machine, text
-from unfold.benchmarking.row import Row, call_memory
+from unfold.benchmarking.row import BenchmarkRow, call_memory
 from unfold.benchmarking.timing import summarize, synchronize
 
 _ROWS = []
@@ -46,7 +46,7 @@ def compare(benchmark):
             )
         samples = list(zip(benchmark.stats.stats.data, took, strict=True))
         times = summarize(samples, pair.share)
-        row = Row(
+        row = BenchmarkRow(
             case.group, case.name, str(case.size or ""), case.provider, str(device),
             seconds=times.seconds, bound_seconds=times.bound, ratio=times.ratio,
             against=pair.against, rounds=rounds, memory=memory[0], baseline_memory=memory[1],
@@ -66,7 +66,7 @@ def against(compare, benchmark, request):
     """``against(ours, baseline, label)``, for what is no `Case`."""
 
     def run(ours, baseline, label, rounds=None, **kind):
-        pair = Pair(ours, baseline, label, **kind)
+        pair = PairedRun(ours, baseline, label, **kind)
         name = request.node.name.removeprefix("test_")
         case = Case(benchmark.group or request.path.stem[5:], name, None, lambda _: pair)
         device = request.getfixturevalue("device") if "device" in request.fixturenames else "cpu"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from unfold.benchmarking import Pair, Size, peak_memory
+from unfold.benchmarking import PairedRun, Size, peak_memory
 from unfold.benchmarking.peers import our_step
 from unfold.benchmarking.sample import kernels, photo
 from unfold.benchmarking.stages import WEIGHTS, by_hand, gradient, start, tied
@@ -79,7 +79,7 @@ def measured(calls, device, rounds):
     """Seconds and bytes of each call; the first of each warms up."""
     with torch.inference_mode():
         memory = [peak_memory(call, device) for call in calls]
-    times = [compare(Pair(call, lambda: None, ""), device, rounds).seconds for call in calls]
+    times = [compare(PairedRun(call, lambda: None, ""), device, rounds).seconds for call in calls]
     return times, memory
 
 

@@ -1,6 +1,6 @@
 """Deblur with any installed prior: ``python examples/plug_and_play.py OUTPUT PRIOR``.
 
-Half-quadratic splitting, in which the penalty grows from round to round and the prior is told
+Half-quadratic splitting, in which the penalty grows from round to round and the prior is given
 what it means: the plug-and-play of Zhang et al. (DPIR, TPAMI 2021).
 """
 

@@ -28,7 +28,7 @@ def main(output: str = "watch_jude.png") -> History:
         restoration = model(dark, kernel=kernel, history=history)
 
     print("stage   primal(I)   dual(Z)   Lagrangian   ms")
-    for k in range(0, len(history.weights), 4):
+    for k in range(0, len(history.penalties), 4):
         entries = {entry.block: entry for entry in history.stage(k)}
         milliseconds = 1e3 * sum(entry.seconds for entry in entries.values())
         print(

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from unfold.benchmarking import GROUPS, Size, SwapError, measure, swap_cases
-from unfold.benchmarking.row import Row
+from unfold.benchmarking.row import BenchmarkRow
 from unfold.cli import bench, main
 from unfold.priors import IRCNN, ResUNet
 from unfold.registry import ComponentError
@@ -76,7 +76,7 @@ def test_json_has_the_documented_keys(tmp_path, capsys):
     assert document["format"] == "unfold-bench/1"
     assert document["complete"] is True
     (row,) = document["rows"]
-    assert list(row) == list(Row.__dataclass_fields__)
+    assert list(row) == list(BenchmarkRow.__dataclass_fields__)
     assert (row["group"], row["name"], row["size"], row["rounds"]) == (
         "metrics",
         "psnr",
@@ -102,7 +102,9 @@ def test_stopped_early_it_tells_what_it_has(tmp_path, capsys, monkeypatch):
         calls.append(case)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return Row(case.group, case.name, str(case.size), "", "cpu", "skipped", "for the test")
+        return BenchmarkRow(
+            case.group, case.name, str(case.size), "", "cpu", "skipped", "for the test"
+        )
 
     monkeypatch.setattr("unfold.benchmarking.measure", measured)
     assert main(["bench", "--group", "priors", "--output", str(file), *TINY]) == 130

@@ -7,7 +7,7 @@ import unfold
 from unfold.benchmarking import (
     GROUPS,
     Case,
-    Pair,
+    PairedRun,
     Size,
     SkippedError,
     cases,
@@ -61,7 +61,7 @@ def test_calls_are_timed_in_turns_and_the_least_round_counts(clock):
         order.append("baseline")
         clock.pass_by(5 if len(order) % 3 else 4)
 
-    times = timing.compare(Pair(ours, baseline, "", share=0.5), CPU, 6, (1.0, 1.0), clock)
+    times = timing.compare(PairedRun(ours, baseline, "", share=0.5), CPU, 6, (1.0, 1.0), clock)
     assert order == ["baseline", "ours", "ours", "baseline"] * 3
     assert times == timing.Times(2, 2, 6)
     assert times.ratio == 1
@@ -72,7 +72,7 @@ def test_rounds_fill_two_seconds(clock, lasts, rounds):
     def call():
         clock.pass_by(lasts)
 
-    times = timing.compare(Pair(call, call, ""), CPU, clock=clock)
+    times = timing.compare(PairedRun(call, call, ""), CPU, clock=clock)
     assert times.rounds == rounds
     assert times.seconds == pytest.approx(lasts)
     assert times.ratio == pytest.approx(1)

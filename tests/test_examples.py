@@ -22,7 +22,7 @@ CHECKS = {
     "train_darkening": lambda losses: sum(losses[-10:]) < 0.8 * sum(losses[:10]),
     "train_your_own": lambda gain: gain > 3,
     "write_a_prior": lambda gain: gain > 4,
-    "watch_jude": lambda history: len(history.weights) == 20,
+    "watch_jude": lambda history: len(history.penalties) == 20,
 }
 STEPS = {
     "equilibrium": 10,

@@ -39,7 +39,7 @@ def kept_heap() -> Iterator[None]:
 
 
 def trim() -> None:
-    """Hand memory that is free, but kept, back to the system, where it can be told to."""
+    """Return free memory that the allocator caches to the system, if the system allows it."""
     malloc_trim = _libc("malloc_trim")
     if malloc_trim is not None:
         malloc_trim(0)

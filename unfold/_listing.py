@@ -35,7 +35,7 @@ GROUPS = {
 
 
 @dataclass(frozen=True)
-class Entry:
+class ListEntry:
     """One line of a listing.
 
     Attributes:
@@ -92,7 +92,7 @@ def list(group: str, pattern: str = "*", *, pretrained: bool = False) -> builtin
     return sorted(names)
 
 
-def entries(group: str) -> builtins.list[Entry]:
+def entries(group: str) -> builtins.list[ListEntry]:
     """What is in a group, also what cannot be used and why.
 
     Raises:
@@ -104,11 +104,11 @@ def entries(group: str) -> builtins.list[Entry]:
     return sorted(found, key=lambda e: (e.name, e.distribution))
 
 
-def _components(group: str) -> Iterator[Entry]:
+def _components(group: str) -> Iterator[ListEntry]:
     here = [c for c in installed().components if c.group == group]
     for c in here:
         about = partial(getattr, c, "summary")
-        yield Entry(group, c.name, c.distribution, c.version, *_status(c, here), about)
+        yield ListEntry(group, c.name, c.distribution, c.version, *_status(c, here), about)
 
 
 def _status(component: Component, here: builtins.list[Component]) -> tuple[str, str]:
@@ -121,7 +121,7 @@ def _status(component: Component, here: builtins.list[Component]) -> tuple[str, 
     return "ok", component.name
 
 
-def _plugins() -> Iterator[Entry]:
+def _plugins() -> Iterator[ListEntry]:
     components = installed().components
     for project in {c.distribution for c in components} - {HOME}:
         own = [c for c in components if c.distribution == project]
@@ -130,10 +130,12 @@ def _plugins() -> Iterator[Entry]:
         obstacles = {c.obstacle for c in own}
         status = obstacles.pop() if len(obstacles) == 1 else ""
         call = "" if status else project
-        yield Entry("plugins", project, project, own[0].version, status or "ok", call, about.format)
+        yield ListEntry(
+            "plugins", project, project, own[0].version, status or "ok", call, about.format
+        )
 
 
-def _recipes() -> Iterator[Entry]:
+def _recipes() -> Iterator[ListEntry]:
     for command, package in {"train": "training", "synthesize": "synthesis"}.items():
         shipped = ShippedFiles(f"unfold.{package}", ComponentError)
         for name in shipped.names():
@@ -144,7 +146,7 @@ def _about(shipped: ShippedFiles, name: str, command: str) -> str:
     return f"({command}) {shipped.read(name)['about']}"
 
 
-def _declared(group: str, module: str, kind: str, text: str) -> Iterator[Entry]:
+def _declared(group: str, module: str, kind: str, text: str) -> Iterator[ListEntry]:
     """Calls ``kind(name="...", text="...")`` in a module, read from its source."""
     source = files("unfold").joinpath(f"evaluation/{module}").read_text(encoding="utf-8")
     for node in ast.walk(ast.parse(source)):
@@ -157,8 +159,8 @@ def _declared(group: str, module: str, kind: str, text: str) -> Iterator[Entry]:
             yield _own(group, words["name"], partial(words.__getitem__, text))
 
 
-def _own(group: str, name: str, describe: Callable[[], str]) -> Entry:
-    return Entry(group, name, HOME, version(HOME), "ok", name, describe)
+def _own(group: str, name: str, describe: Callable[[], str]) -> ListEntry:
+    return ListEntry(group, name, HOME, version(HOME), "ok", name, describe)
 
 
 _OTHERS = {

@@ -12,7 +12,7 @@ def shield() -> None:
 
     As they are imported, both read the entry points of every installed distribution, to find
     extensions of their own, and one file that is not UTF-8 ends their import. Only where there is
-    such a file, they are told not to look; their extensions are then not loaded.
+    such a file, they are kept from looking; their extensions are then not loaded.
     """
     if "torch" in sys.modules:
         return

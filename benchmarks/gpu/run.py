@@ -171,7 +171,7 @@ def register(project: Path, site: Path) -> None:
 
 
 def carried_out(name: str, seconds: float, job: Callable[[Phase, float], None]) -> Phase:
-    """A phase: whatever fails in it is told, and ends it alone."""
+    """A phase: whatever fails in it is given, and ends it alone."""
     phase, begin = Phase(name), time.monotonic()
     print(f"{name}: {seconds:.0f} s", flush=True)
     try:

@@ -3,7 +3,7 @@
     python denoiser.py PHOTOS [PHOTOS ...] --validate FOLDER --out RUN --steps 20000 [--gray]
 
 A bias-free U-Net learns to remove white Gaussian noise whose standard deviation, uniform in
-[0, 50/255], it is told: that for color, or with --gray the one for gray photos, which begins as
+[0, 50/255], it is given: that for color, or with --gray the one for gray photos, which begins as
 that for color. Crops, mirror images, turns and noise of step s depend on s alone, so that a run
 that is stopped goes on from its last checkpoint to the same weights. RUN/weights.safetensors holds
 the averaged weights of both nets; RUN/log.csv the loss and the validation's PSNR at σ = 15, 25, 50.
@@ -83,7 +83,7 @@ def rate(step: int, steps: int, highest: float) -> float:
 def gray_of(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """The net that treats a gray photo as the one for color treats three channels alike.
 
-    Their noise is alike, too, and three times what it expects of their mean: it is told that.
+    Their noise is alike, too, and three times what it expects of their mean: it is given that.
     """
     head, tail = tensors["head.weight"], tensors["tail.weight"]
     colors, told = head.unflatten(1, (4, -1)).split((3, 1), 1)

@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def samples(data: Path) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """What is told of each photo, ``(N, 24)``; thumbnails of it and of the good one."""
+    """What is given of each photo, ``(N, 24)``; thumbnails of it and of the good one."""
     generator = torch.Generator().manual_seed(0)
     pipelines = [Pipeline(recipe(steps)) for steps in KINDS.values()]
     often = torch.tensor([float(n) for n in KINDS])

@@ -4,7 +4,7 @@
 
 Photo i gets kernel i modulo their number, on the values of its file, as is usual in benchmarks of
 deblurring; beyond the border lies its mirror image. OUT/input, OUT/target (16-bit PNG) and
-OUT/kernel are read by ``unfold evaluate --dataset paired --set-data kernel=kernel``.
+OUT/kernel are read by ``unfold evaluate --dataset paired --set-data kernel_dir=kernel``.
 """
 
 import argparse

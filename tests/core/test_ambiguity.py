@@ -24,7 +24,7 @@ def remedies(lagrangian, order=ORDER):
     "blur",
     [
         BLUR,
-        FilterFlow("I", kernels="H", weights="W", observed="X"),
+        FilterFlow("I", kernels="H", maps="W", observed="X"),
         MaskedConvolution("I", kernel="H", mask="T", observed="X"),
     ],
     ids=lambda blur: type(blur).__name__,

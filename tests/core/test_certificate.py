@@ -7,7 +7,7 @@ from torch import nn
 
 import unfold as uf
 from unfold import UnfoldError, certify
-from unfold.core import FixedWeights, Prior, Stage, State, Unrolled, lower
+from unfold.core import FixedPenalties, Prior, Stage, State, Unrolled, lower
 from unfold.core.network import Network
 from unfold.priors import IRCNN, ResUNet
 from unfold.priors.lipschitz import conv_gain, lipschitz_bound
@@ -169,7 +169,7 @@ def test_descent_is_measured_where_it_is_not_proven():
 
     objective = uf.sq(x - y) / 2 + uf.sq(x - z) / 2
     (first, _) = lower(objective.lagrangian, ("x", "z"))
-    stages = Unrolled(Stage([first, swing], FixedWeights({})), repeat=2)
+    stages = Unrolled(Stage([first, swing], FixedPenalties({})), repeat=2)
     rising = Network(objective, stages, output="z", start={})
     found = descent(rising, y=inputs()["y"])
     assert (found.status, found.value) == ("measured", "no")

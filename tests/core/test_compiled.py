@@ -33,10 +33,10 @@ def rounds(system):
     lagrangian, order = system
     steps = lower(lagrangian, order)
 
-    def run(entries, weights):
+    def run(entries, penalties):
         state = State(entries)
         for step in steps:
-            state = step(state, weights)
+            state = step(state, penalties)
         return [state[name] for name in order]
 
     return run
@@ -69,11 +69,11 @@ def test_a_round_is_one_graph_and_the_same_numbers(system, tensors):
     from functorch.compile import make_boxed_func
     from torch._dynamo.backends.common import aot_autograd
 
-    weights = {"w1": 1.3, "w2": 0.2, "z": 0.01}
+    penalties = {"w1": 1.3, "w2": 0.2, "z": 0.01}
     if tensors:
-        weights = {name: torch.full((2, 1, 1, 1), w).double() for name, w in weights.items()}
+        penalties = {name: torch.full((2, 1, 1, 1), w).double() for name, w in penalties.items()}
     run, state = rounds(system()), entries(system)
-    want = run(state, weights)
+    want = run(state, penalties)
     graphs = []
 
     def capture(graph, _):
@@ -82,7 +82,7 @@ def test_a_round_is_one_graph_and_the_same_numbers(system, tensors):
 
     with torch.no_grad():
         compiled = torch.compile(run, backend=aot_autograd(fw_compiler=capture), fullgraph=True)
-        got = compiled(state, weights)
+        got = compiled(state, penalties)
     torch.testing.assert_close(got, want, rtol=1e-12, atol=1e-12)
     (graph,) = graphs
     arithmetic = [
@@ -101,10 +101,10 @@ def test_gradients_pass_the_same():
     run, state = rounds(deblurring()), entries(deblurring)
     grads = []
     for function in (run, torch.compile(run, backend="aot_eager", fullgraph=True)):
-        weights = {n: torch.tensor(w).double().requires_grad_() for n, w in
+        penalties = {n: torch.tensor(w).double().requires_grad_() for n, w in
                    {"w1": 1.3, "w2": 0.2, "z": 0.01}.items()}  # fmt: skip
-        sum(x.square().sum() for x in function(state, weights)).backward()
-        grads.append([w.grad for w in weights.values()])
+        sum(x.square().sum() for x in function(state, penalties)).backward()
+        grads.append([w.grad for w in penalties.values()])
     torch.testing.assert_close(grads[0], grads[1], rtol=1e-10, atol=1e-10)
 
 

@@ -6,7 +6,7 @@ from systems import random_kernel
 from torch import nn
 
 import unfold as uf
-from unfold.core import CG, Equilibrium, EquilibriumError, FixedWeights, Prior, Stage, lower
+from unfold.core import CG, Equilibrium, EquilibriumError, FixedPenalties, Prior, Stage, lower
 from unfold.core.fixed_point import anderson, arnoldi, resolvent
 
 SIZE = (5, 6)
@@ -170,7 +170,7 @@ def test_a_gradient_that_takes_too_long_is_refused():
 
 def test_options_are_checked():
     objective = product()
-    stage = Stage(lower(objective.lagrangian, objective.order), FixedWeights({"rho": 1.0}))
+    stage = Stage(lower(objective.lagrangian, objective.order), FixedPenalties({"rho": 1.0}))
     for options in ({"tolerance": 0.0}, {"maximum": 0}):
         with pytest.raises(ValueError, match="an equilibrium needs"):
             Equilibrium(stage, **options)

@@ -15,7 +15,7 @@ ORDER = ("I", "Z", "H", "K", "D", "U")
 CONVERGED = CG(maximum=400, tolerance=1e-14)
 BLURS = {
     "convolution": lambda: Convolution("I", kernel="H", observed="X"),
-    "filter flow": lambda: FilterFlow("I", kernels="H", weights="W", observed="X"),
+    "filter flow": lambda: FilterFlow("I", kernels="H", maps="W", observed="X"),
     "masked": lambda: MaskedConvolution("I", kernel="H", mask="T", observed="X"),
 }
 

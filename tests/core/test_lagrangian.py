@@ -67,19 +67,19 @@ def test_jude_every_block_is_stationary_after_its_update(shape, kernel, gray_lig
 @settings(max_examples=25, deadline=None)
 def test_era_every_block_is_stationary_after_its_update(shape, kernel):
     """With one kernel, as here, X is solved by FFT; for several see the next test."""
-    lagrangian, weights = era(), ERA_WEIGHTS
+    lagrangian, penalties = era(), ERA_WEIGHTS
     state = random_state([*ERA_ORDER, "Y"], shape, kernel)
     for step in lower(lagrangian, ERA_ORDER):
-        state = step(state, weights)
+        state = step(state, penalties)
         if getattr(step, "block", "E") != "E":
-            assert gradient(lagrangian, step.block, state, weights).abs().max() < 1e-10
+            assert gradient(lagrangian, step.block, state, penalties).abs().max() < 1e-10
         if getattr(step, "block", None) == "E":
             # 0 in smooth gradient + ws ∂|E|: equality where E is not zero, a bound where it is.
             smooth = state["U"] + state["E"] - state["Y"] + state["D"]
-            smooth = smooth + weights["w3"] * (state["E"] - state["P"])
+            smooth = smooth + penalties["w3"] * (state["E"] - state["P"])
             e = state["E"]
-            assert (smooth + weights["ws"] * e.sign())[e != 0].abs().max() < 1e-10
-            assert smooth[e == 0].abs().max() <= weights["ws"] + 1e-10
+            assert (smooth + penalties["ws"] * e.sign())[e != 0].abs().max() < 1e-10
+            assert smooth[e == 0].abs().max() <= penalties["ws"] + 1e-10
 
 
 @pytest.mark.parametrize(
@@ -88,17 +88,17 @@ def test_era_every_block_is_stationary_after_its_update(shape, kernel):
     ids=["converged", "four steps, as in ErA"],
 )
 def test_era_with_several_kernels_is_stationary_in_x_only_if_cg_converges(cg, stationary):
-    flow = FilterFlow("X", kernels="K", weights="W", observed="U")
+    flow = FilterFlow("X", kernels="K", maps="W", observed="U")
     lagrangian = era_objective(flow).lagrangian
     state = random_state([*ERA_ORDER, "Y"], (2, 3, 8, 9))
     kernels = torch.cat([random_kernel(2), random_kernel(2)], 1)
     maps = torch.rand(2, 2, 8, 9, dtype=torch.float64).softmax(1)
     state = {**state, "K": kernels, "W": maps}
-    weights = {"w0": 1.2, **ERA_WEIGHTS}
+    penalties = {"w0": 1.2, **ERA_WEIGHTS}
     for step in lower(lagrangian, ERA_ORDER, cg):
-        state = step(state, weights)
+        state = step(state, penalties)
         if getattr(step, "block", "E") != "E":
-            size = gradient(lagrangian, step.block, state, weights).abs().max()
+            size = gradient(lagrangian, step.block, state, penalties).abs().max()
             assert (size < 1e-10) == (stationary or step.block != "X")
 
 
@@ -168,29 +168,29 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_every_linear_solve_equals_a_dense_solve(case):
-    make, order, weights, observed = CASES[case]
+    make, order, penalties, observed = CASES[case]
     lagrangian = make()
     state = random_state([*order, observed], (1, 1, 8, 8))
     for step in lower(lagrangian, order):
         if hasattr(step, "block"):
-            dense = dense_minimizer(lagrangian, step.block, state, weights)
-            got = step(state, weights)[step.block]
+            dense = dense_minimizer(lagrangian, step.block, state, penalties)
+            got = step(state, penalties)[step.block]
             torch.testing.assert_close(got, dense, rtol=0, atol=1e-10)
-        state = step(state, weights)
+        state = step(state, penalties)
 
 
 def test_filter_flow_and_masked_blocks_are_solved_by_cg_to_the_dense_solution():
     lagrangian = Lagrangian(
-        Quadratic(FilterFlow("I", kernels="K", weights="W", observed="X"), "w1"),
+        Quadratic(FilterFlow("I", kernels="K", maps="W", observed="X"), "w1"),
         Quadratic(Retinex("Z", reflectance="I", illumination="M"), "w2"),
         Constraint(Equal("I", "V"), penalty="w3", dual="G"),
     )
     state = random_state(["I", "X", "Z", "M", "V", "G"], (1, 1, 8, 8))
     state["K"], state["W"] = random_kernel(1, 3), torch.rand(1, 3, 8, 8, dtype=torch.float64)
-    weights = {"w1": 1.7, "w2": 0.5, "w3": 0.1}
+    penalties = {"w1": 1.7, "w2": 0.5, "w3": 0.1}
     (step,) = lower(lagrangian, ("I",), cg=CG(maximum=200, tolerance=1e-13))
-    dense = dense_minimizer(lagrangian, "I", state, weights)
-    torch.testing.assert_close(step(state, weights)["I"], dense, rtol=0, atol=1e-10)
+    dense = dense_minimizer(lagrangian, "I", state, penalties)
+    torch.testing.assert_close(step(state, penalties)["I"], dense, rtol=0, atol=1e-10)
 
 
 def test_a_gray_block_under_a_kernel_per_channel_is_solved_to_the_dense_solution():
@@ -200,31 +200,31 @@ def test_a_gray_block_under_a_kernel_per_channel_is_solved_to_the_dense_solution
     )
     state = random_state(["I", "X", "V", "G"], (1, 3, 6, 5), one_channel="IVG")
     state["H"] = random_kernel(1, 3)
-    weights = {"w1": 1.7, "w3": 0.1}
+    penalties = {"w1": 1.7, "w3": 0.1}
     (step,) = lower(lagrangian, ("I",))
-    dense = dense_minimizer(lagrangian, "I", state, weights)
-    torch.testing.assert_close(step(state, weights)["I"], dense, rtol=0, atol=1e-10)
+    dense = dense_minimizer(lagrangian, "I", state, penalties)
+    torch.testing.assert_close(step(state, penalties)["I"], dense, rtol=0, atol=1e-10)
 
 
-def per_image(weights):
+def per_image(penalties):
     """Other weights for the second image of two."""
-    return {k: torch.tensor([v, 3 * v]).double().view(2, 1, 1, 1) for k, v in weights.items()}
+    return {k: torch.tensor([v, 3 * v]).double().view(2, 1, 1, 1) for k, v in penalties.items()}
 
 
-def one_by_one(state, weights):
+def one_by_one(state, penalties):
     for i in range(2):
         yield (
             {k: v[i : i + 1] for k, v in state.items()},
-            {k: v[i].item() for k, v in weights.items()},
+            {k: v[i].item() for k, v in penalties.items()},
         )
 
 
 def test_weights_per_image_act_on_their_image_alone():
-    lagrangian, weights = jude(), per_image(JUDE_WEIGHTS)
+    lagrangian, penalties = jude(), per_image(JUDE_WEIGHTS)
     both = state = random_state([*JUDE_ORDER, "X"], (2, 3, 6, 7))
     for step in lower(lagrangian, JUDE_ORDER):
-        both = step(both, weights)
-    for i, (one, numbers) in enumerate(one_by_one(state, weights)):
+        both = step(both, penalties)
+    for i, (one, numbers) in enumerate(one_by_one(state, penalties)):
         for step in lower(lagrangian, JUDE_ORDER):
             one = step(one, numbers)
         for name in JUDE_ORDER:
@@ -232,10 +232,10 @@ def test_weights_per_image_act_on_their_image_alone():
 
 
 def test_the_value_of_each_image_is_that_of_the_image_alone():
-    lagrangian, weights = era(), per_image(ERA_WEIGHTS)
+    lagrangian, penalties = era(), per_image(ERA_WEIGHTS)
     state = random_state([*ERA_ORDER, "Y"], (2, 3, 6, 7))
-    alone = [lagrangian.values(*one) for one in one_by_one(state, weights)]
-    torch.testing.assert_close(lagrangian.values(state, weights), torch.cat(alone))
+    alone = [lagrangian.values(*one) for one in one_by_one(state, penalties)]
+    torch.testing.assert_close(lagrangian.values(state, penalties), torch.cat(alone))
 
 
 @given(shape=sizes, seed=st.integers(0, 99))
@@ -339,7 +339,7 @@ class TestRefusals:
 
     def test_a_block_that_a_term_reads(self):
         lagrangian = Lagrangian(
-            Quadratic(FilterFlow("I", kernels="K", weights="W", observed="X")),
+            Quadratic(FilterFlow("I", kernels="K", maps="W", observed="X")),
             Quadratic(Equal("W", "V")),
         )
         with pytest.raises(ValueError, match="'W' cannot be minimized over: FilterFlow reads it"):
@@ -366,7 +366,7 @@ class TestRefusals:
             (Equal("I", "Z"), "I"),
             (Convolution("I", kernel="H", observed="X"), "I"),
             (Retinex("Z", reflectance="P", illumination="Q"), "P"),
-            (FilterFlow("I", kernels="H", weights="W", observed="X"), "I"),
+            (FilterFlow("I", kernels="H", maps="W", observed="X"), "I"),
         ],
     )
     def test_a_block_whose_weights_are_all_zero(self, residual, block):
@@ -388,7 +388,7 @@ class TestRefusals:
 
     def test_missing_weight_and_entry(self):
         state = random_state([*JUDE_ORDER, "X"], (1, 3, 6, 6))
-        with pytest.raises(MissingEntryError, match="weights lack 'w2'"):
+        with pytest.raises(MissingEntryError, match="penalties lack 'w2'"):
             lower(jude(), ("P",))[0](state, {})
         del state["Q"]
         with pytest.raises(MissingEntryError, match="no entry 'Q'"):

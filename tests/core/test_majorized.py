@@ -64,13 +64,13 @@ def problem(seed, size=(5, 6), channels=3, darkest=0.0):
 )
 @settings(max_examples=60)
 def test_it_never_raises_the_lagrangian(seed, prior, w, penalty, p):
-    lagrangian, weights = declared(prior()), {"w": w, "penalty": penalty, "p": p}
+    lagrangian, penalties = declared(prior()), {"w": w, "penalty": penalty, "p": p}
     (step,) = lower(lagrangian, ("P",))
     state = lagrangian.start(problem(seed))
-    before = lagrangian.value(state, weights)
+    before = lagrangian.value(state, penalties)
     for _ in range(5):
-        state = step(state, weights)
-        after = lagrangian.value(state, weights)
+        state = step(state, penalties)
+        after = lagrangian.value(state, penalties)
         assert (after <= before + 1e-12 * before.abs()).all()
         before = after
 

@@ -12,10 +12,10 @@ from torch import nn
 from unfold.core import (
     Constraint,
     Equal,
-    FixedWeights,
+    FixedPenalties,
     History,
     Lagrangian,
-    LearnedWeights,
+    LearnedPenalties,
     Prior,
     Quadratic,
     Regularizer,
@@ -41,7 +41,7 @@ class Learned(Prior):
 
 def learned_stage():
     lagrangian = jude(Regularizer("P", Learned()), Regularizer("Z", Learned()))
-    return Stage(lower(lagrangian, JUDE_ORDER), LearnedWeights(JUDE_WEIGHTS))
+    return Stage(lower(lagrangian, JUDE_ORDER), LearnedPenalties(JUDE_WEIGHTS))
 
 
 def deconvolution(prior, weight="s"):
@@ -75,14 +75,14 @@ def test_tied_and_untied_stages():
     by_hand = jude().start(state)
     for _ in range(3):
         for step in tied.stages[0].steps:
-            by_hand = step(by_hand, tied.stages[0].weights(by_hand))
+            by_hand = step(by_hand, tied.stages[0].penalties(by_hand))
     got = tied(state)
     for name in JUDE_ORDER:
         assert torch.equal(got[name], by_hand[name])
     untied(state)["I"].sum().backward()
     missing = [n for n, p in untied.named_parameters() if p.grad is None]
     # The last stage's Γ and Ω act on nothing that follows; R and L are P and Q plus a zero dual.
-    assert all(n.startswith("stages.2.weights") or ".w3" in n or ".w4" in n for n in missing)
+    assert all(n.startswith("stages.2.penalties") or ".w3" in n or ".w4" in n for n in missing)
 
 
 def test_state_dict_round_trip():
@@ -107,22 +107,22 @@ def test_weights_predicted_for_each_image_by_a_module():
 
 @pytest.mark.parametrize("value", [1e-6, 1e-3, 0.3, 1.0, 50.0, 1e3])
 def test_learned_weights_start_where_told_and_stay_positive(value):
-    weights = LearnedWeights({"w": value}).double()
-    first = weights({})["w"]
+    penalties = LearnedPenalties({"w": value}).double()
+    first = penalties({})["w"]
     assert first.item() == pytest.approx(value, rel=1e-5)
     # what softplus does to its argument: sigmoid = 1 − exp(−value)
-    slope = torch.autograd.grad(first, weights.raw["w"])[0].item()
+    slope = torch.autograd.grad(first, penalties.raw["w"])[0].item()
     assert slope == pytest.approx(-np.expm1(-value), rel=1e-5)
     with torch.no_grad():
-        weights.raw["w"] -= 20
-    assert weights({})["w"] > 0
+        penalties.raw["w"] -= 20
+    assert penalties({})["w"] > 0
     with pytest.raises(ValueError, match="must be positive"):
-        LearnedWeights({"w": 0.0})
+        LearnedPenalties({"w": 0.0})
 
 
 def test_fixed_weights_are_no_parameters():
-    with pytest.raises(TypeError, match="'w' is a Parameter: use LearnedWeights"):
-        FixedWeights({"w": nn.Parameter(torch.ones(()))})
+    with pytest.raises(TypeError, match="'w' is a Parameter: use LearnedPenalties"):
+        FixedPenalties({"w": nn.Parameter(torch.ones(()))})
 
 
 def test_a_handwritten_step_replaces_a_derived_one():
@@ -131,7 +131,7 @@ def test_a_handwritten_step_replaces_a_derived_one():
             super().__init__()
             self.scale = nn.Parameter(torch.tensor(0.5))
 
-        def forward(self, state, weights):
+        def forward(self, state, penalties):
             return state.replace("P", self.scale * state["P"])
 
     steps = lower(jude(), JUDE_ORDER)
@@ -151,8 +151,8 @@ def test_a_stage_refuses_steps_of_two_lagrangians():
 
 def test_ledger_holds_admms_primal_and_dual_residuals():
     """min ½‖HI − X‖² + g(Z), I = Z: the two residuals of Boyd et al. (2011), eq. 3.9-3.10."""
-    lagrangian, weights = deconvolution(Box()), {"w": 0.3, "s": 1.0}
-    stage = Stage(lower(lagrangian, ("I", "Z", "D")), weights)
+    lagrangian, penalties = deconvolution(Box()), {"w": 0.3, "s": 1.0}
+    stage = Stage(lower(lagrangian, ("I", "Z", "D")), penalties)
     state = lagrangian.start(random_state(["I", "X", "Z"], (2, 3, 6, 7)))
     norm = lambda t: t.flatten(1).norm(dim=1)  # noqa: E731
     history = History()
@@ -162,14 +162,14 @@ def test_ledger_holds_admms_primal_and_dual_residuals():
         r = norm(state["I"] - state["Z"]) / torch.maximum(norm(state["I"]), norm(state["Z"]))
         torch.testing.assert_close(entries["I"].primal, r.to(entries["I"].primal.dtype))
         s = 0.3 * norm(state["Z"] - before["Z"])
-        scale = _right_side(lagrangian, "I", state, weights)
+        scale = _right_side(lagrangian, "I", state, penalties)
         torch.testing.assert_close(entries["I"].dual, s / scale, rtol=1e-6, atol=1e-12)
         assert entries["Z"].dual.max() < 1e-12
     torch.testing.assert_close(
-        entries["Z"].lagrangian, lagrangian.values(before_ascent(stage, before), weights)
+        entries["Z"].lagrangian, lagrangian.values(before_ascent(stage, before), penalties)
     )
     assert [e.stage for e in history.entries] == [0, 0, 1, 1, 2, 2]
-    assert history.weights[0]["w"] == 0.3
+    assert history.penalties[0]["w"] == 0.3
     assert "block" in str(history)
     assert len(str(history).splitlines()) == 7
 
@@ -180,9 +180,9 @@ def before_ascent(stage, state):
     return state
 
 
-def _right_side(lagrangian, block, state, weights):
+def _right_side(lagrangian, block, state, penalties):
     zero = torch.zeros_like(state[block]).requires_grad_()
-    value = lagrangian.value({**state, block: zero}, weights)
+    value = lagrangian.value({**state, block: zero}, penalties)
     return torch.autograd.grad(value, zero)[0].flatten(1).norm(dim=1)
 
 
@@ -191,7 +191,7 @@ def test_the_primal_residual_is_that_of_the_worst_constraint(violated):
     class Hold:
         block = "a"
 
-        def __call__(self, state, weights):
+        def __call__(self, state, penalties):
             return state
 
     lagrangian = Lagrangian(*(Constraint(Equal("a", x), 1.0, 2 * x) for x in "bcd"))
@@ -215,7 +215,7 @@ def test_converged_means_every_primal_and_dual_residual_of_the_last_stage(primal
         return Update(stage, block, torch.tensor(primal), torch.tensor(dual), torch.zeros(2), 0.0)
 
     history = History()
-    history.weights += [{}, {}]
+    history.penalties += [{}, {}]
     history.entries += [entry(0, "a", (1.0, 1.0), (1.0, 1.0)), entry(1, "a", primal, dual)]
     history.entries += [entry(1, "b", (0.0, 0.0), (0.0, 0.0))]
     assert history.converged(0.1) is converged
@@ -306,11 +306,24 @@ def test_known_kernel_deconvolution_within_100_iterations_of_the_reference():
 
 def test_converge_reports_when_it_did_not():
     lagrangian = deconvolution(Box())
-    stage = Stage(lower(lagrangian, ("Z", "I", "D")), FixedWeights({"w": 0.3, "s": 1.0}))
+    stage = Stage(lower(lagrangian, ("Z", "I", "D")), FixedPenalties({"w": 0.3, "s": 1.0}))
     _, history = converge(
         stage, random_state(["I", "X", "Z"], (1, 1, 6, 7)), tolerance=1e-9, maximum=3
     )
     assert not history.converged(1e-9)
-    assert len(history.weights) == 3
+    assert len(history.penalties) == 3
     with pytest.raises(ValueError, match="tolerance > 0"):
         converge(stage, {}, tolerance=0.0)
+
+
+def test_a_state_dict_of_an_older_version_loads():
+    """There the penalties of a stage were called its weights."""
+
+    def stage(value):
+        lagrangian = Lagrangian(Quadratic(Equal("x", "y"), "w"), Constraint(Equal("x", "z"), "rho"))
+        return Stage(lower(lagrangian, ("x", "z")), LearnedPenalties({"w": value, "rho": value}))
+
+    old, new = Unrolled(stage(2.0)), Unrolled(stage(3.0))
+    assert not any("weights" in name for name in old.state_dict())
+    new.load_state_dict({k.replace("penalties", "weights"): t for k, t in old.state_dict().items()})
+    assert all(torch.equal(a, b) for a, b in zip(old.parameters(), new.parameters(), strict=True))

@@ -23,18 +23,18 @@ def folder(tmp_path):
 
 
 def test_each_pair_has_its_own(folder):
-    pairs = Paired(folder, kernel="kernel")
-    assert [pair.kernel for pair in pairs] == [folder / "kernel" / f"{n}.npy" for n in "ab"]
-    assert all(pair.kernel not in pair.files for pair in pairs)
-    assert [pair.kernel for pair in Paired(folder)] == [None, None]
+    pairs = Paired(folder, kernel_dir="kernel")
+    assert [pair.kernel_path for pair in pairs] == [folder / "kernel" / f"{n}.npy" for n in "ab"]
+    assert all(pair.kernel_path not in pair.files for pair in pairs)
+    assert [pair.kernel_path for pair in Paired(folder)] == [None, None]
 
 
 def test_a_missing_one_is_a_fault(folder):
     (folder / "kernel" / "b.npy").unlink()
     with pytest.raises(DataError) as caught:
-        Paired(folder, kernel="kernel")
+        Paired(folder, kernel_dir="kernel")
     assert caught.value.errors == ("kernel/b.npy: there is no such kernel",)
-    assert [pair.name for pair in Paired(folder, kernel="kernel", strict=False)] == ["a"]
+    assert [pair.name for pair in Paired(folder, kernel_dir="kernel", strict=False)] == ["a"]
 
 
 class Told(Restorer):
@@ -56,7 +56,7 @@ class Told(Restorer):
 
 def test_a_model_is_measured_with_it(folder):
     model = Told()
-    report = evaluate(model, Paired(folder, kernel="kernel"), "gopro", without=["ssim"])
+    report = evaluate(model, Paired(folder, kernel_dir="kernel"), "gopro", without=["ssim"])
     assert [row.error for row in report.rows] == ["", ""]
     for i, kernel in enumerate(model.told):
         torch.testing.assert_close(kernel, torch.full((1, 1, 1, i + 2), 1 / (i + 2)))
@@ -67,6 +67,6 @@ def test_a_model_is_measured_with_it(folder):
 
 def test_a_kernel_that_cannot_be_read_is_told_in_its_row(folder):
     np.save(folder / "kernel" / "a.npy", -np.ones((2, 2)))
-    report = evaluate(Told(), Paired(folder, kernel="kernel"), "gopro", without=["ssim"])
+    report = evaluate(Told(), Paired(folder, kernel_dir="kernel"), "gopro", without=["ssim"])
     assert "not negative" in report.rows[0].error
     assert not report.rows[1].error

@@ -110,7 +110,7 @@ def test_missing_on_either_side(name, tmp_path):
     pairs = list(reader(tmp_path))
     pairs[0].target.unlink()
     pairs[2].input.unlink()
-    if name == "dpdd":  # by order: the numbers agree again, and nothing can be told
+    if name == "dpdd":  # by order: the numbers agree again, and nothing can be given
         assert len(reader(tmp_path)) == len(pairs) - 1
         pairs[1].target.unlink()
         assert (

@@ -69,14 +69,14 @@ def test_an_l0_round_lowers_its_energy():
     stage = latent_stages().stages[2]
     gradient = torch.zeros(1, 2, 24, 24, dtype=torch.float64)
     state = State({"X": x, "I": x, "G": gradient, "H": h, "λ": torch.full((1, 1, 1, 1), 0.01)})
-    weights = stage.weights(state)
+    weights = stage.penalties(state)
     values = [stage.lagrangian.value(state, weights)]
     for step in stage.steps:
         state = step(state, weights)
         values.append(stage.lagrangian.value(state, weights))
     assert values[0] >= values[1] >= values[2]
     size = state["G"].square().sum(1)
-    assert size[size > 0].min() > stage.weights.threshold
+    assert size[size > 0].min() > stage.penalties.threshold
     assert 0 < (size > 0).float().mean() < 1
 
 

@@ -1,4 +1,4 @@
-"""Exposure told from a photo's histogram, and what jude-small does with it."""
+"""Exposure estimated from a photo's histogram, and what jude-small does with it."""
 
 import math
 

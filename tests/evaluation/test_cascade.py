@@ -7,7 +7,7 @@ import unfold
 from unfold.cli import main
 from unfold.core import History
 from unfold.models.cascade import Cascade, cascade, config_of
-from unfold.models.identity import Identity
+from unfold.models.identity import IdentityModel
 from unfold.models.presets import jude_classic
 from unfold.registry import ComponentError
 from unfold.registry.spec import resolve
@@ -38,20 +38,20 @@ def test_the_kernel_is_that_of_the_first():
 def test_a_history_holds_all_of_them():
     history = History()
     Cascade(jude_classic(K=2), jude_classic(K=3))(PHOTO, history=history)
-    assert len(history.weights) == 5
+    assert len(history.penalties) == 5
 
 
 def test_it_is_learned_if_one_is():
     learned = unfold.create_model("jude-small", K=1)
-    assert not Cascade(Identity(), Identity()).requires_training
-    assert Cascade(Identity(), learned).requires_training
+    assert not Cascade(IdentityModel(), IdentityModel()).requires_training
+    assert Cascade(IdentityModel(), learned).requires_training
     count = sum(p.numel() for p in learned.parameters())
-    assert sum(p.numel() for p in Cascade(Identity(), learned).parameters()) == count > 0
+    assert sum(p.numel() for p in Cascade(IdentityModel(), learned).parameters()) == count > 0
 
 
 def test_by_name_and_through_json():
     made = unfold.create_model("jude-classic -> identity->jude-classic")
-    assert [type(m).__name__ for m in made.models] == ["JUDE", "Identity", "JUDE"]
+    assert [type(m).__name__ for m in made.models] == ["JUDE", "IdentityModel", "JUDE"]
     assert made.explain().count("model ") >= 3
     spec = resolve("models", {"kind": "cascade", "models": ["identity", {"kind": "jude-classic",
                                                                          "K": 4}]})  # fmt: skip
@@ -82,7 +82,7 @@ def test_what_is_no_cascade():
 
 def test_cascade_by_objects_is_that_by_name():
     by_name = unfold.create_model("jude-classic -> identity")
-    by_parts = cascade(models=("jude-classic", Identity))
+    by_parts = cascade(models=("jude-classic", IdentityModel))
     assert torch.equal(by_name(PHOTO).image, by_parts(PHOTO).image)
 
 

@@ -14,7 +14,7 @@ from skimage.data import astronaut, coffee
 import unfold
 from unfold.cli import main
 from unfold.cli.evaluate import say
-from unfold.models.identity import Identity
+from unfold.models.identity import IdentityModel
 from unfold.models.weights import save_model
 from unfold.registry.spec import resolve
 from unfold.restorer import Restoration
@@ -88,7 +88,7 @@ def test_interrupted_it_writes_what_there_is(data, tmp_path, monkeypatch, capsys
             raise KeyboardInterrupt
         return Restoration(image)
 
-    monkeypatch.setattr(Identity, "forward", stop)
+    monkeypatch.setattr(IdentityModel, "forward", stop)
     report = tmp_path / "r.json"
     assert main(command(data, "-o", report)) == 130
     got = json.loads(report.read_text())

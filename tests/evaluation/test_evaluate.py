@@ -1,4 +1,4 @@
-"""Evaluation in Python: what is measured, what becomes of bad files, what is told of it."""
+"""Evaluation in Python: what is measured, what becomes of bad files, what is given of it."""
 
 import csv
 import hashlib
@@ -27,7 +27,7 @@ from unfold.evaluation import (
 )
 from unfold.evaluation.report import check_target
 from unfold.metrics import MetricError
-from unfold.models.identity import Identity
+from unfold.models.identity import IdentityModel
 from unfold.registry import ComponentError
 from unfold.restorer import Restoration, Restorer
 
@@ -78,7 +78,7 @@ def array(path):
 
 
 def test_values_are_those_of_the_files(pairs):
-    report = evaluate(Identity(), pairs, PLAIN)
+    report = evaluate(IdentityModel(), pairs, PLAIN)
     for pair, row in zip(pairs, report.rows, strict=True):
         x, y = array(pair.input), array(pair.target)
         assert row.name == pair.name
@@ -128,8 +128,8 @@ def test_pictures_never_replace_what_is_measured(pairs, tmp_path):
 
 def test_a_reader_goes_by_its_registered_name(pairs, tmp_path):
     reader = Paired(tmp_path, input="in", target="out")
-    assert evaluate(Identity(), reader, PLAIN).dataset["kind"] == "paired"
-    assert evaluate(Identity(), pairs, PLAIN).dataset["kind"] == "list"
+    assert evaluate(IdentityModel(), reader, PLAIN).dataset["kind"] == "paired"
+    assert evaluate(IdentityModel(), pairs, PLAIN).dataset["kind"] == "list"
 
 
 def test_the_weights_of_metrics_are_told(pairs, tmp_path):
@@ -138,11 +138,11 @@ def test_the_weights_of_metrics_are_told(pairs, tmp_path):
         file = tmp_path / f"{len(told)}.npz"
         np.savez(file, mu_pris_param=np.ones(36) * scale, cov_pris_param=np.eye(36))
         protocol = Protocol("one", 1, "", (Measure("niqe"),))
-        facts = evaluate(Identity(), pairs, protocol, weights={"niqe": file}).metrics["niqe"]
+        facts = evaluate(IdentityModel(), pairs, protocol, weights={"niqe": file}).metrics["niqe"]
         assert facts["files"] == {str(file): hashlib.sha256(file.read_bytes()).hexdigest()}
         told.append(facts["tensors_sha256"])
     assert told[0] != told[1] == told[2]
-    assert evaluate(Identity(), pairs, PLAIN).metrics["psnr"]["tensors_sha256"] is None
+    assert evaluate(IdentityModel(), pairs, PLAIN).metrics["psnr"]["tensors_sha256"] is None
 
 
 def test_bad_files_become_rows_and_the_others_go_on(pairs, tmp_path):
@@ -165,7 +165,7 @@ def test_bad_files_become_rows_and_the_others_go_on(pairs, tmp_path):
         Pair("gray", gray, pairs[1].target),
         Pair("tiny", tiny, tiny),
     ]
-    report = evaluate(Identity(), dataset, PLAIN)
+    report = evaluate(IdentityModel(), dataset, PLAIN)
     errors = {row.name: row.error for row in report.rows}
     assert {name for name, error in errors.items() if error} == {
         "truncated", "text", "gone", "sizes", "tiny",
@@ -199,17 +199,17 @@ def test_a_model_that_fails_on_a_photo_fails_on_that_one_only(pairs):
 def test_without_targets_only_what_needs_none_is_measured(pairs, tmp_path):
     alone = [Pair(p.name, p.input) for p in pairs]
     with pytest.raises(EvaluationError, match=r"photos have no targets.*--also niqe"):
-        evaluate(Identity(), alone, PLAIN)
+        evaluate(IdentityModel(), alone, PLAIN)
     parameters = tmp_path / "pristine.npz"
     np.savez(parameters, mu_pris_param=np.ones(36), cov_pris_param=np.eye(36))
     for pair in alone:
         save(pair.input, astronaut()[:200, :300])
-    report = evaluate(Identity(), alone, PLAIN, also=["niqe"], weights={"niqe": parameters})
+    report = evaluate(IdentityModel(), alone, PLAIN, also=["niqe"], weights={"niqe": parameters})
     assert list(report.metrics) == ["niqe"]
     assert [set(row.values) for row in report.rows] == [{"niqe"}] * 3
     save(pairs[1].target, astronaut()[:200, 100:400])
     mixed = evaluate(
-        Identity(), [alone[0], pairs[1]], PLAIN, also=["niqe"], weights={"niqe": parameters}
+        IdentityModel(), [alone[0], pairs[1]], PLAIN, also=["niqe"], weights={"niqe": parameters}
     )
     assert [set(row.values) for row in mixed.rows] == [{"niqe"}, {"psnr", "ssim", "mae", "niqe"}]
     assert mixed.failed == 0
@@ -238,13 +238,13 @@ def test_the_first_photo_warms_up(pairs):
     assert summary["timed_images"] == 2
     assert summary["seconds_per_image"] == pytest.approx(sum(times[1:]) / 2)
     assert summary["megapixels_per_second"] == pytest.approx(2 * 48 * 64 / 1e6 / sum(times[1:]))
-    alone = evaluate(Identity(), pairs[:1], PLAIN).summary()
+    alone = evaluate(IdentityModel(), pairs[:1], PLAIN).summary()
     assert alone["seconds_per_image"] is None
 
 
 def test_metrics_are_added_and_left_out_by_name(pairs):
     protocol = Protocol("one", 1, "", (Measure("psnr"),))
-    report = evaluate(Identity(), pairs, protocol, also=["mae"], without=["psnr"], limit=2)
+    report = evaluate(IdentityModel(), pairs, protocol, also=["mae"], without=["psnr"], limit=2)
     assert list(report.metrics) == ["mae"]
     assert (report.protocol["also"], report.protocol["without"]) == (["mae"], ["psnr"])
     assert len(report.rows) == 2
@@ -263,20 +263,20 @@ def test_metrics_are_added_and_left_out_by_name(pairs):
 )
 def test_what_cannot_be_begun(pairs, options, message):
     with pytest.raises(EvaluationError, match=message):
-        evaluate(Identity(), pairs, PLAIN, **options)
+        evaluate(IdentityModel(), pairs, PLAIN, **options)
 
 
 def test_an_unknown_metric_or_one_without_weights_stops_it_at_once(pairs, tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(ComponentError, match="no metric named 'ssym'; did you mean ssim"):
-        evaluate(Identity(), pairs, PLAIN, also=["ssym"])
+        evaluate(IdentityModel(), pairs, PLAIN, also=["ssym"])
     with pytest.raises(MetricError, match=r"LPIPS \(vgg\) needs vgg16"):
-        evaluate(Identity(), pairs, "lednet")
+        evaluate(IdentityModel(), pairs, "lednet")
 
 
 def test_reports_in_three_formats(pairs, tmp_path):
     same = [*pairs, Pair("same|er", pairs[0].target, pairs[0].target)]
-    report = evaluate(Identity(), same, PLAIN)
+    report = evaluate(IdentityModel(), same, PLAIN)
     for suffix in ("json", "csv", "md"):
         report.write(tmp_path / f"report.{suffix}")
     got = json.loads((tmp_path / "report.json").read_text(), parse_constant=pytest.fail)
@@ -317,7 +317,7 @@ def test_a_report_says_whether_the_model_is_learned_and_trained(
 
 
 def test_a_report_appears_whole_or_not_at_all(pairs, tmp_path, monkeypatch):
-    report = evaluate(Identity(), pairs, PLAIN)
+    report = evaluate(IdentityModel(), pairs, PLAIN)
     target = tmp_path / "r" / "report.json"
     target.parent.mkdir()
     target.write_text("before")
@@ -356,8 +356,8 @@ def test_what_is_no_report(text, message, tmp_path):
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU on this machine")
 def test_on_a_gpu_values_agree_and_the_clock_waits(pairs):
-    cpu = evaluate(Identity(), pairs, PLAIN)
-    gpu = evaluate(Identity(), pairs, PLAIN, device="cuda")
+    cpu = evaluate(IdentityModel(), pairs, PLAIN)
+    gpu = evaluate(IdentityModel(), pairs, PLAIN, device="cuda")
     for one, other in zip(cpu.rows, gpu.rows, strict=True):
         assert one.values == pytest.approx(other.values, abs=1e-6)
 

@@ -14,7 +14,7 @@ from unfold.cli import main
 from unfold.datasets.plain import Paired
 from unfold.evaluation import ReportError, evaluate
 from unfold.evaluation.page import _changed_most, check_page, notable, write_page
-from unfold.models.identity import Identity
+from unfold.models.identity import IdentityModel
 
 FACTORS = {"a": 0.9, "b": 0.5, "c": 0.7, "<d>": 0.2, "e": 0.8}  # the darker, the worse
 
@@ -40,11 +40,11 @@ def pictures(page):
 
 def test_worst_median_and_best_are_shown(data, tmp_path):
     pairs = Paired(data)
-    report = evaluate(Identity(), pairs, "gopro")
+    report = evaluate(IdentityModel(), pairs, "gopro")
     assert {label: row.name for label, row in notable(report).items()} == {
         "worst": "<d>", "median": "c", "best": "a"
     }  # fmt: skip
-    write_page(tmp_path / "p.html", report, Identity(), pairs, protocol="gopro")
+    write_page(tmp_path / "p.html", report, IdentityModel(), pairs, protocol="gopro")
     page = (tmp_path / "p.html").read_text()
     assert "worst: &lt;d&gt;" in page
     assert "<d>" not in page
@@ -82,7 +82,7 @@ def test_small_photos_are_shown_too(size):
 
 @pytest.mark.parametrize("count", [0, 1, 2])
 def test_of_few_photos_there_are_fewer(data, count):
-    report = evaluate(Identity(), list(Paired(data))[:count], "gopro")
+    report = evaluate(IdentityModel(), list(Paired(data))[:count], "gopro")
     assert list(notable(report)) == ["worst", "best"][:count]
 
 
@@ -101,9 +101,9 @@ def test_the_command(data, tmp_path, capsys):
 
 def test_a_photo_that_has_gone_is_told(data, tmp_path):
     pairs = Paired(data)
-    report = evaluate(Identity(), pairs, "gopro")
+    report = evaluate(IdentityModel(), pairs, "gopro")
     (data / "input" / "c.png").unlink()
-    write_page(tmp_path / "p.html", report, Identity(), pairs, protocol="gopro")
+    write_page(tmp_path / "p.html", report, IdentityModel(), pairs, protocol="gopro")
     page = (tmp_path / "p.html").read_text()
     assert re.search(r"median: c</h2>.*<p>[^<]*c\.png: ", page, re.DOTALL)
     assert len(pictures(page)) == 12

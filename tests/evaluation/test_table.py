@@ -102,7 +102,7 @@ def test_low_blur_may_be_the_input_of_judes_tables(tmp_path, table):
     assert cells[f"{method} (input=low_blur)"] == "24.000"
     assert cells["other (input=low_blur)"] == "23.000"
     assert "22.000" not in out
-    assert "low_sharp" in out  # it is told why
+    assert "low_sharp" in out  # it is given why
     lednet = render(find_table("lednet-1"), read_reports([tmp_path / "b.json"]))
     assert "not comparable" in lednet
 

@@ -116,7 +116,7 @@ def test_it_is_written_and_read_back(text):
 def test_the_named_residuals_are_common_expressions():
     for named, text in (
         (Convolution("x", kernel="k", observed="y"), "conv(k, x) - y"),
-        (FilterFlow("x", kernels="h2", weights="w", observed="y"), "filter_flow(h2, w, x) - y"),
+        (FilterFlow("x", kernels="h2", maps="w", observed="y"), "filter_flow(h2, w, x) - y"),
         (Gradient("x", gradient="g"), "grad(x) - g"),
         (Retinex("y", reflectance="x", illumination="n"), "y - x * n"),
         (MaskedConvolution("x", kernel="k", mask="m", observed="y"), "m * (conv(k, x) - y)"),

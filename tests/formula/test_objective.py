@@ -30,14 +30,14 @@ def problem():
 def test_the_printed_formula_is_the_declared_lagrangian():
     torch.manual_seed(0)
     state = State(random_state([*JUDE_ORDER, "X"], (2, 3, 6, 7)))
-    weights = {"w1": 1.3, "w2": 0.7, "w3": 0.5, "w4": 0.9, "w5": 0.4}
+    penalties = {"w1": 1.3, "w2": 0.7, "w3": 0.5, "w4": 0.9, "w5": 0.4}
     formula, declared = jude_objective().lagrangian, jude()
     torch.testing.assert_close(
-        formula.value(state, weights), declared.value(state, weights), rtol=1e-14, atol=0
+        formula.value(state, penalties), declared.value(state, penalties), rtol=1e-14, atol=0
     )
     for block in "IZPRQL":
         torch.testing.assert_close(
-            gradient(formula, block, state, weights), gradient(declared, block, state, weights)
+            gradient(formula, block, state, penalties), gradient(declared, block, state, penalties)
         )
 
 

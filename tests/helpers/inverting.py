@@ -4,7 +4,7 @@ from unfold.restorer import Restoration, Restorer
 
 
 class Invert(Restorer):
-    """So that what was restored can be told from what was copied."""
+    """So that what was restored can be given from what was copied."""
 
     requires_training = False
 

@@ -49,18 +49,18 @@ def random_state(names, shape, kernel=(3, 3), one_channel=(), dtype=torch.float6
     return {**state, "H": random_kernel(batch, 1, kernel, dtype)}
 
 
-def gradient(lagrangian, block, state, weights):
+def gradient(lagrangian, block, state, penalties):
     x = state[block].detach().requires_grad_()
-    value = lagrangian.value({**state, block: x}, weights)
+    value = lagrangian.value({**state, block: x}, penalties)
     return torch.autograd.grad(value, x)[0]
 
 
-def dense_minimizer(lagrangian, block, state, weights):
+def dense_minimizer(lagrangian, block, state, penalties):
     """Build the Hessian and gradient of the Lagrangian in one block by autograd, and solve."""
     shape = state[block].shape
 
     def value(x):
-        return lagrangian.value({**state, block: x.reshape(shape)}, weights)
+        return lagrangian.value({**state, block: x.reshape(shape)}, penalties)
 
     zero = torch.zeros(shape.numel(), dtype=torch.float64)
     hessian = torch.func.hessian(value)(zero)

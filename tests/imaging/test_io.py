@@ -625,7 +625,7 @@ def test_png_with_a_wrong_checksum(tmp_path, name):
 
 @pytest.mark.parametrize("name", [b"PLTE", b"IDAT"])
 def test_png_palette_with_a_pixel_or_color_changed(tmp_path, monkeypatch, name):
-    """Stored, not zipped: nothing but a checksum can tell, also where Pillow is told to look away
+    """Stored, not zipped: nothing but a checksum can tell, also where Pillow is given to look away
     (some libraries do that on import).
     """
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)

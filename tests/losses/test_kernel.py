@@ -21,8 +21,8 @@ def kernels(batch, count, height, width, seed=0):
     return made / made.sum((-2, -1), keepdim=True)
 
 
-def outcome(estimated, true, weights=None):
-    parts = {"kernel": estimated} | ({} if weights is None else {"weights": weights})
+def outcome(estimated, true, maps=None):
+    parts = {"kernel": estimated} | ({} if maps is None else {"maps": maps})
     image = torch.zeros(1, 3, 8, 8)
     return Outcome(Restoration(image, parts), {"input": image, "true-kernel": true})
 
@@ -136,8 +136,8 @@ def test_what_is_missing_is_named():
     one, several = kernels(1, 1, 3, 3), kernels(1, 2, 3, 3)
     for made, message in (
         (Outcome(Restoration(image), {"true-kernel": one}), "no part 'kernel'"),
-        (Outcome(Restoration(image, {"kernel": one}), {}), "set data.kernel .*kernel_known"),
-        (outcome(several, one), "no part 'weights'"),
+        (Outcome(Restoration(image, {"kernel": one}), {}), "set data.kernel_size .*kernel_known"),
+        (outcome(several, one), "no part 'maps'"),
     ):
         with pytest.raises(LossError, match=message):
             KernelCorrelation()(made)

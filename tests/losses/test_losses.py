@@ -81,7 +81,7 @@ def test_reblur_is_a_sum_of_weighted_convolutions(size):
             for m in range(2)
         )
         np.testing.assert_allclose(made[b, c].numpy()[rows, columns], full[rows, columns])
-    parts = {"kernel": kernels, "weights": maps}
+    parts = {"kernel": kernels, "maps": maps}
     loss = Reblur()(Outcome(Restoration(sharp, parts), {"input": photo}))
     assert loss.item() == pytest.approx((made - photo).abs().mean().item())
 

@@ -86,8 +86,8 @@ def test_era_declared_is_era(photo):
             model.estimator.to_logits.weight.mul_(100)  # maps that are not flat
     point = torch.ones(1, 1, 1, 1)
     want, got = (restored(model, photo, kernel=point) for model in (own, declared))
-    assert got.parts["weights"].std() > 0.01
-    for name in ("X", "Z", "U", "E", "P", "weights", "kernel"):
+    assert got.parts["maps"].std() > 0.01
+    for name in ("X", "Z", "U", "E", "P", "maps", "kernel"):
         torch.testing.assert_close(got.parts[name], want.parts[name], rtol=0, atol=2e-5)
 
 
@@ -193,7 +193,7 @@ def test_untied_stages_have_priors_of_their_own():
 
 
 def test_what_is_marked_learned_is_learned_and_nothing_else(photo):
-    declared = config(stages=3, weights={"w": {"balances": "Z", "learned": True}})
+    declared = config(stages=3, penalties={"w": {"balances": "Z", "learned": True}})
     fixed, model = unfold.create_model(config(stages=3)), unfold.create_model(declared)
     assert not list(fixed.parameters())
     assert torch.equal(restored(fixed, photo).image, restored(model, photo).image)
@@ -213,9 +213,9 @@ def test_what_is_marked_learned_is_learned_and_nothing_else(photo):
 def test_weights_are_what_they_say(photo, weight, sigma, want):
     """At the last stage the level of Z is that of the noise."""
     history = unfold.core.History()
-    model = unfold.create_model(config(stages=2, noise=sigma, weights={"w": weight}))
+    model = unfold.create_model(config(stages=2, noise=sigma, penalties={"w": weight}))
     restored(model, photo, history=history)
-    assert float(history.weights[-1]["w"]) == pytest.approx(want, rel=1e-5)
+    assert float(history.penalties[-1]["w"]) == pytest.approx(want, rel=1e-5)
 
 
 def changed(path=TV, change=lambda declared: None):
@@ -260,8 +260,8 @@ def drop(*path):
 
 def bound_by_w1(declared):
     """A bound of P that is no penalty of a split of P."""
-    put("weights", "w1", {"bounds": "P"})(declared)
-    put("weights", "w3", 1)(declared)
+    put("penalties", "w1", {"bounds": "P"})(declared)
+    put("penalties", "w3", 1)(declared)
     put("terms", 0, "weight", "w1")(declared)
 
 
@@ -316,21 +316,21 @@ FAULTS = [
     (TV, put("terms", 2, "block", "Q"), "terms.2.block", "no block; blocks are I, Z"),
     (TV, append("terms", {"prior": "box", "block": "Z"}), "terms.3.block", "terms.2 is a prior"),
     (TV, put("terms", 2, "weight", 1), "terms.2", "not both") ,
-    (JUDE, drop("weights", "w3", "bounds"), "terms.5.block", "varies from pixel to pixel"),
+    (JUDE, drop("penalties", "w3", "bounds"), "terms.5.block", "varies from pixel to pixel"),
     (TV, put("order", ["I"]), "order", "Z would never be updated"),
     (JUDE, drop("order", 8), "order", "D would never be updated"),
     (TV, append("order", "Y"), "order.2", "neither block nor dual; there are I, Z"),
     (TV, append("order", "X"), "order.2", "fixed"),
-    (TV, put("weights", {}), "terms.1.weight", "has no 'w'"),
-    (TV, put("weights", "v", 1), "weights.v", "no term has the weight 'v'"),
-    (TV, put("weights", "w", {"value": 0, "balances": "Z"}), "weights.w.value", "positive"),
-    (TV, put("weights", "w", {"balances": "I"}), "weights.w.balances", "no prior on 'I'"),
-    (TV, put("weights", "w", {"bounds": "Z"}), "weights.w.bounds", "no factor"),
-    (JUDE, put("weights", "w3", "balances", "Z"), "weights.w3", "not both"),
-    (JUDE, put("weights", "w3", 0), "terms.2.penalty", "positive"),
-    (JUDE, put("weights", "w5", {"bounds": "P"}), "weights.w5.bounds", "w3"),
-    (JUDE, put("weights", "w2", {"bounds": "P"}), "weights.w2.bounds", "'w3' bounds 'P' too"),
-    (JUDE, bound_by_w1, "weights.w1.bounds", "must be the penalty"),
+    (TV, put("penalties", {}), "terms.1.weight", "has no 'w'"),
+    (TV, put("penalties", "v", 1), "penalties.v", "no term has the weight 'v'"),
+    (TV, put("penalties", "w", {"value": 0, "balances": "Z"}), "penalties.w.value", "positive"),
+    (TV, put("penalties", "w", {"balances": "I"}), "penalties.w.balances", "no prior on 'I'"),
+    (TV, put("penalties", "w", {"bounds": "Z"}), "penalties.w.bounds", "no factor"),
+    (JUDE, put("penalties", "w3", "balances", "Z"), "penalties.w3", "not both"),
+    (JUDE, put("penalties", "w3", 0), "terms.2.penalty", "positive"),
+    (JUDE, put("penalties", "w5", {"bounds": "P"}), "penalties.w5.bounds", "w3"),
+    (JUDE, put("penalties", "w2", {"bounds": "P"}), "penalties.w2.bounds", "'w3' bounds 'P' too"),
+    (JUDE, bound_by_w1, "penalties.w1.bounds", "must be the penalty"),
     (TV, put("output", "X"), "output", "'X' is no block"),
     (JUDE, put("output", "reflectance", "Z/Y"), "output.reflectance", "'Y' is no block"),
     (TV, put("enhancer", "power-curve"), "enhancer", "single block"),
@@ -349,14 +349,14 @@ def test_every_fault_is_told_with_its_path(path, change, place, told):
 
 
 def test_all_faults_are_told_at_once():
-    declared = changed(TV, put("weights", "v", 1))
+    declared = changed(TV, put("penalties", "v", 1))
     append("order", "Y")(declared)
     put("output", "Q")(declared)
     with pytest.raises(ValidationError) as caught:
         resolve("models", declared)
     assert [e["loc"] for e in caught.value.errors()] == [
         ("order", 2),
-        ("weights", "v"),
+        ("penalties", "v"),
         ("output",),
     ]
 

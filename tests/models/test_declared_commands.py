@@ -35,7 +35,10 @@ def photo(tmp_path):
 @pytest.fixture
 def learned(tmp_path):
     """A declaration with a small network as its prior and a learned weight, in JSON."""
-    declared = read_config(TV) | {"stages": 2, "weights": {"w": {"balances": "Z", "learned": True}}}
+    declared = read_config(TV) | {
+        "stages": 2,
+        "penalties": {"w": {"balances": "Z", "learned": True}},
+    }
     declared["terms"][2]["prior"] = NETWORK
     path = tmp_path / "learned.json"
     path.write_text(json.dumps(declared))
@@ -118,7 +121,7 @@ def test_evaluate(tmp_path, capsys):
         assert main([*command, "--model", model, *report]) == 0
     own, declared = (json.loads((tmp_path / f"{n}.json").read_text()) for n in ("own", "declared"))
     assert declared["rows"][0]["values"] == own["rows"][0]["values"]
-    assert declared["model"]["config"]["weights"]["w2"]["value"] == 0.03
+    assert declared["model"]["config"]["penalties"]["w2"]["value"] == 0.03
     assert (declared["model"]["learned"], declared["model"]["trained"]) == (False, False)
 
 

@@ -57,7 +57,7 @@ def test_penalties_begin_as_those_of_plug_and_play(name, k):
     place = k / 4
     for sigma in (0.002, 0.03):
         start = State({"noise": torch.full((2, 1, 1, 1), sigma)})
-        found = model.stages.stages[k].weights(with_hyper_parameters(model.hyper, start))
+        found = model.stages.stages[k].penalties(with_hyper_parameters(model.hyper, start))
         s = math.exp((1 - place) * math.log(0.19) + place * math.log(sigma))
         want = 0.23 * sigma**2 / s**2
         torch.testing.assert_close(found["w"], torch.full((2, 1, 1, 1), want))

@@ -78,7 +78,7 @@ def test_a_history_is_filled_and_changes_nothing(models, name):
     image, history = torch.rand(1, 3, 24, 24), History()
     with torch.no_grad():
         assert torch.equal(models[name](image).image, models[name](image, history=history).image)
-    assert len(history.weights) == models[name].stages.repeat * len(models[name].stages.stages)
+    assert len(history.penalties) == models[name].stages.repeat * len(models[name].stages.stages)
     assert all(e.lagrangian.isfinite().all() for e in history.entries)
 
 
@@ -173,9 +173,9 @@ def test_the_untrained_jude_trusts_the_blur_model(models):
 
 def test_eras_weights_sum_to_one_in_every_pixel(models):
     with torch.no_grad():
-        weights = models["era-small"](torch.rand(2, 3, 17, 24)).parts["weights"]
-    assert weights.shape == (2, 3, 17, 24)
-    torch.testing.assert_close(weights.sum(1), torch.ones(2, 17, 24))
+        penalties = models["era-small"](torch.rand(2, 3, 17, 24)).parts["maps"]
+    assert penalties.shape == (2, 3, 17, 24)
+    torch.testing.assert_close(penalties.sum(1), torch.ones(2, 17, 24))
 
 
 @pytest.mark.parametrize(
@@ -327,8 +327,8 @@ class TestClassic:
     def test_a_good_photo_comes_back_nearly_unchanged(self, classic, good):
         sharp = photo(good)
         with torch.no_grad():
-            # Coffee's texture is taken for noise of 0.0097, which is 40.3 dB: where a prior is told
-            # the noise, it may take as much off.
+            # Coffee's texture is taken for noise of 0.0097, which is 40.3 dB: a prior that is given
+            # this level may remove as much.
             assert psnr(sharp, classic(sharp).image) > 39.5
 
     def test_the_exposure_is_left_alone(self, kernel):

@@ -41,7 +41,7 @@ def test_no_model_reads_a_value_back(name):
 @pytest.mark.parametrize(("cg", "waits"), [(CG(3, tolerance=None), False), (CG(3, 1e-3), True)])
 def test_a_solve_to_a_tolerance_waits_and_one_of_fixed_length_does_not(cg, waits):
     lagrangian = Lagrangian(
-        Quadratic(FilterFlow("I", kernels="K", weights="W", observed="X"), 1.0),
+        Quadratic(FilterFlow("I", kernels="K", maps="W", observed="X"), 1.0),
         Constraint(Equal("I", "Z"), penalty=0.1, dual="D"),
     )
     (step,) = lower(lagrangian, ("I",), cg)

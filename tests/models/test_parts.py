@@ -156,7 +156,7 @@ def test_variants_run_train_and_fill_a_history(name, options):
     history = History()
     restoration = model(crop(24, noise=0.02), history=history)
     assert restoration.image.isfinite().all()
-    assert len(history.weights) == 2
+    assert len(history.penalties) == 2
     restoration.image.sum().backward()
     reached = [p.grad is not None and p.grad.isfinite().all() for p in model.hyper.parameters()]
     assert all(reached)
@@ -174,14 +174,14 @@ def test_variants_have_the_parts_that_they_should():
     one = parts("era", num_kernels=1)
     assert one["kernel"].shape == (1, 2, 5, 5)  # beside it a point: where it does not act
     assert one["kernel"][0, 1, 2, 2] == one["kernel"][0, 1].sum() == 1
-    assert one["weights"].shape == (1, 2, 24, 24)
-    torch.testing.assert_close(one["weights"].sum(1), torch.ones(1, 24, 24))
-    assert "weights" not in parts("era", num_kernels=1, blur="convolution")
+    assert one["maps"].shape == (1, 2, 24, 24)
+    torch.testing.assert_close(one["maps"].sum(1), torch.ones(1, 24, 24))
+    assert "maps" not in parts("era", num_kernels=1, blur="convolution")
     assert not {"E", "P"} & set(parts("era", error=False))
     assert "P" not in parts("era", error_prior=False)
     flow = parts("jude", blur="filter-flow", trust=False, num_kernels=2)
     assert flow["kernel"].shape == (1, 2, 5, 5)
-    assert flow["weights"].shape == (1, 2, 24, 24)
+    assert flow["maps"].shape == (1, 2, 24, 24)
     assert "trust" not in flow
     assert parts("jude", blur="masked-convolution")["trust"].shape == (1, 1, 24, 24)
 

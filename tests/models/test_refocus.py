@@ -83,7 +83,7 @@ def test_the_flow_is_the_sum_of_its_blurs():
     image = torch.rand(1, 3, 18, 20, dtype=torch.float64, generator=generator)
     radius = 3 * torch.rand(1, 1, 18, 20, dtype=torch.float64, generator=generator)
     maps, discs = kernels.maps(radius), kernels.measure(image)
-    flow = FilterFlow("I", kernels="H", weights="W", observed="X")
+    flow = FilterFlow("I", kernels="H", maps="W", observed="X")
     got = flow({"I": image, "H": discs, "W": maps, "X": torch.zeros_like(image)})
     for c in range(3):
         blurred = (
@@ -158,7 +158,7 @@ def test_half_of_the_grain_stays():
 def test_the_ledger_is_filled():
     bad, _ = half_out_of_focus(photo("coffee")[..., :96, 32:128])
     history = restore(bad, history=History()).history
-    assert len(history.weights) == 4
+    assert len(history.penalties) == 4
 
 
 def test_tiles_agree(monkeypatch):
@@ -186,7 +186,7 @@ def test_era_starts_from_discs():
     ).eval()  # fmt: skip
     with torch.no_grad():
         parts = model(bad).parts
-    torch.testing.assert_close(parts["weights"].sum(1), torch.ones(1, 160, 160), atol=1e-5, rtol=0)
+    torch.testing.assert_close(parts["maps"].sum(1), torch.ones(1, 160, 160), atol=1e-5, rtol=0)
     radii = torch.tensor(DiscKernels(6).radii).view(1, -1, 1, 1)
-    radius = (parts["weights"] * radii).sum(1, keepdim=True)
+    radius = (parts["maps"] * radii).sum(1, keepdim=True)
     assert radius[depth > 0].mean() > radius[depth == 0].mean() + 1.5

@@ -1,4 +1,4 @@
-"""What priors are told stays within its bounds, whatever is learned."""
+"""What priors are given stays within its bounds, whatever is learned."""
 
 import math
 
@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unfold.models.schedule import LARGEST, annealed, balanced, places, product_weights, told
+from unfold.models.schedule import LARGEST, annealed, balanced, places, prior_step, product_weights
 
 STEPS = {
     "variance": lambda v: v,
@@ -27,14 +27,14 @@ def number(value):
     largest=st.sampled_from([LARGEST, LARGEST / 2]),
 )
 def test_told_lies_between_the_noise_and_the_largest(logarithm, noise, step_for, largest):
-    step = told(number(logarithm), number(noise), STEPS[step_for], largest)
+    step = prior_step(number(logarithm), number(noise), STEPS[step_for], largest)
     assert min(noise**2, largest) * (1 - 1e-12) <= step.item() <= largest * (1 + 1e-12)
 
 
 def test_within_its_bounds_it_is_the_priors_step_and_passes_a_gradient():
     for value, inside in ((0.1, True), (0.01, True), (10.0, False), (1e-9, False)):
         logarithm = number(math.log(value)).requires_grad_()
-        step = told(logarithm, number(0.02), STEPS["variance"])
+        step = prior_step(logarithm, number(0.02), STEPS["variance"])
         assert (step.item() == pytest.approx(value)) is (inside and value <= LARGEST)
         step.backward()
         assert logarithm.grad.item() > 0  # also beyond the bounds, from where it may come back

@@ -264,3 +264,16 @@ def test_the_schema_describes_what_the_specs_accept():
         except ValidationError:
             accepted = False
         assert accepted == valid, config
+
+
+@pytest.mark.parametrize(
+    ("group", "config"),
+    [
+        ("terms", {"kind": "filter-flow", "kernels": "H", "weights": "W", "observed": "X"}),
+        ("degradations", {"kind": "low-light", "lights": 97}),
+    ],
+)
+def test_files_of_older_versions_load(group, config):
+    old = {"weights": "maps", "lights": "preserve_highlights"}
+    renamed = {old.get(name, name): value for name, value in config.items()}
+    assert resolve(group, config) == resolve(group, renamed)

@@ -10,7 +10,7 @@ import pytest
 
 from unfold.cli import main
 from unfold.imaging import ImageError
-from unfold.restoration.journal import Journal, Source, merge_journals, read_journal
+from unfold.restoration.journal import Journal, SourceFile, merge_journals, read_journal
 
 SETTINGS = {"model": {"kind": "identity"}, "weights": None}
 
@@ -19,7 +19,7 @@ def source(folder, name="a.png", data=b"photo"):
     path = folder / name
     path.write_bytes(data)
     status = path.stat()
-    return Source(path, hashlib.sha256(data).hexdigest(), status.st_size, status.st_mtime_ns)
+    return SourceFile(path, hashlib.sha256(data).hexdigest(), status.st_size, status.st_mtime_ns)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from unfold.degradation import Degradation
 from unfold.degradation.color_space import decode, encode
-from unfold.synthesis import Pipeline, Step, parse_recipe
+from unfold.synthesis import Pipeline, SynthesisStep, parse_recipe
 from unfold.synthesis.pipeline import from_json, seeded, to_json
 
 RECIPE = parse_recipe(
@@ -216,4 +216,4 @@ def test_keys_do_not_collide():
 
 def test_steps_are_strict():
     with pytest.raises(ValueError, match="save"):
-        Step.model_validate({"degradation": "clip", "save": "x"})
+        SynthesisStep.model_validate({"degradation": "clip", "save": "x"})

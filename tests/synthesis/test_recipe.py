@@ -1,4 +1,4 @@
-"""Recipes: what is wrong with one is told all at once, and those that ship are sound."""
+"""Recipes: what is wrong with one is given all at once, and those that ship are sound."""
 
 import pytest
 

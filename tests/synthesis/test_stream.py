@@ -128,8 +128,8 @@ def test_further_pictures_are_those_that_the_recipe_saves(photos):
 
 def test_the_true_kernel_can_be_kept_from_the_model(photos):
     recipe = parse_recipe(BRANCHES)
-    known = SynthesizedPhotos(photos, recipe, crop=48, kernel=15)[0]
-    hidden = SynthesizedPhotos(photos, recipe, crop=48, kernel=15, kernel_known=False)[0]
+    known = SynthesizedPhotos(photos, recipe, crop=48, kernel_size=15)[0]
+    hidden = SynthesizedPhotos(photos, recipe, crop=48, kernel_size=15, kernel_known=False)[0]
     assert set(known) - set(hidden) == {"kernel"}
     assert set(hidden) - set(known) == {"true-kernel"}
     assert torch.equal(known["kernel"], hidden["true-kernel"])
@@ -142,7 +142,7 @@ def test_the_kernel_is_that_of_the_input_alone(photos):
     assert recipe.steps_to("b") == (3,)
     assert recipe.steps_to("sharp") == ()
     pictures = {"dark": "dark", "blurred": "blurred"}
-    item = SynthesizedPhotos(photos, recipe, crop=64, kernel=15, pictures=pictures)[0]
+    item = SynthesizedPhotos(photos, recipe, crop=64, kernel_size=15, pictures=pictures)[0]
     again = blur(item["dark"][None].double(), item["kernel"][None].double())[0]
     inside = (slice(None), slice(8, -8), slice(8, -8))
     torch.testing.assert_close(again[inside].float(), item["blurred"][inside], atol=1e-5, rtol=0)
@@ -158,14 +158,14 @@ def test_pictures_that_cannot_be(photos):
 
 def test_a_wrong_kernel_is_told_of_the_same_photo(photos):
     recipe = parse_recipe(BRANCHES)
-    true = SynthesizedPhotos(photos, recipe, crop=48, kernel=15)[0]
-    wrong = SynthesizedPhotos(photos, recipe, crop=48, kernel=15, kernel_error=1.0)[0]
+    true = SynthesizedPhotos(photos, recipe, crop=48, kernel_size=15)[0]
+    wrong = SynthesizedPhotos(photos, recipe, crop=48, kernel_size=15, kernel_error=1.0)[0]
     assert torch.equal(true["input"], wrong["input"])
     assert torch.equal(true["target"], wrong["target"])
     assert not torch.equal(true["kernel"], wrong["kernel"])
     assert wrong["kernel"].sum().item() == pytest.approx(1, abs=1e-5)
-    for options in ({}, {"kernel": 15, "kernel_known": False}):
+    for options in ({}, {"kernel_size": 15, "kernel_known": False}):
         with pytest.raises(ValueError, match=r"kernel_error=0\.5: .* given no kernel"):
             SynthesizedPhotos(photos, recipe, crop=48, kernel_error=0.5, **options)
     with pytest.raises(ValueError, match=r"kernel_error=2: must be in \[0, 1\]"):
-        SynthesizedPhotos(photos, recipe, crop=48, kernel=15, kernel_error=2)
+        SynthesizedPhotos(photos, recipe, crop=48, kernel_size=15, kernel_error=2)

@@ -45,7 +45,7 @@ class ByAutograd(Residual):
 
 TERMS = {
     "convolution": lambda: Convolution("I", kernel="H", observed="X"),
-    "filter-flow": lambda: FilterFlow("I", kernels="K", weights="W", observed="X"),
+    "filter-flow": lambda: FilterFlow("I", kernels="K", maps="W", observed="X"),
     "masked-convolution": lambda: MaskedConvolution("I", kernel="H", mask="T", observed="X"),
     "gradient": lambda: Gradient("I", gradient="G"),
     "retinex": lambda: Retinex("Z", reflectance="P", illumination="Q"),
@@ -228,7 +228,7 @@ def test_filter_flow_is_the_weighted_sum_of_convolutions():
     x, k = torch.rand(1, 3, 8, 7, dtype=torch.float64), random_kernel(1, 2)
     w = torch.rand(1, 2, 8, 7, dtype=torch.float64)
     state = {"I": x, "K": k, "W": w, "X": torch.zeros_like(x)}
-    got = FilterFlow("I", kernels="K", weights="W", observed="X")(state)
+    got = FilterFlow("I", kernels="K", maps="W", observed="X")(state)
     for c in range(3):
         parts = [
             scipy.ndimage.convolve(x[0, c].numpy(), k[0, m].numpy(), mode="wrap") for m in (0, 1)
@@ -238,7 +238,7 @@ def test_filter_flow_is_the_weighted_sum_of_convolutions():
 
 
 def test_filter_flow_preconditioner_is_exact_for_constant_weights():
-    term = FilterFlow("I", kernels="K", weights="W", observed="X")
+    term = FilterFlow("I", kernels="K", maps="W", observed="X")
     state = make_state(1, 3, 8, 9, (3, 4), 1)
     state = state.replace(
         "W", torch.tensor([0.3, 0.7]).double().view(1, 2, 1, 1).expand(1, 2, 8, 9)
@@ -249,7 +249,7 @@ def test_filter_flow_preconditioner_is_exact_for_constant_weights():
 
 
 def test_filter_flow_preconditioner_of_one_kernel_is_exact_for_a_constant_map():
-    term = FilterFlow("I", kernels="K", weights="W", observed="X")
+    term = FilterFlow("I", kernels="K", maps="W", observed="X")
     state = State({n: torch.randn(2, 3, 8, 9, dtype=torch.float64) for n in "IX"})
     state = state.replace("W", torch.full((1, 1, 8, 9), 0.7).double())
     state = state.replace("K", torch.randn(2, 1, 8, 9, dtype=torch.float64))
@@ -260,7 +260,7 @@ def test_filter_flow_preconditioner_of_one_kernel_is_exact_for_a_constant_map():
 
 @pytest.mark.parametrize("name", "KW")
 def test_filter_flow_preconditioner_follows_kernels_and_weights(name):
-    term = FilterFlow("I", kernels="K", weights="W", observed="X")
+    term = FilterFlow("I", kernels="K", maps="W", observed="X")
     state = make_state(1, 3, 8, 9, (3, 4), 1)
     term.operator("I", state)  # remembers
     state = state.replace(name, torch.rand_like(state[name]))
@@ -317,7 +317,7 @@ class TestRefusals:
     def test_filter_flow_needs_a_map_for_each_kernel(self):
         state = make_state(1, 3, 8, 9, (3, 3), 1)
         state = state.replace("W", state["W"][:, :1])
-        term = FilterFlow("I", kernels="K", weights="W", observed="X")
+        term = FilterFlow("I", kernels="K", maps="W", observed="X")
         with pytest.raises(
             ValueError, match=r"'W' has shape \(1, 1, 8, 9\).*\(batch or 1, 2, 8, 9\)"
         ):
@@ -357,7 +357,7 @@ class TestRefusals:
             lambda: Equal("x", "x"),
             lambda: Retinex("Z", reflectance="x", illumination="x"),
             lambda: Convolution("x", kernel="x", observed="X"),
-            lambda: FilterFlow("I", kernels="x", weights="x", observed="X"),
+            lambda: FilterFlow("I", kernels="x", maps="x", observed="X"),
         ],
     )
     def test_one_name_for_two_entries(self, make):

@@ -64,7 +64,7 @@ def state():
 
 TERMS = {
     "convolution": (lambda: Convolution("I", kernel="H", observed="X"), "IXH"),
-    "filter-flow": (lambda: FilterFlow("I", kernels="K", weights="W", observed="X"), "IXKW"),
+    "filter-flow": (lambda: FilterFlow("I", kernels="K", maps="W", observed="X"), "IXKW"),
     "masked-convolution": (
         lambda: MaskedConvolution("I", kernel="H", mask="T", observed="X"),
         "IXHT",

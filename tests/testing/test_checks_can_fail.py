@@ -1,9 +1,11 @@
 """For each check a component that is wrong in that way only: the check must see it."""
 
+import contextlib
 import math
 import os
 import threading
 from typing import Annotated, Literal
+from unittest import SkipTest
 
 import pytest
 import torch
@@ -341,7 +343,7 @@ class BlursByAnything(GoodModel):
 
 
 class ModelThatTells(GoodModel):
-    """Its prior is told a step, whatever the noise is."""
+    """Its prior is given a step, whatever the noise is."""
 
     def __init__(self, step):
         super().__init__()
@@ -383,6 +385,32 @@ MODELS = [
     ("export", model(lambda s, x: Restoration(x if x.mean().item() > 0 else -x)),
      {"claims": ("export",)}),
 ]  # fmt: skip
+
+
+def of_channels(number, shown=None):
+    """A model of photos with so many channels, which returns so many."""
+
+    def forward(self, image, *, kernel=None, history=None):
+        check_image(image, self)
+        return Restoration((self.scale * image).clamp(0, 1)[:, :shown])
+
+    return type("Channels", (GoodModel,), {"channels": number, "forward": forward})
+
+
+@pytest.mark.parametrize("number", [1, 4, 16])
+def test_photos_have_the_channels_that_a_model_declares(number):
+    every = by_name("models", of_channels(number))
+    for name in set(every) - {
+        "tiles",
+        "fork",
+        "threads",
+        "gpu",
+        "copies",
+    }:  # (slow, or need a class of the module)
+        with contextlib.suppress(SkipTest):
+            every[name]()
+    with pytest.raises(ConformanceError, match="^any-size: "):
+        by_name("models", of_channels(number + 1, number))["any-size"]()
 
 
 def by_name(group, make, **options):

@@ -53,7 +53,7 @@ def test_pictures_are_the_states_of_the_photo(name, image, kernel):
     model = unfold.create_model(name)
     found = trace(model, image, kernel=kernel)
     stages = found.stages()
-    assert (stages[0], stages[-1]) == (0, len(found.history.weights))
+    assert (stages[0], stages[-1]) == (0, len(found.history.penalties))
     assert stages == sorted(set(stages))
     assert len(stages) <= 9
     assert set(found.blocks()) >= set(dict.fromkeys(e.block for e in found.history.entries))
@@ -110,7 +110,7 @@ def test_curves(image, kernel):
     assert list(line.get_xdata()) == [1, 2, 3]
     assert len(dual.lines) == 6
     assert len(lagrangian.lines[0].get_xdata()) == len(history.entries)
-    assert {x.get_label() for x in weights.lines} == set(history.weights[0])
+    assert {x.get_label() for x in weights.lines} == set(history.penalties[0])
     total = sum(bar.get_height() for bar in seconds.patches)
     assert total == pytest.approx(1e3 * sum(e.seconds for e in history.entries))
     with pytest.raises(ValueError, match="the history is empty"):

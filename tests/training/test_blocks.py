@@ -48,7 +48,7 @@ def jude(source, **changes):
     """JUDE with a loss on its kernel, its I, and its R."""
     given = {
         "model": {**MODEL, "exposure": "exposure-histogram"},
-        "data": data(source, JUDE, kernel=9, kernel_known=False,
+        "data": data(source, JUDE, kernel_size=9, kernel_known=False,
                      pictures={"sharp-dark": "dark", "other": "second"}),
         "losses": [
             {"loss": "l1"},
@@ -98,7 +98,7 @@ def test_the_model_is_not_given_the_true_kernel(source):
     batch = batch_of(given)
     assert batch["true-kernel"].shape == (2, 1, 9, 9)
     assert known(batch) == {}
-    told = parse_recipe(jude(source, data=data(source, JUDE, kernel=9)))
+    told = parse_recipe(jude(source, data=data(source, JUDE, kernel_size=9)))
     assert known(batch_of(told)).keys() == {"kernel"}
     hidden = {"data": jude(source)["data"], "crop": 16, "count": 1, "metrics": ["psnr"]}
     validator = Validator(parse_recipe(jude(source, validation=hidden)).validation, 0, CPU)
@@ -166,7 +166,10 @@ def test_extra_degradations_are_on_both_inputs_and_unlike(source):
     [
         ({"data.pictures.x": "gone"}, r"pictures\.x: the recipe saves no picture 'gone'; there ar"),
         ({"data.pictures.target": "dark"}, r"pictures\.target: the name is taken"),
-        ({"data.kernel": None}, r"kernel_known: there is no kernel; set kernel to its side"),
+        (
+            {"data.kernel_size": None},
+            r"kernel_known: there is no kernel; set kernel_size to its side",
+        ),
         ({"data.kernel_error": 0.5}, r"kernel_error: the model is given no kernel; leave it out"),
     ],
 )
@@ -185,8 +188,8 @@ def test_recipes_that_do_not_hold_together(source, changes, message):
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        ({"kernel": 7}, r"data\.parts\.1: its items have no 'other', which models read"),
-        ({"kernel": 7, "kernel_known": False}, r"kernels of unlike sides \(true-kernel\)"),
+        ({"kernel_size": 7}, r"data\.parts\.1: its items have no 'other', which models read"),
+        ({"kernel_size": 7, "kernel_known": False}, r"kernels of unlike sides \(true-kernel\)"),
     ],
 )
 def test_mixed_data_must_agree_in_what_models_read(source, other, message):
@@ -196,7 +199,7 @@ def test_mixed_data_must_agree_in_what_models_read(source, other, message):
 
 
 def test_what_only_losses_read_may_be_unknown_in_parts_of_mixed_data(source):
-    known = data(source, JUDE, kernel=9, kernel_known=False, pictures={"sharp-dark": "dark"})
+    known = data(source, JUDE, kernel_size=9, kernel_known=False, pictures={"sharp-dark": "dark"})
     parts = [{"data": known}, {"data": data(source, JUDE), "weight": 3}]
     given = parse_recipe(
         jude(source, losses=[{"loss": "l1"}], data={"kind": "mixed", "parts": parts})

@@ -72,13 +72,13 @@ SOFT = {"kind": "defocus", "shapes": ["gaussian"], "radius": [1, 1.5], "beta": [
 def test_the_kernel_is_that_of_all_blurs(source, steps):
     """The photo blurred once by the kernel is the photo blurred by one step after the other."""
     recipe = parse_recipe(synthesis(*steps, transfer="linear"))
-    data = SynthesizedPhotos(source, recipe, crop=16, margin=0, kernel=31)
+    data = SynthesizedPhotos(source, recipe, crop=16, margin=0, kernel_size=31)
     item = data[0]
     kernel = item["kernel"]
     assert kernel.shape == (1, 31, 31)
     torch.testing.assert_close(kernel.sum(), torch.tensor(1.0))
     # (Mirrored borders do not commute with blurs that are not symmetric: the middle alone.)
-    wide = SynthesizedPhotos(source, recipe, crop=48, margin=0, kernel=31)[0]
+    wide = SynthesizedPhotos(source, recipe, crop=48, margin=0, kernel_size=31)[0]
     middle = (..., slice(16, 32), slice(16, 32))
     made = blur(wide["target"][None], wide["kernel"][None])[0]
     torch.testing.assert_close(made[middle], wide["input"][middle], atol=2e-5, rtol=0)
@@ -87,7 +87,7 @@ def test_the_kernel_is_that_of_all_blurs(source, steps):
 def test_a_kernel_that_does_not_fit_is_refused(source):
     recipe = parse_recipe(synthesis(SHAKE, SOFT, transfer="linear"))
     with pytest.raises(ValueError, match=r"do not fit a kernel of 9×9: give it \d+"):
-        SynthesizedPhotos(source, recipe, crop=16, margin=0, kernel=9)[0]
+        SynthesizedPhotos(source, recipe, crop=16, margin=0, kernel_size=9)[0]
 
 
 def test_without_blur_it_is_a_point():
@@ -122,7 +122,7 @@ def test_a_player_passes_the_kernel_on():
 def test_deconv_small_trains_and_is_measured_with_kernels(source, tmp_path):
     from unfold.training import train
 
-    data = {"kind": "synthesized", "source": str(source), "kernel": 15, "margin": 8,
+    data = {"kind": "synthesized", "source": str(source), "kernel_size": 15, "margin": 8,
             "recipe": synthesis(SHAKE, transfer="linear")}  # fmt: skip
     recipe = training(
         data,

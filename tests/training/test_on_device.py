@@ -38,7 +38,7 @@ def source(tmp_path_factory):
 
 
 def synthesized(source, made_by=NOISY, kept=None, **options):
-    options = {"crop": 48, "margin": 4, "length": 6, "kernel": 13, "seed": 3} | options
+    options = {"crop": 48, "margin": 4, "length": 6, "kernel_size": 13, "seed": 3} | options
     made = made_by if hasattr(made_by, "steps") else parse_recipe(made_by)
     return SynthesizedPhotos(source, made, kept=kept, **options)
 
@@ -87,7 +87,9 @@ def test_a_batch_does_not_change_its_photos(source, size):
 @pytest.mark.parametrize("made_by", [NOISY, "lol-blur", "deblur", "defocus"])
 def test_made_elsewhere_they_are_those_made_here(source, made_by):
     made_by = read_recipe(made_by) if isinstance(made_by, str) else made_by
-    options = {"kernel": 13, "kernel_error": 0.4} if made_by is NOISY else {"kernel": None}
+    options = (
+        {"kernel_size": 13, "kernel_error": 0.4} if made_by is NOISY else {"kernel_size": None}
+    )
     want = synthesized(source, made_by, Kept(CPU), **options).items(PLACES)
     with elsewhere():
         got = synthesized(source, made_by, Kept(THERE), **options).items(PLACES)
@@ -98,9 +100,9 @@ def test_made_elsewhere_they_are_those_made_here(source, made_by):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU on this machine")
 @pytest.mark.parametrize("made_by", ["lol-blur", "deblur", "defocus"])
 def test_made_on_cuda_they_are_those_made_here(source, made_by):
-    want = synthesized(source, read_recipe(made_by), Kept(CPU), kernel=None).items(PLACES)
+    want = synthesized(source, read_recipe(made_by), Kept(CPU), kernel_size=None).items(PLACES)
     there = Kept(torch.device("cuda"))
-    got = synthesized(source, read_recipe(made_by), there, kernel=None).items(PLACES)
+    got = synthesized(source, read_recipe(made_by), there, kernel_size=None).items(PLACES)
     for one, two in zip(got, want, strict=True):
         assert one["input"].device.type == "cuda"
         # (A value on a threshold may fall on either side of it.)
@@ -124,7 +126,7 @@ def mixed(source, pairs, **changes):
         data={
             "kind": "mixed",
             "parts": [
-                {"data": made | {"kernel": 13}},
+                {"data": made | {"kernel_size": 13}},
                 {"data": made | {"recipe": NOISY | {"size": [60, 60]}}},
                 {"data": {"kind": "paired", "root": str(pairs)}},
             ],

@@ -2,15 +2,15 @@
 
 from unfold.registry.swap import SwapError
 
-from .case import Case, Pair, SkippedError
+from .case import Case, PairedRun, SkippedError
 from .cases import GROUPS, cases
 from .memory import peak_memory
 from .networks import chosen_cases
-from .row import Row, measure
+from .row import BenchmarkRow, measure
 from .size import Size
 from .swap import swap_cases
 
 __all__ = [
-    "GROUPS", "Case", "Pair", "Row", "Size", "SkippedError", "SwapError", "cases",
+    "GROUPS", "BenchmarkRow", "Case", "PairedRun", "Size", "SkippedError", "SwapError", "cases",
     "chosen_cases", "measure", "peak_memory", "swap_cases",
 ]  # fmt: skip

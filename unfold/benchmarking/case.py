@@ -14,7 +14,7 @@ from .size import Size
 
 
 @dataclass(frozen=True)
-class Pair:
+class PairedRun:
     """Two calls that are timed in turns.
 
     Attributes:
@@ -50,7 +50,7 @@ class Case:
     group: str
     name: str
     size: Size | None
-    prepare: Callable[[torch.device], Pair]
+    prepare: Callable[[torch.device], PairedRun]
     provider: str = ""
     host: bool = False
 

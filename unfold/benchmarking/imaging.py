@@ -17,7 +17,7 @@ from torch.nn.functional import pad
 from unfold.imaging import Photo, read, write
 from unfold.imaging.boundary import pad_periodic
 
-from .case import Case, Pair
+from .case import Case, PairedRun
 from .sample import photo
 from .size import Size
 
@@ -33,7 +33,7 @@ def imaging_cases(size: Size) -> Iterator[Case]:
     yield Case("imaging", "pad_periodic", size, partial(_padding, size))
 
 
-def _reading(suffix: str, size: Size, device: torch.device) -> Pair:
+def _reading(suffix: str, size: Size, device: torch.device) -> PairedRun:
     def run(file: Path) -> Callable[[], object]:
         write(file, Photo(photo(size, device)[0]))
         return lambda: read(file)
@@ -41,7 +41,7 @@ def _reading(suffix: str, size: Size, device: torch.device) -> Pair:
     return _with_folder(suffix, run, lambda file: lambda: read_by_pillow(file), "Pillow")
 
 
-def _writing(suffix: str, size: Size, device: torch.device) -> Pair:
+def _writing(suffix: str, size: Size, device: torch.device) -> PairedRun:
     image = photo(size, device)[0]
 
     def run(file: Path) -> Callable[[], object]:
@@ -53,18 +53,18 @@ def _writing(suffix: str, size: Size, device: torch.device) -> Pair:
     return _with_folder(suffix, run, baseline, "Pillow at its defaults")
 
 
-def _with_folder(suffix: str, run, baseline, against: str) -> Pair:
+def _with_folder(suffix: str, run, baseline, against: str) -> PairedRun:
     """A pair that works on a file in a folder, which goes when the pair does."""
     folder = tempfile.mkdtemp(prefix="unfold-bench-")
     file = Path(folder, f"photo.{suffix}")
-    pair = Pair(run(file), baseline(file), against)
+    pair = PairedRun(run(file), baseline(file), against)
     weakref.finalize(pair, shutil.rmtree, folder, ignore_errors=True)
     return pair
 
 
-def _padding(size: Size, device: torch.device) -> Pair:
+def _padding(size: Size, device: torch.device) -> PairedRun:
     x = photo(size, device)
-    return Pair(
+    return PairedRun(
         lambda: pad_periodic(x, (_MARGIN, _MARGIN)),
         lambda: pad(x, 4 * (_MARGIN,), mode="reflect"),
         "torch's pad, reflecting",

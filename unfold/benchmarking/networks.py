@@ -14,7 +14,7 @@ from unfold.models.jude import JUDE
 from unfold.registry.spec import Spec
 from unfold.restorer import Restoration, Restorer
 
-from .case import Case, Pair
+from .case import Case, PairedRun
 from .registered import build, provider, registered
 from .sample import kernels, photo
 from .size import Size
@@ -47,7 +47,7 @@ def chosen_cases(models: Mapping[str, Spec], size: Size) -> Iterator[Case]:
         yield Case("models", name, size, partial(_chosen_pair, spec, size), provider(spec.entry))
 
 
-def _chosen_pair(spec: Spec, size: Size, device: torch.device) -> Pair:
+def _chosen_pair(spec: Spec, size: Size, device: torch.device) -> PairedRun:
     return model_pair(spec.build(), size, device)
 
 
@@ -61,14 +61,14 @@ def metric_cases(size: Size) -> Iterator[Case]:
     return registered("metrics", size, metric_pair)
 
 
-def prior_pair(prior: Prior, size: Size, device: torch.device) -> Pair:
+def prior_pair(prior: Prior, size: Size, device: torch.device) -> PairedRun:
     """One proximal step of a prior, and its yardstick."""
     prior, v = prior.to(device).eval(), photo(size, device)
     step = torch.full((1, 1, 1, 1), _STEP, device=device)
     return yardstick(partial(prior, v, step), prior, v)
 
 
-def model_pair(model: Restorer, size: Size, device: torch.device) -> Pair:
+def model_pair(model: Restorer, size: Size, device: torch.device) -> PairedRun:
     """One photo through a model, and its yardstick."""
     run, image = restoring(model, size, device)
     return yardstick(run, model, image)
@@ -82,16 +82,16 @@ def restoring(
     return partial(model, image, kernel=kernels(1, _KERNEL, device)), image
 
 
-def _fast_pair(size: Size, device: torch.device) -> Pair:
+def _fast_pair(size: Size, device: torch.device) -> PairedRun:
     from unfold.models.fast import fast
 
     model = JUDE()
     exact, _ = restoring(model, size, device)
     quick, _ = restoring(fast(model), size, device)
-    return Pair(quick, exact, "eager float32")
+    return PairedRun(quick, exact, "eager float32")
 
 
-def metric_pair(metric: Metric, size: Size, device: torch.device) -> Pair:
+def metric_pair(metric: Metric, size: Size, device: torch.device) -> PairedRun:
     """One pair of photos compared, and the metric's yardstick."""
     metric, image = metric.to(device), photo(size, device)
     reference = photo(size, device, seed=1) if metric.needs_reference else None

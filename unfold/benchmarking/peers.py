@@ -11,7 +11,7 @@ from torch import Tensor
 from unfold.core import Constraint, Equal, Lagrangian, Quadratic, lower
 from unfold.terms import Convolution
 
-from .case import Case, Pair, SkippedError
+from .case import Case, PairedRun, SkippedError
 from .sample import kernels, photo
 from .size import Size
 
@@ -22,9 +22,11 @@ def peer_cases(size: Size) -> Iterator[Case]:
     """The stationary deconvolution step, ``argmin 1/2 ‖H⊗x − X‖² + 0.05 ‖x − z‖²``, against
     DeepInverse's."""
 
-    def prepare(device: torch.device) -> Pair:
+    def prepare(device: torch.device) -> PairedRun:
         version, theirs = deepinverse_step(size, device)
-        return Pair(our_step(size, device), theirs, f"DeepInverse {version}'s L2().prox, BlurFFT")
+        return PairedRun(
+            our_step(size, device), theirs, f"DeepInverse {version}'s L2().prox, BlurFFT"
+        )
 
     yield Case("terms", "convolution, DeepInverse", size, prepare)
 

@@ -11,10 +11,10 @@ import torch
 from unfold.registry.catalog import Component, ComponentError, components
 from unfold.registry.spec import Spec, spec_type
 
-from .case import Case, Pair, SkippedError
+from .case import Case, PairedRun, SkippedError
 from .size import Size
 
-MakePair = Callable[[Any, Size, torch.device], Pair]
+MakePair = Callable[[Any, Size, torch.device], PairedRun]
 
 
 def registered(
@@ -30,7 +30,7 @@ def registered(
     """
     make = make or build
 
-    def prepare(component: Component, device: torch.device) -> Pair:
+    def prepare(component: Component, device: torch.device) -> PairedRun:
         return pair(make(component), size, device)
 
     for name, component in components(group):

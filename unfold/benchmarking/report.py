@@ -17,7 +17,7 @@ from unfold._files import replace_file
 from unfold.evaluation.markdown import markdown_table
 from unfold.evaluation.provenance import environment
 
-from .row import Row
+from .row import BenchmarkRow
 
 _HEAD = (
     "group", "what", "size", "time", "÷", "bound or baseline", "memory", "÷ its memory", "rounds",
@@ -37,7 +37,7 @@ def machine(device: torch.device) -> dict[str, Any]:
     }
 
 
-def text(rows: Sequence[Row], facts: dict[str, Any]) -> str:
+def text(rows: Sequence[BenchmarkRow], facts: dict[str, Any]) -> str:
     """A Markdown table that reads well as text, below a line on the machine."""
     threads = f"{facts['threads']} thread{'s' * (facts['threads'] != 1)}"
     where = f"{facts['processor']}, {threads} of {facts['cores']} cores"
@@ -60,12 +60,14 @@ def text(rows: Sequence[Row], facts: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def write_json(path: Path, rows: Sequence[Row], facts: dict[str, Any], *, complete: bool) -> None:
+def write_json(
+    path: Path, rows: Sequence[BenchmarkRow], facts: dict[str, Any], *, complete: bool
+) -> None:
     """Write a JSON object, whole or not at all:
 
     ``format`` ("unfold-bench/1"); ``complete`` (False if it was stopped); ``environment`` (see
-    `machine`); ``rows``, each with the attributes of `Row` by name, times in seconds and memory in
-    bytes, null where there is none.
+    `machine`); ``rows``, each with the attributes of `BenchmarkRow` by name, times in
+    seconds and memory in bytes, null where there is none.
 
     Raises:
         OSError: it cannot be written.
@@ -79,7 +81,7 @@ def write_json(path: Path, rows: Sequence[Row], facts: dict[str, Any], *, comple
     replace_file(path, (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode())
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: BenchmarkRow) -> tuple[str, ...]:
     ratio = ""
     if row.memory is not None and row.baseline_memory:
         ratio = f"{row.memory / row.baseline_memory:.2f}"

@@ -9,13 +9,13 @@ from typing import Any, Literal
 
 import torch
 
-from .case import Case, Pair, SkippedError
+from .case import Case, PairedRun, SkippedError
 from .memory import peak_memory
 from .timing import compare
 
 
 @dataclass(frozen=True)
-class Row:
+class BenchmarkRow:
     """What became of a case.
 
     Attributes:
@@ -48,7 +48,7 @@ class Row:
     baseline_memory: int | None = None
 
 
-def measure(case: Case, device: torch.device, rounds: int | None = None) -> Row:
+def measure(case: Case, device: torch.device, rounds: int | None = None) -> BenchmarkRow:
     """Measure a case; nothing that goes wrong in it ends the others.
 
     Args:
@@ -66,10 +66,10 @@ def measure(case: Case, device: torch.device, rounds: int | None = None) -> Row:
             took.append(time.perf_counter() - begin)
         times = compare(pair, device, rounds, (took[0], took[1]))
     except SkippedError as error:
-        return Row(*head, "skipped", _line(error))
+        return BenchmarkRow(*head, "skipped", _line(error))
     except (Exception, SystemExit) as error:  # a stranger's code: it may fail in any way
-        return Row(*head, "failed", f"{type(error).__name__}: {_line(error)}")
-    return Row(
+        return BenchmarkRow(*head, "failed", f"{type(error).__name__}: {_line(error)}")
+    return BenchmarkRow(
         *head,
         seconds=times.seconds,
         bound_seconds=times.bound,
@@ -82,7 +82,7 @@ def measure(case: Case, device: torch.device, rounds: int | None = None) -> Row:
 
 
 def call_memory(
-    call: Callable[[], Any], pair: Pair, case: Case, device: torch.device
+    call: Callable[[], Any], pair: PairedRun, case: Case, device: torch.device
 ) -> int | None:
     """The most memory that one of the pair's calls holds, in bytes; None where nobody tells it."""
     with torch.inference_mode():

@@ -17,7 +17,7 @@ from unfold.models.jude import PAPER_ORDER, jude_objective
 from unfold.priors import ResUNet, SoftThreshold
 from unfold.terms import differences
 
-from .case import Case, Pair
+from .case import Case, PairedRun
 from .sample import kernels, photo
 from .size import Size
 from .yardstick import TRANSFORMS, transforms
@@ -41,7 +41,7 @@ def stage_cases(size: Size) -> Iterator[Case]:
     yield Case("stages", "blind, image of a level", size, partial(_latent, size))
 
 
-def _latent(size: Size, device: torch.device) -> Pair:
+def _latent(size: Size, device: torch.device) -> PairedRun:
     """The stages of the image at one level of `BlindKernel`, and the transforms in them alone."""
     stages, image = latent_stages(), photo(size, device)[:, :1]
     blocks = {"X": image, "I": image, "G": differences(image), "H": kernels(1, 31, device)}
@@ -52,17 +52,17 @@ def _latent(size: Size, device: torch.device) -> Pair:
         for _ in range(count):
             bare()
 
-    return Pair(partial(stages, state), repeated, f"{TRANSFORMS}, in each of {count} stages")
+    return PairedRun(partial(stages, state), repeated, f"{TRANSFORMS}, in each of {count} stages")
 
 
-def _declared(make, size: Size, device: torch.device) -> Pair:
+def _declared(make, size: Size, device: torch.device) -> PairedRun:
     priors = [make().to(device).eval() for _ in range(3)]
     net, state = tied(priors), start(size, device)
     by = partial(by_hand, state["X"], state["H"], priors, WEIGHTS, ROUNDS)
-    return Pair(partial(net, state), by, "the same arithmetic by hand")
+    return PairedRun(partial(net, state), by, "the same arithmetic by hand")
 
 
-def gradient(size: Size, rounds: int, device: torch.device) -> Pair:
+def gradient(size: Size, rounds: int, device: torch.device) -> PairedRun:
     """The gradient of untied stages, recomputed and not."""
     net = Unrolled([_stage([ResUNet(widths=_WIDTHS) for _ in "PQZ"]) for _ in range(rounds)])
     net, state = net.to(device), start(size, device)
@@ -73,7 +73,7 @@ def gradient(size: Size, rounds: int, device: torch.device) -> Pair:
         with torch.inference_mode(False), torch.enable_grad():
             torch.autograd.grad(net(state)["I"].square().mean(), learned)
 
-    return Pair(partial(run, True), partial(run, False), "without recomputing")
+    return PairedRun(partial(run, True), partial(run, False), "without recomputing")
 
 
 def tied(priors: list[Prior], rounds: int = ROUNDS) -> Unrolled:
@@ -94,10 +94,10 @@ def start(size: Size, device: torch.device) -> State:
 
 
 def by_hand(
-    x: Tensor, kernel: Tensor, prox: list[Prior], weights: dict[str, float], rounds: int
+    x: Tensor, kernel: Tensor, prox: list[Prior], penalties: dict[str, float], rounds: int
 ) -> Tensor:
     """JUDE's stages as one would write them once the updates are known; the last I."""
-    w1, w2, w3, w4, w5 = weights.values()
+    w1, w2, w3, w4, w5 = penalties.values()
     z = p = r = q = l = i = x
     g = o = d = torch.zeros_like(x)
     h, size = kernel.shape[-1], x.shape[-2:]

@@ -9,7 +9,7 @@ from functools import partial
 
 import torch
 
-from .case import Case, Pair
+from .case import Case, PairedRun
 
 IMPORT = "import unfold, torch"
 LIST = """
@@ -46,8 +46,8 @@ def _pair(
     baseline: Callable[[], int | None],
     against: str,
     device: torch.device,
-) -> Pair:
-    return Pair(run, baseline, against, process=True)
+) -> PairedRun:
+    return PairedRun(run, baseline, against, process=True)
 
 
 def python(code: str) -> Callable[[], int | None]:
@@ -64,7 +64,7 @@ def python(code: str) -> Callable[[], int | None]:
         if done.returncode:
             lines = done.stderr.splitlines() or ["it said nothing"]
             raise RuntimeError(f"a Python process failed: {lines[-1]}")
-        told = done.stdout.splitlines()[-1]
-        return 1024 * int(told) if told else None
+        reported = done.stdout.splitlines()[-1]
+        return 1024 * int(reported) if reported else None
 
     return run

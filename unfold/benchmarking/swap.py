@@ -10,7 +10,7 @@ import torch
 from unfold.registry.catalog import Component, components
 from unfold.registry.swap import Candidate, Swap, SwapError, held_groups
 
-from .case import Case, Pair, SkippedError
+from .case import Case, PairedRun, SkippedError
 from .networks import CHANNELS, restoring
 from .registered import build, find_spec, provider
 from .size import Size
@@ -48,8 +48,8 @@ def swap_cases(text: str, size: Size) -> Iterator[Case]:
 
 def _pair(
     model: Component, option: str, candidate: Candidate, size: Size, device: torch.device
-) -> Pair:
-    # The component's own errors are told apart from what does not fit.
+) -> PairedRun:
+    # The component's own errors are kept apart from what does not fit.
     if candidate.component.group == "priors" and set(candidate.config) == {"kind"}:
         build(candidate.component, CHANNELS)
     else:
@@ -62,7 +62,7 @@ def _pair(
         raise SkippedError(f"does not fit: {error}") from error
     own = spec(kind=model.qualified).build()
     ours, theirs = (restoring(model, size, device)[0] for model in (swapped, own))
-    return Pair(ours, theirs, f"with its own {option}")
+    return PairedRun(ours, theirs, f"with its own {option}")
 
 
 def _holders() -> Iterator[tuple[str, Component, dict[str, str]]]:

@@ -22,7 +22,7 @@ from unfold.core import (
 )
 from unfold.registry.catalog import Component
 
-from .case import Case, Pair, SkippedError
+from .case import Case, PairedRun, SkippedError
 from .registered import find_spec, registered
 from .sample import kernels, photo, shares
 from .size import Size
@@ -40,7 +40,7 @@ def term_cases(size: Size) -> Iterator[Case]:
         min 1/2 ‖r‖² + ⟨D, x − z⟩ + 0.005 ‖x − z‖²
 
     An entry whose name begins with ``kernel`` is a 31×31 kernel (``kernels``: eight of 21×21),
-    ``weights`` are eight maps that sum to one, ``gradient`` has twice the channels of a picture;
+    ``penalties`` are eight maps that sum to one, ``gradient`` has twice the channels of a picture;
     every other entry is a picture, and ``observed`` is made of the rest. A term that wants
     something else fails, and says so.
 
@@ -63,7 +63,7 @@ def make_term(component: Component) -> Residual:
     return spec(kind=component.qualified, **{name: name for name in fields}).build(*blocks)
 
 
-def solve_pair(term: Residual, size: Size, device: torch.device) -> Pair:
+def solve_pair(term: Residual, size: Size, device: torch.device) -> PairedRun:
     """The update of the hardest block against its bound."""
     problem = pose(term, size, device)
     (step,) = lower(problem.lagrangian, (problem.block,), _CG)
@@ -79,11 +79,11 @@ def solve_pair(term: Residual, size: Size, device: torch.device) -> Pair:
     structure = problem.lagrangian.blocks[problem.block]
     if structure is Structure.MATRIX_FREE:
         words = f"plain CG from zero to {TOLERANCE:g}"
-        return Pair(run, lambda: plain_cg(problem, warm), words)
+        return PairedRun(run, lambda: plain_cg(problem, warm), words)
     if structure is Structure.FOURIER:
-        return Pair(run, transforms(solved["split"]), TRANSFORMS)
+        return PairedRun(run, transforms(solved["split"]), TRANSFORMS)
     divisor = torch.rand_like(solved["split"]) + 0.1
-    return Pair(run, lambda: solved["split"] / divisor, "one division")
+    return PairedRun(run, lambda: solved["split"] / divisor, "one division")
 
 
 def plain_cg(problem: Problem, state: State) -> Tensor:
@@ -122,7 +122,7 @@ def pose(term: Residual, size: Size, device: torch.device) -> Problem:
 def _entry(name: str, size: Size, device: torch.device) -> Tensor:
     if name.startswith("kernel"):
         return kernels(8, 21, device) if name.endswith("s") else kernels(1, 31, device)
-    if name == "weights":
+    if name == "maps":
         return shares(8, size, device)
     if name == "gradient":
         return photo(size, device).repeat(1, 2, 1, 1)

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from .case import Pair
+from .case import PairedRun
 
 _SAMPLE = 2e-3  # seconds that one sample lasts at least: far above the clock's grain
 _SLOW = 0.05  # seconds: a call that takes as long is a sample, however much the guess is off
@@ -34,7 +34,7 @@ class Times:
 
 
 def compare(
-    pair: Pair,
+    pair: PairedRun,
     device: torch.device,
     rounds: int | None = None,
     known: tuple[float, float] = (0.0, 0.0),

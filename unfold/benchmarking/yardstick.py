@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from .case import Pair
+from .case import PairedRun
 
 TRANSFORMS = "two real FFTs and a division"
 ARITHMETIC = "its multiplications, at the rate of a 64-channel 3×3 convolution"
@@ -21,7 +21,7 @@ def transforms(x: Tensor) -> Callable[[], Tensor]:
     return lambda: torch.fft.irfft2(torch.fft.rfft2(x) / divisor, s=x.shape[-2:])
 
 
-def yardstick(run: Callable[[], Any], module: nn.Module, x: Tensor) -> Pair:
+def yardstick(run: Callable[[], Any], module: nn.Module, x: Tensor) -> PairedRun:
     """A network against its multiplications at the best rate of this machine; anything else
     against two transforms.
 
@@ -35,14 +35,14 @@ def yardstick(run: Callable[[], Any], module: nn.Module, x: Tensor) -> Pair:
     """
     work = _flops(run) if any(True for _ in module.parameters()) else 0
     if not work:
-        return Pair(run, transforms(x), TRANSFORMS)
+        return PairedRun(run, transforms(x), TRANSFORMS)
     convolution = nn.Conv2d(64, 64, 3, padding=1).to(x)
     features = torch.rand(1, 64, *x.shape[-2:]).to(x)
 
     def reference() -> Tensor:
         return convolution(features)
 
-    return Pair(run, reference, ARITHMETIC, share=work / _flops(reference))
+    return PairedRun(run, reference, ARITHMETIC, share=work / _flops(reference))
 
 
 def _flops(run: Callable[[], Any]) -> int:

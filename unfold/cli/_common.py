@@ -135,7 +135,7 @@ def model_spec(
     ``--strength``; assignments may still change it.
 
     Raises:
-        CommandError: an option that is no assignment or does not fit; every error is told.
+        CommandError: an option that is no assignment or does not fit; every error is reported.
     """
     from pydantic import ValidationError
 

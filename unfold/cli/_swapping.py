@@ -22,7 +22,7 @@ Measure = Callable[["Spec", "Restorer"], "Report"]
 
 
 def compare(arguments: argparse.Namespace, measure: Measure) -> Comparison:
-    """Measure the model with each component that is wanted; photo by photo, errors are told.
+    """Measure the model with each component that is wanted; photo by photo, errors are reported.
 
     Raises:
         SwapError: if the option holds no component, or none matches.
@@ -138,7 +138,7 @@ def _find_place(arguments: argparse.Namespace, swap: Swap) -> _Place:
     *keys, option = swap.option.split(".")
     prefix = f"{keys.pop(0)}." if "->" in arguments.model and keys else ""
     plain, pretrained = (
-        _part(arguments, swap, prefix.rstrip("."), pretrained=told) for told in (False, True)
+        _part(arguments, swap, prefix.rstrip("."), pretrained=trained) for trained in (False, True)
     )
     if learned_spec(plain) is not None:
         prefix += "options."  # the model is a folder of learned weights

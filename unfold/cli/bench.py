@@ -11,7 +11,7 @@ from ._common import CommandError, add_device, declare, find_device, model_spec
 from .evaluate import say
 
 if TYPE_CHECKING:
-    from unfold.benchmarking import Case, Row, Size
+    from unfold.benchmarking import BenchmarkRow, Case, Size
 
 _GROUPS = ("terms", "priors", "stages", "models", "metrics", "imaging", "startup")
 
@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     for damage in scan().damaged:
         print(f"unfold: {damage.distribution} cannot be read: {damage.error}", file=sys.stderr)
     facts = machine(device)
-    rows: list[Row] = []
+    rows: list[BenchmarkRow] = []
     saved = True
     try:
         with tqdm(chosen, file=sys.stderr, disable=None, leave=False) as bar:
@@ -80,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if not saved or any(row.status == "failed" for row in rows) else 0
 
 
-def _save(path: Path | None, rows: list[Row], facts: dict[str, Any], chosen: int) -> bool:
+def _save(path: Path | None, rows: list[BenchmarkRow], facts: dict[str, Any], chosen: int) -> bool:
     """Write the rows so far; whether that could be done, and if not, say so."""
     from unfold.benchmarking.report import write_json
 

@@ -36,6 +36,6 @@ def run(arguments: argparse.Namespace) -> int:
     from unfold.restoration.journal import merge_journals
 
     counts = merge_journals(arguments.journals, arguments.output)
-    told = ", ".join(f"{count} {status}" for status, count in counts.items()) or "no photos"
-    print(f"wrote {arguments.output}: {told}")
+    message = ", ".join(f"{count} {status}" for status, count in counts.items()) or "no photos"
+    print(f"wrote {arguments.output}: {message}")
     return 0 if set(counts) <= {"done"} else 1

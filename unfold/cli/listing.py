@@ -9,7 +9,7 @@ import sys
 import textwrap
 from fnmatch import fnmatchcase
 
-from unfold._listing import GROUPS, Entry, entries
+from unfold._listing import GROUPS, ListEntry, entries
 from unfold.registry.catalog import installed
 
 from ._common import declare
@@ -49,12 +49,12 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _row(entry: Entry) -> dict[str, str]:
+def _row(entry: ListEntry) -> dict[str, str]:
     names = ("group", "name", "distribution", "version", "status")
     return {name: getattr(entry, name) for name in names} | {"summary": entry.describe()}
 
 
-def _print_lines(found: list[Entry]) -> None:
+def _print_lines(found: list[ListEntry]) -> None:
     """A line for each; on a terminal, wrapped to its width."""
     columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
     width = max((len(entry.name) for entry in found), default=0)
@@ -66,7 +66,7 @@ def _print_lines(found: list[Entry]) -> None:
         print(textwrap.fill(line, columns, subsequent_indent=" " * (width + 2)))
 
 
-def _print_overview(found: dict[str, list[Entry]]) -> None:
+def _print_overview(found: dict[str, list[ListEntry]]) -> None:
     for group, here in found.items():
         print(f"{group}: {GROUPS[group]}")
         names = [e.name if e.status == "ok" else f"{e.name} [{e.status}]" for e in here]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from unfold.registry.spec import Spec
-    from unfold.restoration import Journal, Outcome, Shard
+    from unfold.restoration import FileResult, Journal, Shard
     from unfold.restorer import Restorer
 
 
@@ -175,7 +175,7 @@ def _journal(
     )
 
 
-def _place(outcome: Outcome) -> Path:
+def _place(outcome: FileResult) -> Path:
     """Where the record of a source without a place in the output goes."""
     inside = outcome.target.suffix != ""
     return outcome.target if inside else outcome.target / outcome.source.name

@@ -7,17 +7,17 @@ from .equilibrium import Equilibrium, EquilibriumError
 from .history import History, Update
 from .lagrangian import Constraint, Lagrangian, Quadratic, Regularizer
 from .operators import FourierDiagonal, LinearMap, MatrixFree, PixelDiagonal, Structure
+from .penalties import FixedPenalties, LearnedPenalties
 from .prior import Prior
 from .residual import Residual
 from .state import MissingEntryError, State
 from .steps import Ascend, Minimize, Step, lower
 from .unroll import Stage, Unrolled, converge
-from .weights import FixedWeights, LearnedWeights
 
 __all__ = [
     "CG", "Affine", "Ambiguity", "Ascend", "Constraint", "Equal", "Equilibrium",
-    "EquilibriumError", "FixedWeights", "FourierDiagonal", "History", "Lagrangian",
-    "LearnedWeights", "LinearMap", "MatrixFree", "Minimize", "MissingEntryError", "PixelDiagonal",
-    "Prior", "Quadratic", "Regularizer", "Residual", "Stage", "State", "Step", "Structure",
-    "Unrolled", "Update", "converge", "lower",
+    "EquilibriumError", "FixedPenalties", "FourierDiagonal", "History", "Lagrangian",
+    "LearnedPenalties", "LinearMap", "MatrixFree", "Minimize", "MissingEntryError",
+    "PixelDiagonal", "Prior", "Quadratic", "Regularizer", "Residual", "Stage", "State", "Step",
+    "Structure", "Unrolled", "Update", "converge", "lower",
 ]  # fmt: skip

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from unfold.errors import UnfoldError
 
 from .equilibrium import Equilibrium, Round, contraction
+from .penalties import FixedPenalties, LearnedPenalties
 from .prior import Prior
 from .state import State
 from .steps import Minimize
 from .unroll import Stage, Unrolled
-from .weights import FixedWeights, LearnedWeights
 
 _ROUNDS = 20  # in which the Lagrangian is watched
 _ROUNDING = 1e-5  # by which it may rise, relative
@@ -244,13 +244,13 @@ def _path(stage: Stage, state: State) -> Tensor:
     values: list[Tensor] = []
     for _ in range(_ROUNDS):
         state = stage(state)
-        values.append(stage.lagrangian.values(state, stage.weights(state)).double())
+        values.append(stage.lagrangian.values(state, stage.penalties(state)).double())
     return torch.stack(values)
 
 
 def _minimizes(stage: Stage) -> bool:
     """Whether each step of a stage lowers one and the same Lagrangian, or leaves it."""
-    if not isinstance(stage.weights, (FixedWeights, LearnedWeights)):
+    if not isinstance(stage.penalties, (FixedPenalties, LearnedPenalties)):
         return False
     priors: Mapping[str, Prior] = stage.lagrangian.priors  # type: ignore[assignment]
     derived = all(isinstance(step, Minimize) for step in stage.steps)

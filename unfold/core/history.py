@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from .lagrangian import Lagrangian, Weights
+from .lagrangian import Lagrangian, Penalties
 from .state import State
 
 if TYPE_CHECKING:
@@ -52,18 +52,18 @@ class History:
 
     Attributes:
         entries: in the order of update.
-        weights: for each stage, the weights that it used.
+        penalties: for each stage, the penalties that it used.
         states: where ``keep``: that before the first stage, and that after each.
     """
 
     def __init__(self, *, keep: bool = False) -> None:
         self.entries: list[Update] = []
-        self.weights: list[dict[str, Tensor | float]] = []
+        self.penalties: list[dict[str, Tensor | float]] = []
         self.states: list[dict[str, Tensor]] = []
         self._keep = keep
 
     def record(
-        self, lagrangian: Lagrangian, steps: Iterable[Step], state: State, weights: Weights
+        self, lagrangian: Lagrangian, steps: Iterable[Step], state: State, penalties: Penalties
     ) -> State:
         """Run one stage's steps and write down what they did; returns the new state."""
         if self._keep and not self.states:
@@ -72,40 +72,40 @@ class History:
         updates: dict[str, tuple[Tensor | None, Tensor, float]] = {}
         for step in steps:
             begin = time.perf_counter()
-            state = step(state, weights)
+            state = step(state, penalties)
             seconds = time.perf_counter() - begin
             block = getattr(step, "block", None)
             if block is not None:
                 with torch.no_grad():
-                    slope = _slope(lagrangian, block, state, weights)
-                    value = lagrangian.values(state, weights)
+                    slope = _slope(lagrangian, block, state, penalties)
+                    value = lagrangian.values(state, penalties)
                 updates[block] = slope, value, seconds
         without_penalty = frozenset(dual for s in steps if (dual := getattr(s, "dual", None)))
-        stage = len(self.weights)
+        stage = len(self.penalties)
         with torch.no_grad():
             for block, (slope, value, seconds) in updates.items():
                 primal = _primal(lagrangian, block, state)
-                dual = _dual(lagrangian, block, state, weights, without_penalty, slope)
+                dual = _dual(lagrangian, block, state, penalties, without_penalty, slope)
                 self.entries.append(Update(stage, block, primal, dual, value, seconds))
-        self.weights.append({name: _detach(weights[name]) for name in weights})
+        self.penalties.append({name: _detach(penalties[name]) for name in penalties})
         if self._keep:
             self.states.append(_detached(state))
         return state
 
     def stage(self, index: int) -> list[Update]:
         """The entries of one stage; negative counts from the last."""
-        index = range(len(self.weights))[index]
+        index = range(len(self.penalties))[index]
         return [entry for entry in self.entries if entry.stage == index]
 
     def converged(self, tolerance: float) -> bool:
         """Whether the last stage left every primal and dual residual at or below ``tolerance``."""
-        if not self.weights:
+        if not self.penalties:
             return False
         last = self.stage(-1)
         return all(bool((torch.maximum(e.primal, e.dual) <= tolerance).all()) for e in last)
 
     def plot(self) -> Figure:
-        """Curves over the stages: residuals (largest of the batch), Lagrangian, weights, time.
+        """Curves over the stages: residuals (largest of the batch), Lagrangian, penalties, time.
 
         Returns:
             A figure of matplotlib, for ``figure.savefig(path)``.
@@ -131,29 +131,31 @@ class History:
         return "\n".join(lines)
 
 
-def _slope(lagrangian: Lagrangian, block: str, state: State, weights: Weights) -> Tensor | None:
+def _slope(lagrangian: Lagrangian, block: str, state: State, penalties: Penalties) -> Tensor | None:
     """Just after its update: minus a subgradient of the block's prior, which the prox made zero.
 
     None without a prior, where the slope should be zero and whatever is left is an error.
     """
     if block not in lagrangian.regularizers:
         return None
-    return lagrangian.normal(block, state, weights).gradient(state[block])
+    return lagrangian.normal(block, state, penalties).gradient(state[block])
 
 
 def _dual(
     lagrangian: Lagrangian,
     block: str,
     state: State,
-    weights: Weights,
+    penalties: Penalties,
     without_penalty: frozenset[str],
     slope: Tensor | None,
 ) -> Tensor:
-    equations = lagrangian.normal(block, state, weights, without_penalty)
+    equations = lagrangian.normal(block, state, penalties, without_penalty)
     left = equations.gradient(state[block])
     if slope is not None:
         left = left - slope
-    scale = _norm(lagrangian.normal(block, state, weights).gradient(torch.zeros_like(state[block])))
+    scale = _norm(
+        lagrangian.normal(block, state, penalties).gradient(torch.zeros_like(state[block]))
+    )
     return _ratio(_norm(left), scale)
 
 

@@ -30,12 +30,12 @@ class Multiple:
 
 
 Weight = str | float | Multiple
-Weights = Mapping[str, Tensor | float]
+Penalties = Mapping[str, Tensor | float]
 
 
 @dataclass(frozen=True, eq=False)
 class Quadratic:
-    """``w/2 ‖r‖²``. ``weight`` is a number >= 0, or the name of one in ``weights``."""
+    """``w/2 ‖r‖²``. ``weight`` is a number >= 0, or the name of one in ``penalties``."""
 
     residual: Residual
     weight: Weight = 1.0
@@ -130,7 +130,7 @@ class Lagrangian(nn.Module):
         """Dual name -> its constraint."""
         return {c.dual: c for c in self.constraints}
 
-    def values(self, state: Mapping[str, Tensor], weights: Weights) -> Tensor:
+    def values(self, state: Mapping[str, Tensor], penalties: Penalties) -> Tensor:
         """The augmented Lagrangian of each image, ``(B,)``.
 
         Priors whose ``g`` is unknown (learned ones) are left out of the sum.
@@ -138,25 +138,25 @@ class Lagrangian(nn.Module):
         state = State(state)
         total: Tensor | None = None
         for term in self.terms:
-            value = self._term(term, state, weights)
+            value = self._term(term, state, penalties)
             if value is not None:
                 total = value if total is None else total + value
         assert total is not None
         return total
 
-    def value(self, state: Mapping[str, Tensor], weights: Weights) -> Tensor:
+    def value(self, state: Mapping[str, Tensor], penalties: Penalties) -> Tensor:
         """The augmented Lagrangian, summed over the batch: a scalar to differentiate."""
-        return self.values(state, weights).sum()
+        return self.values(state, penalties).sum()
 
-    def _term(self, term: Term, state: State, weights: Weights) -> Tensor | None:
+    def _term(self, term: Term, state: State, penalties: Penalties) -> Tensor | None:
         if isinstance(term, Regularizer):
             value = term.prior.at(state).value(state[term.block])
             if value is None:
                 return None
-            weight = weight_of(term, weights, value.dtype)
+            weight = weight_of(term, penalties, value.dtype)
             return (weight.flatten() if isinstance(weight, Tensor) else weight) * value
         r = term.residual(state)
-        energy = weight_of(term, weights, r.dtype) / 2 * r.square()
+        energy = weight_of(term, penalties, r.dtype) / 2 * r.square()
         if isinstance(term, Constraint):
             energy = energy + state[term.dual] * r
         return energy.sum((1, 2, 3))
@@ -165,7 +165,7 @@ class Lagrangian(nn.Module):
         self,
         block: str,
         state: State,
-        weights: Weights,
+        penalties: Penalties,
         without_penalty: frozenset[str] = frozenset(),
     ) -> Normal:
         """The normal equations of one block, its prior left out.
@@ -173,7 +173,7 @@ class Lagrangian(nn.Module):
         Args:
             block: a block of some residual, optional or not.
             state: every other entry, and the block itself (its shape is read from it).
-            weights: name -> positive number or tensor ``()``, ``(1 or B, 1, 1, 1)``.
+            penalties: name -> positive number or tensor ``()``, ``(1 or B, 1, 1, 1)``.
             without_penalty: duals whose constraint enters as ``⟨Γ, r⟩`` alone, without its penalty.
         """
         normal = Normal(state[block])
@@ -186,7 +186,7 @@ class Lagrangian(nn.Module):
             if isinstance(term, Constraint) and term.dual in without_penalty:
                 normal.add_rhs(-1.0, pull(operator, state[term.dual]))
                 continue
-            weight = weight_of(term, weights, normal.dtype)
+            weight = weight_of(term, penalties, normal.dtype)
             normal.add(weight, operator)
             if isinstance(term, Quadratic):
                 normal.add_rhs(weight, residual.rhs_quadratic(block, state, operator))
@@ -227,25 +227,25 @@ class Lagrangian(nn.Module):
         return explain(self, order)
 
 
-def weight_of(term: Term, weights: Weights, dtype: torch.dtype) -> Tensor | float:
+def weight_of(term: Term, penalties: Penalties, dtype: torch.dtype) -> Tensor | float:
     """The weight or penalty of a term: a number, or a tensor ``()`` or ``(1 or B, 1, 1, 1)``.
 
     Raises:
-        MissingEntryError: `weights` lacks its name.
+        MissingEntryError: `penalties` lacks its name.
         ValueError: a number that is negative, zero (a penalty) or not finite; a tensor that
             varies from pixel to pixel or from channel to channel. (Values of tensors are not
             looked at: on a GPU that would wait for the device.)
     """
     name = term.penalty if isinstance(term, Constraint) else term.weight
     if isinstance(name, Multiple):
-        weight = weight_of(_named(term, name.name), weights, dtype)
+        weight = weight_of(_named(term, name.name), penalties, dtype)
         return name.factor * weight
-    if isinstance(name, str) and name not in weights:
-        have = ", ".join(sorted(weights)) or "nothing"
+    if isinstance(name, str) and name not in penalties:
+        have = ", ".join(sorted(penalties)) or "nothing"
         raise MissingEntryError(
-            f"weights lack {name!r}; they have {have}: add a positive number under that name"
+            f"penalties lack {name!r}; they have {have}: add a positive number under that name"
         )
-    weight = weights[name] if isinstance(name, str) else name
+    weight = penalties[name] if isinstance(name, str) else name
     if not isinstance(weight, Tensor):
         _check_number(weight, name, least=None if isinstance(term, Constraint) else 0)
         return float(weight)

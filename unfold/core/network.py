@@ -16,11 +16,11 @@ from .expression import Entry
 from .lagrangian import Lagrangian
 from .objective import Belief, Objective, Penalty, Term, Tie
 from .operators import Structure
+from .penalties import LearnedPenalties
 from .size import check_size
-from .solution import started, told
+from .solution import read_values, started
 from .steps import lower
 from .unroll import Stage, Unrolled
-from .weights import LearnedWeights
 
 
 class Network(nn.Module):
@@ -48,7 +48,7 @@ class Network(nn.Module):
 
     def forward(self, **data: Tensor) -> Tensor:
         """The output block after the last round, for data by name."""
-        values, _ = told(self.objective, data)
+        values, _ = read_values(self.objective, data)
         return self.stages(started(self.objective, values, self.start))[self.output]
 
     def explain(self) -> str:
@@ -85,7 +85,7 @@ def learned_stage(
         )
     initial = {name: penalties.get(name, 1.0) for name in objective.penalties}
     steps = lower(lagrangian, objective.order if order is None else order, cg)
-    return Stage(steps, LearnedWeights(initial))
+    return Stage(steps, LearnedPenalties(initial))
 
 
 def splits(objective: Objective, penalty: Penalty) -> tuple[Term, ...]:

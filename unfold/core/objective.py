@@ -212,7 +212,7 @@ class Objective:
 
     @property
     def penalties(self) -> tuple[str, ...]:
-        """The named weights and penalties."""
+        """The named penalties."""
         return tuple(dict.fromkeys(t.penalty.name for t in self.terms if t.penalty.name))
 
     @property

@@ -16,7 +16,7 @@ _LEAST = 1e-12  # a residual of zero has no place on a logarithmic axis
 
 
 def plot(history: History) -> Figure:
-    """Residuals, Lagrangian, weights and time over the stages; see `History.plot`."""
+    """Residuals, Lagrangian, penalties and time over the stages; see `History.plot`."""
     try:
         from matplotlib.figure import Figure
         from matplotlib.ticker import MaxNLocator
@@ -41,7 +41,7 @@ def plot(history: History) -> Figure:
             axis.semilogy(stages, values, "o-", color=colors[block], label=block, markersize=3)
         axis.set_title(title)
     _lagrangian(axes[2], history)
-    _weights(axes[3], history.weights)
+    _penalties(axes[3], history.penalties)
     _seconds(axes[4], history, colors)
     for axis in axes[:5]:
         axis.set_xlabel("stage")
@@ -56,7 +56,7 @@ def _lagrangian(axis: Any, history: History) -> None:
     """After each update: those of a stage stand between its number and the next."""
     places: list[float] = []
     values: list[float] = []
-    for stage in range(len(history.weights)):
+    for stage in range(len(history.penalties)):
         entries = history.stage(stage)
         places += [stage + (i + 1) / len(entries) for i in range(len(entries))]
         values += [entry.lagrangian.sum().item() for entry in entries]
@@ -64,18 +64,18 @@ def _lagrangian(axis: Any, history: History) -> None:
     axis.set_title("augmented Lagrangian, after each update")
 
 
-def _weights(axis: Any, weights: Sequence[Mapping[str, Tensor | float]]) -> None:
-    stages = range(1, len(weights) + 1)
-    for name in dict.fromkeys(name for stage in weights for name in stage):
-        values = [stage[name] if name in stage else float("nan") for stage in weights]
+def _penalties(axis: Any, penalties: Sequence[Mapping[str, Tensor | float]]) -> None:
+    stages = range(1, len(penalties) + 1)
+    for name in dict.fromkeys(name for stage in penalties for name in stage):
+        values = [stage[name] if name in stage else float("nan") for stage in penalties]
         numbers = [v.float().mean().item() if isinstance(v, Tensor) else v for v in values]
         axis.semilogy(stages, numbers, "o-", markersize=3, label=name)
     axis.legend(fontsize="small")
-    axis.set_title("weights and penalties")
+    axis.set_title("penalties")
 
 
 def _seconds(axis: Any, history: History, colors: Mapping[str, str]) -> None:
-    stages = range(1, len(history.weights) + 1)
+    stages = range(1, len(history.penalties) + 1)
     bottom = [0.0] * len(stages)
     for block, color in colors.items():
         found = {e.stage: 1e3 * e.seconds for e in history.entries if e.block == block}

@@ -61,7 +61,7 @@ class Prior(nn.Module):
     def step_for(self, variance: Tensor) -> Tensor:
         """The ``step`` that removes white noise of a given variance from a photo in [0, 1].
 
-        A denoiser is told the variance itself, which is the default. A function ``g`` that was
+        A denoiser is given the variance itself, which is the default. A function ``g`` that was
         not scaled to be the negative logarithm of a density of photos needs another step: total
         variation, say, half the standard deviation. Models that take any prior ask for it here.
 

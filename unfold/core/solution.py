@@ -51,7 +51,7 @@ def solve(
     values: Mapping[str, Tensor | float],
 ) -> Solution:
     """See `Objective.solve`."""
-    data, penalties = told(objective, values)
+    data, penalties = read_values(objective, values)
     for name, value in data.items():
         if not value.isfinite().all():
             raise ValueError(f"{name} has values that are not finite: replace them")
@@ -67,7 +67,7 @@ def solve(
     return Solution(last, history.converged(tolerance), history)
 
 
-def told(
+def read_values(
     objective: Objective, values: Mapping[str, Tensor | float]
 ) -> tuple[dict[str, Tensor], dict[str, Tensor | float]]:
     """The values of the data, and those of the penalties.

@@ -8,7 +8,7 @@ from typing import Protocol
 from torch import Tensor
 
 from .cg import CG
-from .lagrangian import Lagrangian, Regularizer, Weights, weight_of
+from .lagrangian import Lagrangian, Penalties, Regularizer, weight_of
 from .normal import add_scaled, times
 from .operators import Structure
 from .prior import Prior
@@ -16,12 +16,12 @@ from .state import State
 
 
 class Step(Protocol):
-    """One update: ``(state, weights) -> state``, nothing changed in place.
+    """One update: ``(state, penalties) -> state``, nothing changed in place.
 
     Write your own to replace a derived one; it is a plain callable, or a module if it learns.
     """
 
-    def __call__(self, state: Mapping[str, Tensor], weights: Weights) -> State: ...
+    def __call__(self, state: Mapping[str, Tensor], penalties: Penalties) -> State: ...
 
 
 def majorizes(lagrangian: Lagrangian, block: str) -> bool:
@@ -61,16 +61,16 @@ class Minimize:
     def _majorizes(self) -> bool:
         return majorizes(self.lagrangian, self.block)
 
-    def __call__(self, state: Mapping[str, Tensor], weights: Weights) -> State:
+    def __call__(self, state: Mapping[str, Tensor], penalties: Penalties) -> State:
         state = State(state)
-        normal = self.lagrangian.normal(self.block, state, weights)
+        normal = self.lagrangian.normal(self.block, state, penalties)
         if self.regularizer is None:
             return self._replace(state, normal.solve(state[self.block], self.cg))
         if self._majorizes:
             v, inverse = normal.majorized(state[self.block])
         else:
             v, inverse = normal.solve_diagonal()
-        step = times(weight_of(self.regularizer, weights, v.dtype), inverse)
+        step = times(weight_of(self.regularizer, penalties, v.dtype), inverse)
         if not isinstance(step, Tensor):
             step = v.new_full((1, 1, 1, 1), step)
         elif step.ndim == 0:
@@ -83,7 +83,7 @@ class Minimize:
         if value.shape != shape:
             raise ValueError(
                 f"the update of {self.block!r} has shape {tuple(value.shape)}, the block has "
-                f"{tuple(shape)}: give the block the batch of its kernels and weights; a prior "
+                f"{tuple(shape)}: give the block the batch of its kernels and maps; a prior "
                 "must keep the shape"
             )
         return state.replace(self.block, value)
@@ -102,10 +102,10 @@ class Ascend:
         self.lagrangian = lagrangian
         self.constraint = lagrangian.duals[dual]
 
-    def __call__(self, state: Mapping[str, Tensor], weights: Weights) -> State:
+    def __call__(self, state: Mapping[str, Tensor], penalties: Penalties) -> State:
         state = State(state)
         residual = self.constraint.residual(state)
-        penalty = weight_of(self.constraint, weights, residual.dtype)
+        penalty = weight_of(self.constraint, penalties, residual.dtype)
         return state.replace(self.dual, add_scaled(state[self.dual], penalty, residual))
 
     def __repr__(self) -> str:

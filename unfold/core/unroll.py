@@ -11,23 +11,23 @@ from torch.utils.checkpoint import checkpoint  # pyright: ignore[reportUnknownVa
 
 from .history import History
 from .lagrangian import Lagrangian
+from .penalties import FixedPenalties
 from .state import State
 from .steps import Step
-from .weights import FixedWeights
 
 
 class Stage(nn.Module):
-    """One round of steps, with its weights.
+    """One round of steps, with its penalties.
 
     Args:
         steps: from `lower`, any of them replaced by hand-written ones. All derived steps must be
             of one Lagrangian; the stage owns it, and so its priors' parameters.
-        weights: a module ``state -> name -> number or tensor`` (`LearnedWeights`, or one that
+        penalties: a module ``state -> name -> number or tensor`` (`LearnedPenalties`, or one that
             predicts them), or a plain mapping of numbers.
     """
 
     def __init__(
-        self, steps: Sequence[Step], weights: nn.Module | Mapping[str, float | Tensor]
+        self, steps: Sequence[Step], penalties: nn.Module | Mapping[str, float | Tensor]
     ) -> None:
         super().__init__()
         self.steps = tuple(steps)
@@ -40,15 +40,18 @@ class Stage(nn.Module):
             )
         self.lagrangian = owned[0]
         self.handwritten = nn.ModuleList(s for s in steps if isinstance(s, nn.Module))
-        self.weights = weights if isinstance(weights, nn.Module) else FixedWeights(weights)
+        self.penalties = (
+            penalties if isinstance(penalties, nn.Module) else FixedPenalties(penalties)
+        )
+        self.register_load_state_dict_pre_hook(_with_new_names)  # pyright: ignore[reportUnknownMemberType]
 
     def forward(self, state: Mapping[str, Tensor], history: History | None = None) -> State:
         state = State(state)
-        weights = self.weights(state)
+        penalties = self.penalties(state)
         if history is not None:
-            return history.record(self.lagrangian, self.steps, state, weights)
+            return history.record(self.lagrangian, self.steps, state, penalties)
         for step in self.steps:
-            state = step(state, weights)
+            state = step(state, penalties)
         return state
 
 
@@ -95,6 +98,14 @@ class Unrolled(nn.Module):
                 else:
                     now = stage(now, history)
         return now
+
+
+def _with_new_names(
+    module: nn.Module, tensors: dict[str, Tensor], prefix: str, *rest: object
+) -> None:
+    """Rename the entries of a stage's penalties in state dicts of older versions."""
+    for name in [name for name in tensors if name.startswith(f"{prefix}weights.")]:
+        tensors[f"{prefix}penalties.{name.removeprefix(f'{prefix}weights.')}"] = tensors.pop(name)
 
 
 def _recomputed(stage: Stage, state: State) -> State:

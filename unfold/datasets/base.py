@@ -34,7 +34,7 @@ class Pair:
         input: the bad photo.
         target: the good one, where there is one.
         views: further pictures of it by name, such as a dual-pixel camera's ``"left"``.
-        kernel: its blur's kernel, where that is known (see `unfold.restoration.read_kernel`).
+        kernel_path: of its blur kernel, if known (see `unfold.restoration.read_kernel`).
         sequence: what it is a frame of, or empty.
         clip: within a sequence, only frames of one clip may follow one another in time (see
             `unfold.datasets.windows`).
@@ -44,7 +44,7 @@ class Pair:
     input: Path
     target: Path | None = None
     views: Mapping[str, Path] = field(default_factory=dict, hash=False)
-    kernel: Path | None = None
+    kernel_path: Path | None = None
     sequence: str = ""
     clip: int = 0
 

@@ -79,7 +79,7 @@ def match(
         if here != there:
             errors.append(
                 f"{inputs.place} has {here} photos and {targets.place} {there}: they belong "
-                "together by their order, so which are missing cannot be told"
+                "together by their order, so which are missing cannot be determined"
             )
             return {}
         targets_by_order = zip(inputs.photos.items(), targets.photos.values(), strict=True)

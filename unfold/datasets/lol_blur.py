@@ -20,7 +20,7 @@ class LOLBlur(Dataset):
 
     Layout: ``{train,test}/<kind>/<sequence>/<frame>.png``, 1120×640, 170 and 30 sequences of 60
     frames. The first and last 30 frames of a sequence are not consecutive, and were darkened
-    differently: they are its clips 0 and 1, told by a frame's position among those that are
+    differently: they are its clips 0 and 1, identified by a frame's position among those that are
     there, so a frame missing as input and as target moves the border by one.
 
     Source: Zhou et al., LEDNet, ECCV 2022, and the README of its repository.

@@ -18,8 +18,8 @@ class Paired(Dataset):
     Args:
         input: folder of the inputs, below the root.
         target: folder of the targets, below the root.
-        kernel: folder of the blurs' kernels, ``<kernel>/<photo>.npy``, one for each photo; empty:
-            they are not known.
+        kernel_dir: folder of the blur kernels, ``<kernel_dir>/<photo>.npy``, one for each photo;
+            empty if the kernels are unknown.
     """
 
     title = "a paired folder"
@@ -32,24 +32,26 @@ class Paired(Dataset):
         *,
         input: str = "input",
         target: str = "target",
-        kernel: str = "",
+        kernel_dir: str = "",
         strict: bool = True,
     ) -> None:
-        self.places, self.kernels = (input, target), kernel
+        self.places, self.kernel_dir = (input, target), kernel_dir
         super().__init__(root, split, strict=strict)
 
     def find(self, errors: list[str]) -> tuple[Pair, ...]:
         pairs = pair_folders(self.root, *self.places, errors)
-        if not self.kernels:
+        if not self.kernel_dir:
             return pairs
-        files = {pair.name: self.root / self.kernels / f"{pair.name}.npy" for pair in pairs}
+        files = {pair.name: self.root / self.kernel_dir / f"{pair.name}.npy" for pair in pairs}
         errors += [
-            f"{self.kernels}/{name}.npy: there is no such kernel"
+            f"{self.kernel_dir}/{name}.npy: there is no such kernel"
             for name, file in files.items()
             if not file.is_file()
         ]
-        found = [replace(pair, kernel=files[pair.name]) for pair in pairs]
-        return tuple(pair for pair in found if pair.kernel is not None and pair.kernel.is_file())
+        found = [replace(pair, kernel_path=files[pair.name]) for pair in pairs]
+        return tuple(
+            pair for pair in found if pair.kernel_path is not None and pair.kernel_path.is_file()
+        )
 
 
 class Unpaired(Dataset):

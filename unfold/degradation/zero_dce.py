@@ -1,4 +1,4 @@
-"""Darkening by a learned lightness curve: Zero-DCE told which exposure to reach, turned around."""
+"""Darkening by a learned lightness curve: Zero-DCE given which exposure to reach, turned around."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def relative_lightness(image: Tensor) -> Tensor:
 
 
 class ZeroDCEDarkening(Degradation):
-    """Low light by a learned curve on lightness that is told which exposure to reach.
+    """Low light by a learned curve on lightness that is given which exposure to reach.
 
     Lightness ``x`` (CIE L*/100) of each pixel goes ten times through ``x + r (x² − x)``, where a
     network chose ``r`` by the surroundings and the exposure `e`; above 0.97 it is kept. RGB is

@@ -16,7 +16,7 @@ from unfold.imaging.boundary import mirror
 from unfold.terms import Retinex
 from unfold.terms.gradient import Difference, differences
 
-# Windows of so many pixels, a step apart; spectra are told apart in so many directions.
+# Windows of so many pixels, a step apart; spectra are distinguished in so many directions.
 _SIDE, _STEP, _SECTORS = 32, 8, 6
 _RADII = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 2.75, 3.0,
           3.5, 4.0, 4.5, 5.0, 5.5, 6.0, 6.5, 7.0)  # fmt: skip
@@ -42,7 +42,7 @@ def blur_radius(image: Tensor, noise: Tensor) -> Tensor:
 
     smeared by the window's own spectrum. c is the contrast, one for each of six directions (an edge
     has power across itself alone), s the slope: 2 for edges, more for what is soft by itself, which
-    must not be taken for blur. The radius is told by the likelihood of the window's spectrum
+    must not be taken for blur. The radius is estimated by the likelihood of the window's spectrum
     (exponentially distributed about S), the largest over c and s: its zeros tell large discs, its
     fall small ones. Mean and variance over the radii are then made a map R that is smooth but for
     the photo's edges::

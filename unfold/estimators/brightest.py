@@ -1,4 +1,4 @@
-"""Exposure told from the brightest part of a photo."""
+"""Exposure estimated from the brightest part of a photo."""
 
 from __future__ import annotations
 

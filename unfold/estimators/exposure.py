@@ -1,4 +1,4 @@
-"""Exposure: how much too dark a photo is, told from how its values are spread."""
+"""Exposure: how much too dark a photo is, estimated from how its values are spread."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def gain_and_curve(found: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
 
     Args:
         found: ``(B, 2)``: the logarithm of the gain, compared with the one that brings the
-            brightest half percent to white; what the curve is told by.
+            brightest half percent to white; from which the curve is estimated.
         values: see `spread`.
     """
     room = (1 / values[:, _WHITE]).clamp_min(1)

@@ -34,7 +34,7 @@ class IlluminationNet(IlluminationEnhancer):
     Args:
         channels: of the illumination, 1 or 3.
         widths: channels at each level, finest first.
-        pooled: whether the coarsest level is told the mean of its features over the whole photo.
+        pooled: whether the coarsest level is given the mean of its features over the whole photo.
             Without it a dark thing in a bright photo looks like a dark photo.
 
     Source: JUDE, illumination enhancement (encoder-decoder with pointwise convolutions and

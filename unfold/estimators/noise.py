@@ -15,7 +15,8 @@ LEAST_NOISE = 0.003
 
 _ENOUGH_PIXELS = 2_000_000
 # The noise found by the kernel is believed up to so many times that found in the photo alone, more
-# of a JPEG file, which smooths. JPEG's own errors lie at other frequencies as well: told is more.
+# of a JPEG file, which smooths. JPEG's own errors have other frequencies, too: the level given to
+# priors is higher.
 _MOST, _MOST_OF_JPEG, _AMPLIFIED = 2.0, 4.0, 1.6
 # Squares of 5×5 pixels, and how many of them at least and at most.
 _SIDE, _FEWEST, _ENOUGH_SQUARES = 5, 1000, 50_000
@@ -44,9 +45,9 @@ def with_beyond(noise: Tensor, grain: Tensor, beyond: Tensor) -> tuple[Tensor, T
         beyond: the deviation found by the kernel (`noise_beyond`); 0: none was found.
 
     Returns:
-        The deviation that priors are told, and the one that the re-blur test expects. Of a JPEG
+        The deviation that priors are given, and the one that the re-blur test expects. Of a JPEG
         file both are made of the larger of ``noise`` and ``beyond``, the latter at most 4 times
-        ``noise``; priors are told 1.6 times that. Of any other photo priors are told the larger,
+        ``noise``; priors are given 1.6 times that. Of any other photo priors are given the larger,
         ``beyond`` being at most twice ``noise``, and the test expects ``noise``, so that a wrong
         kernel is found out.
     """

@@ -16,8 +16,8 @@ from .roles import IlluminationEnhancer
 class PowerCurve(IlluminationEnhancer):
     """``L -> L^γ``, γ in [0.4, 1]: brings the geometric mean of the light to a level.
 
-    γ is told from the photo's first Retinex split: the mean of that light is hardly another once
-    it is optimized.
+    γ is estimated from the photo's first Retinex split; the optimization hardly changes the mean of
+    that illumination.
 
     Args:
         brightness: the level; a photo that has reached it stays as it is.

@@ -49,7 +49,7 @@ def reblur_share(photo: Tensor, kernel: Tensor, noise: Tensor) -> Tensor:
 
 
 def noise_beyond(photo: Tensor, kernel: Tensor) -> Tensor:
-    """The standard deviation of a photo's noise, told by the kernel of its blur.
+    """The standard deviation of a photo's noise, estimated with the kernel of its blur.
 
     A blur by H leaves noise alone at the frequencies that H suppresses: what passes the filter
     ``ε / (|F(H)|² + ε)``, ε = 0.0005, over what white noise of deviation 1 leaves of itself there;

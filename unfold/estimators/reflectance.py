@@ -13,7 +13,7 @@ from .roles import ReflectanceDenoiser
 class DilatedDenoiser(ReflectanceDenoiser):
     """``R -> R − net(R)``: a dilated network predicts the noise.
 
-    It is told no noise level. Its last layer starts at zero: untrained, it changes nothing.
+    It is given no noise level. Its last layer starts at zero: untrained, it changes nothing.
 
     Args:
         channels: of the reflectance.

@@ -45,7 +45,7 @@ class Alternative:
 
 
 @dataclass(frozen=True)
-class Entry:
+class ComparisonEntry:
     """A row of the table.
 
     Attributes:
@@ -92,7 +92,7 @@ class Comparison:
     option: str
     protocol: str
     command: str
-    entries: Sequence[Entry]
+    entries: Sequence[ComparisonEntry]
     complete: bool = True
 
     @property
@@ -105,12 +105,12 @@ class Comparison:
         """Whether a component failed, or none could be measured."""
         return not self.metrics or any(e.status == "failed" for e in self.entries)
 
-    def ranked(self) -> list[Entry]:
+    def ranked(self) -> list[ComparisonEntry]:
         """The best by the first metric first; those without a value last, by name."""
         metric, facts = next(iter(self.metrics.items()), ("", {}))
         sign = -1 if facts.get("better") == "higher" else 1
 
-        def key(entry: Entry) -> tuple[bool, float, str]:
+        def key(entry: ComparisonEntry) -> tuple[bool, float, str]:
             mean = entry.mean(metric)
             return mean is None, sign * (mean or 0), entry.component
 
@@ -195,7 +195,7 @@ class Comparison:
         write_report(path, {".json": self.json, ".csv": self.csv, ".md": self.markdown})
 
 
-def measure_each(alternatives: Sequence[Alternative]) -> Iterator[Entry]:
+def measure_each(alternatives: Sequence[Alternative]) -> Iterator[ComparisonEntry]:
     """Measure components in turn; what goes wrong with one becomes its row.
 
     After an interrupted report no other follows.
@@ -210,21 +210,21 @@ def measure_each(alternatives: Sequence[Alternative]) -> Iterator[Entry]:
             return
 
 
-def _measure(alternative: Alternative) -> Entry:
+def _measure(alternative: Alternative) -> ComparisonEntry:
     name, provider = alternative.component, alternative.provider
     try:
         report = alternative.measure()
     except NotMeasuredError as error:
-        return Entry(name, provider, "skipped", _line(error))
+        return ComparisonEntry(name, provider, "skipped", _line(error))
     except (EvaluationError, ProtocolError, MetricError):
         raise
     except Exception as error:  # a component's code may raise anything
-        return Entry(name, provider, "failed", f"{type(error).__name__}: {_line(error)}")
+        return ComparisonEntry(name, provider, "failed", f"{type(error).__name__}: {_line(error)}")
     errors = [row.error for row in report.rows if row.name and row.error]
     if not errors:
-        return Entry(name, provider, "measured", report=report)
+        return ComparisonEntry(name, provider, "measured", report=report)
     reason = f"{len(errors)} of {len(report.rows)} photos failed: {_line(errors[0])}"
-    return Entry(name, provider, "failed", reason, report)
+    return ComparisonEntry(name, provider, "failed", reason, report)
 
 
 def _line(error: object) -> str:

@@ -6,7 +6,7 @@ never filled in from elsewhere.
 
 from __future__ import annotations
 
-from .table import PaperRow, PaperTable, Part
+from .table import PaperRow, PaperTable, TableSection
 
 _FULL = ("psnr", "ssim", "lpips")
 _FOUR = ("psnr", "ssim", "mae", "lpips")
@@ -27,7 +27,7 @@ _ALL = (
         title="JUDE and others on LOL-Blur",
         source="JUDE, the comparison on LOL-Blur",
         parts=(
-            Part("lol-blur", "jude", _FULL, (
+            TableSection("lol-blur", "jude", _FULL, (
                 PaperRow("FFTFormer", ("19.889", "0.858", "0.139")),
                 PaperRow("RetinexFormer", ("25.505", "0.862", "0.240")),
                 PaperRow("LEDNet", ("25.740", "0.850", "0.224"), _LEDNET),
@@ -46,7 +46,7 @@ _ALL = (
         title="JUDE's parts, on LOL-Blur",
         source="JUDE, the ablations",
         parts=(
-            Part("lol-blur", "jude", _FULL, (
+            TableSection("lol-blur", "jude", _FULL, (
                 PaperRow("IRCNN prior, no denoiser", ("25.644", "", ""),
                          {**_JUDE, "prior": "ircnn", "denoiser": None}),
                 PaperRow("ResUNet prior, no denoiser", ("26.486", "", ""),
@@ -69,7 +69,7 @@ _ALL = (
         title="ErA on three sets of defocused photos",
         source="ErA, the poster's table",
         parts=tuple(
-            Part(dataset, "dpdd", _FULL, (PaperRow("ErA", values, {"kind": "era"}),))
+            TableSection(dataset, "dpdd", _FULL, (PaperRow("ErA", values, {"kind": "era"}),))
             for dataset, values in (
                 ("dpdd", ("26.687", "0.815", "0.219")),
                 ("realdof", ("25.747", "0.772", "0.319")),
@@ -82,7 +82,7 @@ _ALL = (
         title="LEDNet on LOL-Blur",
         source="LEDNet, the comparison on LOL-Blur",
         parts=(
-            Part("lol-blur", "lednet", _FULL, (
+            TableSection("lol-blur", "lednet", _FULL, (
                 PaperRow("LEDNet", ("25.74", "0.850", "0.224"), _LEDNET),
             )),
         ),
@@ -92,7 +92,7 @@ _ALL = (
         title="LEDNet's parts, on LOL-Blur",
         source="LEDNet, the ablations",
         parts=(
-            Part("lol-blur", "lednet", ("psnr",), (
+            TableSection("lol-blur", "lednet", ("psnr",), (
                 PaperRow("without PPM", ("21.85",), {**_LEDNET, "ppm": False}),
                 PaperRow("without CurveNLU", ("25.20",), {**_LEDNET, "curve_nlu": False}),
                 PaperRow("concatenation for FASC", ("25.31",),
@@ -108,20 +108,20 @@ _ALL = (
         title="DEvUDP on deblurring, enhancement, and both",
         source="DEvUDP, its tables on GoPro, RealBlur-J, LOL eval15 and LOL-Blur",
         parts=(
-            Part("gopro", "devudp", _FOUR, (
+            TableSection("gopro", "devudp", _FOUR, (
                 PaperRow("DEvUDP", ("22.19", "0.708", "14.30", "0.253"), _DEVUDP),
                 PaperRow("DEvUDP-DT", ("25.15", "0.786", "9.56", "0.272"), _DEVUDP_DT),
             )),
-            Part("realblur-j", "devudp", _FOUR, (
+            TableSection("realblur-j", "devudp", _FOUR, (
                 PaperRow("DEvUDP", ("19.75", "0.617", "", ""), _DEVUDP),
                 PaperRow("DEvUDP-DT", ("25.87", "0.790", "", ""), _DEVUDP_DT),
             )),
-            Part("lol", "devudp", _FOUR, (
+            TableSection("lol", "devudp", _FOUR, (
                 PaperRow("Zero-DCE", ("14.97", "0.500", "", ""), {"kind": "zero-dce"}),
                 PaperRow("RUAS", ("16.40", "0.500", "", "")),
                 PaperRow("DEvUDP", ("16.88", "0.667", "36.27", "0.326"), _DEVUDP),
             )),
-            Part("lol-blur", "devudp", _FOUR, (
+            TableSection("lol-blur", "devudp", _FOUR, (
                 PaperRow("DEvUDP", ("18.03", "0.653", "28.14", "0.323"), _DEVUDP),
             )),
         ),

@@ -218,7 +218,7 @@ def _row(
 
 
 @dataclasses.dataclass(frozen=True)
-class Restored:
+class RestoredPair:
     """A pair of a data set, restored: pictures ``(1, 3, H, W)`` as the protocol has them."""
 
     image: Tensor
@@ -227,7 +227,9 @@ class Restored:
     seconds: float
 
 
-def restore_pair(pair: Pair, model: Restorer, protocol: Protocol, device: torch.device) -> Restored:
+def restore_pair(
+    pair: Pair, model: Restorer, protocol: Protocol, device: torch.device
+) -> RestoredPair:
     """Read a pair and restore its input.
 
     Raises:
@@ -240,9 +242,9 @@ def restore_pair(pair: Pair, model: Restorer, protocol: Protocol, device: torch.
         if target.shape != image.shape:
             have, want = (f"{t.shape[-1]}×{t.shape[-2]}" for t in (image, target))
             raise ValueError(f"the input is {have} pixels and its target {want}")
-    kernel = None if pair.kernel is None else read_kernel(pair.kernel).to(device)
+    kernel = None if pair.kernel_path is None else read_kernel(pair.kernel_path).to(device)
     restored, seconds = _timed(model, image, kernel, device)
-    return Restored(image, protocol.after(restored), target, seconds)
+    return RestoredPair(image, protocol.after(restored), target, seconds)
 
 
 @torch.inference_mode()

@@ -38,7 +38,7 @@ class PaperRow:
 
 
 @dataclass(frozen=True)
-class Part:
+class TableSection:
     """The rows of a table that belong to one data set.
 
     Attributes:
@@ -64,7 +64,7 @@ class PaperTable:
     name: str
     title: str
     source: str
-    parts: tuple[Part, ...]
+    parts: tuple[TableSection, ...]
     notes: tuple[str, ...] = ()
 
 
@@ -104,7 +104,7 @@ def _on(found: Found, dataset: str) -> bool:
     return found.report["dataset"]["kind"].rpartition(":")[2] == dataset
 
 
-def _render_part(part: Part, reports: Sequence[Found]) -> Iterator[str]:
+def _render_part(part: TableSection, reports: Sequence[Found]) -> Iterator[str]:
     version = find_protocol(part.protocol).version
     why = {r.path: _obstacle(r.report, part, version) for r in reports}
     ours = [r for r in reports if not why[r.path]]
@@ -120,7 +120,7 @@ def _render_part(part: Part, reports: Sequence[Found]) -> Iterator[str]:
         )
 
 
-def _obstacle(report: Mapping[str, Any], part: Part, version: int) -> str:
+def _obstacle(report: Mapping[str, Any], part: TableSection, version: int) -> str:
     """Why a report's numbers must not stand beside the paper's; empty where they may."""
     used, dataset = report["protocol"], report["dataset"]
     if (used["name"], used["version"]) != (part.protocol, version):
@@ -133,7 +133,7 @@ def _obstacle(report: Mapping[str, Any], part: Part, version: int) -> str:
     return ""
 
 
-def _rows(part: Part, ours: Sequence[Found]) -> Iterator[Sequence[str]]:
+def _rows(part: TableSection, ours: Sequence[Found]) -> Iterator[Sequence[str]]:
     """The heads, the paper's rows, and a row for each report that is none of its methods."""
     heads = [(metric, "ours") if ours else (metric,) for metric in part.metrics]
     yield ["method", *(head for pair in heads for head in pair)]
@@ -159,7 +159,9 @@ def _with_options(report: Found | None) -> str:
     return f" ({', '.join(f'{k}={v}' for k, v in options.items())})" if options else ""
 
 
-def _cells(part: Part, printed: Sequence[str], report: Found | None, beside: bool) -> Iterator[str]:
+def _cells(
+    part: TableSection, printed: Sequence[str], report: Found | None, beside: bool
+) -> Iterator[str]:
     for i, metric in enumerate(part.metrics):
         yield printed[i] or "–"
         if beside:

@@ -74,7 +74,7 @@ def data(names: str) -> Any:
 
 
 def penalties(names: str) -> Any:
-    """Named weights of terms, which `Objective.solve` is given and `Objective.unroll` learns.
+    """Named weights of the terms, which `Objective.solve` is given and `Objective.unroll` learns.
 
     Args:
         names: separated by spaces.

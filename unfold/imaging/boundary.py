@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 # Of the sizes that models pad to, and of where the picture begins in them: networks halve the size
-# up to four times, so that none pads again and a pixel is told the same in a part of the photo.
+# up to four times, so that none pads again and a pixel is treated alike in a part of the photo.
 MULTIPLE = 16
 
 

@@ -1,6 +1,6 @@
 """Photographs from files and into files.
 
-PNG, JPEG and TIFF, told apart by their first bytes on reading and by their suffix on writing.
+PNG, JPEG and TIFF, distinguished by their first bytes on reading and by their suffix on writing.
 ``png``, ``jpeg`` and ``tiff`` hold the codecs; here are files, errors, and numbers.
 """
 

@@ -23,7 +23,7 @@ class KernelCorrelation(Loss):
     kernels, each is compared with the true one and weighted by its share of the picture: ``w_m``,
     the mean of its map.
 
-    The restoration's parts are ``kernel``, ``(1 or B, M, h, w)``, and, where M > 1, ``weights``,
+    The restoration's parts are ``kernel``, ``(1 or B, M, h, w)``, and, where M > 1, ``maps``,
     ``(B, M, H, W)``. The data have ``true-kernel``, ``(B, 1, h', w')`` (synthesized data with
     ``kernel`` and ``kernel_known = false``). It is computed in float32 at least.
 
@@ -42,8 +42,8 @@ class KernelCorrelation(Loss):
         estimated = outcome.made("kernel")
         if TRUE_KERNEL not in outcome.batch:
             raise LossError(
-                "kernel: the data have no true kernel; set data.kernel to its side in pixels and "
-                "data.kernel_known to false"
+                "kernel: the data have no true kernel; set data.kernel_size to its side in "
+                "pixels and data.kernel_known to false"
             )
         true = outcome.batch[TRUE_KERNEL]
         unknown = true.isnan().flatten(1).any(1)[:, None]  # (of photos that were not synthesized)
@@ -80,8 +80,8 @@ def _finer(spectrum: Tensor, factor: int) -> Tensor:
     return torch.fft.ifftshift(pad(centered, margins), (-2, -1))
 
 
-def _shares(outcome: Outcome, kernels: int) -> Tensor | float:
+def _shares(outcome: Outcome, num_kernels: int) -> Tensor | float:
     """The share of the picture that each kernel has, ``(B, M)``."""
-    if kernels == 1:
+    if num_kernels == 1:
         return 1.0
-    return outcome.made("weights").mean((-2, -1))
+    return outcome.made("maps").mean((-2, -1))

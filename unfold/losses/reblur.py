@@ -16,7 +16,7 @@ class Reblur(Loss):
     """Re-blur consistency: ``mean |B x̂ − y|`` with the blur that the model estimated.
 
     ``B x = Σ_m W_m ⊙ (k_m ⊗ x)``. The kernels are the restoration's part ``kernel``,
-    ``(1 or B, M, h, w)``; the maps its part ``weights``, ``(B, M, H, W)``, where it has one (a
+    ``(1 or B, M, h, w)``; the maps its part ``maps``, ``(B, M, H, W)``, where it has one (a
     single kernel needs none). Beyond its borders x̂ goes on as the models let it: reflected, and
     blended into a period.
 
@@ -37,20 +37,20 @@ class Reblur(Loss):
         self.of, self.picture, self.match_exposure = of, picture, match_exposure
 
     def forward(self, outcome: Outcome) -> Tensor:
-        maps = outcome.restoration.parts.get("weights")
+        maps = outcome.restoration.parts.get("maps")
         blurred = reblur(outcome.made(self.of), outcome.made("kernel"), maps)
         photo = outcome.picture(self.picture, match_exposure=self.match_exposure)
         return (blurred - photo).abs().mean()
 
 
-def reblur(sharp: Tensor, kernels: Tensor, weights: Tensor | None = None) -> Tensor:
+def reblur(sharp: Tensor, kernels: Tensor, maps: Tensor | None = None) -> Tensor:
     """``Σ_m W_m ⊙ (k_m ⊗ x)`` of ``(B, C, H, W)``; without maps, the one kernel's convolution.
 
     Raises:
         LossError: several kernels without maps.
     """
-    if weights is None and kernels.shape[1] > 1:
-        raise LossError(f"reblur: {kernels.shape[1]} kernels need maps, the part 'weights'")
+    if maps is None and kernels.shape[1] > 1:
+        raise LossError(f"reblur: {kernels.shape[1]} kernels need maps, the part 'maps'")
     height, width = kernels.shape[-2:]
     x, frame = pad_periodic(sharp, (height // 2, width // 2), multiple=MULTIPLE)
     zero = torch.zeros_like(x)
@@ -58,9 +58,9 @@ def reblur(sharp: Tensor, kernels: Tensor, weights: Tensor | None = None) -> Ten
         frame.crop(_CONVOLUTION(State({"I": x, "X": zero, "H": kernels[:, m : m + 1]})))
         for m in range(kernels.shape[1])
     ]
-    if weights is None:
+    if maps is None:
         return blurred[0]
-    return torch.stack([weights[:, m : m + 1] * b for m, b in enumerate(blurred)]).sum(0)
+    return torch.stack([maps[:, m : m + 1] * b for m, b in enumerate(blurred)]).sum(0)
 
 
 _CONVOLUTION = Convolution("I", kernel="H", observed="X")

@@ -19,13 +19,13 @@ from unfold.core import (
     Unrolled,
     lower,
 )
-from unfold.core.lagrangian import Weights
+from unfold.core.lagrangian import Penalties
 from unfold.core.size import check_size
 from unfold.imaging.boundary import MULTIPLE, Frame, pad_periodic
 from unfold.restorer import Restorer
 from unfold.terms import Convolution
 
-from .parts import StageWeights
+from .parts import StagePenalties
 from .schedule import LARGEST_SQUARE
 
 Weigh = Callable[[Lagrangian], Callable[[Mapping[str, Tensor], Mapping[str, Tensor]], Any]]
@@ -47,10 +47,10 @@ def unroll(
     Args:
         declare: declares the Lagrangian of stage 0, 1, ..., with new priors at each call.
         order: of the updates.
-        weigh: of a Lagrangian: what makes its weights of hyper-parameters (see `StageWeights`).
+        weigh: of a Lagrangian: what makes its penalties of hyper-parameters (see `StagePenalties`).
         names: of the hyper-parameters of a stage.
         K: stages.
-        tied: all stages share the priors of the first. (Their weights may differ all the same.)
+        tied: all stages share the priors of the first. (Their penalties may differ all the same.)
         cg: for blocks whose normal matrix is diagonal in no basis.
         before: block -> a hand-written step to insert before its update.
     """
@@ -67,7 +67,7 @@ def unroll(
             factors = lagrangian.blocks if block in lagrangian.regularizers else {}
             if factors.get(block) is Structure.PIXEL:
                 steps.append(Bound(block))
-        return Stage(steps, StageWeights(index, names, weigh(lagrangian)))
+        return Stage(steps, StagePenalties(index, names, weigh(lagrangian)))
 
     return Unrolled([stage(k) for k in range(K)])
 
@@ -131,13 +131,13 @@ class Bound:
     """``F ← F`` clipped to ``F² <= 2``, for a factor F of a product that has a prior.
 
     Pictures and their factors are at most 1; overshoots of edges are left room. With the bound
-    the other factor's prior is told no less than the noise (see `product_weights`).
+    the other factor's prior is given no less than the noise (see `product_weights`).
     """
 
     def __init__(self, factor: str) -> None:
         self.factor = factor
 
-    def __call__(self, state: Mapping[str, Tensor], weights: Weights) -> State:
+    def __call__(self, state: Mapping[str, Tensor], penalties: Penalties) -> State:
         state = State(state)
         bound = LARGEST_SQUARE**0.5
         return state.replace(self.factor, state[self.factor].clamp(-bound, bound))
@@ -152,7 +152,7 @@ class Take:
     def __init__(self, block: str, other: str) -> None:
         self.block, self.other = block, other
 
-    def __call__(self, state: Mapping[str, Tensor], weights: Weights) -> State:
+    def __call__(self, state: Mapping[str, Tensor], penalties: Penalties) -> State:
         return State(state).replace(self.block, state[self.other])
 
     def __repr__(self) -> str:
@@ -176,7 +176,7 @@ class Impute:
         self._blur = blur or Convolution("I", kernel="H", observed="X")
         self._estimate = estimate
 
-    def __call__(self, state: Mapping[str, Tensor], weights: Weights) -> State:
+    def __call__(self, state: Mapping[str, Tensor], penalties: Penalties) -> State:
         state = State(state)
         believed = state.replace("I", state[self._estimate]).replace("X", state["Y"])
         return state.replace("X", state["Y"] + (1 - state["T"]) * self._blur(believed))

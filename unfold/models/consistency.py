@@ -11,8 +11,8 @@ from torch import nn
 
 from unfold.core import Lagrangian, Quadratic, Residual, Structure
 
-from .declaration import ConstraintTerm, PriorTerm, Product, QuadraticTerm
-from .declared_weights import level_weight, levels
+from .declaration import ConstraintTerm, PriorTerm, ProductOutput, QuadraticTerm
+from .declared_penalties import level_weight, levels
 from .parts import HYPER
 
 Path = tuple[int | str, ...]
@@ -20,7 +20,7 @@ Problem = tuple[Path, str]
 
 # What else a state or a restoration has under a name.
 RESERVED = frozenset((
-    "noise", "grain", "kernel", "weights", "trust", "share", "enhanced", "denoised", "gain",
+    "noise", "grain", "kernel", "maps", "trust", "share", "enhanced", "denoised", "gain",
     "curve", "scene", HYPER,
 ))  # fmt: skip
 
@@ -191,37 +191,37 @@ def _order(reading: Reading) -> Iterator[Problem]:
         )
 
 
-def _weights(reading: Reading) -> Iterator[Problem]:
-    weights = reading.options.weights
+def _penalties(reading: Reading) -> Iterator[Problem]:
+    penalties = reading.options.penalties
     named = list(reading.weight_names())
     for place, name in named:
-        if name not in weights:
-            known = f"; there are {_list(weights)}" if weights else ""
-            message = f"[weights] has no {name!r}{known}: add it{_close(name, weights)}"
+        if name not in penalties:
+            known = f"; there are {_list(penalties)}" if penalties else ""
+            message = f"[penalties] has no {name!r}{known}: add it{_close(name, penalties)}"
             yield place, message
-        elif place[-1] == "penalty" and weights[name].value == 0:
+        elif place[-1] == "penalty" and penalties[name].value == 0:
             yield place, f"a penalty must be positive, and {name!r} is 0"
     used = {name for _, name in named}
-    for name, weight in weights.items():
+    for name, weight in penalties.items():
         if name not in used:
-            yield ("weights", name), f"no term has the weight {name!r}: remove it"
+            yield ("penalties", name), f"no term has the weight {name!r}: remove it"
         if weight.value == 0 and not weight.plain:
-            yield ("weights", name, "value"), "must be positive, got 0"
+            yield ("penalties", name, "value"), "must be positive, got 0"
         if name in map(level_weight, levels(reading.options.terms)):
-            yield ("weights", name), f"the name {name!r} is reserved: choose another"
+            yield ("penalties", name), f"the name {name!r} is reserved: choose another"
         yield from _relations(reading, name)
 
 
 def _relations(reading: Reading, name: str) -> Iterator[Problem]:
     """The blocks that a weight balances or bounds."""
-    weight, known = reading.options.weights[name], levels(reading.options.terms)
+    weight, known = reading.options.penalties[name], levels(reading.options.terms)
     if weight.balances is not None and weight.bounds is not None:
-        yield ("weights", name), "a weight balances a block or bounds one, not both"
+        yield ("penalties", name), "a weight balances a block or bounds one, not both"
     for key in ("balances", "bounds"):
         block = getattr(weight, key)
         if block is not None and block not in known:
             yield (
-                ("weights", name, key),
+                ("penalties", name, key),
                 f"no prior on {block!r} has a level; levels are those of {_list(known)}",
             )
         elif key == "bounds" and block is not None:
@@ -229,29 +229,29 @@ def _relations(reading: Reading, name: str) -> Iterator[Problem]:
 
 
 def _bounds(reading: Reading, name: str, block: str) -> Iterator[Problem]:
-    place: Path = ("weights", name, "bounds")
+    place: Path = ("penalties", name, "bounds")
     if reading.structures.get(block) is not Structure.PIXEL:
         yield place, f"{block!r} is no factor of a product, so that there is nothing to bound"
         return
-    others = [n for n, w in reading.options.weights.items() if w.bounds == block and n != name]
+    others = [n for n, w in reading.options.penalties.items() if w.bounds == block and n != name]
     if others:
         yield place, f"{others[0]!r} bounds {block!r} too: one weight is enough"
         return
-    if name not in _weights_on(reading, block, Structure.SCALAR):
+    if name not in _penalties_on(reading, block, Structure.SCALAR):
         yield (
             place,
             f"{name!r} must be the penalty of a constraint (equal) between {block!r} and another "
             "block",
         )
         return
-    bounded = {n for n, w in reading.options.weights.items() if w.bounds and n != name}
-    for other in bounded & {*_weights_on(reading, block, *Structure)}:
+    bounded = {n for n, w in reading.options.penalties.items() if w.bounds and n != name}
+    for other in bounded & {*_penalties_on(reading, block, *Structure)}:
         message = f"it would depend on {other!r}, which bounds another block: give {block!r} "
-        yield place, message + "terms with weights of their own"
+        yield place, message + "terms with penalties of their own"
 
 
-def _weights_on(reading: Reading, block: str, *structures: Structure) -> list[Any]:
-    """The weights of the terms that have such a structure in a block."""
+def _penalties_on(reading: Reading, block: str, *structures: Structure) -> list[Any]:
+    """The penalties of the terms that have such a structure in a block."""
     terms = {i: reading.options.terms[i] for i in reading.residuals}
     return [
         term.penalty if isinstance(term, ConstraintTerm) else term.weight
@@ -261,12 +261,12 @@ def _weights_on(reading: Reading, block: str, *structures: Structure) -> list[An
 
 
 def _bounded(reading: Reading) -> set[str]:
-    return {w.bounds for w in reading.options.weights.values() if w.bounds}
+    return {w.bounds for w in reading.options.penalties.values() if w.bounds}
 
 
 def _output(reading: Reading) -> Iterator[Problem]:
     output, start = reading.options.output, reading.options.start
-    product = isinstance(output, Product)
+    product = isinstance(output, ProductOutput)
     named: list[tuple[Path, str]] = [(("output",), output)] if not product else []
     if product:
         named.append((("output", "light"), output.light))
@@ -302,5 +302,5 @@ def _close(name: str, known: Iterable[str]) -> str:
 
 
 _CHECKS: tuple[Callable[[Reading], Iterator[Problem]], ...] = (
-    _entries, _starts, _duals, _priors, _order, _weights, _output, _kernels,
+    _entries, _starts, _duals, _priors, _order, _penalties, _output, _kernels,
 )  # fmt: skip

@@ -121,7 +121,7 @@ class Start(Declaration):
         return self.channels or CHANNELS[self.value]
 
 
-class Product(Declaration):
+class ProductOutput(Declaration):
     """The output ``enhancer(light) ⊙ denoiser(reflectance)``.
 
     Attributes:
@@ -200,7 +200,7 @@ def _weight_name(value: Any) -> Any:
     if (number and math.isfinite(value) and value >= 0) or (isinstance(value, str) and value):
         return value
     raise ValueError(
-        f"must be a number >= 0 or the name of an entry in [weights], got {value!r:.60}"
+        f"must be a number >= 0 or the name of an entry in [penalties], got {value!r:.60}"
     )
 
 
@@ -294,10 +294,10 @@ def _any_term(value: Any) -> Declaration:
 
 
 def _output(value: Any) -> Any:
-    if isinstance(value, Product) or (isinstance(value, str) and value):
+    if isinstance(value, ProductOutput) or (isinstance(value, str) and value):
         return value
     if isinstance(value, Mapping):
-        return Product.model_validate(value)
+        return ProductOutput.model_validate(value)
     raise ValueError(f'must be a block or {{light = "L", reflectance = "R"}}, got {value!r:.60}')
 
 
@@ -306,10 +306,10 @@ AnyStart = Annotated[
     Start, _table(Start, "value"),
     WithJsonSchema({"anyOf": [{"enum": list(CHANNELS)}, {"type": "object"}]}),
 ]  # fmt: skip
-AnyWeight = Annotated[
+AnyPenalty = Annotated[
     Weight, _table(Weight, "value"),
     WithJsonSchema({"anyOf": [
         {"type": "number", "minimum": 0, "maximum": 1e12}, {"type": "object"},
     ]}),
 ]  # fmt: skip
-Output = Annotated[str | Product, BeforeValidator(_output)]
+Output = Annotated[str | ProductOutput, BeforeValidator(_output)]

@@ -18,17 +18,17 @@ from unfold.restorer import Restoration
 from .assembly import describe, requires_training, unroll
 from .consistency import Problem, errors
 from .declaration import (
+    AnyPenalty,
     AnyStart,
     AnyTerm,
-    AnyWeight,
     ConstraintTerm,
     Output,
-    Product,
+    ProductOutput,
     QuadraticTerm,
     Source,
     Start,
 )
-from .declared_weights import DeclaredWeights, level_weight, levels, stage_hyper_parameters
+from .declared_penalties import DeclaredPenalties, level_weight, levels, stage_hyper_parameters
 from .estimating import Estimates, Estimating
 from .parts import (
     HYPER,
@@ -45,7 +45,7 @@ _CG = CG(maximum=4, tolerance=None)
 
 
 class Declared(Estimating):
-    """A restorer whose Lagrangian, order, weights, starts and output are options.
+    """A restorer whose Lagrangian, order, penalties, starts and output are options.
 
     Problem::
 
@@ -69,7 +69,7 @@ class Declared(Estimating):
         output: a block; or a table, ``light`` and ``reflectance``: the image is then
             ``enhancer(light) ⊙ denoiser(reflectance)``. The reflectance may be a quotient,
             ``"Z/L"``.
-        weights: name -> a number or a table (see `unfold.models.declaration.Weight`).
+        penalties: name -> a number or a table (see `unfold.models.declaration.Weight`).
         stages: how many.
         tied: whether all stages share their priors.
         kernel_estimator: estimates the kernel where none is given; by default there is no blur.
@@ -77,12 +77,12 @@ class Declared(Estimating):
         exposure: brings a dark photo to full exposure first; None: it stays as it is.
         noise: the standard deviation of the photo's noise, or its estimator.
         enhancer, denoiser: of the illumination and the reflectance in the output.
-        hyper_parameters: estimator of the weights and levels that are ``learned``.
+        hyper_parameters: estimator of the penalties and levels that are ``learned``.
 
     Shapes: photos ``(B, 3, H, W)`` in [0, 1], kernels ``(1 or B, 1, h, w)``; blocks have the
     photo's size and 3 channels or 1.
 
-    Parts: every block; ``kernel``; ``weights`` (the maps) or ``trust``; ``noise``; ``gain`` and
+    Parts: every block; ``kernel``; ``penalties`` (the maps) or ``trust``; ``noise``; ``gain`` and
     ``curve``, where there is an exposure estimator; ``enhanced`` and ``denoised``, where the output
     is a product, and ``scene``, where the enhancer is pooled.
 
@@ -109,7 +109,7 @@ class Declared(Estimating):
         start: dict[str, AnyStart],
         output: Output,
         data: dict[str, Source] = {},  # noqa: B006
-        weights: dict[str, AnyWeight] = {},  # noqa: B006
+        penalties: dict[str, AnyPenalty] = {},  # noqa: B006
         stages: Annotated[int, Field(ge=1, le=1000)] = 8,
         tied: bool = True,
         kernel_estimator: EstimatorLike = "point",
@@ -121,24 +121,24 @@ class Declared(Estimating):
         hyper_parameters: EstimatorLike = "noise-powers",
     ) -> None:
         super().__init__()
-        self.terms, self.order, self.weights = terms, order, weights
+        self.terms, self.order, self.penalties = terms, order, penalties
         self.data, self.starts, self.output = data, start, output
         self.num_kernels = num_kernels
         trust = "trust" in data.values()
         num_maps = num_kernels if "maps" in data.values() else int(trust)
         self.uses_maps = num_maps > 0
         self.estimator = make_kernel_estimator(kernel_estimator, num_kernels, num_maps, trust=trust)
-        names, self.hyper = stage_hyper_parameters(terms, weights, stages, hyper_parameters)
+        names, self.hyper = stage_hyper_parameters(terms, penalties, stages, hyper_parameters)
         self.stages = unroll(
             lambda stage: Lagrangian(*_terms(terms, start)),
             order,
-            lambda lagrangian: DeclaredWeights(lagrangian, weights),
+            lambda lagrangian: DeclaredPenalties(lagrangian, penalties),
             names,
             K=stages,
             tied=tied,
             cg=_CG,
         )
-        light = start[output.light].size if isinstance(output, Product) else 0
+        light = start[output.light].size if isinstance(output, ProductOutput) else 0
         self.add_parts(
             noise=noise, exposure=exposure, enhancer=enhancer, denoiser=denoiser, light=light
         )
@@ -160,14 +160,14 @@ class Declared(Estimating):
         known = self.estimate(image, kernel, measurements)
         used = known.kernel.expand(-1, self.num_kernels, -1, -1)
         given = self.given(known.x, used, known.logits)
-        told = {"noise": known.measurements["noise"], "H": used}
-        hyper = with_hyper_parameters(self.hyper, told)[HYPER]
-        start = {**given, **self.start(known.x), "noise": told["noise"], HYPER: hyper}
+        entries = {"noise": known.measurements["noise"], "H": used}
+        hyper = with_hyper_parameters(self.hyper, entries)[HYPER]
+        start = {**given, **self.start(known.x), "noise": entries["noise"], HYPER: hyper}
         state = self.stages(State(start), history)
         parts = {name: state[name] for name in self.starts}
         for name, source in self.data.items():
             if source in ("maps", "trust"):
-                parts["weights" if source == "maps" else "trust"] = given[name]
+                parts["maps" if source == "maps" else "trust"] = given[name]
         parts, image = self._finish(parts, state, known)
         return Restoration(image, {"kernel": used, **parts}, history, known.frame.origin)
 
@@ -195,7 +195,7 @@ class Declared(Estimating):
     ) -> tuple[dict[str, Tensor], Tensor]:
         """The parts and the image, cropped to the photo."""
         features = None
-        if isinstance(self.output, Product):
+        if isinstance(self.output, ProductOutput):
             # (What divides is kept positive, whatever the declaration says of it.)
             light = state[self.output.light].clamp_min(DARKEST)
             first, *rest = (state[name] for name in self.output.names)
@@ -204,7 +204,7 @@ class Declared(Estimating):
             made = self.recompose(light, reflectance, state["noise"], scene)
             parts["enhanced"], parts["denoised"], features = made
         parts = {name: known.frame.crop(part) for name, part in parts.items()}
-        if isinstance(self.output, Product):
+        if isinstance(self.output, ProductOutput):
             image = parts["enhanced"] * parts["denoised"]
         else:
             image = parts[self.output]
@@ -216,14 +216,14 @@ class Declared(Estimating):
         return describe(self, parts, self.order, "\n".join(self._notes()))
 
     def _notes(self) -> Iterator[str]:
-        """What the Lagrangian leaves open: data, starts, weights, levels, output."""
+        """What the Lagrangian leaves open: data, starts, penalties, levels, output."""
         yield "data: " + ", ".join(f"{n} = {source}" for n, source in self.data.items())
         yield "start: " + ", ".join(f"{n} = {s.value}" for n, s in self.starts.items())
-        for name, weight in self.weights.items():
+        for name, weight in self.penalties.items():
             yield f"weight {name}: {weight}"
         for block, level in levels(self.terms).items():
             yield f"noise level of the prior on {block}, {level_weight(block)}/d: {level}"
-        if isinstance(self.output, Product):
+        if isinstance(self.output, ProductOutput):
             light, reflectance = self.output.light, self.output.reflectance
             enhanced = light if self.enhancer is None else f"enhancer({light})"
             denoised = reflectance if self.denoiser is None else f"denoiser({reflectance})"

@@ -1,4 +1,4 @@
-"""Deconvolution with a known kernel: rounds of half-quadratic splitting, a prior told the noise."""
+"""Deconvolution with a known kernel: half-quadratic splitting with any prior."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from .parts import (
     with_hyper_parameters,
     with_kernel,
 )
-from .schedule import annealed, balanced, places, told
+from .schedule import annealed, balanced, places, prior_step
 
 ORDER = ("I", "Z")
 NAMES = ("log_step", "log_w")
@@ -58,10 +58,10 @@ class Deconvolution(Restorer):
 
         min x/2 ‖H⊗I − X‖² + w/2 ‖I − Z‖² + z g(Z)
 
-    X the photo, H its kernel. I is solved exactly by FFT, Z by the prior, which is told the step
+    X the photo, H its kernel. I is solved exactly by FFT, Z by the prior, which is given the step
     z/w: a noise variance that falls from round to round to that of the photo, and lies between
     that and 0.25². ``log z/w`` and ``log w`` are the hyper-parameters of a round; they start as
-    the plug-and-play schedule ``w = 0.23 σ²/s²``, s² the variance told. The image is the last Z.
+    the plug-and-play schedule ``w = 0.23 σ²/s²``, s² the variance given. The image is the last Z.
 
     Borders are those of a photo, not of a period: it is extended by the kernel's reach and cropped
     after. What lies in that margin nobody observed, so that X is there what Z says, blurred
@@ -75,7 +75,7 @@ class Deconvolution(Restorer):
         tied: whether all rounds share one prior.
         blur: the data term's: an installed term by name or spec.
         hyper_parameters: what predicts z/w and w of every round.
-        first_deviation: standard deviation that the prior is told in the first round, unless the
+        first_deviation: standard deviation that the prior is given in the first round, unless the
             photo's noise is stronger; by default DPIR's, about 49/255.
         noise: the standard deviation of the photo's noise, white being 1, or what estimates it.
         strength: of the prior against the data: x is its reciprocal.
@@ -89,7 +89,7 @@ class Deconvolution(Restorer):
 
     Parts: ``kernel`` (1 or B,1,h,w); ``share`` (B,1,H,W), that of the restoration in the image,
     where it is ``careful``; ``I`` (B,3,H,W), the photo after the last deconvolution;
-    (B,1,1,1) each: ``noise``, the standard deviation that the priors are told, as given or
+    (B,1,1,1) each: ``noise``, the standard deviation that the priors are given, as given or
     estimated; ``residue``, that which the re-blur test expects; ``grain``, the noise without what
     JPEG did to the photo, estimated.
 
@@ -164,7 +164,7 @@ class Deconvolution(Restorer):
         return found if kernel is None else with_kernel(self.noise, found, image, kernel)
 
     def explain(self) -> str:
-        output = "image = Z; z/w, the variance told to the prior, falls to that of the noise"
+        output = "image = Z; z/w, the variance given to the prior, falls to that of the noise"
         if self.estimates_border:
             output = f"Impute: beyond the photo's border, X ← H⊗Z\n{output}"
         parts = ("stages", "hyper") if self.estimator is None else ("estimator", "stages", "hyper")
@@ -178,21 +178,21 @@ def splitting(blur: Residual, prior: Prior) -> Lagrangian:
 
 
 def initial_hyper_parameters(K: int, first_deviation: float) -> Tensor:
-    """``(2, K, 2)``: the level told falls from a first one to that of the noise."""
+    """``(2, K, 2)``: the level given falls from a first one to that of the noise."""
     steps = [annealed(first_deviation, place) for place in places(K)]
     return torch.tensor([[step, balanced(step)] for step in steps]).permute(2, 0, 1).contiguous()
 
 
 def weigh(lagrangian: Lagrangian, strength: float):
     """What makes the weights of a stage of its hyper-parameters (see `unroll`)."""
-    return partial(_weights, step_for=steps_for(lagrangian)["Z"], strength=strength)
+    return partial(_penalties, step_for=steps_for(lagrangian)["Z"], strength=strength)
 
 
-def _weights(
+def _penalties(
     values: Mapping[str, Tensor],
     state: Mapping[str, Tensor],
     step_for: Callable[[Tensor], Tensor],
     strength: float,
 ) -> dict[str, Tensor | float]:
-    w, step = values["log_w"].exp(), told(values["log_step"], state["noise"], step_for)
+    w, step = values["log_w"].exp(), prior_step(values["log_step"], state["noise"], step_for)
     return {"x": 1 / strength, "w": w, "z": w * step}

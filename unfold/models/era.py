@@ -34,7 +34,7 @@ from .parts import (
     make_part,
     with_hyper_parameters,
 )
-from .schedule import annealed, balanced, places, told
+from .schedule import annealed, balanced, places, prior_step
 
 PAPER_ORDER = ("U", "Z", "X", "E", "P", "G", "O", "D")
 # The blocks in the poster's cycle, but begun at E: the image is the last X, which the last E thus
@@ -93,7 +93,7 @@ class ErA(Estimating):
 
     E starts at the photo's outliers, X at the photo without them, U at B X, the duals at zero: an
     outlier that X explained at first would remain in X. The prior on P keeps zeros (`OnSupport`).
-    Each prior is told a noise variance between
+    Each prior is given a noise variance between
     that of the photo and 0.25², the ℓ1 norm a threshold in these bounds: E is sparse by
     construction.
 
@@ -119,7 +119,7 @@ class ErA(Estimating):
         hyper_parameters: what predicts the noise levels and penalties of every stage.
         strength: of the priors against the data: w0 is its reciprocal.
 
-    Parts: ``kernel`` (B,M,h,w); ``weights`` (B,M,H,W), where the blur has maps; ``X``, ``Z``
+    Parts: ``kernel`` (B,M,h,w); ``maps`` (B,M,H,W), where the blur has maps; ``X``, ``Z``
     (sharp), ``U`` (blurred), ``E`` (the error) and ``P``, where they are; ``noise`` (B,1,1,1). The
     image is X. (A single kernel with a map comes as two, the second a point.)
 
@@ -144,7 +144,7 @@ class ErA(Estimating):
     ) -> None:
         super().__init__()
         make: Callable[[int], Prior] = factory("priors", prior)
-        self.maps = has_slot(blur, "weights")
+        self.maps = has_slot(blur, "maps")
         if num_kernels > 1 and not self.maps:
             raise ValueError(
                 f"num_kernels={num_kernels}: several kernels need a blur with maps, such as "
@@ -168,7 +168,13 @@ class ErA(Estimating):
         maps = num_kernels if self.maps else 0
         self.estimator = make_kernel_estimator(kernel_estimator, num_kernels, maps)
         self.stages = unroll(
-            declare, self.order, partial(_weigh, strength=strength), NAMES, K=K, tied=tied, cg=_CG
+            declare,
+            self.order,
+            partial(_penalties_of, strength=strength),
+            NAMES,
+            K=K,
+            tied=tied,
+            cg=_CG,
         )
         self.hyper = make_part(HyperParameters, hyper_parameters, initial_hyper_parameters(K))
         self.add_parts(noise=noise)
@@ -188,9 +194,9 @@ class ErA(Estimating):
         state = self.stages(self.start(known), history)
         parts = {name: known.frame.crop(state[name]) for name in "XZUEP" if name in state}
         if self.maps:
-            parts["weights"] = known.frame.crop(state["W"])
-        told = {"kernel": state["H"], **self.measured_parts(known)}
-        return Restoration(clip(parts["X"]), {**told, **parts}, history, known.frame.origin)
+            parts["maps"] = known.frame.crop(state["W"])
+        estimated = {"kernel": state["H"], **self.measured_parts(known)}
+        return Restoration(clip(parts["X"]), {**estimated, **parts}, history, known.frame.origin)
 
     def start(self, known: Estimates) -> State:
         """Where the optimization starts: outliers are error, the photo without them is X, and U
@@ -212,7 +218,7 @@ class ErA(Estimating):
 
 
 def initial_hyper_parameters(K: int) -> Tensor:
-    """``(2, K, 6)``: the levels told fall to that of the noise, penalties are balanced."""
+    """``(2, K, 6)``: the levels given fall to that of the noise, penalties are balanced."""
     rows = []
     for place in places(K):
         level = annealed(_FIRST_DEVIATION, place)
@@ -221,11 +227,11 @@ def initial_hyper_parameters(K: int) -> Tensor:
     return torch.tensor(rows).permute(2, 0, 1).contiguous()
 
 
-def _weigh(lagrangian: Lagrangian, strength: float):
-    return partial(_weights, step_for=steps_for(lagrangian), strength=strength)
+def _penalties_of(lagrangian: Lagrangian, strength: float):
+    return partial(_penalties, step_for=steps_for(lagrangian), strength=strength)
 
 
-def _weights(
+def _penalties(
     values: Mapping[str, Tensor],
     state: Mapping[str, Tensor],
     step_for: Mapping[str, Callable[[Tensor], Tensor]],
@@ -234,12 +240,12 @@ def _weights(
     noise = state["noise"]
     w0, w1, w2, w3 = 1 / strength, *(values[f"log_w{i}"].exp() for i in (1, 2, 3))
     made = {"w0": w0, "w1": w1, "w2": w2, "w3": w3}
-    made["z"] = told(values["log_z"], noise, step_for["Z"]) * w2
+    made["z"] = prior_step(values["log_z"], noise, step_for["Z"]) * w2
     if "E" in step_for:
         split = w3 if "P" in state else 0.0
-        made["ws"] = told(values["log_s"], noise, step_for["E"]) * (w0 + split)
+        made["ws"] = prior_step(values["log_s"], noise, step_for["E"]) * (w0 + split)
     if "P" in step_for:
-        made["p"] = told(values["log_p"], noise, step_for["P"]) * w3
+        made["p"] = prior_step(values["log_p"], noise, step_for["P"]) * w3
     return made
 
 

@@ -10,7 +10,7 @@ from unfold.restorer import Restoration, Restorer
 from .checks import check_image
 
 
-class Identity(Restorer):
+class IdentityModel(Restorer):
     """Gives the photo back, clipped to [0, 1]: what it scores is what the input scores."""
 
     requires_training = False

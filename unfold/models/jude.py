@@ -39,7 +39,7 @@ from .parts import (
     make_part,
     with_hyper_parameters,
 )
-from .schedule import LARGEST, annealed, balanced, places, product_weights, told
+from .schedule import LARGEST, annealed, balanced, places, prior_step, product_weights
 
 PAPER_ORDER = ("P", "R", "Q", "L", "Z", "I", "G", "O", "D")
 # The image is made of the last R and L. In the paper's order these see the Z of the stage before,
@@ -97,7 +97,7 @@ class JUDE(Estimating):
     35.4 million parameters. It starts at I = Z = X and a Retinex split of X, duals at zero.
 
     What passes between the parts: X is the photo at full exposure where there is an exposure
-    estimator. Each prior is told a variance between that of the noise of X and 0.25² (see
+    estimator. Each prior is given a variance between that of the noise of X and 0.25² (see
     `unfold.models.schedule`): on P it is the larger the darker Q is, as dividing by a low light
     amplifies noise. R lies in [0, 1] and L in [0.01, 1], by projections in the splits R = P and
     L = Q: together they fix the scale that a product leaves open, for L is at least the largest
@@ -139,11 +139,11 @@ class JUDE(Estimating):
             the kernel does not explain (`reblur_share`), made as bright as the result. It has no
             effect in training.
 
-    Parts: ``kernel`` (B,M,h,w); ``trust`` (B,1,H,W), where it is estimated; ``weights``
+    Parts: ``kernel`` (B,M,h,w); ``trust`` (B,1,H,W), where it is estimated; ``maps``
     (B,M,H,W), the maps of several kernels; ``share`` (B,1,H,W), that of the restoration in the
     image, where it is ``careful``; ``I``, ``Z`` (sharp), ``R``, ``L``, and ``enhanced``
     (the enhanced illumination) and ``denoised`` (the denoised reflectance), whose product is the
-    image; (B,1,1,1) each: ``noise``, the standard deviation in X that the priors are told,
+    image; (B,1,1,1) each: ``noise``, the standard deviation in X that the priors are given,
     ``residue``, that which the re-blur test expects, and ``grain``, the noise without what JPEG did
     to the photo; ``gain`` and ``curve`` (B,1,1,1), where there is an exposure estimator. Where
     the enhancer is pooled also ``scene`` (B,C,h,w): its features at the coarsest level.
@@ -180,7 +180,7 @@ class JUDE(Estimating):
         light = self.illumination_channels = illumination_channels
         self.order = ORDER if order == "data-first" else PAPER_ORDER
         self.strength, self.zero, self.quotient = strength, start == "zero", reflectance == "Z/L"
-        self.maps = has_slot(blur, "weights")
+        self.maps = has_slot(blur, "maps")
         self.trusts, self.careful = trust, careful and not self.maps
         if (self.maps and trust) or (num_kernels > 1 and not self.maps):
             raise ValueError(
@@ -224,7 +224,7 @@ class JUDE(Estimating):
         if kernel_updates:
             before["Q"] = Take("H", "K")
         self.stages = unroll(
-            declare, self.order, self._weigh, NAMES,
+            declare, self.order, self._penalties_of, NAMES,
             K=K, tied=tied, cg=_CG, before=before,
         )  # fmt: skip
         self.hyper = make_part(HyperParameters, hyper_parameters, initial_hyper_parameters(K))
@@ -237,8 +237,8 @@ class JUDE(Estimating):
         if light == 1 and count(self) == count(self.hyper):
             self.channels = None
 
-    def _weigh(self, lagrangian: Lagrangian):
-        return partial(_weights, step_for=steps_for(lagrangian), strength=self.strength)
+    def _penalties_of(self, lagrangian: Lagrangian):
+        return partial(_penalties, step_for=steps_for(lagrangian), strength=self.strength)
 
     def forward(
         self,
@@ -257,7 +257,7 @@ class JUDE(Estimating):
         )
         parts = {name: state[name] for name in ("I", "Z", "R", "L")}
         parts |= {"trust": state["T"]} if self.trusts else {}
-        parts |= {"weights": state["W"]} if self.maps else {}
+        parts |= {"maps": state["W"]} if self.maps else {}
         parts |= {"enhanced": enhanced, "denoised": denoised}
         parts = {name: known.frame.crop(part) for name, part in parts.items()}
         restored = clip(parts["enhanced"] * parts["denoised"])
@@ -316,7 +316,7 @@ def _kept_good(
 
 
 def initial_hyper_parameters(K: int) -> Tensor:
-    """``(2, K, 7)``: the levels told fall to that of the noise, penalties are balanced."""
+    """``(2, K, 7)``: the levels given fall to that of the noise, penalties are balanced."""
     rows = []
     for place in places(K):
         level = annealed(_FIRST_DEVIATION, place)
@@ -327,7 +327,7 @@ def initial_hyper_parameters(K: int) -> Tensor:
     return torch.tensor(rows).permute(2, 0, 1).contiguous()
 
 
-def _weights(
+def _penalties(
     values: Mapping[str, Tensor],
     state: Mapping[str, Tensor],
     step_for: Mapping[str, Callable[[Tensor], Tensor]],
@@ -336,14 +336,14 @@ def _weights(
     noise = state["noise"]
     channels = state["I"].shape[1] // state["L"].shape[1]  # that share a light
     w2, w5 = values["log_w2"].exp(), values["log_w5"].exp()
-    z = told(values["log_z"], noise, step_for["Z"]) * (w2 + w5) if "Z" in step_for else 0.0
-    p, q = (told(values[f"log_{b.lower()}"], noise, step_for[b], LARGEST / 2) for b in "PQ")
+    z = prior_step(values["log_z"], noise, step_for["Z"]) * (w2 + w5) if "Z" in step_for else 0.0
+    p, q = (prior_step(values[f"log_{b.lower()}"], noise, step_for[b], LARGEST / 2) for b in "PQ")
     p, w3 = product_weights(p, w2, values["log_w3"].exp())
     q, w4 = product_weights(q, w2, values["log_w4"].exp(), channels)
-    least = noise.square().clamp_max(LARGEST)  # (projections are told something, and ignore it)
+    least = noise.square().clamp_max(LARGEST)  # (projections are given something, and ignore it)
     made = {"w1": 1 / strength, "w2": w2, "w3": w3, "w4": w4, "w5": w5,
             "z": z, "p": p, "q": q, "r": least * w3, "l": least * w4}  # fmt: skip
     if "K" in state:
         made["w6"] = _PULL / strength * state["I"].square().sum((1, 2, 3), keepdim=True)
-        made["k"] = made["w6"]  # (a projection is told something, and ignores it)
+        made["k"] = made["w6"]  # (a projection is given something, and ignores it)
     return made

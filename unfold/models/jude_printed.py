@@ -6,7 +6,7 @@ Put one in the place of the derived step of the same block::
     steps[ORDER.index("R")] = PrintedR()
 
 The derived steps minimize the Lagrangian over their block exactly; these do not. Names and
-weights are those of `unfold.models.jude.jude_objective`.
+penalties are those of `unfold.models.jude.jude_objective`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from unfold.core import Prior, State
-from unfold.core.lagrangian import Weights
+from unfold.core.lagrangian import Penalties
 from unfold.priors import Identity
 from unfold.terms.blur import transfer_function
 
@@ -35,8 +35,8 @@ class PrintedP(nn.Module):
         super().__init__()
         self.prior = Identity() if prior is None else prior
 
-    def forward(self, state: Mapping[str, Tensor], weights: Weights) -> State:
-        s, w2, w3 = State(state), weights["w2"], weights["w3"]
+    def forward(self, state: Mapping[str, Tensor], penalties: Penalties) -> State:
+        s, w2, w3 = State(state), penalties["w2"], penalties["w3"]
         diagonal = w2 * s["Q"].square() + w3
         target = (w2 * s["Z"] * s["Q"] + w3 * s["R"] + s["G"]) / diagonal
         return s.replace("P", self.prior(s["P"] - target, 1 / diagonal))
@@ -49,17 +49,17 @@ class PrintedR:
     round.
     """
 
-    def __call__(self, state: Mapping[str, Tensor], weights: Weights) -> State:
+    def __call__(self, state: Mapping[str, Tensor], penalties: Penalties) -> State:
         s = State(state)
-        return s.replace("R", (s["P"] + s["G"]) / weights["w3"])
+        return s.replace("R", (s["P"] + s["G"]) / penalties["w3"])
 
 
 class PrintedL:
     """Eq. 15: ``L ← (Q + Ω) / w4``. The minimizer is ``Q − Ω/w4``; the dual doubles, as in R."""
 
-    def __call__(self, state: Mapping[str, Tensor], weights: Weights) -> State:
+    def __call__(self, state: Mapping[str, Tensor], penalties: Penalties) -> State:
         s = State(state)
-        return s.replace("L", (s["Q"] + s["O"]) / weights["w4"])
+        return s.replace("L", (s["Q"] + s["O"]) / penalties["w4"])
 
 
 class PrintedI:
@@ -69,8 +69,8 @@ class PrintedI:
     zeros nothing keeps away, in the place of a positive one.
     """
 
-    def __call__(self, state: Mapping[str, Tensor], weights: Weights) -> State:
-        s, w1, w5 = State(state), weights["w1"], weights["w5"]
+    def __call__(self, state: Mapping[str, Tensor], penalties: Penalties) -> State:
+        s, w1, w5 = State(state), penalties["w1"], penalties["w5"]
         size = (s["I"].shape[-2], s["I"].shape[-1])
         otf = transfer_function(s["H"], size)
         top = w1 * otf.conj() * torch.fft.rfft2(s["X"]) + torch.fft.rfft2(w5 * s["Z"] - s["O"])

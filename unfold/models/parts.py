@@ -25,7 +25,7 @@ from unfold.registry.spec import PriorLike, Spec, factory, resolve, spec_type
 Role = TypeVar("Role", bound=Estimator)
 
 # The state's names for what a blur reads, by the names that a term's constructor gives them.
-SLOTS = {"kernel": "H", "kernels": "H", "weights": "W", "mask": "T", "observed": "X"}
+SLOTS = {"kernel": "H", "kernels": "H", "maps": "W", "mask": "T", "observed": "X"}
 
 
 def _estimator(value: Any) -> Any:
@@ -100,14 +100,14 @@ def with_kernel(
         noise: a model's option. Only of `PhotoNoise` the kernel changes anything.
         found: ``noise`` and ``grain``, and more.
         photo: that is deconvolved, ``(B, C, H, W)``.
-        kernel: ``(1 or B, M, h, w)``; of several nothing is told.
+        kernel: ``(1 or B, M, h, w)``; with several the noise level is unchanged.
     """
-    told = expected = found["noise"]
+    level = expected = found["noise"]
     if isinstance(noise, PhotoNoise) and kernel.shape[1] == 1:
         with torch.no_grad():
             beyond = noise_beyond(photo, kernel.to(photo))
-            told, expected = with_beyond(told, found["grain"], beyond)
-    return {**found, "noise": told, "residue": expected}
+            level, expected = with_beyond(level, found["grain"], beyond)
+    return {**found, "noise": level, "residue": expected}
 
 
 def make_kernel_estimator(
@@ -202,13 +202,13 @@ def has_slot(value: Any, slot: str) -> bool:
     return slot in _keywords(value)
 
 
-class StageWeights(nn.Module):
-    """The weights of one stage, made of the hyper-parameters that its model wrote in the state.
+class StagePenalties(nn.Module):
+    """The penalties of one stage, made of the hyper-parameters that its model wrote in the state.
 
     Args:
         index: of the stage.
         names: of the hyper-parameters.
-        weigh: what makes the weights of them: ``(values by name, state) -> weights``.
+        weigh: what makes the penalties of them: ``(values by name, state) -> penalties``.
     """
 
     def __init__(
@@ -218,12 +218,12 @@ class StageWeights(nn.Module):
         weigh: Callable[[Mapping[str, Tensor], Mapping[str, Tensor]], Mapping[str, Any]],
     ) -> None:
         super().__init__()
-        self.index, self.names, self._weigh = index, names, weigh
+        self.index, self.names, self._penalties_of = index, names, weigh
 
     def forward(self, state: Mapping[str, Tensor]) -> dict[str, Any]:
         stage = state[HYPER][:, self.index]
         values = stage.split(1, 1) if self.names else ()  # each (1 or B, 1, 1, 1)
-        return dict(self._weigh(dict(zip(self.names, values, strict=True)), state))
+        return dict(self._penalties_of(dict(zip(self.names, values, strict=True)), state))
 
 
 HYPER = "hyper-parameters"

@@ -60,9 +60,9 @@ jude_small = preset(
     reflectance, which is ``Z/L``, is denoised at the end and has no prior within the stages.
 
     It brings a dark photo to full exposure first, and its illumination enhancer has two levels
-    more than JUDE's and sees the whole photo: what is dark because of the exposure, and what is
-    dark itself, is not to be told from a few pixels. A photo with which nothing is amiss comes back
-    as it is, and so does what the kernel does not explain, but for its brightness.""",
+    more than JUDE's and sees the whole photo: a few pixels do not show whether the
+    exposure or the object is dark. A photo without defects is returned unchanged; parts that the
+    kernel does not explain change in brightness only.""",
     K=2,
     prior=_DENOISER,
     light_prior=_LIGHT_PRIOR,
@@ -96,7 +96,7 @@ _DECONV_SMALL = {
 deconv_small = preset(
     Deconvolution,
     """Deconvolution with a known kernel by 5 rounds, each with a small learned prior of its own,
-    told a learned power of the noise.""",
+    given a learned power of the noise.""",
     **_DECONV_SMALL,
 )
 
@@ -115,7 +115,7 @@ plug_and_play = preset(
     Deconvolution,
     """Deconvolution with a known kernel and any prior; nothing around the prior is learned.
 
-    The prior is told a noise level that falls from 49/255 to that of the photo (DPIR).""",
+    The prior is given a noise level that falls from 49/255 to that of the photo (DPIR).""",
 )
 
 tv_deblur = preset(

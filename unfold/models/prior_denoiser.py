@@ -14,10 +14,10 @@ from .schedule import LARGEST
 
 
 class PriorDenoiser(ReflectanceDenoiser):
-    """One step of a prior, told the noise of the reflectance at each pixel.
+    """One step of a prior, given the noise of the reflectance at each pixel.
 
     ``R -> prox(R, s)``, s the step for the variance ``(σ/L)²`` (see `Prior.step_for`), at most
-    0.25². A prior that takes one step for each image is told the mean variance.
+    0.25². A prior that takes one step for each image is given the mean variance.
 
     Args:
         prior: by name or spec, or a function of the number of channels that builds one.

@@ -26,7 +26,7 @@ from .deconvolution import NAMES, ORDER, initial_hyper_parameters, splitting, we
 from .disc_kernels import DiscKernels
 from .parts import NoiseLike, make_noise, measure_noise, with_hyper_parameters
 
-_FIRST_DEVIATION = 0.05  # that the prior is told in the first round
+_FIRST_DEVIATION = 0.05  # that the prior is given in the first round
 # A stage moves I a little from where the last left it; a fixed number never waits for the device.
 _CG = CG(maximum=3, tolerance=None)
 # Radii, in pixels, up to which a photo is in focus, and from which on it is not.
@@ -48,7 +48,7 @@ class Refocus(Restorer):
         min x/2 ‖B I − X‖² + w/2 ‖I − Z‖² + z g(Z),    B I = Σ W_m ⊙ (H_m ⊗ I)
 
     X the photo. I is solved by conjugate gradients, warm and preconditioned (`FilterFlow`), Z by
-    the prior, which is told a noise variance that falls to that of the photo.
+    the prior, which is given a noise variance that falls to that of the photo.
 
     The image is the last Z and half of what it leaves of the photo, ``X − B Z``: noise, and fine
     texture that the prior took for it. It is that only where it can be believed: not where the
@@ -69,9 +69,9 @@ class Refocus(Restorer):
         strength: of the prior against the data: x is its reciprocal.
 
     Parts: ``radius`` (B,1,H,W), in pixels, where no kernel is given; ``share`` (B,1,H,W), that of
-    the restoration in the image; ``kernel`` (1 or B,M,h,w) and ``weights`` (B,M,H,W), the discs and
+    the restoration in the image; ``kernel`` (1 or B,M,h,w) and ``maps`` (B,M,H,W), the discs and
     their maps; ``I`` (B,3,H,W), the photo after the last deconvolution; ``noise``, ``grain``
-    (B,1,1,1), the standard deviation that the prior is told, and that without what JPEG did to the
+    (B,1,1,1), the standard deviation that the prior is given, and that without what JPEG did to the
     photo.
 
     A kernel that is given is taken for that of the whole photo, and believed.
@@ -98,7 +98,7 @@ class Refocus(Restorer):
         super().__init__()
         make: Callable[[int], Prior] = factory("priors", prior)
         self.discs = DiscKernels(num_kernels, largest=largest)
-        self._blur = FilterFlow("I", kernels="H", weights="W", observed="X")
+        self._blur = FilterFlow("I", kernels="H", maps="W", observed="X")
 
         self.stages = unroll(
             lambda stage: splitting(self._blur, make(3)), ORDER, partial(weigh, strength=strength),
@@ -134,7 +134,7 @@ class Refocus(Restorer):
             self._share(left, radius, measurements["noise"]) if blind else torch.ones_like(radius)
         )
         restored = clip(torch.lerp(x, state["Z"] + _GIVEN_BACK * left, share))
-        parts = {"share": share, "weights": maps, "I": state["I"]}
+        parts = {"share": share, "maps": maps, "I": state["I"]}
         parts = {name: frame.crop(part) for name, part in parts.items()}
         parts |= {"radius": frame.crop(radius)} if blind else {}
         parts |= {

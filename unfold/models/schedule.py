@@ -1,4 +1,4 @@
-"""What priors are told: a noise variance between that of the photo and the largest allowed."""
+"""The noise levels given to priors, between that of the photo and the largest allowed."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from torch import Tensor
 from unfold.core.clip import clip
 
 LARGEST = 0.25**2
-"""The largest variance that a prior is told, in the square of the image's unit."""
+"""The largest variance that a prior is given, in the square of the image's unit."""
 
 BALANCE = 0.23
-"""``w = BALANCE σ² / s²`` weighs a prior that is told the deviation s against the data (Zhang et
+"""``w = BALANCE σ² / s²`` weighs a prior that is given the deviation s against the data (Zhang et
 al., "Plug-and-play image restoration with deep denoiser prior", TPAMI 2021, section 4.2)."""
 
 LARGEST_SQUARE = 2.0
 """The largest square of a factor in a product (`unfold.models.assembly.Bound`)."""
 
 
-def told(
+def prior_step(
     logarithm: Tensor,
     noise: Tensor,
     step_for: Callable[[Tensor], Tensor],
     largest: float = LARGEST,
 ) -> Tensor:
-    """The step that a prior is told: that of the variance ``exp(logarithm)``, within bounds.
+    """The step that a prior is given: that of the variance ``exp(logarithm)``, within bounds.
 
     Args:
         logarithm: of a variance, ``(1 or B, 1, 1, 1)``.
         noise: standard deviation of the photo's noise; the step is at least its square.
-        step_for: of the prior that is told (see `Prior.step_for`).
+        step_for: of the prior that is given (see `Prior.step_for`).
         largest: the step is at most this.
     """
     least = noise.square().clamp_max(largest)
@@ -46,11 +46,11 @@ def product_weights(
     """Weight of a prior on a factor F of a product, and penalty of the split that holds F.
 
     The normal matrix of F is ``fit · G² + penalty``, G the other factor: where G is bright the
-    prior is told ``step``, where it is dark, and the noise in F is amplified, more, but never more
+    prior is given ``step``, where it is dark, and the noise in F is amplified, more, but never more
     than `LARGEST`.
 
     Args:
-        step: told where ``G²`` is `LARGEST_SQUARE`; at most half of `LARGEST`.
+        step: given where ``G²`` is `LARGEST_SQUARE`; at most half of `LARGEST`.
         fit: weight of the product's quadratic term.
         ratio: ``penalty / fit``, at least.
         channels: that G² is summed over.

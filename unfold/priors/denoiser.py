@@ -1,4 +1,4 @@
-"""The learned prior that comes with weights: a denoiser that is told the noise."""
+"""The learned prior that comes with weights: a denoiser that is given the noise."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ class Component:
         distribution: the project that registers it, normalized (``acme-prior``).
         version: of that distribution.
         target: ``module:attribute``.
-        obstacle: why it must not be loaded, as far as can be told without importing it; or empty.
+        obstacle: why it must not be loaded, as far as is known without an import; or empty.
     """
 
     group: str

@@ -19,7 +19,7 @@ def function(group: str, name: str) -> Callable[..., Any]:
 
     An engine, ``unfold restore --engine NAME``, restores the photos of a folder in other processes.
     It is called as ``engine(config, pairs, *, journal, workers, quick, again, **options)`` and
-    yields an `unfold.restoration.Outcome` for each photo: ``config`` is the model's,
+    yields an `unfold.restoration.FileResult` for each photo: ``config`` is the model's,
     ``pairs`` are from and to, ``workers`` how many processes (or None), ``quick`` whether the
     model is in its fast mode, and the rest as for `unfold.restoration.restore_files`.
 

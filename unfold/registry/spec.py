@@ -23,6 +23,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from .catalog import Component, ComponentError, find, load, one_scan, singular
 from .kinds import check_class, check_object
 from .limit import limited
+from .renamed import with_new_names
 
 
 class Spec(BaseModel):
@@ -154,7 +155,7 @@ def resolve(group: str, value: Any) -> Any:
         if not isinstance(kind, str):
             raise ComponentError(f'{_one(group)} needs its name: {{"kind": "...", ...}}')
         with one_scan():
-            return spec_type(group, kind).model_validate(dict(config))
+            return spec_type(group, kind).model_validate(with_new_names(group, config))
     if callable(getattr(value, "forward", None)) and not inspect.isclass(value):
         raise ComponentError(
             f"{_one(group)} is needed several times, got one {type(value).__name__}: give a "
@@ -194,7 +195,7 @@ PriorLike = Annotated[
 def _registered_degradation(value: Any) -> Spec:
     spec = resolve("degradations", value)
     if isinstance(spec, Spec):
-        spec.build()  # what its constructor refuses is told with the other errors
+        spec.build()  # what its constructor refuses is reported with the other errors
         return spec
     raise ValueError("a recipe names its degradations, so that it can be written down and repeated")
 

@@ -27,7 +27,7 @@ def summary(target: str) -> str:
 
 
 def _statements(text: str, name: str) -> list[ast.stmt]:
-    """The one that defines a name, parsed alone where it can be told from the rest: most of the
+    """The one that defines a name, parsed alone where it is independent of the rest: most of the
     time of a listing is spent here."""
     found = re.search(rf"^(?:class|def) {re.escape(name)}\b.*\n(?:(?:[ \t)].*)?\n)*", text, re.M)
     try:

@@ -1,7 +1,7 @@
 """A model on real files, of any size."""
 
 from .batch import restore_files
-from .files import Outcome, is_file, plan
+from .files import FileResult, is_file, plan
 from .journal import Journal, merge_journals, read_journal, without_others
 from .kernel_file import read_kernel
 from .memory import parse_bytes
@@ -9,8 +9,8 @@ from .shard import Shard
 from .tiling import Restored, TiledInference, Tiling
 
 __all__ = [
+    "FileResult",
     "Journal",
-    "Outcome",
     "Restored",
     "Shard",
     "TiledInference",

@@ -22,9 +22,9 @@ from unfold.imaging import ImageError, Photo, size_of, write
 from unfold.imaging.io import MAX_PIXELS, contents, decode, encode, writing
 from unfold.restorer import Restorer
 
-from .files import Outcome
+from .files import FileResult
 from .findings import sentence
-from .journal import Journal, Source
+from .journal import Journal, SourceFile
 from .shard import Shard
 from .tiling import Restored, TiledInference
 
@@ -50,7 +50,7 @@ def restore_files(
     again: bool = False,
     shard: Shard | None = None,
     batch: int = 1,
-) -> Iterator[Outcome]:
+) -> Iterator[FileResult]:
     """Restore photo after photo; one that fails does not stop the others.
 
     Gray stays gray; alpha and profile are kept. While a photo is restored the next is read and
@@ -87,8 +87,8 @@ def restore_files(
         _take, max_pixels=max_pixels, journal=journal, again=again, shard=shard
     )
     give = functools.partial(_give, journal=journal)
-    reading: Future[list[_Taken | Outcome]] | None = None
-    writing: Future[list[Outcome]] | None = None
+    reading: Future[list[_Taken | FileResult]] | None = None
+    writing: Future[list[FileResult]] | None = None
     with kept_heap(), ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
         for group, after in itertools.pairwise(itertools.chain(_groups(pairs, batch), [()])):
             current, reading = reading or reader.submit(_each, take, group), None
@@ -115,7 +115,7 @@ def restore_files(
 class _Taken:
     """A photo, the file that it was read from, and where it goes; what became of it, later."""
 
-    source: Source
+    source: SourceFile
     target: Path
     photo: Photo
     seconds: float = 0.0
@@ -153,36 +153,38 @@ def _take(
     journal: Journal | None,
     again: bool,
     shard: Shard | None,
-) -> _Taken | Outcome:
+) -> _Taken | FileResult:
     """Read a photo, if it is to be restored."""
     path, target = pair
-    source: Source | Path = path
+    source: SourceFile | Path = path
     known = None if again else journal
     if known and known.unchanged(path, target):
-        return Outcome(path, target, state="done before")
+        return FileResult(path, target, state="done before")
     try:
         try:
             data, status = contents(path)
             digest = hashlib.sha256(data).hexdigest() if journal or shard else ""
-            source = Source(path, digest, status.st_size, status.st_mtime_ns)
+            source = SourceFile(path, digest, status.st_size, status.st_mtime_ns)
         except ImageError:  # what cannot be read goes to a shard by its name
             digest = hashlib.sha256(os.fsencode(target)).hexdigest()
             if shard and not shard.has(digest):
-                return Outcome(path, target, state="another shard's")
+                return FileResult(path, target, state="another shard's")
             raise
         if shard and not shard.has(digest):
-            return Outcome(path, target, state="another shard's")
+            return FileResult(path, target, state="another shard's")
         if known and known.holds(source, target):
-            return Outcome(path, target, state="done before")
+            return FileResult(path, target, state="done before")
         return _Taken(source, target, decode(path, data, max_pixels=max_pixels))
     except ImageError as error:
         if journal:
             journal.fail(source, target, str(error))
-        return Outcome(path, target, str(error))
+        return FileResult(path, target, str(error))
 
 
 def _roomy(
-    restorer: TiledInference, taken: Sequence[_Taken | Outcome], after: Sequence[tuple[Path, Path]]
+    restorer: TiledInference,
+    taken: Sequence[_Taken | FileResult],
+    after: Sequence[tuple[Path, Path]],
 ) -> bool:
     """Whether the memory holds these photos while they are restored, and the next ones."""
     photos = [item.photo.image for item in taken if isinstance(item, _Taken)]
@@ -202,8 +204,8 @@ def _fits(restorer: TiledInference, image: Tensor, *, beside: int = 0, batch: in
 
 
 def _restore(
-    restorer: TiledInference, taken: Sequence[_Taken | Outcome], verify: bool
-) -> list[_Taken | Outcome]:
+    restorer: TiledInference, taken: Sequence[_Taken | FileResult], verify: bool
+) -> list[_Taken | FileResult]:
     photos = [item for item in taken if isinstance(item, _Taken)]
     made = _restore_together(restorer, photos, verify)
     found = iter(made or [_restore_one(restorer, photo, verify) for photo in photos])
@@ -252,18 +254,18 @@ def _made(taken: _Taken, restored: Restored, seconds: float, verify: bool) -> _T
     )
 
 
-def _give(made: _Taken | Outcome, *, journal: Journal | None) -> Outcome:
+def _give(made: _Taken | FileResult, *, journal: Journal | None) -> FileResult:
     """Write what was made; on record, where there is a journal."""
-    if isinstance(made, Outcome):
+    if isinstance(made, FileResult):
         return made
     path, target, error = made.source.path, made.target, made.error
     if error is None:
         error = _write(made, journal)
     if error is None:
-        return Outcome(path, target, notes=made.notes)
+        return FileResult(path, target, notes=made.notes)
     if journal:
         journal.fail(made.source, target, error)
-    return Outcome(path, target, error)
+    return FileResult(path, target, error)
 
 
 def _write(made: _Taken, journal: Journal | None) -> str | None:

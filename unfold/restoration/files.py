@@ -14,7 +14,7 @@ from unfold.imaging.io import SUFFIXES
 
 
 @dataclass(frozen=True)
-class Outcome:
+class FileResult:
     """What became of one photo: where it went, or why it did not; notes for whoever wants it.
 
     Attributes:
@@ -31,7 +31,7 @@ class Outcome:
     state: Literal["restored", "done before", "another shard's"] = "restored"
 
 
-def plan(sources: Sequence[Path], output: Path) -> tuple[list[tuple[Path, Path]], list[Outcome]]:
+def plan(sources: Sequence[Path], output: Path) -> tuple[list[tuple[Path, Path]], list[FileResult]]:
     """Which file goes where; and what cannot go anywhere, as failed outcomes.
 
     One file and an ``output`` with a picture's suffix: that file. Otherwise ``output`` is a
@@ -62,14 +62,14 @@ def plan(sources: Sequence[Path], output: Path) -> tuple[list[tuple[Path, Path]]
         else:
             pairs[target] = source
             continue
-        failed.append(Outcome(source, target, str(ImageError(f"{source}: {reason}"))))
+        failed.append(FileResult(source, target, str(ImageError(f"{source}: {reason}"))))
     return [(source, target) for target, source in pairs.items()], failed
 
 
-def _find(sources: Sequence[Path], output: Path) -> tuple[dict[Path, Path], list[Outcome]]:
+def _find(sources: Sequence[Path], output: Path) -> tuple[dict[Path, Path], list[FileResult]]:
     """The photos, each with its place below the output folder; the sources without any."""
     photos: dict[Path, Path] = {}
-    failed: list[Outcome] = []
+    failed: list[FileResult] = []
     given: set[Path] = set()
     for source in sources:
         try:
@@ -79,7 +79,7 @@ def _find(sources: Sequence[Path], output: Path) -> tuple[dict[Path, Path], list
                 if not found:
                     raise ImageError(f"{source}: no photographs outside of {output}")
         except ImageError as error:
-            failed.append(Outcome(source, output, str(error)))
+            failed.append(FileResult(source, output, str(error)))
             continue
         for photo in found:
             if _real(photo) not in given:

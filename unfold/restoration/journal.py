@@ -19,7 +19,7 @@ from unfold._lock import BusyError, lock
 from unfold.imaging import ImageError
 from unfold.imaging.io import destination
 
-from .files import Outcome
+from .files import FileResult
 from .written import Written
 
 OTHERS = "a file stands there that unfold did not write, or that was changed since"
@@ -27,7 +27,7 @@ MOVE = "move it away, or choose another output"
 
 
 @dataclass(frozen=True)
-class Source:
+class SourceFile:
     """A file as it was when it was read.
 
     Attributes:
@@ -130,7 +130,7 @@ class Journal:
         same = (entry.size, entry.mtime_ns) == (status.st_size, status.st_mtime_ns)
         return same and self._is_done(entry, target)
 
-    def holds(self, source: Source, target: Path) -> bool:
+    def holds(self, source: SourceFile, target: Path) -> bool:
         """Whether a photo with these bytes was restored by a run like this one."""
         entry = self._entries.get(self._name(target))
         return entry is not None and entry.sha256 == source.sha256 and self._is_done(entry, target)
@@ -153,7 +153,7 @@ class Journal:
         """
         return not os.path.lexists(target) or self._written.tells_of(self._name(target))
 
-    def put(self, source: Source, target: Path, data: bytes, seconds: float) -> None:
+    def put(self, source: SourceFile, target: Path, data: bytes, seconds: float) -> None:
         """Write an output, on record before and after.
 
         Raises:
@@ -175,7 +175,7 @@ class Journal:
         replace_file(place, data, temporary=beside)
         self.add({"status": "done", **record})
 
-    def fail(self, source: Source | Path, target: Path, error: str) -> None:
+    def fail(self, source: SourceFile | Path, target: Path, error: str) -> None:
         """Write down why a photo was not restored. The next run tries it again, as it does where
         there is no room left even for this line."""
         before = self._entries.get(self._name(target))
@@ -185,8 +185,8 @@ class Journal:
         with contextlib.suppress(OSError):
             self.add({"status": "failed", **self._of(source, target), "error": error, **stands})
 
-    def _of(self, source: Source | Path, target: Path) -> dict[str, Any]:
-        known = source if isinstance(source, Source) else Source(source, "", 0, 0)
+    def _of(self, source: SourceFile | Path, target: Path) -> dict[str, Any]:
+        known = source if isinstance(source, SourceFile) else SourceFile(source, "", 0, 0)
         facts = {"sha256": known.sha256, "size": known.size, "mtime_ns": known.mtime_ns}
         return {
             "target": self._name(target),
@@ -260,16 +260,16 @@ class Journal:
 
 def without_others(
     pairs: Sequence[tuple[Path, Path]], journal: Journal
-) -> tuple[list[tuple[Path, Path]], list[Outcome]]:
+) -> tuple[list[tuple[Path, Path]], list[FileResult]]:
     """The pairs, from and to, that replace no file of others; the rest as failed outcomes."""
     ours: list[tuple[Path, Path]] = []
-    failed: list[Outcome] = []
+    failed: list[FileResult] = []
     for source, target in pairs:
         if journal.may_write(target):
             ours.append((source, target))
         else:
             said = f"{source}: would be written to {target}, but {OTHERS}; {MOVE}"
-            failed.append(Outcome(source, target, str(ImageError(said))))
+            failed.append(FileResult(source, target, str(ImageError(said))))
     return ours, failed
 
 

@@ -56,7 +56,7 @@ def used(device: torch.device) -> int:
 
 
 def release(device: torch.device) -> None:
-    """Hand memory that is free, but kept for later, back to the system, where it can be told to."""
+    """Return free memory that the allocators cache to the system, if the system allows it."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
     else:

@@ -4,9 +4,9 @@ from .contact_sheet import contact_sheet
 from .manifest import Manifest, ManifestError, read_manifest
 from .pipeline import Pipeline
 from .recipe import (
-    Recipe,
     RecipeError,
-    Step,
+    SynthesisRecipe,
+    SynthesisStep,
     parse_recipe,
     read_recipe,
     recipe_text,
@@ -21,11 +21,11 @@ __all__ = [
     "Manifest",
     "ManifestError",
     "Pipeline",
-    "Recipe",
     "RecipeError",
     "Scene",
-    "Step",
     "Synthesis",
+    "SynthesisRecipe",
+    "SynthesisStep",
     "SynthesizedPhotos",
     "contact_sheet",
     "find_scenes",

@@ -12,7 +12,7 @@ from unfold.imaging import Photo, read
 
 from .manifest import ManifestError, read_manifest
 from .pipeline import Pipeline, from_json
-from .recipe import SHARP, Recipe, parse_recipe
+from .recipe import SHARP, SynthesisRecipe, parse_recipe
 
 _HEIGHT, _WIDTH, _GAP, _TITLE = 180, 540, 4, 16
 _REVERSE = "clipping-reverse"
@@ -54,7 +54,7 @@ def _tiles(folder: Path, line: dict, pipeline: Pipeline) -> dict[str, Tensor]:
     return tiles
 
 
-def _order(recipe: Recipe, kept: set[str]) -> list[str]:
+def _order(recipe: SynthesisRecipe, kept: set[str]) -> list[str]:
     """As they are made."""
     names = [SHARP, *(step.saves for step in recipe.steps if step.saves)]
     return [name for name in names if name in kept]

@@ -60,8 +60,12 @@ class Manifest:
         there, done = read_manifest(self.folder)
         differing = [key for key in self.run if there.get(key) != self.run[key]]
         if differing:
-            told = "; ".join(_difference(key, there.get(key), self.run[key]) for key in differing)
-            raise ManifestError(f"{self.folder}: holds another run ({told}); choose a new folder")
+            message = "; ".join(
+                _difference(key, there.get(key), self.run[key]) for key in differing
+            )
+            raise ManifestError(
+                f"{self.folder}: holds another run ({message}); choose a new folder"
+            )
         self._write([dict(self.run), *done.values()])  # without a line that was cut short
         return done
 

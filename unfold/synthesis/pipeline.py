@@ -15,7 +15,7 @@ from unfold.degradation.base import Parameters
 from unfold.degradation.color_space import decode, encode
 from unfold.terms.blur import transfer_function
 
-from .recipe import SHARP, Recipe, Step
+from .recipe import SHARP, SynthesisRecipe, SynthesisStep
 
 # Among the parameters of a step that has a probability below 1: whether it is applied, (B,) bool.
 APPLIED = "applied"
@@ -28,7 +28,7 @@ class Pipeline:
     same pictures.
     """
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: SynthesisRecipe) -> None:
         self.recipe = recipe
         self.degradations = [step.degradation.build() for step in recipe.steps]
         self.kinds = [step.degradation.kind for step in recipe.steps]
@@ -168,7 +168,7 @@ def from_json(steps: Sequence[Mapping[str, Any]]) -> list[Parameters]:
 
 
 def _split(
-    step: Step, parameters: Mapping[str, Tensor]
+    step: SynthesisStep, parameters: Mapping[str, Tensor]
 ) -> tuple[Mapping[str, Tensor], Tensor | None]:
     """A degradation's own parameters, and which photos it is applied to; None: to all."""
     if step.probability == 1:

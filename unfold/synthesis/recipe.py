@@ -39,7 +39,7 @@ class RecipeError(UnfoldError, ValueError):
     """A recipe that does not exist, cannot be read, or does not hold together."""
 
 
-class Step(BaseModel):
+class SynthesisStep(BaseModel):
     """One degradation of a recipe.
 
     Attributes:
@@ -65,7 +65,7 @@ class Step(BaseModel):
         return values
 
 
-class Recipe(BaseModel):
+class SynthesisRecipe(BaseModel):
     """How bad photos are made of sharp ones.
 
     Attributes:
@@ -87,13 +87,13 @@ class Recipe(BaseModel):
     size: tuple[Side, Side] | None = None
     bits: Literal[8, 16] = 8
     transfer: Transfer = "srgb"
-    steps: tuple[Step, ...]
+    steps: tuple[SynthesisStep, ...]
     files: dict[str, str]
     input: str
     target: str = SHARP
 
     @model_validator(mode="after")
-    def _holds_together(self) -> Recipe:
+    def _holds_together(self) -> SynthesisRecipe:
         errors: list[str] = []
         known: set[str] = {SHARP}
         for i, step in enumerate(self.steps):
@@ -166,7 +166,7 @@ def recipe_text(name: str) -> str:
     return _SHIPPED.text(name)
 
 
-def read_recipe(name: str | os.PathLike[str]) -> Recipe:
+def read_recipe(name: str | os.PathLike[str]) -> SynthesisRecipe:
     """A recipe by name, or from a ``.toml`` file.
 
     Raises:
@@ -179,14 +179,14 @@ def read_recipe(name: str | os.PathLike[str]) -> Recipe:
         raise RecipeError(f"{name}: {error}") from error
 
 
-def parse_recipe(values: Mapping[str, Any]) -> Recipe:
+def parse_recipe(values: Mapping[str, Any]) -> SynthesisRecipe:
     """A recipe from its mapping, as it stands in TOML or in a manifest.
 
     Raises:
         RecipeError: every error, each with its place.
     """
     try:
-        return Recipe.model_validate(dict(values))
+        return SynthesisRecipe.model_validate(dict(values))
     except ValidationError as error:
         raise RecipeError("; ".join(error_messages(error))) from error
 

@@ -19,7 +19,7 @@ from unfold.degradation.rng import together
 from unfold.losses import TRUE_KERNEL
 
 from .pipeline import Pipeline, one_thread, seeded
-from .recipe import SHARP, Recipe
+from .recipe import SHARP, SynthesisRecipe
 from .scenes import Scene, cut, find_scenes, shrunk
 
 
@@ -28,20 +28,20 @@ class SynthesizedPhotos(Dataset):
 
     Item ``i`` depends on ``(seed, epoch, i)`` alone, whatever process makes it. It is a mapping:
     ``input``, ``target`` and any further ``pictures``, ``(3, crop, crop)`` float32 in [0, 1];
-    ``name``, the source's; and, where it is asked for, the blur's kernel, ``(1, kernel, kernel)``
+    ``name``, the source's; and, where it is asked for, the blur's kernel, ``(1, n, n)``
     float32, sum 1: as ``kernel`` where a model is to be given it, else as ``true-kernel``.
     """
 
     def __init__(
         self,
         source: str | Path,
-        recipe: Recipe,
+        recipe: SynthesisRecipe,
         *,
         crop: int = 256,
         margin: int = 24,
         length: int | None = None,
         seed: int = 0,
-        kernel: int | None = None,
+        kernel_size: int | None = None,
         kernel_known: bool = True,
         kernel_error: float = 0.0,
         pictures: Mapping[str, str] | None = None,
@@ -57,7 +57,7 @@ class SynthesizedPhotos(Dataset):
                 that blur brings in what lies beyond the crop.
             length: items an epoch; by default one for each photo.
             seed: of all chance.
-            kernel: side of the blur's kernel in the items; None: they have none.
+            kernel_size: side of the blur's kernel in the items; None: they have none.
             kernel_known: whether the kernel is called ``kernel``, which models are given, or
                 ``true-kernel``, which only losses read.
             kernel_error: how wrong the kernel may be that models are given (see
@@ -71,9 +71,9 @@ class SynthesizedPhotos(Dataset):
         Raises:
             ImageError: no photos.
             ValueError, TypeError: a number below 1, a recipe that was not read, a picture that the
-                recipe does not save, or, upon access, a blur that is wider than ``kernel``.
+                recipe does not save, or, upon access, a blur wider than ``kernel_size``.
         """
-        if not isinstance(recipe, Recipe):
+        if not isinstance(recipe, SynthesisRecipe):
             raise TypeError(f"recipe={recipe!r}: give a Recipe, as read_recipe('lol-blur') does")
         if crop < 1 or margin < 0 or (length is not None and length < 1):
             raise ValueError(
@@ -83,8 +83,10 @@ class SynthesizedPhotos(Dataset):
             raise ValueError("; ".join(errors))
         self.scenes = find_scenes(Path(source), recipe.frames)
         self.recipe, self.pipeline = recipe, Pipeline(recipe)
-        self.crop, self.margin, self.seed, self.kernel = crop, margin, seed, kernel
-        if not 0 <= kernel_error <= 1 or (kernel_error and (kernel is None or not kernel_known)):
+        self.crop, self.margin, self.seed, self.kernel_size = crop, margin, seed, kernel_size
+        if not 0 <= kernel_error <= 1 or (
+            kernel_error and (kernel_size is None or not kernel_known)
+        ):
             raise ValueError(
                 f"kernel_error={kernel_error}: must be in [0, 1], and 0 where models are given no "
                 "kernel"
@@ -161,8 +163,8 @@ class SynthesizedPhotos(Dataset):
             entry: made[name][..., rows, columns].clamp(0, 1)
             for entry, name in self.pictures.items()
         }
-        if self.kernel is not None:
-            kernels = self.pipeline.kernel(drawn, self.kernel).to(device)
+        if self.kernel_size is not None:
+            kernels = self.pipeline.kernel(drawn, self.kernel_size).to(device)
             kernels = kernels.expand(len(plans), -1, -1, -1)
             if self.kernel_error:
                 pairs = zip(kernels.split(1), plans, strict=True)

@@ -23,7 +23,7 @@ from unfold.imaging import ImageError, Photo, size_of, write
 
 from .manifest import Manifest
 from .pipeline import Pipeline, one_thread, seeded, to_json
-from .recipe import SHARP, Recipe, RecipeError, parse_recipe
+from .recipe import SHARP, RecipeError, SynthesisRecipe, parse_recipe
 from .scenes import Scene, find_scenes, fit
 
 
@@ -55,7 +55,7 @@ class Synthesis:
 
     source: Path
     output: Path
-    recipe: Recipe
+    recipe: SynthesisRecipe
     count: int
     seed: int = 0
     split: str = "train"
@@ -166,7 +166,7 @@ def _fingerprint(scenes: list[Scene]) -> str:
 class _Job:
     """Makes one photo of the data set after the other."""
 
-    def __init__(self, recipe: Recipe, output: Path, seed: int, split: str) -> None:
+    def __init__(self, recipe: SynthesisRecipe, output: Path, seed: int, split: str) -> None:
         self.recipe, self.output, self.seed, self.split = recipe, output, seed, split
         self.pipeline = Pipeline(recipe)
 

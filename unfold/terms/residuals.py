@@ -74,20 +74,20 @@ class FilterFlow(Affine):
         kernels: ``k``, ``(1 or B, M, h, w)``, at most as large as the image, centered like
             `Convolution`'s; the same for every channel. As a block they have the height, the
             width and the batch of the image (see `embed_kernel`).
-        weights: ``W``, ``(1 or B, M, H, W)``; they usually sum to one over ``M``.
+        maps: ``W``, ``(1 or B, M, H, W)``; they usually sum to one over ``M``.
         observed: ``X``, ``(B, C, H, W)``; may be a block.
 
     Raises:
         ValueError: as `Convolution`; maps that are not one for each kernel, as large as the image.
 
     Source: Hirsch et al., "Efficient filter flow for space-variant multiframe blind
-    deconvolution", CVPR 2010, with the weights after the convolution as in JUDE.
+    deconvolution", CVPR 2010, with the maps after the convolution as in JUDE.
     """
 
-    def __init__(self, block: str, *, kernels: str, weights: str, observed: str) -> None:
-        self.block, self.kernels, self.weights = block, kernels, weights
+    def __init__(self, block: str, *, kernels: str, maps: str, observed: str) -> None:
+        self.block, self.kernels, self.maps = block, kernels, maps
         self.observed = observed
-        flow = Flow(Entry(kernels, "optional"), Entry(weights, "data"), Entry(block))
+        flow = Flow(Entry(kernels, "optional"), Entry(maps, "data"), Entry(block))
         super().__init__(flow - Entry(observed))
 
 

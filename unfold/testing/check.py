@@ -62,7 +62,7 @@ class Check:
         torch.manual_seed(0)
         try:
             self.run(self.subject)
-        except SkipTest:  # what pytest and unittest take for "cannot be told here"
+        except SkipTest:  # what pytest and unittest take for "cannot be checked here"
             raise
         except Exception as error:
             return error

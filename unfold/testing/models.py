@@ -22,13 +22,18 @@ from .options import bounds_its_numbers
 from .tools import Rule, Subject, close, export, need, spec_round_trip, state_dict_round_trip
 
 
-def _photo(size: tuple[int, int] = (24, 32), batch: int = 2) -> Tensor:
-    return 0.1 + 0.5 * torch.rand(batch, 3, *size)
+def _channels(model: torch.nn.Module) -> int:
+    """Of the photos that the model is given: three if it takes any number."""
+    return getattr(model, "channels", None) or 3
 
 
-def _small(batch: int = 1) -> Tensor:
-    """For what does not depend on the size: cheap."""
-    return _photo((10, 11), batch)
+def _photo(model: torch.nn.Module, size: tuple[int, int] = (24, 32), batch: int = 2) -> Tensor:
+    return 0.1 + 0.5 * torch.rand(batch, _channels(model), *size)
+
+
+def _small(model: torch.nn.Module, batch: int = 1) -> Tensor:
+    """For rules that do not depend on the size: cheap."""
+    return _photo(model, (10, 11), batch)
 
 
 _KERNEL = torch.full((1, 1, 3, 5), 1 / 15)
@@ -44,9 +49,9 @@ def _image(model: Restorer, photo: Tensor) -> Tensor:
     return _restored(model, photo).image
 
 
-def _run(subject: Subject, image: Tensor) -> Restoration:
+def _run(model: Restorer, image: Tensor) -> Restoration:
     with torch.no_grad():
-        return _restored(subject.component(), image)
+        return _restored(model, image)
 
 
 def is_a_model(subject: Subject) -> None:
@@ -56,7 +61,7 @@ def is_a_model(subject: Subject) -> None:
 def restores_any_size(subject: Subject) -> None:
     model = subject.component()
     for size in ((24, 32), (17, 23), (5, 40), (2, 3), (1, 1)):
-        photo = _photo(size)
+        photo = _photo(model, size)
         with torch.no_grad():
             restoration = _restored(model, photo)
         need(isinstance(restoration, Restoration), f"it returns a {type(restoration).__name__}")
@@ -80,14 +85,16 @@ def _problem(image: Tensor, photo: Tensor) -> str:
 
 
 def gives_finite_parts(subject: Subject) -> None:
-    parts = _run(subject, _photo()).parts
+    model = subject.component()
+    parts = _run(model, _photo(model)).parts
     for name, part in parts.items():
         need(isinstance(part, Tensor), f"the part {name!r} is no tensor")
         need(part.isfinite().all(), f"the part {name!r} is not finite")
 
 
 def treats_images_apart(subject: Subject) -> None:
-    model, photo = subject.component(), _photo()
+    model = subject.component()
+    photo = _photo(model)
     with torch.no_grad():
         both = _restored(model, photo).image
         for i in range(2):
@@ -96,23 +103,26 @@ def treats_images_apart(subject: Subject) -> None:
 
 
 def leaves_inputs_alone(subject: Subject) -> None:
-    photo = _photo()
+    model = subject.component()
+    photo = _photo(model)
     copy = photo.clone()
-    _run(subject, photo)
+    _run(model, photo)
     need(torch.equal(photo, copy), "the photo was changed in place")
 
 
 def is_deterministic(subject: Subject) -> None:
-    model, photo = subject.component(), _photo()
+    model = subject.component()
+    photo = _photo(model)
     with torch.no_grad():
         first = _restored(model, photo).image
-        _restored(model, _photo())  # whatever came between
+        _restored(model, _photo(model))  # in between
         again = _restored(model, photo).image
     need(torch.equal(first, again), "two calls in eval mode differ")
 
 
 def refuses_bad_input(subject: Subject) -> None:
-    model, photo = subject.component(), _small()
+    model = subject.component()
+    photo = _small(model)
     bad = {
         "three axes": photo[0],
         "five axes": photo[None],
@@ -131,7 +141,8 @@ def refuses_bad_input(subject: Subject) -> None:
 
 def takes_any_channels(subject: Subject) -> None:
     """Where it says that it takes any number of them."""
-    model, photo = subject.component(), _small()
+    model = subject.component()
+    photo = _small(model)
     if model.channels is not None:
         return
     for channels in (1, 4):
@@ -142,7 +153,8 @@ def takes_any_channels(subject: Subject) -> None:
 
 def takes_or_refuses_odd_images(subject: Subject) -> None:
     """Values a little beyond [0, 1] are noise."""
-    model, photo = subject.component(), _small()
+    model = subject.component()
+    photo = _small(model)
     odd = {
         "below 0": photo - 0.3,
         "above 1": photo + 0.6,
@@ -159,8 +171,8 @@ def takes_or_refuses_odd_images(subject: Subject) -> None:
 def keeps_its_precision(subject: Subject) -> None:
     """In float64, where a photo in a batch and alone agree to rounding; half precision works, or
     is refused."""
-    photo = _small(2)
     double = subject.component(torch.float64)
+    photo = _small(double, 2)
     with torch.no_grad():
         both, alone = _image(double, photo.double()), _image(double, photo[:1].double())
     problem = _problem(both, photo.double())
@@ -179,33 +191,38 @@ def keeps_its_precision(subject: Subject) -> None:
 
 def reads_any_layout(subject: Subject) -> None:
     """Of memory: what is transposed, strided or has its channels last is the same photo."""
-    photo = _small()
-    misuse.reads_any_layout(subject.component(), photo, _image)
+    model = subject.component()
+    photo = _small(model)
+    misuse.reads_any_layout(model, photo, _image)
 
 
 def survives_copying(subject: Subject) -> None:
-    photo = _small()
-    misuse.survives_copying(subject.component(), lambda model: _image(model, photo))
+    model = subject.component()
+    photo = _small(model)
+    misuse.survives_copying(model, lambda model: _image(model, photo))
 
 
 def serves_two_threads(subject: Subject) -> None:
-    photo = _small()
-    misuse.serves_two_threads(subject.component(), lambda model: _image(model, photo))
+    model = subject.component()
+    photo = _small(model)
+    misuse.serves_two_threads(model, lambda model: _image(model, photo))
 
 
 def survives_a_fork(subject: Subject) -> None:
-    photo = _small()
-    misuse.survives_a_fork(subject.component(), lambda model: _image(model, photo))
+    model = subject.component()
+    photo = _small(model)
+    misuse.survives_a_fork(model, lambda model: _image(model, photo))
 
 
 def takes_a_kernel(subject: Subject) -> None:
-    model, needed = subject.component(), getattr(subject.make(), "needs_kernel", False)
+    model = subject.component()
+    photo = _photo(model)
     with torch.no_grad():
-        image = model(_photo(), kernel=_KERNEL).image
-    need(image.shape == (2, 3, 24, 32), "with kernel=... the shape changes")
-    if needed:
+        image = model(photo, kernel=_KERNEL).image
+    need(image.shape == photo.shape, "with kernel=... the shape changes")
+    if getattr(model, "needs_kernel", False):
         try:
-            model(_photo())
+            model(photo)
         except UnfoldError:
             return
         raise AssertionError("it says that it needs a kernel, and restores without one")
@@ -213,7 +230,8 @@ def takes_a_kernel(subject: Subject) -> None:
 
 def takes_or_refuses_odd_kernels(subject: Subject) -> None:
     """A model that does not use kernels takes any; no other takes what is no blur."""
-    model, photo = subject.component(), _small()
+    model = subject.component()
+    photo = _small(model)
 
     def given(kernel: Any) -> Callable[[], Tensor]:
         return lambda: model(photo, kernel=kernel).image
@@ -252,7 +270,7 @@ def agrees_in_tiles(subject: Subject) -> None:
         return
     for parameter in model.parameters():  # leave a start where zero layers hide how far it looks
         parameter.data.add_(0.01 * torch.randn(parameter.shape, generator=noise))
-    coarse = 0.1 + 0.8 * torch.rand(1, 3, 14, 16, generator=noise)
+    coarse = 0.1 + 0.8 * torch.rand(1, _channels(model), 14, 16, generator=noise)
     photo = interpolate(coarse, (224, 256), mode="bicubic")
     # (Of little noise a deconvolution rings further than this photo is wide.)
     photo = (photo + 0.1 * torch.randn(photo.shape, generator=noise)).clamp(0, 1)
@@ -270,7 +288,8 @@ def agrees_in_tiles(subject: Subject) -> None:
 
 
 def passes_gradients(subject: Subject) -> None:
-    model, photo = subject.component(), _photo().requires_grad_()
+    model = subject.component()
+    photo = _photo(model).requires_grad_()
     if not model.requires_training:
         return
     for parameter in model.parameters():  # leave a start where zero layers block gradients
@@ -282,7 +301,7 @@ def passes_gradients(subject: Subject) -> None:
 
 
 _STRONGEST = 0.25
-"""The largest standard deviation that a prior may be told, white being 1."""
+"""The largest standard deviation that a prior may be given, white being 1."""
 
 
 def _calls_of_priors(
@@ -308,29 +327,29 @@ def tells_priors_noise_levels(subject: Subject) -> None:
     """Steps are variances between that of the noise, where the model gives that as a part, and
     0.25². A model without priors tells none."""
     model = subject.component()
-    ramp = torch.linspace(0.1, 0.9, 32).expand(2, 3, 24, 32)
+    ramp = torch.linspace(0.1, 0.9, 32).expand(2, _channels(model), 24, 32)
     for sigma in (0.0, 0.02, 0.05):
         photo = (ramp + sigma * torch.randn(ramp.shape)).clamp(0, 1)
         restoration, calls = _calls_of_priors(model, photo)
         least = restoration.parts.get("noise", torch.zeros(1)).clamp_max(_STRONGEST)
         for prior, step in calls:
-            need(step.min() >= 0, f"noise of {sigma}: {prior} is told a negative step")
+            need(step.min() >= 0, f"noise of {sigma}: {prior} is given a negative step")
             deviation = step.sqrt()
             low, high = deviation.min().item(), deviation.max().item()
             need(
                 high <= _STRONGEST * 1.001,
-                f"noise of {sigma}: {prior} is told a deviation of {high:.3g}, more than "
+                f"noise of {sigma}: {prior} is given a deviation of {high:.3g}, more than "
                 f"{_STRONGEST}",
             )
             need(
                 (deviation >= 0.999 * least).all(),
-                f"noise of {sigma}: {prior} is told a deviation of {low:.3g}, less than the "
+                f"noise of {sigma}: {prior} is given a deviation of {low:.3g}, less than the "
                 f"noise, {least.min().item():.3g}",
             )
 
 
 def survives_a_state_dict(subject: Subject) -> None:
-    photo = _photo()
+    photo = _photo(subject.make())
     state_dict_round_trip(subject, lambda model: _restored(model, photo).image)
 
 
@@ -341,7 +360,8 @@ def explains_itself(subject: Subject) -> None:
 def agrees_on_a_gpu(subject: Subject) -> None:
     if not torch.cuda.is_available():
         raise SkipTest("no GPU on this machine")
-    model, photo = subject.component(), _photo()
+    model = subject.component()
+    photo = _photo(model)
     with torch.no_grad():
         want = _restored(model, photo).image
         got = _restored(model.to("cuda"), photo.cuda()).image
@@ -359,13 +379,15 @@ class _Image(torch.nn.Module):
 
 
 def compiles(subject: Subject) -> None:
-    module, photo = _Image(subject.component()), _photo()
+    model = subject.component()
+    module, photo = _Image(model), _photo(model)
     with torch.no_grad():
         close(torch.compile(module)(photo), module(photo), "compiled against eager", 1e-3)
 
 
 def exports(subject: Subject) -> None:
-    module, photo = _Image(subject.component()), _photo()
+    model = subject.component()
+    module, photo = _Image(model), _photo(model)
     with torch.no_grad():
         export(module, (photo,), module(photo))
 

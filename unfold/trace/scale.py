@@ -30,7 +30,7 @@ def show(tensors: Sequence[Tensor]) -> Shown:
     """Tensors ``(1 or 3, H, W)`` of one kind as pictures, all on the scale that fits them together.
 
     What has negative values is shown around a gray that stands for 0. What is dark is brightened,
-    and told by how much. Values that are not finite are shown in pure magenta.
+    and by how much is stated. Values that are not finite are shown in pure magenta.
 
     Raises:
         ValueError: another number of channels; nothing at all.

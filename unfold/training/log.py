@@ -73,7 +73,7 @@ class Table:
             )
 
     def close(self) -> None:
-        # (A row that found no room is tried again by close: who wrote it has been told already.)
+        # (A row that found no room is tried again by close: who wrote it has been given already.)
         with contextlib.suppress(OSError):
             self._file.close()
 

@@ -35,7 +35,9 @@ def preview(recipe: Recipe, picture: Path) -> str:
         components = assemble(recipe, Distributed(torch.device("cpu")))
     phase = recipe.phases[0]
     if recipe.validation:
-        Validator(recipe.validation, recipe.seed, torch.device("cpu"))  # its errors are told now
+        Validator(
+            recipe.validation, recipe.seed, torch.device("cpu")
+        )  # its errors are reported now
     stream = open_stream(recipe.data, phase, recipe.seed)
     try:
         items = [data.default_collate([stream[n]]) for n in range(min(phase.batch, 4))]

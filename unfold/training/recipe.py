@@ -18,7 +18,7 @@ from pydantic import (
 from unfold.losses import OTHER, TRUE_KERNEL
 from unfold.registry.config import SUFFIXES, read_config
 from unfold.registry.spec import Spec, resolve
-from unfold.synthesis import Recipe as Synthesis
+from unfold.synthesis import SynthesisRecipe
 from unfold.synthesis import read_recipe as read_synthesis
 
 from .phase import Phase
@@ -57,20 +57,20 @@ def _synthesis(value: Any) -> Any:
     return read_synthesis(value) if isinstance(value, str) else value
 
 
-class Part(BaseModel):
+class RecipeModel(BaseModel):
     """A part of a recipe: it cannot be changed, and nothing else may stand in it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
-class SynthesizedData(Part):
+class SynthesizedData(RecipeModel):
     """Bad photos made of the sharp ones in a folder, anew each time.
 
     Attributes:
         source: the folder.
         recipe: of synthesis: one of ``unfold list recipes``, a .toml file, or a table that is one.
         margin: pixels around the crop that blur brings in.
-        kernel: side of the blur's kernel in pixels; None: the items have none.
+        kernel_size: side of the blur's kernel in pixels; None: the items have none.
         kernel_known: whether the model is given that kernel; otherwise only losses read it.
         kernel_error: how wrong the kernel may be that the model is given, 0 to 1 (see
             `unfold.degradation.kernels.disturbed`).
@@ -80,19 +80,27 @@ class SynthesizedData(Part):
 
     kind: Literal["synthesized"]
     source: Path
-    recipe: Annotated[Synthesis, BeforeValidator(_synthesis)]
+    recipe: Annotated[SynthesisRecipe, BeforeValidator(_synthesis)]
     margin: Annotated[int, Field(ge=0, le=4096)] = 24
-    kernel: Annotated[int, Field(ge=1, le=1023)] | None = None
+    kernel_size: Annotated[int, Field(ge=1, le=1023)] | None = None
     kernel_known: bool = True
     kernel_error: Annotated[float, Field(ge=0, le=1)] = 0.0
     pictures: dict[str, str] = Field(default_factory=dict)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _with_new_names(cls, values: Any) -> Any:
+        """Recipes of older versions have ``kernel`` in place of ``kernel_size``."""
+        if not isinstance(values, dict):
+            return values
+        return {"kernel_size" if name == "kernel" else name: x for name, x in values.items()}
+
     @model_validator(mode="after")
     def _holds_together(self) -> SynthesizedData:
         errors = self.recipe.picture_errors(self.pictures)
-        if self.kernel is None and not self.kernel_known:
-            errors.append("kernel_known: there is no kernel; set kernel to its side in pixels")
-        if self.kernel_error and (self.kernel is None or not self.kernel_known):
+        if self.kernel_size is None and not self.kernel_known:
+            errors.append("kernel_known: there is no kernel; set kernel_size to its side in pixels")
+        if self.kernel_error and (self.kernel_size is None or not self.kernel_known):
             errors.append("kernel_error: the model is given no kernel; leave it out")
         if errors:
             raise ValueError("; ".join(errors))
@@ -101,13 +109,13 @@ class SynthesizedData(Part):
     def shapes(self, crop: int) -> dict[str, tuple[int, ...]]:
         """Shapes of the items' entries beside ``input``, ``target`` and ``name``."""
         shapes: dict[str, tuple[int, ...]] = dict.fromkeys(self.pictures, (3, crop, crop))
-        if self.kernel is not None:
+        if self.kernel_size is not None:
             name = "kernel" if self.kernel_known else TRUE_KERNEL
-            shapes[name] = (1, self.kernel, self.kernel)
+            shapes[name] = (1, self.kernel_size, self.kernel_size)
         return shapes
 
 
-class PairedData(Part):
+class PairedData(RecipeModel):
     """A data set of bad photos and good ones.
 
     Attributes:
@@ -126,7 +134,7 @@ class PairedData(Part):
     side: Side | None = None
 
 
-class UnpairedData(Part):
+class UnpairedData(RecipeModel):
     """Bad photos in one folder, good ones of other scenes in another.
 
     Attributes:
@@ -142,7 +150,7 @@ class UnpairedData(Part):
     side: Side | None = None
 
 
-class PhotosData(Part):
+class PhotosData(RecipeModel):
     """Photos alone, for losses that compare with no target (such as Zero-DCE's).
 
     Attributes:
@@ -160,14 +168,14 @@ class PhotosData(Part):
 AnyPairs = Annotated[SynthesizedData | PairedData, Field(discriminator="kind")]
 
 
-class Share(Part):
+class Share(RecipeModel):
     """Pairs that are mixed with others, and how often, compared with them."""
 
     data: AnyPairs
     weight: Annotated[float, Field(gt=0, le=1e9)] = 1.0
 
 
-class MixedData(Part):
+class MixedData(RecipeModel):
     """Pairs of several kinds: each is drawn from one of the parts, by chance and their weights."""
 
     kind: Literal["mixed"]
@@ -177,7 +185,7 @@ class MixedData(Part):
 AnyData = SynthesizedData | PairedData | MixedData | UnpairedData | PhotosData
 
 
-class WeightedLoss(Part):
+class WeightedLoss(RecipeModel):
     """A loss and its weight in the sum; its name in the records is its kind unless one is given."""
 
     loss: LossSpec
@@ -190,7 +198,7 @@ class WeightedLoss(Part):
         return self.name or self.loss.kind
 
 
-class Adversary(Part):
+class Adversary(RecipeModel):
     """What unpaired training needs beside the model (see `unfold.training.unpaired`).
 
     Attributes:
@@ -206,7 +214,7 @@ class Adversary(Part):
     identity: Factor = 5.0
 
 
-class Optimizer(Part):
+class Optimizer(RecipeModel):
     """Adam, or Adam with decoupled weight decay."""
 
     kind: Literal["adam", "adamw"] = "adam"
@@ -217,7 +225,7 @@ class Optimizer(Part):
     weight_decay: Factor = 0.0
 
 
-class Validation(Part):
+class Validation(RecipeModel):
     """Photos that are measured from time to time.
 
     Attributes:
@@ -235,21 +243,21 @@ class Validation(Part):
     crop: Side = 256
 
 
-class Checkpoints(Part):
+class Checkpoints(RecipeModel):
     """How often the state is kept, and how many of the last ones stay beside the best."""
 
     every: Count = 1000
     keep: Count = 2
 
 
-class Samples(Part):
+class Samples(RecipeModel):
     """Sample pictures: how often, and of how many photos."""
 
     every: Count = 1000
     count: Count = 2
 
 
-class Recipe(Part):
+class Recipe(RecipeModel):
     """A whole training.
 
     Attributes:

@@ -31,7 +31,7 @@ from .recipe import AnyData, MixedData, PairedData, PhotosData, SynthesizedData,
 Item = dict[str, Any]
 
 
-class Source(Protocol):
+class BatchSource(Protocol):
     """A finite data set whose items depend on the epoch and their index alone."""
 
     def __len__(self) -> int: ...
@@ -67,7 +67,7 @@ class Stream(Items):
 
     def __init__(
         self,
-        source: Source,
+        source: BatchSource,
         *,
         seed: int,
         extra: Sequence[Degradation] = (),
@@ -215,7 +215,7 @@ def open_pairs(
             crop=crop,
             margin=given.margin,
             seed=seed,
-            kernel=given.kernel,
+            kernel_size=given.kernel_size,
             kernel_known=given.kernel_known,
             kernel_error=given.kernel_error,
             pictures=given.pictures,

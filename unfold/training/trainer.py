@@ -92,7 +92,7 @@ class Trainer:
         self.validator = recipe.validation and Validator(
             recipe.validation, recipe.seed, distributed.device
         )
-        self._stream(recipe.phases[0])  # its errors are told now
+        self._stream(recipe.phases[0])  # its errors are reported now
         self.records: Records | None = None
         if distributed.first:
             self._prune()

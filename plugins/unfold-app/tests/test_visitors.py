@@ -64,12 +64,12 @@ def server(tmp_path_factory):
 
 
 class Visitor:
-    """A session: what a browser sends, and what it is told."""
+    """A session: what a browser sends, and what it is given."""
 
     def __init__(self, url):
         self.url, self.session = url, secrets.token_hex(6)
         self.http = httpx.Client(base_url=url, timeout=PATIENCE, headers={"Origin": url})
-        self.ranks = []  # its places in the queue, as it was told
+        self.ranks = []  # its places in the queue, as it was given
 
     def __enter__(self):
         self.config = self.http.get("/config").json()
@@ -335,7 +335,7 @@ def test_many_visitors_at_once_and_nothing_is_left_of_them(count, server, tmp_pa
 
     with concurrent.futures.ThreadPoolExecutor(count) as pool:
         visits = list(pool.map(visit, range(count)))
-    # One is restored after the other, and who waits is told the place in the queue.
+    # One is restored after the other, and who waits is given the place in the queue.
     assert max(rank for _, ranks in visits for rank in ranks) >= 1
     until(lambda: left(temporary) == [] and children(process) == [])
     for link, _ in visits:

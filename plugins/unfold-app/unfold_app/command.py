@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     from .serve import serve
 
     for name in arguments.models:
-        model_spec(name, [])  # a wrong one is told now
+        model_spec(name, [])  # a wrong one is given now
     installed = [name for name in unfold.list("models") if name != "trained"]
     models = dict.fromkeys([*arguments.models, DEFAULT_MODEL, *installed])
     serve(

@@ -31,7 +31,7 @@ def build(restoring: Restoring, models: Sequence[str], *, max_upload: int) -> gr
     def visit(request: gr.Request) -> Visit:
         return restoring.visits.of(request.session_hash)
 
-    def told(work: Callable[[], tuple[str, ...]], here: Visit, outputs: int) -> tuple[str, ...]:
+    def handled(work: Callable[[], tuple[str, ...]], here: Visit, outputs: int) -> tuple[str, ...]:
         """What work returns, its message first; or the message of its failure and nothing else."""
         try:
             text, *rest = work()
@@ -42,15 +42,15 @@ def build(restoring: Restoring, models: Sequence[str], *, max_upload: int) -> gr
 
     def upload(file: str, request: gr.Request):
         here = visit(request)
-        return *told(lambda: restoring.upload(here, file), here, 2), "", None, None, None
+        return *handled(lambda: restoring.upload(here, file), here, 2), "", None, None, None
 
     def pick(name: str, request: gr.Request):
         here = visit(request)
-        return *told(lambda: restoring.pick(here, name), here, 2), "", None
+        return *handled(lambda: restoring.pick(here, name), here, 2), "", None
 
     def use_kernel(file: str | None, request: gr.Request):
         here = visit(request)
-        return told(lambda: (restoring.use_kernel(here, file),), here, 1)[0]
+        return handled(lambda: (restoring.use_kernel(here, file),), here, 1)[0]
 
     def leave(request: gr.Request) -> None:
         restoring.visits.end(request.session_hash)
@@ -101,7 +101,7 @@ def build(restoring: Restoring, models: Sequence[str], *, max_upload: int) -> gr
 
                 def restore(request: gr.Request, known: bool, untrained: bool, *values: Any):
                     here, chose = visit(request), chosen(fields, values)
-                    return told(
+                    return handled(
                         lambda: restoring.restore(
                             here, name, chose, known=known, untrained=untrained
                         ),

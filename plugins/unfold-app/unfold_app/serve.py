@@ -38,7 +38,7 @@ def serve(
     device: torch.device,
     limits: Limits,
 ) -> None:
-    """Serve the page until the process is told to stop.
+    """Serve the page until the process is given to stop.
 
     Args:
         make_model: a model from its name, options, and whether it may be an untrained one.

@@ -13,7 +13,7 @@ from .weights import Weights, load_weights
 
 
 class DeepInvDRUNet(Prior):
-    """A denoiser told its noise level: `deepinv.models.DRUNet`.
+    """A denoiser conditioned on its noise level: `deepinv.models.DRUNet`.
 
     ``prox(v, step) = net(v, sqrt(step))``. A map of steps is given to the network as it is; one
     that differs between channels is averaged over them, for the network has one noise map.

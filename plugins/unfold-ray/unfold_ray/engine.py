@@ -13,7 +13,7 @@ import torch
 
 from unfold.imaging import ImageError
 from unfold.models.fast import fast
-from unfold.restoration import Journal, Outcome, read_journal, restore_files
+from unfold.restoration import FileResult, Journal, read_journal, restore_files
 from unfold.restoration.memory import default_budget
 
 _LARGEST = 16  # photos of a chunk
@@ -30,7 +30,7 @@ def restore_on_ray(
     quick: bool = False,
     again: bool = False,
     **options: Any,
-) -> Iterator[Outcome]:
+) -> Iterator[FileResult]:
     """`restore_files` on every worker, over chunks of the photos.
 
     Ray Data hands out the chunks, and hands out again those of a worker that died; each has a
@@ -61,7 +61,7 @@ def restore_on_ray(
     left = []
     for source, target in pairs:
         if not again and journal.unchanged(source, target):
-            yield Outcome(source, target, state="done before")
+            yield FileResult(source, target, state="done before")
         else:
             left.append((source.absolute(), target.absolute()))
     if not left:
@@ -137,13 +137,13 @@ def _chunks(
     return chunks
 
 
-def _take_over(journal: Journal, path: Path) -> list[Outcome]:
+def _take_over(journal: Journal, path: Path) -> list[FileResult]:
     """Put a chunk's records into the whole run's journal; what became of its photos."""
     outcomes = []
     for record in read_journal(path).values():
         journal.add(record)
         if record["status"] != "writing":
             source, target = Path(record["source"]), journal.path.parent / record["target"]
-            outcomes.append(Outcome(source, target, record.get("error")))
+            outcomes.append(FileResult(source, target, record.get("error")))
     path.unlink()
     return outcomes

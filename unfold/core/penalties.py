@@ -1,4 +1,4 @@
-"""The weights of a stage: fixed, or learned and kept positive."""
+"""The penalties of a stage: fixed, or learned and kept positive."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 
-class LearnedWeights(nn.Module):
+class LearnedPenalties(nn.Module):
     """One learned positive number for each name: ``softplus`` of a free parameter.
 
-    Any other module ``state -> weights`` may stand in its place, such as a network that predicts
+    Any other module ``state -> penalties`` may stand in its place, such as a network that predicts
     the penalties of each image, shape ``(B, 1, 1, 1)``.
 
     Args:
@@ -36,7 +36,7 @@ class LearnedWeights(nn.Module):
         return {name: softplus(raw).squeeze(0) for name, raw in self.raw.items()}
 
 
-class FixedWeights(nn.Module):
+class FixedPenalties(nn.Module):
     """The same numbers whatever the state; not learned."""
 
     def __init__(self, values: Mapping[str, float | Tensor]) -> None:
@@ -46,7 +46,7 @@ class FixedWeights(nn.Module):
         for index, name in enumerate(self._tensors):
             value = values[name]
             if isinstance(value, nn.Parameter):
-                raise TypeError(f"fixed weight {name!r} is a Parameter: use LearnedWeights")
+                raise TypeError(f"fixed weight {name!r} is a Parameter: use LearnedPenalties")
             self.register_buffer(f"tensor{index}", value)  # type: ignore[arg-type]
 
     def forward(self, state: Mapping[str, Tensor]) -> dict[str, Tensor | float]:

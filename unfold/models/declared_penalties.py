@@ -1,4 +1,4 @@
-"""The weights of a declared model, stage by stage, and how they are made of hyper-parameters."""
+"""The penalties of a declared model, stage by stage, and how they are made of hyper-parameters."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from unfold.estimators import HyperParameters, NoisePowers
 
 from .declaration import Level, PriorTerm, Weight
 from .parts import make_part
-from .schedule import LARGEST, balanced, places, product_weights, told
+from .schedule import LARGEST, balanced, places, prior_step, product_weights
 
 
 def level_weight(block: str) -> str:
@@ -61,14 +61,14 @@ class PartlyLearned(HyperParameters):
 
 
 def stage_hyper_parameters(
-    terms: Sequence[Any], weights: Mapping[str, Weight], stages: int, estimator: Any
+    terms: Sequence[Any], penalties: Mapping[str, Weight], stages: int, estimator: Any
 ) -> tuple[tuple[str, ...], PartlyLearned]:
     """The names of a stage's hyper-parameters, and what predicts them.
 
-    They are the logarithms of the weights that are no plain numbers, and of the variances that
+    They are the logarithms of the penalties that are no plain numbers, and of the variances that
     the levels of priors stand for.
     """
-    varying = {name: weight for name, weight in weights.items() if not weight.plain}
+    varying = {name: weight for name, weight in penalties.items() if not weight.plain}
     told_levels = levels(terms)
     rows = [
         [_logarithm(weight, told_levels, place) for weight in varying.values()]
@@ -91,8 +91,8 @@ def _logarithm(
     return constant + math.log(weight.value), power + weight.noise_power
 
 
-class DeclaredWeights:
-    """``(hyper-parameters, state) -> weights`` of one stage.
+class DeclaredPenalties:
+    """``(hyper-parameters, state) -> penalties`` of one stage.
 
     The weight of a prior that has a level is such that the prior's step is the one for that level
     (`Prior.step_for`), between the variance of the photo's noise and 0.25². Where the diagonal d
@@ -101,14 +101,14 @@ class DeclaredWeights:
 
     Args:
         lagrangian: of the stage.
-        weights: as declared.
+        penalties: as declared.
     """
 
-    def __init__(self, lagrangian: Lagrangian, weights: Mapping[str, Weight]) -> None:
+    def __init__(self, lagrangian: Lagrangian, penalties: Mapping[str, Weight]) -> None:
         self._lagrangian = lagrangian
-        self._plain = {name: w.value for name, w in weights.items() if w.plain}
-        self._powers = [n for n, w in weights.items() if not w.plain and not w.bounds]
-        self._bounds = {w.bounds: name for name, w in weights.items() if w.bounds}
+        self._plain = {name: w.value for name, w in penalties.items() if w.plain}
+        self._powers = [n for n, w in penalties.items() if not w.plain and not w.bounds]
+        self._bounds = {w.bounds: name for name, w in penalties.items() if w.bounds}
 
     def __call__(
         self, values: Mapping[str, Tensor], state: Mapping[str, Tensor]
@@ -131,7 +131,7 @@ class DeclaredWeights:
     def _step(self, logarithm: Tensor, block: str, state: State, largest: float) -> Tensor:
         # (Looked up at each call: the prior may be replaced.)
         prior: Prior = self._lagrangian.priors[block]  # type: ignore[assignment]
-        return told(logarithm, state["noise"], prior.step_for, largest)
+        return prior_step(logarithm, state["noise"], prior.step_for, largest)
 
     def _of_factor(
         self, block: str, step: Tensor, ratio: Tensor, state: State, made: dict, bound: str
@@ -165,7 +165,7 @@ class DeclaredWeights:
 
 def _name(term: Quadratic | Constraint) -> str | float:
     name = term.penalty if isinstance(term, Constraint) else term.weight
-    assert not isinstance(name, Multiple)  # (a declaration names plain weights)
+    assert not isinstance(name, Multiple)  # (a declaration names plain penalties)
     return name
 
 
