@@ -82,7 +82,7 @@ def test_tied_and_untied_stages():
     untied(state)["I"].sum().backward()
     missing = [n for n, p in untied.named_parameters() if p.grad is None]
     # The last stage's Γ and Ω act on nothing that follows; R and L are P and Q plus a zero dual.
-    assert all(n.startswith("stages.2.weights") or ".w3" in n or ".w4" in n for n in missing)
+    assert all(n.startswith("stages.2.penalties") or ".w3" in n or ".w4" in n for n in missing)
 
 
 def test_state_dict_round_trip():
