@@ -201,5 +201,5 @@ def test_the_worst_photo_is_told_and_the_table_is_readable():
 
 
 def test_without_rounds_there_is_nothing_to_certify():
-    with pytest.raises(UnfoldError, match="Identity has no rounds"):
+    with pytest.raises(UnfoldError, match="IdentityModel has no rounds"):
         certify(uf.create_model("identity"), torch.rand(1, 3, 8, 8))
