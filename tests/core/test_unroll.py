@@ -58,7 +58,7 @@ def test_a_stage_owns_the_parameters_of_priors_and_weights():
     assert names == {
         "lagrangian.priors.P.net.weight", "lagrangian.priors.P.net.bias",
         "lagrangian.priors.Z.net.weight", "lagrangian.priors.Z.net.bias",
-        *(f"weights.raw.{w}" for w in JUDE_WEIGHTS),
+        *(f"penalties.raw.{w}" for w in JUDE_WEIGHTS),
     }  # fmt: skip
 
 
@@ -320,7 +320,9 @@ def test_a_state_dict_of_an_older_version_loads():
     """There the penalties of a stage were called its weights."""
 
     def stage(value):
-        lagrangian = Lagrangian(Quadratic(Equal("x", "y"), "w"), Constraint(Equal("x", "z"), "rho"))
+        lagrangian = Lagrangian(
+            Quadratic(Equal("x", "y"), "w"), Constraint(Equal("x", "z"), "rho", "G")
+        )
         return Stage(lower(lagrangian, ("x", "z")), LearnedPenalties({"w": value, "rho": value}))
 
     old, new = Unrolled(stage(2.0)), Unrolled(stage(3.0))
