@@ -121,7 +121,7 @@ def test_learned_weights_start_where_told_and_stay_positive(value):
 
 
 def test_fixed_weights_are_no_parameters():
-    with pytest.raises(TypeError, match="'w' is a Parameter: use LearnedPenalties"):
+    with pytest.raises(TypeError, match="'w' is a Parameter: use LearnedWeights"):
         FixedPenalties({"w": nn.Parameter(torch.ones(()))})
 
 
@@ -321,7 +321,7 @@ def test_a_state_dict_of_an_older_version_loads():
 
     def stage(value):
         lagrangian = Lagrangian(
-            Quadratic(Equal("x", "y"), "w"), Constraint(Equal("x", "z"), "rho", "u")
+            Quadratic(Equal("x", "y"), "w"), Constraint(Equal("x", "z"), "rho", "G")
         )
         return Stage(lower(lagrangian, ("x", "z")), LearnedPenalties({"w": value, "rho": value}))
 

@@ -23,7 +23,7 @@ class Good(Dataset):
     def find(self, errors):
         return Paired.find(self, errors)  # type: ignore[arg-type]
 
-    places, kernels = ("input", "target"), ""
+    places, kernel_dir = ("input", "target"), ""
 
 
 def changed(change):

@@ -125,8 +125,8 @@ def reports_all_errors_together(subject: Subject) -> None:
         pairs[1].input.write_bytes(pairs[1].input.read_bytes()[:-20])
         error = _refusal(subject, root, "a data set with an empty and a cut file")
         for pair in pairs[:2]:
-            message = any(pair.input.name in problem for problem in error.errors)
-            need(message, f"nothing is said of {pair.input.name}; the errors are {error.errors}")
+            named = any(pair.input.name in problem for problem in error.errors)
+            need(named, f"nothing is said of {pair.input.name}; the errors are {error.errors}")
         rest = _read(subject, root, strict=False)
         need(list(rest) == pairs[2:], "strict=False does not keep just the sound photos")
         need(rest.errors == error.errors, "strict=False keeps other errors than strict tells")
