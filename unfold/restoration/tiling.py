@@ -15,7 +15,7 @@ from unfold.core import Restorer
 from .findings import findings
 from .grid import ALIGN, Grid
 from .memory import default_budget, format_bytes, release, used
-from .reach import PROBE, Reach, bytes_per_pixel, measure_reach
+from .reach import PROBE, Reach, bytes_per_pixel, measure_reach, with_means
 
 # Below this many bytes a pixel no model needs measuring: none that we know takes a third of it.
 _PLENTY = 16_384
@@ -138,6 +138,34 @@ class AnySize:
         return [
             Restored(image, found=one) for image, one in zip(x.float().cpu(), each, strict=True)
         ]
+
+    @kept_heap()
+    @torch.inference_mode()
+    def measure(self, image: Tensor) -> dict[str, Tensor]:
+        """What the model takes from a whole photo to restore a part of it: its survey, and the
+        means that it asks for (see `Restorer`); ``forward`` takes it as its guide.
+
+        Args:
+            image: ``(3, H, W)`` in [0, 1], on the CPU.
+
+        Raises:
+            MemoryError: not even one tile fits into the budget.
+        """
+        model, x = self.model, image[None]
+        guide = dict(model.survey(x.to(self.device), kernel=self.kernel))
+        if not model.means:
+            return guide
+        if self._fits(model, x, self.kernel):
+            return dict(with_means(model, x.to(self.device), self.kernel, guide))
+        pixels = self._tile_pixels(model, x, self.kernel)
+        grid = Grid.plan(*x.shape[-2:], halo=_GATHERED, pixels=pixels)
+        if grid is None:
+            raise MemoryError(
+                f"not even one tile fits into what is left of {format_bytes(self.budget)}"
+            )
+        tiles = _Tiles(model, x, self.kernel, guide, self.device)
+        tiles.gather(grid)
+        return dict(tiles.guide)
 
     def room(self) -> int:
         """Bytes of the budget that are not used."""
