@@ -34,4 +34,3 @@ def test_they_are_as_accurate_as_an_fft():
     with MatrixFourier():
         matrices = (torch.fft.rfft2(x) - exact).abs().mean()
     assert matrices < 2 * fft
-

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from unfold.core import Restorer
 
     from .check import Comparison
-    from .tile import Tile
 
 _MULTIPLE = 16  # of sizes: networks halve them
 _PROBE = 768  # side of the window in which the overlap is looked for
@@ -34,14 +33,14 @@ def add(parser: argparse.ArgumentParser) -> None:
         unfold export jude-small --photo dark.jpg -o model.onnx --check
         unfold export denoiser --size 256 -o denoiser.onnx
     """
-    declare(parser, "model NAME", "one of `unfold list models` or `unfold list priors`, or a config "
-            "(.json, .toml)")  # fmt: skip
+    declare(parser, "model NAME", "one of `unfold list models` or `unfold list priors`, or a "
+            "config (.json, .toml)")  # fmt: skip
     declare(parser, "-o --output FILE", "the graph (.onnx; with --torch-export .pt2)",
             required=True)  # fmt: skip
     declare(parser, "--photo PHOTO", "what is measured is measured of it, and --check restores a "
             "part of it")  # fmt: skip
-    declare(parser, "--kernel FILE", "the kernel of the photo's blur (.npy, .txt or a gray picture), "
-            "where it is known")  # fmt: skip
+    declare(parser, "--kernel FILE", "the kernel of the photo's blur (.npy, .txt or a gray "
+            "picture), where it is known")  # fmt: skip
     declare(parser, "--size N", "side of the square tile, in pixels, a multiple of 16",
             type=_size, default=512)  # fmt: skip
     declare(parser, "--inputs NAMES", "measured values, with commas between, that are given with "
@@ -200,8 +199,8 @@ def _kernel(arguments: argparse.Namespace, model: Restorer) -> Tensor | None:
         return read_kernel(arguments.kernel)
     if model.needs_kernel:
         raise CommandError(
-            f"{arguments.model} needs the blur's kernel: give --kernel FILE (unfold kernel PHOTO -o "
-            "FILE estimates one), or export deblur, which estimates it"
+            f"{arguments.model} needs the blur's kernel: give --kernel FILE (unfold kernel PHOTO "
+            "-o FILE estimates one), or export deblur, which estimates it"
         )
     return None
 
@@ -228,6 +227,7 @@ def _measure(
     """What is measured of the photo, and the kernel where it is given."""
     import torch
 
+    from unfold.core import Restorer
     from unfold.restoration import AnySize
 
     from .tile import PriorAsModel
@@ -237,15 +237,9 @@ def _measure(
         return {**AnySize(model, kernel=kernel).measure(photo), **known}
     if isinstance(model, PriorAsModel):
         return {"sigma": torch.full((1, 1, 1, 1), 25 / 255)}
-    if type(model).survey is not _survey_of_nothing() or model.means:
+    if type(model).survey is not Restorer.survey or model.means:
         raise CommandError(f"{arguments.model} measures the photo: give --photo")
     return known
-
-
-def _survey_of_nothing():
-    from unfold.core import Restorer
-
-    return Restorer.survey
 
 
 def _inputs(arguments: argparse.Namespace, measured: dict[str, Tensor]) -> tuple[str, ...]:
@@ -253,8 +247,8 @@ def _inputs(arguments: argparse.Namespace, measured: dict[str, Tensor]) -> tuple
     unknown = [name for name in asked if name not in measured]
     if unknown:
         raise CommandError(
-            f"--inputs {arguments.inputs}: {arguments.model} takes no {', '.join(unknown)}; what it "
-            f"takes is {', '.join(measured) or 'nothing'}"
+            f"--inputs {arguments.inputs}: {arguments.model} takes no {', '.join(unknown)}; what "
+            f"it takes is {', '.join(measured) or 'nothing'}"
         )
     if arguments.photo is None and "sigma" in measured:  # nothing measured it
         return ("sigma",)

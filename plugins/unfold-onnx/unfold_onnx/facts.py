@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from unfold.core.digest import tensors_digest
 from unfold.core import Restorer
+from unfold.core.digest import tensors_digest
 from unfold.registry.catalogue import HOME, Component
 
 _RGB = "float32 [1, 3, {0}, {0}], RGB, sRGB-encoded, in [0, 1]"
