@@ -10,6 +10,7 @@ from torch.nn.functional import interpolate
 import unfold
 from unfold.cli import main
 from unfold.imaging import Photo, write
+from unfold.restoration import AnySize, read_kernel
 from unfold.restoration.kernel_file import write_kernel
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")
@@ -63,7 +64,8 @@ def graph_of(tile, inputs, names=("input",)):
 def test_a_deconvolution_is_one_graph_of_real_numbers(photo, image, kernel, tmp_path, capsys):
     path = tmp_path / "model.onnx"
     command = ["export", "tv-deblur", "--photo", str(photo), "--kernel", str(kernel),
-               "--size", str(SIDE), "--set", "K=2", "--inputs", "noise",
+               "--size", str(SIDE), "--set", "K=2", "--set", "prior=box",
+               "--inputs", "noise",
                "--check", "-o"]  # fmt: skip
     assert main([*command, str(path)]) == 0
     assert "inputs: input, noise; constants: grain, residue, kernel" in capsys.readouterr().out
@@ -78,11 +80,11 @@ def test_a_deconvolution_is_one_graph_of_real_numbers(photo, image, kernel, tmp_
     assert json.loads(facts["inputs"]) == ["input", "noise"]
 
     run, _ = in_onnxruntime(path.read_bytes())
-    restorer = unfold.create_model("tv-deblur", K=2).eval()
+    restorer = unfold.create_model("tv-deblur", K=2, prior="box").eval()
     with torch.inference_mode():
         for noise in (0.01, 0.05):  # the input is one: the result follows it
             given = torch.full((1, 1, 1, 1), noise)
-            known = unfold.restoration.read_kernel(kernel)
+            known = read_kernel(kernel)
             want = restorer(
                 image, kernel=known, guide=dict.fromkeys(("noise", "residue", "grain"), given)
             )
@@ -103,6 +105,7 @@ def test_the_denoiser_takes_a_map_of_the_noise(photo, tmp_path):
     assert len(onnx.load(path).graph.input) == 1
 
 
+@pytest.mark.slow  # (tracing takes 10 s each)
 @pytest.mark.parametrize(
     ("name", "options"),
     [
@@ -116,7 +119,7 @@ def test_the_denoiser_takes_a_map_of_the_noise(photo, tmp_path):
 )  # fmt: skip
 def test_whole_models_agree_on_a_tile(name, options, image):
     model = unfold.create_model(name, K=1, **options).eval()
-    measured = unfold.restoration.AnySize(model).measure(image[0])
+    measured = AnySize(model).measure(image[0])
     assert set(model.means) <= set(measured)
     tile = Tile(model, measured).eval()
     inputs = example(tile, image, measured)

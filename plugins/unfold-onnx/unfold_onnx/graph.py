@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 
 import onnx
+import onnxscript.optimizer
 import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
@@ -57,14 +58,17 @@ def to_onnx(program: ExportedProgram, names: Sequence[str]) -> onnx.ModelProto:
         with _quiet():
             made = torch.onnx.export(
                 program, dynamo=True, verbose=False, input_names=[*names], output_names=[OUTPUT],
-                opset_version=_OPSET_WITH_DFT if dft else _OPSET,
+                opset_version=_OPSET_WITH_DFT if dft else _OPSET, optimize=False,
             )  # fmt: skip
+            assert made is not None
+            # (The exporter's own optimizer tries its rewriting rules for minutes on an ErA.)
+            onnxscript.optimizer.fold_constants(made.model)
+            onnxscript.optimizer.remove_unused_nodes(made.model)
     except Exception as error:  # (which wraps the reason in others)
         reason = error
         while reason.__cause__ is not None:
             reason = reason.__cause__
         raise ExportError(f"ONNX cannot express it ({_first_line(reason)})") from error
-    assert made is not None
     model = made.model_proto
     model.producer_name = PRODUCER
     onnx.checker.check_model(model)
