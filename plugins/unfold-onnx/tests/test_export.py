@@ -61,11 +61,27 @@ def graph_of(tile, inputs, names=("input",)):
     return to_onnx(trace(tile, inputs, matrices=True), names).SerializeToString()
 
 
+class Filter(torch.nn.Module):
+    def forward(self, image):
+        spectrum = torch.fft.rfft2(image)
+        power = spectrum.real.square() + spectrum.imag.square()
+        return torch.fft.irfft2(spectrum / (power + 1), s=image.shape[-2:])
+
+
+@pytest.mark.parametrize("matrices", [True, False])
+def test_a_fourier_transform_is_an_operator_or_products(matrices):
+    image = torch.rand(1, 1, 16, 16)
+    model = to_onnx(trace(Filter().eval(), (image,), matrices=matrices), ("input",))
+    assert any(node.op_type == "DFT" for node in model.graph.node) != matrices
+    run, _ = in_onnxruntime(model.SerializeToString())
+    torch.testing.assert_close(run(image), Filter()(image), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
 def test_a_deconvolution_is_one_graph_of_real_numbers(photo, image, kernel, tmp_path, capsys):
     path = tmp_path / "model.onnx"
     command = ["export", "tv-deblur", "--photo", str(photo), "--kernel", str(kernel),
-               "--size", str(SIDE), "--set", "K=2", "--set", "prior=box",
-               "--inputs", "noise",
+               "--size", str(SIDE), "--set", "K=2", "--set", "prior=box", "--inputs", "noise",
                "--check", "-o"]  # fmt: skip
     assert main([*command, str(path)]) == 0
     assert "inputs: input, noise; constants: grain, residue, kernel" in capsys.readouterr().out

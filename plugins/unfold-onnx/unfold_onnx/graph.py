@@ -109,10 +109,10 @@ def _first_line(error: BaseException) -> str:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporters speak of their own affairs."""
+    """Exporters log, warn, and print graphs; what fails is told by the error that they raise."""
     loggers = [logging.getLogger(name) for name in ("onnxscript", "onnx_ir", "torch")]
     levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
         warnings.simplefilter("ignore")
         for logger in loggers:
             logger.setLevel(logging.ERROR)
