@@ -121,7 +121,7 @@ def test_learned_weights_start_where_told_and_stay_positive(value):
 
 
 def test_fixed_weights_are_no_parameters():
-    with pytest.raises(TypeError, match="'w' is a Parameter: use LearnedWeights"):
+    with pytest.raises(TypeError, match="'w' is a Parameter: use LearnedPenalties"):
         FixedPenalties({"w": nn.Parameter(torch.ones(()))})
 
 

@@ -34,6 +34,7 @@ _ELSEWHERE = {
     "bm3d": "unfold-bm3d",
     "deepinv": "unfold-deepinv",
     "devudp": "unfold-devudp",
+    "export": "unfold-onnx",
     "lednet": "unfold-lednet",
     "pyiqa": "unfold-pyiqa",
     "ray": "unfold-ray",

@@ -15,7 +15,13 @@ from unfold.restorer import Restorer
 from .findings import findings
 from .grid import ALIGN, Grid
 from .memory import default_budget, format_bytes, release, used
-from .receptive_field import PROBE, ReceptiveField, bytes_per_pixel, measure_receptive_field
+from .receptive_field import (
+    PROBE,
+    ReceptiveField,
+    bytes_per_pixel,
+    measure_receptive_field,
+    with_pooled_features,
+)
 
 # Below this many bytes a pixel no model needs measuring: none that we know takes a third of it.
 _PLENTY = 16_384
@@ -140,6 +146,35 @@ class TiledInference:
         return [
             Restored(image, found=one) for image, one in zip(x.float().cpu(), each, strict=True)
         ]
+
+    @kept_heap()
+    @torch.inference_mode()
+    def measure(self, image: Tensor) -> dict[str, Tensor]:
+        """What the model takes from a whole photo to restore a part of it: its measurements
+        and the pooled features that it asks for (see `Restorer`); ``forward`` takes them as its
+        measurements.
+
+        Args:
+            image: ``(3, H, W)`` in [0, 1], on the CPU.
+
+        Raises:
+            MemoryError: not even one tile fits into the budget.
+        """
+        model, x = self.model, image[None]
+        measurements = dict(model.measure(x.to(self.device), kernel=self.kernel))
+        if not model.pooled_features:
+            return measurements
+        if self._fits(model, x, self.kernel):
+            return dict(with_pooled_features(model, x.to(self.device), self.kernel, measurements))
+        pixels = self._tile_pixels(model, x, self.kernel)
+        grid = Grid.plan(*x.shape[-2:], radius=_GATHERED, pixels=pixels)
+        if grid is None:
+            raise MemoryError(
+                f"not even one tile fits into what is left of {format_bytes(self.budget)}"
+            )
+        tiles = _Tiles(model, x, self.kernel, measurements, self.device)
+        tiles.gather(grid)
+        return dict(tiles.measurements)
 
     def room(self) -> int:
         """Bytes of the budget that are not used."""

@@ -1,0 +1,1 @@
+"""unfold's models as ONNX graphs, for programs without PyTorch."""

@@ -1,0 +1,73 @@
+"""What an exported file says of itself."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor
+
+from unfold.core.digest import tensors_digest
+from unfold.registry.catalog import HOME, Component
+from unfold.restorer import Restorer
+
+_RGB = "float32 [1, 3, {0}, {0}], RGB, sRGB-encoded, in [0, 1]"
+_FEW = 4  # numbers that are written out
+
+
+def facts(
+    name: str,
+    component: Component | None,
+    model: Restorer,
+    measured: Mapping[str, Tensor],
+    inputs: Sequence[str],
+    *,
+    size: int,
+    overlap: int | None,
+) -> dict[str, str]:
+    """The metadata of an exported model, text by name.
+
+    Args:
+        name: of the model, as it was asked for.
+        component: that it is, where it is an installed one.
+        model: the model.
+        measured: of the photo.
+        inputs: those of ``measured`` that the graph takes as inputs.
+        size: of the tile.
+        overlap: of tiles, in pixels on each side; None: a photo must not be cut into tiles.
+    """
+    distribution = component.distribution if component else HOME
+    about = component.summary if component else type(model).__name__
+    constants = {n: _written(value) for n, value in measured.items() if n not in inputs}
+    return {
+        "name": name,
+        "description": about,
+        "version": importlib.metadata.version(distribution),
+        "license": _license(distribution),
+        "license_note": "of the code; for the weights see the model's card",
+        "input": _RGB.format(size),
+        "output": _RGB.format(size),
+        "scale": "1",
+        "tile_size": str(size),
+        "tiling": "false" if overlap is None else "true",
+        **({} if overlap is None else {"overlap": str(overlap)}),
+        "weights_sha256": tensors_digest(model) or "none",
+        "measured": json.dumps(constants),
+        "inputs": json.dumps(["input", *inputs]),
+    }
+
+
+def _written(value: Tensor) -> object:
+    """A number or a few of them; of more their shape."""
+    if value.numel() == 1:
+        return round(value.item(), 6)
+    return value.flatten().tolist() if value.numel() <= _FEW else list(value.shape)
+
+
+def _license(distribution: str) -> str:
+    try:
+        found = importlib.metadata.metadata(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
+    return found.get("License-Expression") or found.get("License") or "unknown"
