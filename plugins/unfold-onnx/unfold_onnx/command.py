@@ -189,7 +189,7 @@ def _component(name: str):
     from unfold.registry.catalog import find
 
     group = next((g for g in ("models", "priors") if name in unfold.list(g)), None)
-    return group and find(group, name)
+    return None if group is None else find(group, name)
 
 
 def _kernel(arguments: argparse.Namespace, model: Restorer) -> Tensor | None:

@@ -70,4 +70,5 @@ def _license(distribution: str) -> str:
         found = importlib.metadata.metadata(distribution)
     except importlib.metadata.PackageNotFoundError:
         return "unknown"
-    return found.get("License-Expression") or found.get("License") or "unknown"
+    names = ("License-Expression", "License")
+    return next((found[name] for name in names if name in found), "unknown")
