@@ -206,8 +206,8 @@ def test_what_is_refused(arguments, message, photo, tmp_path, monkeypatch, capsy
 
 def test_a_model_that_cannot_be_traced_is_one_line(photo, tmp_path, monkeypatch, capsys):
     """Its course depends on a value."""
-    from unfold.core import Restoration
     from unfold.models.zero_dce import ZeroDCE
+    from unfold.restorer import Restoration
 
     def forward(self, image, **options):
         return Restoration(image / 2 if image.mean() > 0.5 else image)
