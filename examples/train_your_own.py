@@ -27,7 +27,9 @@ from unfold.training import read_recipe, train
 def main(output: str = "train_your_own.png", folder: str | None = None, steps: int = 40) -> float:
     with tempfile.TemporaryDirectory() as temporary:
         weights = Path(output).with_suffix("")
-        sharp = Path(folder) if folder else sample_photos(weights / "photos")
+        sharp = (
+            Path(folder) if folder else sample_photos(weights.with_name(f"{weights.name}-photos"))
+        )
         held_out = Path(temporary, "test.png")
         write(held_out, to_photo(stereo_motorcycle()[0]))
         changes = {

@@ -155,7 +155,7 @@ def test_half_of_the_grain_stays():
     assert 0.4 < float((restored - 0.5).std()) / 0.02 < 0.65
 
 
-def test_the_ledger_is_filled():
+def test_the_history_is_filled():
     bad, _ = half_out_of_focus(photo("coffee")[..., :96, 32:128])
     history = restore(bad, history=History()).history
     assert len(history.penalties) == 4
@@ -168,7 +168,7 @@ def test_tiles_agree(monkeypatch):
     model = Refocus(noise=SIGMA).eval()
     with torch.inference_mode():
         want = model(bad).image[0]
-    monkeypatch.setattr(tiling, "measure_reach", lambda *_, **__: ReceptiveField(0, 0.0))
+    monkeypatch.setattr(tiling, "measure_receptive_field", lambda *_, **__: ReceptiveField(0, 0.0))
     restored = TiledInference(model, tile=48_000)(bad[0])
     assert len(restored.tilings[0].grid) > 1
     assert restored.tilings[0].receptive_field.radius >= model.min_receptive_field

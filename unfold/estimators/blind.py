@@ -106,6 +106,11 @@ class BlindKernel(KernelEstimator):
         # (Not modules of this one: nothing in them is learned, and the priors are not the model's.)
         self._solvers = _Solvers(Denoiser(), latent_stages(), kernel_stage())
 
+    def _apply(self, fn: Any, recurse: bool = True) -> BlindKernel:
+        """To another device or type, and the denoiser, which is no module of this one, too."""
+        self._solvers.denoiser._apply(fn, recurse)
+        return super()._apply(fn, recurse)
+
     @staticmethod
     def option_errors(spec: Any) -> list[tuple[tuple[str], str]]:
         """A side without a pixel in its middle."""
