@@ -198,6 +198,14 @@ def test_the_kernel_of_a_dark_noisy_photo_is_found():
     assert agreement > 0.7
 
 
+def test_a_photo_that_drowns_in_noise_shows_no_kernel():
+    observed, _ = shaken(coffee()[:200, :300], 2, 9)
+    noise = torch.randn(observed.shape, generator=torch.Generator().manual_seed(1))
+    estimator = BlindKernel(size=13, agreement=0)
+    assert estimator(observed + 0.03 * noise)[0].count_nonzero() > 1
+    assert estimator(observed + 0.12 * noise)[0].count_nonzero() == 1
+
+
 def test_the_kernel_of_a_noisy_photo_is_the_mean_of_that_and_of_its_halves():
     observed, _ = shaken(coffee()[:260, :540], 2, 9)
     observed += 0.03 * torch.randn(observed.shape, generator=torch.Generator().manual_seed(1))

@@ -1,4 +1,4 @@
-"""The kernel of a shake, estimated by blind deconvolution: nothing learned."""
+"""The kernel of a shake, estimated by blind deconvolution."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ _FAINT, _ISLAND = 0.05, 0.1  # of the largest entry, of the sum
 _LEAST_PIXELS, _LEAST_SHARE = 5.0, 0.95
 _MOST_PIXELS = 0.5  # of those of its square
 _LEAST_SPREAD = 1.1  # in pixels; what is less is the softness of a lens or of a file
-_BORNE = 0.02  # standard deviation of noise, where full exposure is 0.6, that is borne as it is
+# Standard deviations of noise, where full exposure is 0.6: borne as it is; with which a photo is
+# denoised and still shows a kernel.
+_BORNE, _MOST_NOISE = 0.02, 0.08
 # A dark photo is scaled until this share of its pixels lies below 0.6; by 0.6 / 0.02 at most.
 _WHITE, _EXPOSED, _DARKEST = 0.998, 0.6, 0.02
 # Clipped is what comes so near to the largest value. Where less of the photo than the second number
@@ -72,9 +74,9 @@ class BlindKernel(KernelEstimator):
     Errors that noise makes differ from part to part of a photo, and the kernel does not: where σ >
     0.02 the result is the mean of the kernels of the photo and of its halves (`with_agreement`). A
     kernel that is no stroke (`is_stroke`) is that of a sharp photo, and a point is returned, which
-    blurs nothing; so it is where the halves do not agree, and for a photo that is less than twice
-    as high or wide as the kernel, which tells none. A dark photo is made brighter. A large one is
-    looked at in its part that has most edges.
+    blurs nothing; so it is where the halves do not agree, where σ > 0.08, and for a photo that is
+    less than twice as high or wide as the kernel. A dark photo is made brighter (σ is that of its
+    noise then). Of a large one the part that has most edges is looked at.
 
     Args:
         size: side of the kernel in pixels, odd: larger than the shake.
@@ -103,7 +105,7 @@ class BlindKernel(KernelEstimator):
         if size % 2 == 0:
             raise ValueError(f"size={size}: must be odd, so that the kernel has a center")
         self.kernel_size, self.side, self.agreement = size, side, agreement
-        # (Not modules of this one: nothing in them is learned, and the priors are not the model's.)
+        # (Not modules of this one: nothing in them is trained, and the priors are not the model's.)
         self._solvers = _Solvers(Denoiser(), latent_stages(), kernel_stage())
 
     def _apply(self, fn: Any, recurse: bool = True) -> BlindKernel:
@@ -158,12 +160,14 @@ class BlindKernel(KernelEstimator):
         return self._estimate(photo)[0]
 
     def _estimate(self, photo: Tensor) -> tuple[Tensor, bool]:
-        """The kernel, and whether the photo is so noisy that it was denoised."""
+        """The kernel, and whether the photo is noisy."""
         check_values("a photo whose kernel is estimated", photo)
         n = self.kernel_size
         if min(photo.shape[-2:]) < 2 * n:
             return point(n, photo), False
-        gray, lamps, noisy = self._part(photo)
+        gray, lamps, noise = self._part(photo)
+        if noise > _MOST_NOISE:
+            return point(n, photo), True
         state = {
             "X": gray,
             "lamps": lamps,
@@ -172,11 +176,11 @@ class BlindKernel(KernelEstimator):
         }
         found = coarse_to_fine(self.alternate, state, levels(n), kernels=["H"])
         told = found["edge"] >= _LEAST_EDGE and is_stroke(found["H"])
-        return (found["H"] if told else point(n, gray)), noisy
+        return (found["H"] if told else point(n, gray)), noise > _BORNE
 
-    def _part(self, photo: Tensor) -> tuple[Tensor, Tensor, bool]:
-        """The part of a photo that is looked at, gray and exposed; the lamps in it; whether it is
-        so noisy that it was denoised."""
+    def _part(self, photo: Tensor) -> tuple[Tensor, Tensor, float]:
+        """The part of a photo that is looked at, gray, exposed, denoised where that is due; the
+        lamps in it; the standard deviation of its noise."""
         gray, lamps = photo.mean(1, keepdim=True), clipped(photo).to(photo)
         trusted = away_from(lamps, self.kernel_size)
         seen = gray[trusted > 0]
@@ -185,10 +189,9 @@ class BlindKernel(KernelEstimator):
         part = with_most_edges(gray * gain, self.side, trusted)
         exposed = gain * photo[part]
         noise = estimate_noise(exposed)
-        noisy = bool(noise > _BORNE)
-        if noisy:
+        if _BORNE < noise <= _MOST_NOISE:
             exposed = self._solvers.denoiser(exposed, noise.square())
-        return exposed.mean(1, keepdim=True), lamps[part].clone(), noisy
+        return exposed.mean(1, keepdim=True), lamps[part].clone(), float(noise)
 
     def alternate(self, state: State) -> State:
         """The alternations of one level."""
