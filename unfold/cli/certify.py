@@ -25,8 +25,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     """Say what is proven and what measured of a model's rounds.
 
     Whether the last round, repeated, contracts near the state that it reaches; how much each prior
-    may amplify an error; whether the Lagrangian descends. What is measured is measured on the
-    middle of the photos; of several the worst is told. Without photos only proofs are looked for.
+    may amplify an error; whether the Lagrangian descends. Measurements are made on the middle of
+    each photo, and the worst is reported. Without photos only what can be proven is reported.
 
     Example:
         unfold certify tv-deblur photo.jpg

@@ -29,11 +29,11 @@ _LAMBDA, _LEAST_LAMBDA, _DECAY = 8e-3, 1e-4, 1.1
 # An alternation starts with the strongest gradients, at least so many times the kernel's side in
 # each of four directions.
 _STRONGEST = 20
-_LEAST_EDGE = 0.005  # of them, where full exposure is 0.6; what is less is what a denoiser leaves
+_LEAST_EDGE = 0.005  # the weakest of these, where full exposure is 0.6; a denoiser leaves less
 _FAINT, _ISLAND = 0.05, 0.1  # of the largest entry, of the sum
 # A stroke covers so many pixels at least, and so much of the length that its spread tells.
 _LEAST_PIXELS, _LEAST_SHARE = 5.0, 0.95
-_MOST_PIXELS = 0.5  # of those of its square
+_MOST_PIXELS = 0.5  # of a kernel, as a share of the pixels of its square
 _LEAST_SPREAD = 1.1  # in pixels; what is less is the softness of a lens or of a file
 # Standard deviations of noise, where full exposure is 0.6: borne as it is; with which a photo is
 # denoised and still shows a kernel.
@@ -82,9 +82,8 @@ class BlindKernel(KernelEstimator):
         size: side of the kernel in pixels, odd: larger than the shake.
         side: of the part that is looked at, at most, in pixels.
         agreement: the least correlation of the kernels that the photo's halves give; where they
-            agree less (the camera turned, things moved, or there is little to tell by) a point is
-            returned. Of a photo too small to be halved it is not asked; 0 never asks.
-
+            agree less (the camera turned, things moved, or the photo has few edges) a point is
+            returned. Not required where the halves are smaller than 256 pixels; 0: never required.
 
     Raises:
         ValueError: the size is even.

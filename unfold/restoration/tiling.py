@@ -150,9 +150,10 @@ class TiledInference:
     @kept_heap()
     @torch.inference_mode()
     def measure(self, image: Tensor) -> dict[str, Tensor]:
-        """What the model takes from a whole photo to restore a part of it: its measurements
-        and the pooled features that it asks for (see `Restorer`); ``forward`` takes them as its
-        measurements.
+        """Measure what the model needs of a whole photo to restore a part of it.
+
+        Returns the measurements and pooled features (see `Restorer`) that ``forward`` takes as
+        ``measurements``.
 
         Args:
             image: ``(3, H, W)`` in [0, 1], on the CPU.

@@ -1,4 +1,4 @@
-"""What is exported: a model on one tile, told what was measured of the whole photo."""
+"""What is exported: a model on one tile, given what was measured of the whole photo."""
 
 from __future__ import annotations
 
