@@ -62,19 +62,27 @@ __all__ = [
 def create_model(
     name: str | Mapping[str, Any], *, pretrained: bool = False, **options: Any
 ) -> Restorer:
-    """A restoration model by name, with random weights where it is learned.
+    """A restoration model by name; one that requires training has random weights.
 
     Args:
-        name: one of ``unfold.list("models")``; or several, each restoring what the one
-            before it made, ``"first -> second"``; or a config: a mapping with the name under
+        name: one of ``unfold.list("models")``; or several, each applied to the output of the one
+            before it, ``"first -> second"``; or a config: a mapping with the name under
             ``kind`` and options, or the path of a .json or .toml file that holds one.
-        pretrained: with the weights that come with the library (`unfold.models.pretrained`).
-        options: the model's own, e.g. ``create_model("jude", prior="ircnn", K=3)``.
+        pretrained: load the weights that come with the library (`unfold.models.pretrained`).
+        options: of the model, e.g. ``create_model("jude", prior="ircnn", K=3)``.
 
     Raises:
-        ComponentError: no such model, with the closest names; ``pretrained``, and no weights of it
-            are shipped, or they do not fit the options.
+        ComponentError: there is no such model (the message lists the closest names); with
+            ``pretrained``: no weights of it are shipped, or they do not fit the options.
         pydantic.ValidationError: every option that does not fit.
+
+    Example:
+        >>> import torch
+        >>> import unfold
+        >>> brighten = unfold.create_model("zero-dce", pretrained=True)
+        >>> dark = torch.full((1, 3, 16, 16), 0.1)
+        >>> bool(brighten(dark).image.mean() > 2 * dark.mean())
+        True
     """
     from .models.cascade import config_of
     from .registry.spec import resolve
@@ -93,7 +101,7 @@ def create_model(
     model = resolve("models", with_weights(config)).build()
     if model.requires_training:
         raise ComponentError(
-            f"{name}: it is learned, and no weights of it are shipped; there are those of "
+            f"{name}: no trained weights of it are shipped; there are those of "
             f"{', '.join(pretrained_models())} (or train it: unfold list recipes)"
         )
     return model
@@ -103,8 +111,8 @@ def _warn_untrained(name: str | Mapping[str, Any]) -> None:
     import warnings
 
     warnings.warn(
-        f"{name}: the model is learned, and has random weights: train it, or take "
-        "pretrained=True where weights come with the library",
+        f"{name}: the model requires training and has random weights: train it, or pass "
+        "pretrained=True if weights of it are shipped",
         stacklevel=3,
     )
 
@@ -116,9 +124,9 @@ def create(group: str, name: str, *inputs: Any, pretrained: bool = False, **opti
         group: ``"models"``, ``"priors"``, ``"terms"``, ``"estimators"``, ``"losses"``,
             ``"metrics"``, ``"degradations"`` or ``"datasets"``.
         name: one of ``unfold.list(group)``.
-        inputs: what the component takes by position: the channels of a prior (3 unless given), the
-            blocks of a term.
-        pretrained: of a model, with the weights that come with the library.
+        inputs: positional arguments of the component: the channels of a prior (3 unless given),
+            the blocks of a term.
+        pretrained: of a model: load the weights that come with the library.
         options: of the component.
 
     Raises:

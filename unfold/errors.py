@@ -26,6 +26,7 @@ class InputError(UnfoldError, ValueError):
     Example:
         >>> import torch
         >>> import unfold
+        >>> from unfold.errors import InputError
         >>> try:
         ...     unfold.create_model("zero-dce")(torch.rand(3, 8, 8))
         ... except InputError as error:

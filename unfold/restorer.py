@@ -12,6 +12,30 @@ from .core import History
 
 
 @dataclass(frozen=True)
+class Trust:
+    """How far a restoration can be trusted, pixel by pixel (see `unfold.restoration.with_trust`).
+
+    Attributes:
+        measured: ``(B, 1, H, W)`` in [0, 1]: of what is independent of its neighbors in each
+            pixel, the share that the photo determines; the prior fills in the rest.
+        deviation: ``(B, 1, H, W)``, at least 0, in units of the image: the standard deviation of
+            the error. The image ± 1.645 deviations is meant to hold 90 % of the true values.
+        reblur: ``(B, 1, H, W)`` in [0, 1]: the share in which the kernel explains the photo (see
+            `unfold.estimators.reblur.reblur_share`); None with more than one kernel.
+        blocks: block without a prior -> share of the measured terms in its last update, mean over
+            the pixels, ``(B, 1, 1, 1)`` (see `unfold.core.measured_share`).
+        calibrated: whether the deviation was scaled on validation photos; otherwise it is that of
+            the noise alone, and the error is larger.
+    """
+
+    measured: Tensor
+    deviation: Tensor
+    reblur: Tensor | None
+    blocks: Mapping[str, Tensor]
+    calibrated: bool
+
+
+@dataclass(frozen=True)
 class Restoration:
     """A restored batch and its intermediates.
 
@@ -21,6 +45,7 @@ class Restoration:
         history: the history that was given to the model, filled: ``restoration.history.plot()``.
         origin: row and column of the photo's first pixel in the states of the stages, which may
             have a margin.
+        trust: how far the image can be trusted, from `unfold.restoration.with_trust`.
 
     Example:
         >>> import torch
@@ -34,6 +59,7 @@ class Restoration:
     parts: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
     history: History | None = None
     origin: tuple[int, int] = (0, 0)
+    trust: Trust | None = None
 
 
 class Restorer(nn.Module):
@@ -61,9 +87,13 @@ class Restorer(nn.Module):
         pooled_features: parts whose means over rows and columns ``forward`` takes among its
             measurements, by the same names; without them it takes the means of its own input.
         finish_reads: parts of the image's height and width that `finish` reads -> their channels.
+        error_scale: standard deviation of the error, with a kernel that is given and with one that
+            is estimated, over that which noise causes; measured on validation photos. None: not
+            measured.
 
     Example:
         >>> import torch
+        >>> from unfold import Restoration, Restorer
         >>> class Gamma(Restorer):
         ...     requires_training = False
         ...     channels = None
@@ -82,6 +112,7 @@ class Restorer(nn.Module):
     min_receptive_field: int = 0
     pooled_features: tuple[str, ...] = ()
     finish_reads: Mapping[str, int] = {}
+    error_scale: tuple[float | None, float | None] = (None, None)
 
     @abstractmethod
     def forward(

@@ -146,7 +146,8 @@ def test_restoring_replaces_no_file_of_others(photos, capsys):
     for more in ([], ["--again"]):
         assert main([*command("restore", photos, out), *more]) == 1
         said = capsys.readouterr()
-        assert f"{photos / '0.png'}: would be written to {out / '0.png'}, but a file" in said.err
+        refused = f"{photos / '0.png'}: would be written to {out / '0.png'}, but there is a file"
+        assert refused in said.err
         assert "move it away, or choose another output" in said.err
         assert (out / "0.png").read_text() == "mine"
         assert read(out / "1.png").image.shape == (3, 48, 48)
@@ -162,7 +163,7 @@ def test_an_output_that_was_changed_since_is_not_replaced(photos, capsys):
     before = (out / "0.png").read_bytes()
     capsys.readouterr()
     assert main(again) == 1
-    assert f"{out / '0.png'}: a file stands there" in capsys.readouterr().err
+    assert f"{out / '0.png'}: there is a file" in capsys.readouterr().err
     assert (out / "0.png").read_bytes() == before
 
 

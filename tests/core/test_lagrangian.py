@@ -231,6 +231,21 @@ def test_weights_per_image_act_on_their_image_alone():
             torch.testing.assert_close(both[name][i : i + 1], one[name], rtol=0, atol=1e-12)
 
 
+def test_the_weight_of_a_prior_may_be_a_map():
+    lagrangian = jude(Regularizer("Z", SoftThreshold(), "z"))
+    (step,) = lower(lagrangian, ("Z",))
+    state = random_state([*JUDE_ORDER, "X"], (2, 3, 6, 7))
+    z = torch.tensor([0.05, 0.4]).double()[torch.randint(2, (1, 1, 6, 7))]
+    got = step(state, {**JUDE_WEIGHTS, "z": z})["Z"]
+    for value in z.unique():
+        alone = step(state, {**JUDE_WEIGHTS, "z": value})["Z"]
+        at = (z == value).expand_as(got)
+        torch.testing.assert_close(got[at], alone[at], rtol=0, atol=1e-12)
+    lagrangian.priors["Z"].accepts_map = False
+    with pytest.raises(ValueError, match="weight 'z' has shape"):
+        step(state, {**JUDE_WEIGHTS, "z": z})
+
+
 def test_the_value_of_each_image_is_that_of_the_image_alone():
     lagrangian, penalties = era(), per_image(ERA_WEIGHTS)
     state = random_state([*ERA_ORDER, "Y"], (2, 3, 6, 7))

@@ -95,6 +95,18 @@ def test_faint_entries_and_islands_are_cleaned_away():
     assert cleaned(heavy)[..., 0, 0] > 0
 
 
+def test_small_islands_alone_are_no_kernel():
+    scattered = torch.zeros(1, 1, 15, 15)
+    scattered[..., ::3, ::3] = 1  # 25 parts of 4 % each
+    assert cleaned(scattered)[..., 7, 7] == 1
+
+
+def test_a_flat_photo_shows_no_blur():
+    """What is left of it is rounding errors."""
+    (kernel,), _ = BlindKernel()(torch.full((1, 3, 96, 96), 0.6))
+    assert kernel[0, 15, 15] == 1
+
+
 @pytest.mark.parametrize("place", [(0, 0), (2, 6), (8, 3), (4, 4)])
 def test_the_center_of_mass_comes_to_the_middle(place):
     kernel = torch.zeros(1, 1, 9, 9)
@@ -174,12 +186,12 @@ def test_what_tells_no_kernel_is_taken_for_sharp():
     point[..., 15, 15] = 1
     assert torch.equal(BlindKernel()(torch.rand(2, 3, 61, 90))[0], point)  # small
     assert torch.equal(BlindKernel()(torch.full((2, 3, 70, 90), 0.5))[0], point)  # flat
-    sharp = torch.from_numpy(astronaut()[:200, 60:300].copy()).permute(2, 0, 1)[None] / 255
+    sharp = torch.from_numpy(astronaut()[:160, 100:280].copy()).permute(2, 0, 1)[None] / 255
     assert torch.equal(BlindKernel()(sharp)[0], point[:1])
-    noise = torch.randn(1, 3, 100, 120, generator=torch.Generator().manual_seed(0))
-    for ground in (torch.tensor(0.5), torch.linspace(0.1, 0.9, 120)):
-        for sigma in (0.0, 0.01, 0.05):
-            assert torch.equal(BlindKernel()(ground + sigma * noise)[0], point[:1])
+    noise = torch.randn(1, 3, 70, 90, generator=torch.Generator().manual_seed(0))
+    flat, ramp = torch.tensor(0.5), torch.linspace(0.1, 0.9, 90)
+    for ground, sigma in ((flat, 0.01), (ramp, 0.0), (ramp, 0.05)):
+        assert torch.equal(BlindKernel()(ground + sigma * noise)[0], point[:1])
 
 
 def test_the_kernel_of_a_dark_photo_is_that_of_a_bright_one():
@@ -190,7 +202,7 @@ def test_the_kernel_of_a_dark_photo_is_that_of_a_bright_one():
 
 def test_the_kernel_of_a_dark_noisy_photo_is_found():
     """A quarter of the light, σ = 0.01: at full exposure the noise is 0.04."""
-    sharp = torch.from_numpy(coffee()[:400, :600].copy()).permute(2, 0, 1)[None].float() / 255
+    sharp = torch.from_numpy(coffee()[:260, :540].copy()).permute(2, 0, 1)[None].float() / 255
     kernel = motion_kernel(17, generator=torch.Generator().manual_seed(2)).float()
     noise = 0.01 * torch.randn(sharp.shape, generator=torch.Generator().manual_seed(3))
     found, agreement = BlindKernel(size=21).with_agreement(blur(0.25 * sharp, kernel) + noise)
@@ -206,10 +218,19 @@ def test_a_photo_that_drowns_in_noise_shows_no_kernel():
     assert estimator(observed + 0.12 * noise)[0].count_nonzero() == 1
 
 
-def test_the_kernel_of_a_noisy_photo_is_the_mean_of_that_and_of_its_halves():
+def test_the_kernel_of_a_noisy_photo_is_the_mean_of_that_and_of_its_halves(monkeypatch):
     observed, _ = shaken(coffee()[:260, :540], 2, 9)
     observed += 0.03 * torch.randn(observed.shape, generator=torch.Generator().manual_seed(1))
     estimator = BlindKernel(size=13)
+    estimate, found = estimator.estimate, {}
+
+    def once(photo):
+        key = photo.data_ptr(), photo.shape
+        if key not in found:
+            found[key] = estimate(photo)
+        return found[key]
+
+    monkeypatch.setattr(estimator, "estimate", once)
     whole, *parts = (estimator.kernel_of(x) for x in (observed, *observed.chunk(2, -1)))
     assert all(part.count_nonzero() > 1 for part in parts)
     mean = (2 * whole + sum(fitting(part, whole) for part in parts)) / 4
@@ -230,14 +251,14 @@ def test_refusals():
 
 
 def test_halves_that_were_shaken_differently_tell_no_kernel():
-    sharp = torch.from_numpy(coffee()[:400, :600].copy()).permute(2, 0, 1)[None].float() / 255
+    sharp = torch.from_numpy(coffee()[:256, :520].copy()).permute(2, 0, 1)[None].float() / 255
     kernels = [
         motion_kernel(17, generator=torch.Generator().manual_seed(seed)).float() for seed in (2, 7)
     ]
     assert similarity(*kernels) < 0.5
     noise = 0.005 * torch.randn(sharp.shape, generator=torch.Generator().manual_seed(0))
     one, other = (blur(sharp, kernel) for kernel in kernels)
-    mixed = torch.cat([one[..., :300], other[..., 300:]], -1) + noise
+    mixed = torch.cat([one[..., :260], other[..., 260:]], -1) + noise
     estimator = BlindKernel(size=21)
     assert estimator(mixed)[0].count_nonzero() == 1
     assert BlindKernel(size=21, agreement=0)(mixed)[0].count_nonzero() > 1

@@ -16,6 +16,7 @@ from unfold.estimators import IlluminationNet
 from unfold.estimators.exposure import (
     LARGEST,
     HistogramExposure,
+    amplification,
     expose,
     gain_and_curve,
     spread,
@@ -185,8 +186,34 @@ def test_a_part_is_exposed_as_the_whole(photo):
     alone = model(dark, kernel=POINT).parts["I"]
     assert (alone - expose(dark, *HistogramExposure()(dark))).abs().mean() < 0.03
     assert (alone - found).abs().mean() > 0.1
-    assert set(measurements) == {"gain", "curve", "noise", "residue", "grain"}
-    assert set(model.measure(whole)) == {"gain", "curve", "noise", "residue", "grain", "kernel"}
+    assert set(measurements) == {"gain", "curve", "noise", "residue", "grain", "noise_ratio"}
+    assert set(model.measure(whole)) == {*measurements, "kernel"}
+
+
+@given(st.floats(1, 8), st.floats(1, 20), st.floats(0, 0.12))
+def test_noise_is_amplified_by_the_slope_of_the_exposure(gain, curve, value):
+    g, c = torch.tensor([gain, curve]).double().view(2, 1, 1, 1, 1)
+    x = torch.full((1, 3, 5, 9), value).double().requires_grad_()
+    (slope,) = torch.autograd.grad(expose(x, g, c).sum(), x)
+    torch.testing.assert_close(amplification(x.detach(), g, c), slope)
+
+
+def test_the_noise_at_each_pixel_is_that_of_the_exposed_photo():
+    """A plane of dark and of bright, each with noise that white balance made different."""
+    plain = torch.tensor([0.02, 0.25]).repeat_interleave(96).expand(1, 3, 128, 192)
+    ratio = torch.tensor([0.008, 0.004, 0.005]).view(1, 3, 1, 1)
+    noise = torch.randn(20, *plain.shape[1:], generator=torch.Generator().manual_seed(0))
+    model = unfold.create_model("jude-small").eval()
+    model.exposure.forward = lambda image: (torch.full((1, 1, 1, 1), 3.0),) * 2
+    photo = plain + ratio * noise[:1]
+    known = model.estimate(photo, POINT, None)
+    found = known.frame.crop(known.noise)[0, 0]
+    gain, curve = known.measurements["gain"], known.measurements["curve"]
+    exposed = expose(plain + ratio * noise, gain, curve)
+    want = (exposed - expose(plain, gain, curve)).std(0)[0]  # of red, the noisiest
+    for half in (slice(8, 88), slice(104, 184)):
+        assert found[:, half].mean().item() == pytest.approx(want[:, half].mean().item(), rel=0.15)
+    assert want[:, :88].mean() > 2 * want[:, 104:].mean()
 
 
 def test_a_pooled_enhancer_sees_the_whole_photo():

@@ -13,7 +13,7 @@ import unfold
 from unfold.degradation import JPEG, blur, motion_kernel
 from unfold.estimators import PhotoNoise, estimate_noise
 from unfold.estimators.compression import jpeg_noise, quantization_step
-from unfold.estimators.noise import LEAST_NOISE, laplacian_noise, with_beyond
+from unfold.estimators.noise import LEAST_NOISE, channel_noise, laplacian_noise, with_beyond
 from unfold.estimators.reblur import noise_beyond
 
 PHOTOS = [data.astronaut, data.chelsea, data.coffee, data.rocket]
@@ -62,6 +62,26 @@ def test_noise_of_a_photo_made_smaller_is_what_is_left_of_it():
     )
     left = (smaller - small).square().mean().sqrt().item()
     assert estimate_noise(smaller).item() == pytest.approx(left, rel=0.2)
+
+
+@pytest.mark.parametrize("load", PHOTOS)
+def test_the_noise_of_each_channel_after_white_balance(load):
+    sharp = photo(load)
+    kernel = motion_kernel(15, generator=torch.Generator().manual_seed(1))
+    wanted = torch.tensor([0.02, 0.01, 0.014])
+    noise = torch.randn(sharp.shape, generator=torch.Generator().manual_seed(2))
+    bad = blur(sharp, kernel) + wanted.view(1, 3, 1, 1) * noise
+    found = channel_noise(bad, estimate_noise(bad))
+    torch.testing.assert_close(found.flatten(), wanted, rtol=0.25, atol=0)
+
+
+@pytest.mark.parametrize("load", PHOTOS)
+def test_the_texture_of_a_sharp_photo_is_noise_of_no_channel(load):
+    image = noisy(photo(load), 0.02)
+    found = channel_noise(image, estimate_noise(image))
+    torch.testing.assert_close(found.flatten(), torch.full((3,), 0.02), rtol=0.4, atol=0)
+    gray = image.mean(1, keepdim=True)
+    assert torch.equal(channel_noise(gray, estimate_noise(gray)), estimate_noise(gray))
 
 
 def test_gray_photos_small_ones_and_one_channel_have_the_median_of_laplacians():

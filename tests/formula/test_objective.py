@@ -213,7 +213,7 @@ def test_poisson_noise_is_removed_by_two_splits():
     solution = objective.solve(y=counts, k=kernel, rho=0.02, start={"x": counts}, maximum=300)
     error = (solution["x"] - sharp).square().mean()
     assert error < 0.3 * (counts - sharp).square().mean()
-    with pytest.raises(ValueError, match="the counts are data"):
+    with pytest.raises(ValueError, match="must be data, and is a block"):
         uf.poisson(x, uf.blocks("u"))
 
 
@@ -234,7 +234,7 @@ def test_what_is_wrong_is_refused_when_it_is_written():
         (lambda: uf.sq(torch.rand(3) * x), TypeError, "declare it as data"),
         (lambda: uf.conv(torch.rand(3), x), TypeError, "declared blocks or data"),
         (lambda: uf.blocks("x x"), ValueError, "each once"),
-        (lambda: uf.blocks(3), TypeError, "names are a text"),
+        (lambda: uf.blocks(3), TypeError, "names must be a string"),
         (lambda: uf.blocks(""), ValueError, "one or several"),
         (lambda: uf.sq(x - y) + uf.sq(uf.blocks("y") - z), ValueError, "'y' is data and block"),
         (lambda: uf.sq(uf.blocks("a.b")).entries, ValueError, "without a full stop"),

@@ -72,6 +72,8 @@ def apart(function, *given, **environment):
 
 def two_processes(work):
     """Call a function in two processes, as torchrun would."""
+    import torch._dynamo  # noqa: F401 (an optimizer imports it: once here, not in every process)
+
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -94,7 +94,7 @@ def test_reblur_has_the_models_borders():
     x, frame = pad_periodic(photo, (2, 2), multiple=16)
     kernel = torch.full((1, 3, 5, 5), 1 / 25)
     logits, noise = torch.zeros(1, 3, *x.shape[-2:]), torch.full((1, 1, 1, 1), 0.01)
-    state = model.start(Estimates(x, frame, {"noise": noise}, kernel, logits))
+    state = model.start(Estimates(x, frame, {"noise": noise}, kernel, noise, logits))
     blur = model.stages.stages[0].lagrangian.constraints[0].residual
     made = blur(state.replace("U", torch.zeros_like(x)))
     torch.testing.assert_close(frame.crop(made), blurred)

@@ -223,6 +223,22 @@ def test_malformed_metadata_is_told(site):
         find("priors", "acme-none")
 
 
+def test_metadata_are_read_again_where_they_changed_and_only_there(site, tmp_path, monkeypatch):
+    site("acme-prior", "[unfold.priors]\nhalf = acme_prior:Half\n")
+    points = tmp_path / "acme_prior-1.2.dist-info" / "entry_points.txt"
+    assert "half" in unfold.list("priors")
+    points.write_text("[unfold.priors]\nhalves = acme_prior:Half\n")
+    assert "halves" in unfold.list("priors")
+    found, reads = scan(), []
+    with monkeypatch.context() as patch:
+        patch.setattr("unfold.registry.catalog._parsed", reads.append)
+        assert scan() == found
+    assert not reads
+    monkeypatch.setenv("UNFOLD_PLUGINS", "acme-other")
+    with pytest.raises(ComponentError, match="is not allowed: UNFOLD_PLUGINS=acme-other"):
+        find("priors", "halves")
+
+
 def test_a_missing_plugin_says_what_to_install():
     with pytest.raises(ComponentError, match="it needs acme-prior: pip install acme-prior"):
         find("priors", "acme-prior:half")

@@ -107,7 +107,7 @@ def test_what_is_no_photo_is_refused(photo):
             unfold.restore(bad, model="tv-deblur")
     with pytest.raises(ImageError, match="restores images of 3 channels, got 4: choose"):
         unfold.restore(np.concatenate([photo, photo[..., :1]], -1), model="deconv-small")
-    with pytest.raises(unfold.UnfoldError, match="no weights of it are shipped"):
+    with pytest.raises(unfold.UnfoldError, match="no trained weights of it are shipped"):
         unfold.restore(photo, model="jude")
     with pytest.raises(unfold.UnfoldError, match="no model named 'jude-smal'"):
         unfold.restore(photo, model="jude-smal")

@@ -25,15 +25,15 @@ def number(value):
     [
         ({}, ""),
         ({"grain": number(0.1)}, ""),
-        ({"gain": number(1.0), "grain": number(0.001)}, "found nothing amiss"),
+        ({"gain": number(1.0), "grain": number(0.001)}, "found no defect"),
         ({"gain": number(4.0)}, "found dark (exposure ×4.0)"),
         ({"gain": number(1.5), "curve": number(2.0)}, "found dark (exposure ×3.0)"),
-        ({"kernel": POINT}, "found nothing amiss"),
+        ({"kernel": POINT}, "found no defect"),
         (
             {"kernel": STROKE, "grain": number(10 / 255)},
             "found shaken (within 3 pixels), noisy (σ = 10.0/255)",
         ),
-        ({"kernel": STROKE.expand(1, 3, 5, 5)}, "found nothing amiss"),
+        ({"kernel": STROKE.expand(1, 3, 5, 5)}, "found no defect"),
     ],
 )
 def test_lines(found, line):

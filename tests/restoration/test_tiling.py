@@ -178,3 +178,8 @@ def test_a_photo_that_fits_is_restored_as_by_the_model(photo):
     restored = TiledInference(model, memory=1 << 40)(photo)
     assert restored.tilings == ()
     assert torch.equal(restored.image, whole(model, photo))
+
+
+def test_tiles_that_are_too_small_are_no_lack_of_memory():
+    with pytest.raises(ValueError, match="tile=1000: .* allow 147456 or more"):
+        in_tiles(unfold.create_model("identity"), torch.rand(3, 64, 96), 1000)

@@ -10,6 +10,7 @@ import time
 import pytest
 import torch
 from skimage.data import astronaut, coffee
+from tiny_training import apart
 
 from unfold.imaging import ImageError, Photo, read, write
 from unfold.synthesis import (
@@ -116,20 +117,13 @@ def test_a_run_goes_on_and_may_be_extended(photos, tmp_path):
 
 def test_killed_at_any_moment_it_goes_on_bit_for_bit(photos, tmp_path):
     list(synthesis(photos, tmp_path / "whole", count=40).run())
-    script = (
-        "import sys, json; from pathlib import Path\n"
-        "from unfold.synthesis import Synthesis, parse_recipe\n"
-        "a, b, recipe = sys.argv[1:]\n"
-        "s = Synthesis(Path(a), Path(b), parse_recipe(json.loads(recipe)), 40, 3)\n"
-        "print(*(m.index for m in s.run()))"
-    )
     out = tmp_path / "killed"
-    command = [sys.executable, "-c", script, str(photos), str(out), json.dumps(RECIPE)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    while process.poll() is None and len(list(out.glob("train/blur/*/*.png"))) < 5:
+    process = apart(lambda: list(synthesis(photos, out, count=40).run()) and None)
+    while process.is_alive() and len(list(out.glob("train/blur/*/*.png"))) < 5:
         time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL, "the run was over before it could be killed"
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL, "the run was over before it could be killed"
     assert 4 <= len(read_manifest(out)[1]) < 40
     list(synthesis(photos, out, count=40).run())
     for leftover in out.rglob(".*.tmp"):

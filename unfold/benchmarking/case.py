@@ -19,12 +19,20 @@ class PairedRun:
 
     Attributes:
         run: what is measured.
-        baseline: what it is held against.
+        baseline: what it is compared with.
         against: the bound or baseline in words.
         share: how many times the baseline the bound is (a convolution's time, scaled to a
             network's arithmetic, say); 1 for a plain baseline.
         process: both start a process, and return the most memory it held in bytes (see
             `unfold.benchmarking.startup`).
+
+    Example:
+        >>> import torch
+        >>> from unfold.benchmarking import PairedRun
+        >>> x = torch.rand(64, 64)
+        >>> pair = PairedRun(run=lambda: x @ x, baseline=lambda: x + x, against="an addition")
+        >>> pair.run().shape == pair.baseline().shape
+        True
     """
 
     run: Callable[[], Any]
@@ -40,11 +48,22 @@ class Case:
 
     Attributes:
         group: one of `unfold.benchmarking.GROUPS`, or ``"swap"``.
-        name: what is measured.
+        name: of what is measured.
         size: of its pictures; None where there are none.
         prepare: makes the pair on a device. Whatever it raises becomes the row's reason.
         provider: distribution and version that the component is from; empty for our own.
         host: measured on the CPU only (files, processes).
+
+    Example:
+        >>> import torch
+        >>> from unfold.benchmarking import Case, PairedRun, Size, measure
+        >>> def prepare(device):
+        ...     x = torch.rand(3, 64, 64, device=device)
+        ...     return PairedRun(run=x.sort, baseline=x.clone, against="a copy")
+        >>> case = Case("mine", "sort", Size(64, 64), prepare)
+        >>> row = measure(case, torch.device("cpu"), rounds=1)
+        >>> row.status, row.against
+        ('ok', 'a copy')
     """
 
     group: str
@@ -59,4 +78,14 @@ class Case:
 
 
 class SkippedError(UnfoldError):
-    """A case that cannot be measured here, through no fault; the message says what is missing."""
+    """A case that cannot be measured on this machine; the message says what is missing.
+
+    Example:
+        >>> import torch
+        >>> from unfold.benchmarking import Case, SkippedError, measure
+        >>> def prepare(device):
+        ...     raise SkippedError("needs a GPU")
+        >>> row = measure(Case("mine", "fast", None, prepare), torch.device("cpu"))
+        >>> row.status, row.reason
+        ('skipped', 'needs a GPU')
+    """

@@ -38,6 +38,12 @@ def cases(
         groups: of `GROUPS`; none: all.
         sizes: of the pictures; none: 256×256, and 720×1280 for the stationary deconvolution.
         only: a pattern (``deepinv-*``) that names must match.
+
+    Example:
+        >>> from unfold.benchmarking import Size, cases
+        >>> (case,) = cases(["metrics"], [Size(64, 64)], only="mae")
+        >>> case.group, case.name, str(case.size)
+        ('metrics', 'mae', '64x64')
     """
     for group in groups or GROUPS:
         for make in GROUPS[group]:

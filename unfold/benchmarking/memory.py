@@ -14,7 +14,7 @@ import torch
 
 
 def peak_memory(run: Callable[[], Any], device: torch.device, *, python: bool = False) -> int:
-    """Bytes that torch's allocator had given out at a time, at most, beyond those before the call.
+    """Peak memory of a call in bytes, as torch's allocator counts it, beyond that before the call.
 
     On a GPU the allocator's own count; on the CPU the sum of what the profiler saw allocated and
     freed, temporary buffers inside an operator included. What libraries allocate on their own
@@ -25,6 +25,12 @@ def peak_memory(run: Callable[[], Any], device: torch.device, *, python: bool = 
         device: where it runs.
         python: add the most that Python's and NumPy's allocators held, for work on files. The two
             need not have been held at once: the sum is an upper bound.
+
+    Example:
+        >>> import torch
+        >>> from unfold.benchmarking import peak_memory
+        >>> peak_memory(lambda: torch.zeros(256, 256).add(1), torch.device("cpu")) // 256**2
+        8
     """
     if python:
         run()  # what is imported at the first call is not the call's

@@ -40,8 +40,15 @@ def chosen_cases(models: Mapping[str, Spec], size: Size) -> Iterator[Case]:
     """One photo and a 21×21 kernel through each of some models.
 
     Args:
-        models: what each is called in the table -> its validated config.
+        models: name in the table -> validated config.
         size: of the photo.
+
+    Example:
+        >>> from unfold.benchmarking import Size, chosen_cases
+        >>> from unfold.registry.spec import resolve
+        >>> models = {"small": resolve("models", {"kind": "tv-deblur"})}
+        >>> [(case.group, case.name) for case in chosen_cases(models, Size(64, 64))]
+        [('models', 'small')]
     """
     for name, spec in models.items():
         yield Case("models", name, size, partial(_chosen_pair, spec, size), provider(spec.entry))

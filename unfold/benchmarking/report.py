@@ -116,7 +116,7 @@ def size(count: int) -> str:
 
 
 def _processor() -> str:
-    """The CPU's name, where the system tells it."""
+    """The CPU's name, if the system reports it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

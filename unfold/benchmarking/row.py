@@ -16,20 +16,26 @@ from .timing import compare
 
 @dataclass(frozen=True)
 class BenchmarkRow:
-    """What became of a case.
+    """The result of a case.
 
     Attributes:
         group, name, size, provider: the case's (``size`` as text, empty where there is none).
         device: where it ran.
-        status: ``"ok"``; ``"skipped"``: cannot be measured here, nobody is at fault; ``"failed"``.
-        reason: why not, in a line; empty if it was.
-        seconds: of a call, the least of the rounds.
+        status: ``"ok"``; ``"skipped"``: cannot be measured on this machine; ``"failed"``.
+        reason: why it was not measured, in a line; empty if it was.
+        seconds: of a call, the minimum over the rounds.
         bound_seconds: of the bound or baseline, likewise.
-        ratio: one by the other.
+        ratio: of ``seconds`` to ``bound_seconds``.
         against: the bound or baseline in words.
-        rounds: how many.
+        rounds: number of rounds.
         memory: most bytes held by a call (see `peak_memory`).
         baseline_memory: the same of the baseline's call, not scaled.
+
+    Example:
+        >>> from unfold.benchmarking import BenchmarkRow
+        >>> row = BenchmarkRow("models", "jude", "256×256", "", "cpu", "skipped", "no kernel")
+        >>> row.reason or f"{row.ratio:.2f} times the bound"
+        'no kernel'
     """
 
     group: str
@@ -49,12 +55,19 @@ class BenchmarkRow:
 
 
 def measure(case: Case, device: torch.device, rounds: int | None = None) -> BenchmarkRow:
-    """Measure a case; nothing that goes wrong in it ends the others.
+    """Measure a case; an error in it becomes the row's reason.
 
     Args:
-        case: what to measure.
-        device: where.
+        case: to measure.
+        device: to measure on.
         rounds: see `compare`.
+
+    Example:
+        >>> import torch
+        >>> from unfold.benchmarking import Size, cases, measure
+        >>> (case,) = cases(["metrics"], [Size(64, 64)], only="mae")
+        >>> measure(case, torch.device("cpu"), rounds=1).status
+        'ok'
     """
     head = (case.group, case.name, str(case.size or ""), case.provider, str(device))
     try:
@@ -67,7 +80,7 @@ def measure(case: Case, device: torch.device, rounds: int | None = None) -> Benc
         times = compare(pair, device, rounds, (took[0], took[1]))
     except SkippedError as error:
         return BenchmarkRow(*head, "skipped", _line(error))
-    except (Exception, SystemExit) as error:  # a stranger's code: it may fail in any way
+    except (Exception, SystemExit) as error:  # code of others may fail in any way
         return BenchmarkRow(*head, "failed", f"{type(error).__name__}: {_line(error)}")
     return BenchmarkRow(
         *head,
@@ -84,7 +97,7 @@ def measure(case: Case, device: torch.device, rounds: int | None = None) -> Benc
 def call_memory(
     call: Callable[[], Any], pair: PairedRun, case: Case, device: torch.device
 ) -> int | None:
-    """The most memory that one of the pair's calls holds, in bytes; None where nobody tells it."""
+    """Peak memory of one of the pair's calls in bytes; None if it is unknown."""
     with torch.inference_mode():
         return call() if pair.process else peak_memory(call, device, python=case.host)
 

@@ -9,7 +9,13 @@ _NAMED = {"720p": (720, 1280), "1080p": (1080, 1920)}
 
 
 class Size(NamedTuple):
-    """Height and width, in pixels."""
+    """Height and width, in pixels.
+
+    Example:
+        >>> from unfold.benchmarking import Size
+        >>> Size.parse("720p"), str(Size.parse("256"))
+        (Size(height=720, width=1280), '256x256')
+    """
 
     height: int
     width: int

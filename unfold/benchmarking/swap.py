@@ -29,6 +29,11 @@ def swap_cases(text: str, size: Size) -> Iterator[Case]:
     Raises:
         SwapError: no assignment, an option that no model has, a pattern that nothing matches.
         ComponentError: no such component; the message has the closest names.
+
+    Example:
+        >>> from unfold.benchmarking import Size, swap_cases
+        >>> [case.name for case in swap_cases("prior=box", Size(64, 64))][:2]
+        ['deblur, prior=box', 'deconv-small, prior=box']
     """
     swap = Swap.parse(text)
     holders = list(_holders())

@@ -45,6 +45,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run ``unfold ARGUMENTS``; returns the exit status.
 
     0: done. 1: some of it failed, the rest is done. 2: nothing was done (a wrong command).
+
+    Example:
+        >>> from unfold.cli import main
+        >>> main(["explain", "identity"])
+        image = input
+        0
     """
     argv = [*(sys.argv[1:] if argv is None else argv)]
     try:

@@ -22,7 +22,15 @@ _BEST_WITHOUT_KERNEL = "jude-small"
 
 
 class CommandError(UnfoldError):
-    """A command cannot do what it was asked to; one line says why."""
+    """An error of a command, in one line.
+
+    Example:
+        >>> from unfold.cli import find_device
+        >>> find_device("abacus")
+        Traceback (most recent call last):
+            ...
+        unfold.cli._common.CommandError: device 'abacus' cannot be used ...
+    """
 
 
 def default_model(kernel: object) -> str:
@@ -47,7 +55,13 @@ def checked(parse: Callable[[str], Any]) -> Callable[[str], Any]:
 
 
 def positive_int(text: str, least: int = 1) -> int:
-    """An argument that counts something."""
+    """The value of an argument that is a count, at least ``least``.
+
+    Example:
+        >>> from unfold.cli import positive_int
+        >>> positive_int("12")
+        12
+    """
     if not text.isdecimal() or int(text) < least:
         raise argparse.ArgumentTypeError(f"must be a whole number from {least}, got {text!r}")
     return int(text)
@@ -72,6 +86,14 @@ def declare(
     The last word of ``names`` is the metavar, which tells the type: FILE, DIR, PATH and PHOTO are
     paths, N is a count, X and S are positive numbers, all else is text. An option without a metavar
     is a switch.
+
+    Example:
+        >>> import argparse
+        >>> from unfold.cli import declare
+        >>> parser = argparse.ArgumentParser()
+        >>> declare(parser, "-o --output FILE", "the kernel (.npy)")
+        >>> parser.parse_args(["-o", "kernel.npy"]).output.suffix
+        '.npy'
     """
     *flags, metavar = names.split()
     if metavar.startswith("-"):
@@ -107,7 +129,16 @@ def add_options(parser: argparse._ActionsContainer) -> None:
 
 
 def add_device(parser: argparse._ActionsContainer) -> None:
-    """``--device``, for `find_device`."""
+    """``--device``, for `find_device`.
+
+    Example:
+        >>> import argparse
+        >>> from unfold.cli import add_device
+        >>> parser = argparse.ArgumentParser()
+        >>> add_device(parser)
+        >>> parser.parse_args(["--device", "cpu"]).device
+        'cpu'
+    """
     declare(parser, "--device NAME", "cpu, cuda, cuda:1, ...; auto is a GPU if there is one",
             default="auto")  # fmt: skip
 
@@ -130,12 +161,17 @@ def model_spec(
 ) -> Spec:
     """A model's validated config: by name, by a config's path, or ``"first -> second"``.
 
-    The options of a cascade's models begin with their number: ``2.K=3``. ``pretrained`` puts in
-    the weights that come with the library, where there are some. ``strength`` is that of
-    ``--strength``; assignments may still change it.
+    The options of a cascade's models begin with their number: ``2.K=3``. ``pretrained`` loads the
+    weights that come with the library, if there are any. ``strength`` is that of ``--strength``;
+    assignments may override it.
 
     Raises:
         CommandError: an option that is no assignment or does not fit; every error is reported.
+
+    Example:
+        >>> from unfold.cli import model_spec
+        >>> model_spec("jude-small", ["K=3"]).build().requires_training
+        True
     """
     from pydantic import ValidationError
 
@@ -227,7 +263,14 @@ def _place(options: Any, key: str) -> Any:
 
 
 def ready(name: str, model: Restorer) -> Restorer:
-    """The model, if it can restore photos as it is."""
+    """The model, unless it requires training (`CommandError`).
+
+    Example:
+        >>> import unfold
+        >>> from unfold.cli import ready
+        >>> type(ready("tv-deblur", unfold.create_model("tv-deblur"))).__name__
+        'Deconvolution'
+    """
     if model.requires_training:
         raise CommandError(
             f"{name} requires training and no trained weights are installed for it: its output "
@@ -237,7 +280,13 @@ def ready(name: str, model: Restorer) -> Restorer:
 
 
 def find_device(name: str) -> torch.device:
-    """``auto`` is a GPU where there is one."""
+    """The device of a name; ``auto`` is a GPU if there is one.
+
+    Example:
+        >>> from unfold.cli import find_device
+        >>> find_device("cpu")
+        device(type='cpu')
+    """
     import torch
 
     if name == "auto":

@@ -9,6 +9,8 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from unfold.errors import UnfoldError
+
 from ._common import (
     CommandError,
     add_device,
@@ -46,6 +48,10 @@ def add(parser: argparse.ArgumentParser) -> None:
     declare(parser, "--kernel FILE", "the kernel of the blur, a 2-D array (.npy, .txt) or a gray "
             "picture (default: the model estimates the blur, or takes the photo for sharp, as "
             "tv-deblur does)")  # fmt: skip
+    declare(parser, "--trust MAP", "of one photo: write how far each pixel can be trusted, as a "
+            "color picture. Red: the error bar of 90 %% (full red: ± a tenth of white), green: the "
+            "square root of the share that is measured and not made by the prior, blue: where the "
+            "kernel does not explain the photo. Takes twice the time", type=Path)  # fmt: skip
     add_model(parser, "one of `unfold list models`, or a config (.json, .toml) (default: "
               "jude-small, which estimates the blur; with --kernel, jude-classic)")  # fmt: skip
     computing = parser.add_argument_group("computation")
@@ -104,6 +110,8 @@ def run(arguments: argparse.Namespace) -> int:
     device = find_device(arguments.device)
     kernel = read_kernel(arguments.kernel) if arguments.kernel else None
     pairs, unplanned = plan(arguments.photos, arguments.output)
+    if arguments.trust:
+        _check_trust(arguments, name, model)
     journal = None
     if not is_file(arguments.output):
         journal = _journal(arguments, spec, model, kernel)
@@ -136,7 +144,9 @@ def run(arguments: argparse.Namespace) -> int:
                 config, pairs, workers=arguments.workers, quick=arguments.fast, **options
             )
         else:
-            restored = restore_files(model, pairs, shard=arguments.shard, **options)
+            restored = restore_files(
+                model, pairs, shard=arguments.shard, trust=arguments.trust, **options
+            )
         for outcome in chain(unplanned, restored):
             bar.update()
             counts["failed" if outcome.error else outcome.state] += 1
@@ -148,6 +158,30 @@ def run(arguments: argparse.Namespace) -> int:
     before = f" ({counts['done before']} done before)" * bool(counts["done before"])
     print(f"{counts['restored']} of {ours} restored to {arguments.output}{before}")
     return 1 if counts["failed"] else 0
+
+
+def _check_trust(arguments: argparse.Namespace, name: str, model: Restorer) -> None:
+    from unfold.restoration import is_file
+    from unfold.restoration.trust import check_declared
+
+    target = arguments.trust
+    if not is_file(arguments.output) or arguments.engine != "local":
+        raise CommandError(
+            f"--trust {target}: it is the map of one photo; restore photos one by one, with a file "
+            "as --output"
+        )
+    if not is_file(target):
+        raise CommandError(f"--trust {target}: must be a picture's name, such as trust.png")
+    taken = {path.resolve() for path in (arguments.output, *arguments.photos)}
+    if target.resolve() in taken:
+        raise CommandError(
+            f"--trust {target}: would be written over the photo or its restoration; choose another "
+            "name"
+        )
+    try:
+        check_declared(model)
+    except UnfoldError as error:
+        raise CommandError(f"--trust: {name}: {error}") from error
 
 
 def _journal(

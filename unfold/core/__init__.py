@@ -6,6 +6,7 @@ from .cg import CG
 from .equilibrium import Equilibrium, EquilibriumError
 from .history import History, Update
 from .lagrangian import Constraint, Lagrangian, Quadratic, Regularizer
+from .measured import explained, measured_share
 from .operators import FourierDiagonal, LinearMap, MatrixFree, PixelDiagonal, Structure
 from .penalties import FixedPenalties, LearnedPenalties
 from .prior import Prior
@@ -19,5 +20,5 @@ __all__ = [
     "EquilibriumError", "FixedPenalties", "FourierDiagonal", "History", "Lagrangian",
     "LearnedPenalties", "LinearMap", "MatrixFree", "Minimize", "MissingEntryError",
     "PixelDiagonal", "Prior", "Quadratic", "Regularizer", "Residual", "Stage", "State", "Step",
-    "Structure", "Unrolled", "Update", "converge", "lower",
+    "Structure", "Unrolled", "Update", "converge", "explained", "lower", "measured_share",
 ]  # fmt: skip

@@ -30,6 +30,7 @@ class Affine(Residual):
 
     Example:
         >>> from unfold.core.expression import Entry
+        >>> from unfold.core import Affine
         >>> residual = Affine(Entry("Z") - Entry("P") * Entry("Q"))
         >>> {name: structure.value for name, structure in residual.blocks.items()}
         {'Z': 'scalar', 'P': 'pixel-diagonal', 'Q': 'pixel-diagonal'}
@@ -124,6 +125,13 @@ class Equal(Affine):
     Args:
         left: block ``x``.
         right: block ``y``. One of them may have one channel where the other has three.
+
+    Example:
+        >>> import torch
+        >>> from unfold.core import Equal
+        >>> color, gray = torch.full((1, 3, 1, 1), 0.75), torch.full((1, 1, 1, 1), 0.5)
+        >>> Equal("x", "z")({"x": color, "z": gray}).flatten()
+        tensor([0.2500, 0.2500, 0.2500])
     """
 
     def __init__(self, left: str, right: str) -> None:

@@ -1,4 +1,4 @@
-"""What the residuals of a declaration cannot determine, and what else in it does."""
+"""Ambiguities of the residuals of a declaration, and the terms that remove them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,15 @@ class Ambiguity:
     """A change of blocks that leaves a residual as it is.
 
     Attributes:
-        kind: ``"scale"``, ``"shift"`` or ``"no blur"``; a prior is asked for what it does about it
-            by this word (see `Prior.determines`).
-        blocks: those that change together.
+        kind: ``"scale"``, ``"shift"`` or ``"no blur"``, the argument of `Prior.determines`.
+        blocks: the blocks that change together.
         text: the change, for ``explain``.
+
+    Example:
+        >>> from unfold.terms import Retinex
+        >>> split = Retinex("Z", reflectance="P", illumination="Q")
+        >>> split.ambiguities(order=("P", "Q"))[0].text
+        'scale and sign between P and Q'
     """
 
     kind: str
@@ -53,6 +58,7 @@ def ambiguities(lagrangian: Lagrangian, order: Collection[str]) -> list[tuple[Am
     Example:
         >>> from unfold.core import Lagrangian, Quadratic
         >>> from unfold.terms import Retinex
+        >>> from unfold.core.ambiguity import ambiguities
         >>> split = Lagrangian(Quadratic(Retinex("Z", reflectance="P", illumination="Q")))
         >>> [(found.text, remedy) for found, remedy in ambiguities(split, ("P", "Q"))]
         [('scale and sign between P and Q', 'nothing removes it')]

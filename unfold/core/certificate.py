@@ -1,4 +1,4 @@
-"""What is known of the rounds of a model: proven, measured, or neither."""
+"""Properties of the rounds of a model: proven, measured, or unknown."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class Finding:
     """One line of a certificate.
 
     Attributes:
-        claim: what is spoken of.
-        status: whether it is proven for all photos, measured on those given, or neither.
-        value: what was found; ``"-"`` where nothing was.
-        reason: the theorem, the measurement, or what is in the way.
+        claim: the property.
+        status: proven for all photos, measured on those given, or unknown.
+        value: of the property; ``"-"`` if unknown.
+        reason: the theorem, the measurement, or why it is unknown.
     """
 
     claim: str
@@ -46,7 +46,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Certificate:
-    """What is known of the rounds of a model; its text is a table.
+    """Properties of the rounds of a model; as text, a table.
 
     Attributes:
         findings: the lines.
@@ -60,16 +60,17 @@ class Certificate:
 
 
 def certify(model: nn.Module, *inputs: Any, **data: Any) -> Certificate:
-    """What is known of the last round of a model, repeated: does it contract, what do its priors
-    do to errors, does the Lagrangian descend?
+    """Certify the last round of a model, repeated: does it contract, which Lipschitz constants do
+    its priors have, does the Lagrangian descend?
 
     Args:
-        model: with rounds: a restoration model, or the network of an objective.
-        inputs: its own, such as a photo ``(B, 3, H, W)``; without any, nothing is measured.
-        data: its own, such as ``kernel=``.
+        model: an unrolled or equilibrium model: a restoration model, or the network of an
+            objective.
+        inputs: of the model, such as a photo ``(B, 3, H, W)``; without any, nothing is measured.
+        data: keyword arguments of the model, such as ``kernel=``.
 
     Returns:
-        These findings; of several photos the worst is told.
+        These findings; of several photos, the worst value.
 
         - contraction: the largest modulus of an eigenvalue of the round's Jacobian at the state
           that the model reaches, as 30 steps of power iteration show it.
@@ -84,6 +85,7 @@ def certify(model: nn.Module, *inputs: Any, **data: Any) -> Certificate:
 
     Example:
         >>> import unfold as uf
+        >>> import torch
         >>> (x, z), y = uf.blocks("x z"), uf.data("y")
         >>> L = uf.sq(x - y) / 2 + uf.ridge(z) + uf.constraint(x - z, 1.0)
         >>> photo = torch.rand(1, 3, 8, 8)

@@ -1,4 +1,4 @@
-"""Clipping that does not stop a training."""
+"""Clipping that passes the gradient."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tells a module's weights from all others."""
+"""A digest that identifies a module's weights."""
 
 from __future__ import annotations
 

@@ -19,7 +19,18 @@ _PRODUCTS = 30  # of power iteration
 
 
 class EquilibriumError(UnfoldError, RuntimeError):
-    """A round has no fixed point that it leads to, or it was not reached."""
+    """The rounds did not converge to a fixed point.
+
+    Example:
+        >>> import torch
+        >>> import unfold as uf
+        >>> (x, z), y = uf.blocks("x z"), uf.data("y")
+        >>> L = uf.sq(x - y) / 2 + uf.ridge(z) + uf.constraint(x - z, 1.0)
+        >>> L.equilibrium(output=z, maximum=1)(y=torch.ones(1, 1, 1, 1))
+        Traceback (most recent call last):
+            ...
+        unfold.core.equilibrium.EquilibriumError: no equilibrium within 1 rounds: a round ...
+    """
 
 
 class Equilibrium(nn.Module):
@@ -28,9 +39,9 @@ class Equilibrium(nn.Module):
     Problem: ``s = round(s)``, s all entries that the round changes (blocks and duals).
 
     The gradient is that of the fixed point, by the implicit function theorem: for the gradient u
-    of the output, ``g = u + Jᵀ g`` is solved with products of one round, and g sent through that
-    round once. So what is kept in memory is one round, whatever their number. It is as accurate as
-    the tolerance, and as the inner solves of the round (`CG`).
+    of the output, ``g = u + Jᵀ g`` is solved with products of one round, and g is
+    propagated through that round once. So memory holds one round, whatever their number. The
+    gradient is as accurate as the tolerance and the inner solves of the round (`CG`).
 
     Args:
         stage: the round to repeat.
@@ -46,6 +57,17 @@ class Equilibrium(nn.Module):
     Source: Bai, Kolter and Koltun, "Deep equilibrium models", NeurIPS 2019; of imaging: Gilton,
     Ongie and Willett, "Deep equilibrium architectures for inverse problems in imaging", IEEE TCI
     2021.
+
+    Example:
+        >>> import torch
+        >>> from unfold.core import Equal, Equilibrium, Lagrangian, Quadratic, Stage, lower
+        >>> chain = "yx", "xz", "zw"  # y and w held: x and z divide the way evenly
+        >>> lagrangian = Lagrangian(*(Quadratic(Equal(*pair)) for pair in chain))
+        >>> zero, three = torch.tensor([0.0, 3.0]).view(2, 1, 1, 1, 1)
+        >>> solve = Equilibrium(Stage(lower(lagrangian, ("x", "z")), penalties={}))
+        >>> state = solve({"y": zero, "x": zero, "z": zero, "w": three})
+        >>> round(state["x"].item(), 3), round(state["z"].item(), 3)
+        (1.0, 2.0)
     """
 
     def __init__(self, stage: Stage, *, tolerance: float = 1e-4, maximum: int = 200) -> None:

@@ -34,6 +34,15 @@ class Update:
             ``‖ρ JᵀK(z − z_before)‖`` for two blocks.
         lagrangian: its value after the update, priors of unknown value left out.
         seconds: wall time of the update (on a GPU: of launching it).
+
+    Example:
+        >>> import torch
+        >>> import unfold as uf
+        >>> x, y = uf.blocks("x"), uf.data("y")
+        >>> history = (uf.sq(x - y) / 2 + uf.ridge(x)).solve(y=torch.ones(1, 1, 1, 1)).history
+        >>> update = history.entries[-1]
+        >>> update.block, update.lagrangian, update.dual
+        ('x', tensor([0.2500]), tensor([0.]))
     """
 
     stage: int
@@ -45,15 +54,26 @@ class Update:
 
 
 class History:
-    """Filled by `Unrolled` or `converge`; one `Update` per stage and block, detached from autograd.
+    """The record of a run: one `Update` per stage and block, detached from autograd.
+
+    `Unrolled` and `converge` fill it.
 
     Args:
-        keep: whether the states between the stages are kept, to be looked at.
+        keep: whether the states between the stages are kept.
 
     Attributes:
         entries: in the order of update.
         penalties: for each stage, the penalties that it used.
         states: where ``keep``: that before the first stage, and that after each.
+
+    Example:
+        >>> import torch
+        >>> import unfold as uf
+        >>> (x, z), y = uf.blocks("x z"), uf.data("y")
+        >>> L = uf.sq(x - y) / 2 + uf.ridge(z) + uf.constraint(x - z, 1.0)
+        >>> history = L.solve(y=torch.ones(1, 1, 2, 2), tolerance=1e-3).history
+        >>> history.converged(1e-3), history.entries[0].block
+        (True, 'x')
     """
 
     def __init__(self, *, keep: bool = False) -> None:
@@ -65,7 +85,7 @@ class History:
     def record(
         self, lagrangian: Lagrangian, steps: Iterable[Step], state: State, penalties: Penalties
     ) -> State:
-        """Run one stage's steps and write down what they did; returns the new state."""
+        """Run and record the steps of one stage; returns the new state."""
         if self._keep and not self.states:
             self.states.append(_detached(state))
         steps = list(steps)

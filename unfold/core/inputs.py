@@ -30,6 +30,8 @@ def check_tensor(what: str, x: Any, module: nn.Module | None = None) -> None:
         InputError: it is not.
 
     Example:
+        >>> import torch
+        >>> from unfold.core.inputs import check_tensor
         >>> check_tensor("an image", torch.zeros(1, dtype=torch.uint8))
         Traceback (most recent call last):
         unfold.errors.InputError: an image must be floating point, got torch.uint8: convert it ...

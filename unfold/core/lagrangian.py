@@ -35,7 +35,16 @@ Penalties = Mapping[str, Tensor | float]
 
 @dataclass(frozen=True, eq=False)
 class Quadratic:
-    """``w/2 ‖r‖²``. ``weight`` is a number >= 0, or the name of one in ``penalties``."""
+    """``w/2 ‖r‖²``. ``weight`` is a number >= 0, or the name of one in ``penalties``.
+
+    Example:
+        >>> import torch
+        >>> from unfold.core import Equal, Lagrangian, Quadratic
+        >>> lagrangian = Lagrangian(Quadratic(Equal("x", "y"), weight="w"))
+        >>> x, y = torch.tensor([3.0, 1.0]).view(2, 1, 1, 1, 1)
+        >>> lagrangian.values({"x": x, "y": y}, {"w": 0.5})
+        tensor([1.])
+    """
 
     residual: Residual
     weight: Weight = 1.0
@@ -46,7 +55,14 @@ class Quadratic:
 
 @dataclass(frozen=True, eq=False)
 class Constraint:
-    """``r = 0``, as ``⟨Γ, r⟩ + ρ/2 ‖r‖²``. ``penalty`` ρ is positive, ``dual`` names Γ."""
+    """``r = 0``, as ``⟨Γ, r⟩ + ρ/2 ‖r‖²``. ``penalty`` ρ is positive, ``dual`` names Γ.
+
+    Example:
+        >>> from unfold.core import Constraint, Equal, Lagrangian
+        >>> lagrangian = Lagrangian(Constraint(Equal("x", "z"), penalty="rho", dual="D"))
+        >>> list(lagrangian.blocks), list(lagrangian.duals)
+        (['x', 'z'], ['D'])
+    """
 
     residual: Residual
     penalty: Weight
@@ -58,7 +74,15 @@ class Constraint:
 
 @dataclass(frozen=True, eq=False)
 class Regularizer:
-    """``w · g(x)`` for one block ``x``."""
+    """``w · g(x)`` for one block ``x``.
+
+    Example:
+        >>> from unfold.core import Equal, Lagrangian, Quadratic, Regularizer
+        >>> from unfold.priors import TotalVariation
+        >>> prior = Regularizer("x", TotalVariation(), weight=0.1)
+        >>> print(Lagrangian(Quadratic(Equal("x", "y")), prior).explain(("x",)).splitlines()[5])
+        x       1              scalar  prox of TotalVariation at b/d, step 0.1/d
+    """
 
     block: str
     prior: Prior
@@ -88,6 +112,18 @@ class Lagrangian(nn.Module):
         TypeError: a term is none of these.
         ValueError: a dual is named twice or like a block; a prior is put on a name that no
             residual has, or two on one block.
+
+    Example:
+        >>> from unfold.core import Constraint, Equal, Lagrangian, Quadratic, Regularizer
+        >>> from unfold.priors import TotalVariation
+        >>> from unfold.terms import Convolution
+        >>> lagrangian = Lagrangian(
+        ...     Quadratic(Convolution("x", kernel="k", observed="y")),
+        ...     Constraint(Equal("x", "z"), penalty="rho", dual="D"),
+        ...     Regularizer("z", TotalVariation(), 0.01),
+        ... )
+        >>> list(lagrangian.duals), [kind.value for kind in lagrangian.blocks.values()]
+        (['D'], ['Fourier-diagonal', 'scalar', 'scalar'])
     """
 
     def __init__(self, *terms: Term) -> None:
@@ -227,8 +263,14 @@ class Lagrangian(nn.Module):
         return explain(self, order)
 
 
-def weight_of(term: Term, penalties: Penalties, dtype: torch.dtype) -> Tensor | float:
+def weight_of(
+    term: Term, penalties: Penalties, dtype: torch.dtype, *, map_allowed: bool = False
+) -> Tensor | float:
     """The weight or penalty of a term: a number, or a tensor ``()`` or ``(1 or B, 1, 1, 1)``.
+
+    Args:
+        map_allowed: whether a map ``(1 or B, 1, H, W)`` is a weight, too: that of a prior which
+            takes a step for each pixel.
 
     Raises:
         MissingEntryError: `penalties` lacks its name.
@@ -238,7 +280,7 @@ def weight_of(term: Term, penalties: Penalties, dtype: torch.dtype) -> Tensor | 
     """
     name = term.penalty if isinstance(term, Constraint) else term.weight
     if isinstance(name, Multiple):
-        weight = weight_of(_named(term, name.name), penalties, dtype)
+        weight = weight_of(_named(term, name.name), penalties, dtype, map_allowed=map_allowed)
         return name.factor * weight
     if isinstance(name, str) and name not in penalties:
         have = ", ".join(sorted(penalties)) or "nothing"
@@ -251,7 +293,8 @@ def weight_of(term: Term, penalties: Penalties, dtype: torch.dtype) -> Tensor | 
         return float(weight)
     if weight.ndim == 0:
         return weight  # takes part in no promotion of types
-    if weight.ndim == 4 and weight.shape[1:] == (1, 1, 1):
+    is_map = map_allowed and weight.shape[1:2] == (1,)
+    if weight.ndim == 4 and (is_map or weight.shape[1:] == (1, 1, 1)):
         return weight.to(dtype)
     raise ValueError(
         f"weight {name!r} has shape {tuple(weight.shape)}: must be a number, () or "

@@ -17,7 +17,15 @@ from torch import Tensor
 
 
 class Structure(Enum):
-    """What is known of ``JᵀJ`` before any value is seen; decides how a block is solved."""
+    """What is known of ``JᵀJ`` before any value is seen; decides how a block is solved.
+
+    Example:
+        >>> from unfold.core import Structure
+        >>> Structure.FOURIER + Structure.SCALAR
+        <Structure.FOURIER: 'Fourier-diagonal'>
+        >>> Structure.FOURIER + Structure.PIXEL
+        <Structure.MATRIX_FREE: 'matrix-free'>
+    """
 
     SCALAR = "scalar"
     PIXEL = "pixel-diagonal"
@@ -37,6 +45,19 @@ class LinearMap(ABC):
 
     ``adjoint`` and ``gram`` return tensors of exactly the shape ``domain``: where ``mv``
     broadcasts (a one-channel illumination times a three-channel reflectance), they sum.
+
+    Example:
+        >>> import torch
+        >>> from unfold.core import LinearMap
+        >>> class Flip(LinearMap):
+        ...     domain = torch.Size((1, 1, 1, 3))
+        ...     def mv(self, x):
+        ...         return x.flip(-1)
+        ...     def adjoint(self, y):
+        ...         return y.flip(-1)
+        >>> x = torch.tensor([[[[1.0, 2.0, 3.0]]]])
+        >>> Flip().mv(x), Flip().gram(x)
+        (tensor([[[[3., 2., 1.]]]]), tensor([[[[1., 2., 3.]]]]))
     """
 
     domain: torch.Size
@@ -88,6 +109,14 @@ class PixelDiagonal(LinearMap):
         domain: shape ``(B, C, H, W)`` of ``x``.
         codomain: shape of ``d ⊙ x``; differs from ``domain`` where the result is broadcast.
         sign: of the whole map; the Gram matrix has none, so it costs nothing to keep it apart.
+
+    Example:
+        >>> import torch
+        >>> from unfold.core import PixelDiagonal
+        >>> mask = torch.tensor([[[[1.0, 0.0, 1.0]]]])
+        >>> x = torch.tensor([[[[1.0, 2.0, 3.0]]]])
+        >>> PixelDiagonal(mask, x.shape).mv(x)
+        tensor([[[[1., 0., 3.]]]])
     """
 
     def __init__(
@@ -155,6 +184,14 @@ class FourierDiagonal(LinearMap):
         domain: shape ``(B, C, H, W)`` of ``x``.
         power: ``|otf|²`` where the caller has it already.
         sign: of the whole map.
+
+    Example:
+        >>> import torch
+        >>> from unfold.core import FourierDiagonal
+        >>> shift = torch.fft.rfft2(torch.tensor([[[[0.0, 1.0, 0.0, 0.0]]]]))
+        >>> x = torch.tensor([[[[1.0, 2.0, 3.0, 4.0]]]])
+        >>> FourierDiagonal(shift, x.shape).mv(x).round()
+        tensor([[[[4., 1., 2., 3.]]]])
     """
 
     def __init__(
@@ -219,6 +256,14 @@ class MatrixFree(LinearMap):
         stationary: power spectrum of a convolution close to ``JᵀJ``, broadcastable to
             ``(B, C, H, W // 2 + 1)``; preconditions the solve. Any positive choice is right, a
             good one is fast.
+
+    Example:
+        >>> import torch
+        >>> from unfold.core import MatrixFree
+        >>> x = torch.tensor([[[[1.0, 2.0, 3.0]]]])
+        >>> shift = MatrixFree(lambda x: x.roll(1, -1), lambda y: y.roll(-1, -1), x.shape)
+        >>> shift.mv(x), shift.adjoint(shift.mv(x))
+        (tensor([[[[3., 1., 2.]]]]), tensor([[[[1., 2., 3.]]]]))
     """
 
     def __init__(
@@ -323,7 +368,7 @@ _DENSE_GRADIENTS = tuple(map(int, torch.__version__.split(".")[:2])) < (2, 9)
 
 
 def image(spectrum: Tensor, shape: torch.Size) -> Tensor:
-    """The real image of a half spectrum; ``shape`` tells an odd width from an even one."""
+    """The real image of a half spectrum; ``shape`` distinguishes odd widths from even ones."""
     made: Tensor = torch.fft.irfft2(spectrum, s=shape[-2:])  # pyright: ignore (torch does not type)
     if _DENSE_GRADIENTS and made.requires_grad:  # pyright: ignore
         made.register_hook(_dense)  # pyright: ignore

@@ -13,11 +13,17 @@ from torch.nn.functional import softplus
 class LearnedPenalties(nn.Module):
     """One learned positive number for each name: ``softplus`` of a free parameter.
 
-    Any other module ``state -> penalties`` may stand in its place, such as a network that predicts
-    the penalties of each image, shape ``(B, 1, 1, 1)``.
+    Any other module ``state -> penalties`` can replace it, such as a network that predicts the
+    penalties of each image, shape ``(B, 1, 1, 1)``.
 
     Args:
         initial: name -> first value, positive.
+
+    Example:
+        >>> from unfold.core import LearnedPenalties
+        >>> penalties = LearnedPenalties({"rho": 0.5})
+        >>> round(penalties(state={})["rho"].item(), 4), penalties(state={})["rho"].requires_grad
+        (0.5, True)
     """
 
     def __init__(self, initial: Mapping[str, float]) -> None:
@@ -37,7 +43,13 @@ class LearnedPenalties(nn.Module):
 
 
 class FixedPenalties(nn.Module):
-    """The same numbers whatever the state; not learned."""
+    """Constant penalties, the same for every state; not learned.
+
+    Example:
+        >>> from unfold.core import FixedPenalties
+        >>> FixedPenalties({"rho": 0.5})(state={})
+        {'rho': 0.5}
+    """
 
     def __init__(self, values: Mapping[str, float | Tensor]) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Priors: what is believed of a block, known by its proximal operator."""
+"""Priors: functions of a block, given by their proximal operators."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class Prior(nn.Module):
     """A function ``g`` of one block, given by its proximal operator.
 
-    A learned prior is one whose ``prox`` is a network: nobody knows its ``g``, so it has no
-    ``value``, and it promises shape, dtype and device only.
+    A learned prior is one whose ``prox`` is a network: its ``g`` is unknown, so it has no
+    ``value``, and only shape, dtype and device of its output are guaranteed.
 
     Attributes:
         accepts_map: whether ``step`` may vary from pixel to pixel. True for priors that act
@@ -33,10 +33,20 @@ class Prior(nn.Module):
         exact: whether ``prox`` is the minimizer to rounding, and no finite number of iterations.
         requires_training: whether its output is meaningless until it is trained.
         reads: the data of the state that ``g`` reads (see `at`).
-        channels: of ``v``, where no other number will do.
+        channels: number of channels of ``v``; None: any.
 
-    Calling the prior checks what it is given, and raises an `unfold.errors.InputError`; ``prox``
+    Calling the prior checks the arguments, and raises an `unfold.errors.InputError`; ``prox``
     itself checks nothing.
+
+    Example:
+        >>> import torch
+        >>> from unfold.core import Prior
+        >>> class NonNegative(Prior):
+        ...     convex = exact = True
+        ...     def prox(self, v, step):
+        ...         return v.clamp_min(0)
+        >>> NonNegative()(torch.tensor([[[[-1.0, 2.0]]]]), step=torch.ones(1, 1, 1, 1))
+        tensor([[[[0., 2.]]]])
     """
 
     accepts_map: bool = True
@@ -85,7 +95,7 @@ class Prior(nn.Module):
         return 1.0 if self.convex and self.exact else None
 
     def determines(self, ambiguity: str) -> str | None:
-        """What ``g`` does about an ambiguity of its block, in words, for ``explain``.
+        """How ``g`` removes an ambiguity of its block, in words, for ``explain``.
 
         Args:
             ambiguity: its kind, ``"scale"``, ``"shift"`` or ``"no blur"`` (see

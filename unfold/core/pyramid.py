@@ -46,6 +46,7 @@ def coarse_to_fine(
 
     Example:
         >>> import torch
+        >>> from unfold.core.pyramid import coarse_to_fine
         >>> def blend(state):
         ...     return state.replace("I", (state["I"] + state["X"]) / 2)
         >>> state = {"X": torch.ones(1, 1, 8, 8), "I": torch.zeros(1, 1, 8, 8)}
@@ -71,7 +72,7 @@ def coarse_to_fine(
 
 
 def _at(scale: float, full: Tensor, source: Tensor, kernel: bool) -> Tensor:
-    """An entry at a level, resized from the source; the full one tells how large it is there."""
+    """An entry at a level, resized from the source; the full one determines its size there."""
     rows, columns = full.shape[-2:]
     if kernel:
         return resize_kernel(source, (_odd(rows * scale), _odd(columns * scale)))

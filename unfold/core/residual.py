@@ -38,6 +38,18 @@ class Residual(nn.Module):
     Raises:
         ValueError: a name is empty, has a full stop, or is used twice; an optional block is not
             in ``reads``.
+
+    Example:
+        >>> import torch
+        >>> from unfold.core import Residual, State, Structure
+        >>> class Gray(Residual):  # (R + G + B) / 3 − y
+        ...     def __init__(self):
+        ...         super().__init__({"x": Structure.MATRIX_FREE}, reads=("y",))
+        ...     def forward(self, state):
+        ...         return state["x"].mean(1, keepdim=True) - state["y"]
+        >>> state = State({"x": torch.ones(1, 3, 1, 1), "y": torch.zeros(1, 1, 1, 1)})
+        >>> Gray().operator("x", state).adjoint(torch.ones(1, 1, 1, 1)).flatten()
+        tensor([0.3333, 0.3333, 0.3333])
     """
 
     def __init__(

@@ -9,13 +9,14 @@ def check_size(parameters: int, what: str) -> None:
     """See that what is about to be built is not too large.
 
     Args:
-        parameters: how many it will have, as far as can be told before.
+        parameters: their number, as far as known before it is built.
         what: of whom, for the message: "8 stages".
 
     Raises:
         ValueError: there are more than 2²⁸.
 
     Example:
+        >>> from unfold.core.size import check_size
         >>> check_size(35_000_000, "5 stages")
     """
     if parameters > LARGEST:

@@ -11,7 +11,16 @@ from unfold.errors import UnfoldError
 
 
 class MissingEntryError(UnfoldError, KeyError):
-    """A step or residual needs an entry that the state lacks."""
+    """A step or residual needs an entry that the state lacks.
+
+    Example:
+        >>> import torch
+        >>> from unfold.core import State
+        >>> State({"X": torch.rand(1, 3, 4, 4)})["H"]
+        Traceback (most recent call last):
+            ...
+        unfold.core.state.MissingEntryError: the state has no entry 'H'; it has X: add it ...
+    """
 
     def __str__(self) -> str:  # KeyError would show the repr of its message
         return str(self.args[0])
@@ -30,11 +39,19 @@ class State(Mapping[str, Tensor]):
         state = State({"X": observed, "H": kernel})
         state = state.replace("I", observed)
 
-    A state also remembers what was computed from its entries (a kernel's transfer function, say),
-    so that K stages pay for it once. What is remembered is forgotten as soon as an entry that it
-    came from is replaced or changed in place, and does not survive a conversion to ``dict``. (With
-    gradients it belongs to the graph of its first use: for a second backward pass begin with a
-    new state.)
+    A state also caches what was computed from its entries (a kernel's transfer function, say),
+    so that K stages compute it once. Such a value is dropped as soon as an entry that it depends
+    on is replaced or changed in place, and by a conversion to ``dict``. (With gradients it belongs
+    to the graph of its first use: start a second backward pass from a new state.)
+
+    Example:
+        >>> import torch
+        >>> from unfold.core import State
+        >>> state = State({"X": torch.ones(1, 3, 4, 4)})
+        >>> state.replace("I", 2 * state["X"])
+        State(X: (1, 3, 4, 4), I: (1, 3, 4, 4))
+        >>> state
+        State(X: (1, 3, 4, 4))
     """
 
     __slots__ = ("_derived", "_entries")
@@ -73,7 +90,7 @@ class State(Mapping[str, Tensor]):
         return f"State({shapes})"
 
     def replace(self, name: str, value: Tensor) -> State:
-        """The same state with one entry set; forgets what was derived from the old entry."""
+        """The same state with one entry set; values derived from the old entry are dropped."""
         state = State.__new__(State)
         state._entries = {**self._entries, name: value}
         state._derived = {key: t for key, t in self._derived.items() if name not in key[1]}

@@ -19,6 +19,16 @@ class Step(Protocol):
     """One update: ``(state, penalties) -> state``, nothing changed in place.
 
     Write your own to replace a derived one; it is a plain callable, or a module if it learns.
+
+    Example:
+        >>> import torch
+        >>> from unfold.core import Equal, Lagrangian, Quadratic, Stage, State, lower
+        >>> def clip(state, penalties):
+        ...     return State(state).replace("x", state["x"].clamp(0, 1))
+        >>> lagrangian = Lagrangian(Quadratic(Equal("x", "y")))
+        >>> stage = Stage((*lower(lagrangian, ("x",)), clip), penalties={})
+        >>> stage({"x": torch.zeros(1, 1, 1, 2), "y": torch.tensor([[[[0.5, 2.0]]]])})["x"]
+        tensor([[[[0.5000, 1.0000]]]])
     """
 
     def __call__(self, state: Mapping[str, Tensor], penalties: Penalties) -> State: ...
@@ -47,6 +57,16 @@ class Minimize:
     Raises:
         ValueError: the block is unknown; or has a prior and a normal matrix that is not diagonal
             in the pixels, so that no proximal operator minimizes over it exactly.
+
+    Example:
+        >>> import torch
+        >>> from unfold.core import Equal, Lagrangian, Minimize, Quadratic, Regularizer
+        >>> from unfold.priors import SoftThreshold
+        >>> sparse = Regularizer("x", SoftThreshold(), "w")
+        >>> lagrangian = Lagrangian(Quadratic(Equal("x", "y")), sparse)
+        >>> y = torch.tensor([[[[0.25, -1.0, 2.0]]]])
+        >>> Minimize("x", lagrangian)({"x": torch.zeros_like(y), "y": y}, {"w": 0.5})["x"]
+        tensor([[[[ 0.0000, -0.5000,  1.5000]]]])
     """
 
     def __init__(self, block: str, lagrangian: Lagrangian, cg: CG | None = None) -> None:
@@ -70,12 +90,13 @@ class Minimize:
             v, inverse = normal.majorized(state[self.block])
         else:
             v, inverse = normal.solve_diagonal()
-        step = times(weight_of(self.regularizer, penalties, v.dtype), inverse)
+        prior: Prior = self.lagrangian.priors[self.block]  # type: ignore[assignment]
+        weight = weight_of(self.regularizer, penalties, v.dtype, map_allowed=prior.accepts_map)
+        step = times(weight, inverse)
         if not isinstance(step, Tensor):
             step = v.new_full((1, 1, 1, 1), step)
         elif step.ndim == 0:
             step = step.to(v.dtype).reshape(1, 1, 1, 1)
-        prior: Prior = self.lagrangian.priors[self.block]  # type: ignore[assignment]
         return self._replace(state, prior.at(state)(v, step))
 
     def _replace(self, state: State, value: Tensor) -> State:
@@ -93,7 +114,16 @@ class Minimize:
 
 
 class Ascend:
-    """``Γ ← Γ + ρ r``: one step of ascent along the dual of a constraint ``r = 0``."""
+    """``Γ ← Γ + ρ r``: one step of ascent along the dual of a constraint ``r = 0``.
+
+    Example:
+        >>> import torch
+        >>> from unfold.core import Ascend, Constraint, Equal, Lagrangian
+        >>> lagrangian = Lagrangian(Constraint(Equal("x", "z"), penalty="rho", dual="D"))
+        >>> x, z, dual = torch.tensor([3.0, 1.0, 0.0]).view(3, 1, 1, 1, 1)
+        >>> Ascend("D", lagrangian)({"x": x, "z": z, "D": dual}, {"rho": 0.5})["D"].item()
+        1.0
+    """
 
     def __init__(self, dual: str, lagrangian: Lagrangian) -> None:
         if dual not in lagrangian.duals:
@@ -115,12 +145,12 @@ class Ascend:
 def lower(
     lagrangian: Lagrangian, order: Sequence[str], cg: CG | None = None
 ) -> tuple[Minimize | Ascend, ...]:
-    """The updates of one round, in the given order: the only thing that is chosen by hand.
+    """Derive the updates of one round, in the given order.
 
     Args:
         lagrangian: what is minimized.
         order: names of blocks and duals. A block left out is held fixed (an observation).
-        cg: how far to go in blocks whose normal matrix is diagonal in no known basis.
+        cg: for blocks whose normal matrix is diagonal in no known basis.
 
     Returns:
         A plain tuple; replace any element by a hand-written `Step`.
@@ -128,6 +158,18 @@ def lower(
     Raises:
         ValueError: a name that is neither block nor dual; a block whose prior cannot be applied
             exactly; a prior on a block that is never updated.
+
+    Example:
+        >>> import torch
+        >>> from unfold.core import Equal, Lagrangian, Quadratic, lower
+        >>> from unfold.terms import Convolution
+        >>> blurred = Quadratic(Convolution("x", kernel="k", observed="y"))
+        >>> lagrangian = Lagrangian(blurred, Quadratic(Equal("x", "y"), 1e-6))
+        >>> (deconvolve,) = lower(lagrangian, order=("x",))
+        >>> point = torch.tensor([[[[0.0, 0.2, 0.6, 0.2]]]])
+        >>> kernel = torch.tensor([[[[0.2, 0.6, 0.2]]]])
+        >>> deconvolve({"x": point, "y": point, "k": kernel}, {})["x"].round(decimals=3).abs()
+        tensor([[[[0., 0., 1., 0.]]]])
     """
     names = list(order)
     lagrangian.check_order(names)

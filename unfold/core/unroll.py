@@ -24,6 +24,15 @@ class Stage(nn.Module):
             of one Lagrangian; the stage owns it, and so its priors' parameters.
         penalties: a module ``state -> name -> number or tensor`` (`LearnedPenalties`, or one that
             predicts them), or a plain mapping of numbers.
+
+    Example:
+        >>> import torch
+        >>> from unfold.core import Equal, Lagrangian, Quadratic, Stage, lower
+        >>> lagrangian = Lagrangian(Quadratic(Equal("x", "y")), Quadratic(Equal("x", "z"), "w"))
+        >>> stage = Stage(lower(lagrangian, ("x",)), penalties={"w": 3.0})
+        >>> x, y, z = torch.tensor([0.0, 0.0, 1.0]).view(3, 1, 1, 1, 1)
+        >>> stage({"x": x, "y": y, "z": z})["x"].item()
+        0.75
     """
 
     def __init__(
@@ -66,6 +75,16 @@ class Unrolled(nn.Module):
         recompute: whether gradients recompute each stage from the state before it, and keep that
             state alone: a third more time, for memory that hardly grows with K. False at first;
             set it for training.
+
+    Example:
+        >>> import torch
+        >>> from unfold.core import Equal, Lagrangian, Quadratic, Stage, Unrolled, lower
+        >>> lagrangian = Lagrangian(Quadratic(Equal("x", "y")), Quadratic(Equal("x", "z"), "w"))
+        >>> stage = Stage(lower(lagrangian, ("x", "z")), penalties={"w": 1.0})
+        >>> zero, one = torch.zeros(1, 3, 8, 8), torch.ones(1, 3, 8, 8)
+        >>> network = Unrolled(stage, repeat=3)
+        >>> network({"y": one, "x": zero, "z": zero})["x"].mean().item()  # 1 − 1 / 2³
+        0.875
     """
 
     recompute: bool = False
@@ -134,10 +153,20 @@ def converge(
         state: where to start; missing duals start at zero.
         tolerance: for each image of the batch, see `History` for what is compared.
         maximum: rounds at most.
-        every: after how many rounds the residuals are computed, which costs as much as a round.
+        every: number of rounds between computations of the residuals, each as costly as a round.
 
     Returns:
         The last state and the history; ``history.converged(tolerance)`` says how it ended.
+
+    Example:
+        >>> import torch
+        >>> from unfold.core import Equal, Lagrangian, Quadratic, Stage, converge, lower
+        >>> lagrangian = Lagrangian(Quadratic(Equal("x", "y")), Quadratic(Equal("x", "z")))
+        >>> stage = Stage(lower(lagrangian, ("x", "z")), penalties={})
+        >>> zero, one = torch.zeros(1, 3, 8, 8), torch.ones(1, 3, 8, 8)
+        >>> state, history = converge(stage, {"y": one, "x": zero, "z": zero}, tolerance=1e-3)
+        >>> history.converged(1e-3)
+        True
     """
     if not tolerance > 0 or maximum < 1 or every < 1:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Data sets on disk: which files belong together."""
+"""Data sets on disk: the files of each photo."""
 
 from __future__ import annotations
 
@@ -13,10 +13,17 @@ from unfold.errors import UnfoldError
 
 
 class DataError(UnfoldError, ValueError):
-    """A data set that is not as it should be.
+    """A data set with missing, damaged or unmatched files.
 
     Attributes:
-        errors: one line for each thing that is wrong; the message holds all of them.
+        errors: one line each; the message holds all of them.
+
+    Example:
+        >>> from unfold.datasets.plain import Paired
+        >>> Paired("nowhere")
+        Traceback (most recent call last):
+            ...
+        unfold.datasets.base.DataError: nowhere: there is no such folder; a paired folder ...
     """
 
     def __init__(self, summary: str, errors: Sequence[str] = ()) -> None:
@@ -31,13 +38,20 @@ class Pair:
     Attributes:
         name: unique in its data set, with ``/`` between its parts, without a suffix
             (``"0012/0034"``).
-        input: the bad photo.
-        target: the good one, where there is one.
-        views: further pictures of it by name, such as a dual-pixel camera's ``"left"``.
+        input: the degraded photo.
+        target: the sharp, well-lit one, if there is one.
+        views: further pictures of the scene by name, such as a dual-pixel camera's ``"left"``.
         kernel_path: of its blur kernel, if known (see `unfold.restoration.read_kernel`).
         sequence: what it is a frame of, or empty.
         clip: within a sequence, only frames of one clip may follow one another in time (see
             `unfold.datasets.windows`).
+
+    Example:
+        >>> from pathlib import Path
+        >>> from unfold.datasets import Pair
+        >>> pair = Pair("street", Path("dark/street.png"), Path("bright/street.png"))
+        >>> [file.parent.name for file in pair.files]
+        ['dark', 'bright']
     """
 
     name: str
@@ -56,18 +70,33 @@ class Pair:
 
 
 class Dataset(ABC, Sequence[Pair]):
-    """The photos of one data set, found and checked when it is made, read by whoever wants them.
+    """The photos of one data set: a sequence of `Pair`, found and checked at construction.
 
-    The check takes the names of all files and the header and end of each: every photo is there,
-    is a picture that is not cut short, and has the size of those that belong to it.
+    The check reads the names of all files and the header and end of each: every photo exists, is a
+    picture that is not truncated, and has the size of those that belong to it.
 
     Attributes:
-        title: what the data set is called.
+        title: name of the data set.
         layout: where its files lie, in words.
         source: where to get it.
-        splits: the splits there are; empty where there is but one.
+        splits: names of the splits; empty if there is only one.
         pairs: the photos, in the order of their names.
-        errors: what is wrong with the others, a line each; empty unless ``strict`` is False.
+        errors: of the other photos, a line each; empty unless ``strict`` is False.
+
+    Example:
+        >>> import tempfile, torch
+        >>> from pathlib import Path
+        >>> from unfold.datasets import Dataset, Pair
+        >>> from unfold.imaging import Photo, write
+        >>> class Folder(Dataset):
+        ...     title = "my photos"
+        ...     def find(self, errors):
+        ...         return tuple(Pair(path.stem, path) for path in sorted(self.root.glob("*.png")))
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     write(Path(root, "a.png"), Photo(torch.rand(3, 8, 8)))
+        ...     write(Path(root, "b.png"), Photo(torch.rand(3, 8, 8)))
+        ...     [pair.name for pair in Folder(root)]
+        ['a', 'b']
     """
 
     title: ClassVar[str]

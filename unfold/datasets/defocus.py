@@ -15,6 +15,19 @@ class RealDOF(Dataset):
     no name is on both sides, by their sorted order.
 
     Source: Lee et al., IFAN, CVPR 2021, and the configuration in its repository.
+
+    Example:
+        >>> import tempfile, torch
+        >>> from pathlib import Path
+        >>> from unfold.datasets.defocus import RealDOF
+        >>> from unfold.imaging import Photo, write
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     for folder in ("source", "target"):
+        ...         Path(root, folder).mkdir()
+        ...         write(Path(root, folder, "01.png"), Photo(torch.rand(3, 8, 8)))
+        ...     pair = RealDOF(root)[0]
+        >>> pair.input.parent.name, pair.target.parent.name
+        ('source', 'target')
     """
 
     title = "RealDOF"
@@ -39,6 +52,19 @@ class RTF(Dataset):
     Args:
         input: folder of the inputs.
         target: folder of the targets.
+
+    Example:
+        >>> import tempfile, torch
+        >>> from pathlib import Path
+        >>> from unfold.datasets.defocus import RTF
+        >>> from unfold.imaging import Photo, write
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     for folder in ("image/0", "GT"):
+        ...         Path(root, folder).mkdir(parents=True)
+        ...         write(Path(root, folder, "01.png"), Photo(torch.rand(3, 8, 8)))
+        ...     pair = RTF(root)[0]
+        >>> pair.input.parent.name, pair.target.parent.name
+        ('0', 'GT')
     """
 
     title = "RTF"
@@ -70,6 +96,17 @@ class CUHK(Dataset):
 
     Source: Shi et al., Discriminative Blur Detection Features, CVPR 2014; used as a test of
     deblurring by IFAN, CVPR 2021.
+
+    Example:
+        >>> import tempfile, torch
+        >>> from pathlib import Path
+        >>> from unfold.datasets.defocus import CUHK
+        >>> from unfold.imaging import Photo, write
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     for name in ("motion0001.jpg", "out_of_focus0001.jpg"):
+        ...         write(Path(root, name), Photo(torch.rand(3, 8, 8)))
+        ...     [pair.name for pair in CUHK(root)]
+        ['out_of_focus0001']
     """
 
     title = "CUHK"

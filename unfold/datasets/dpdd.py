@@ -18,7 +18,7 @@ class DPDD(Dataset):
     by their sorted order, since source and target have names of their own; where they share
     names (as in synthetic copies of the layout) by name.
 
-    Order cannot tell a source missing here and a target missing there from a whole set.
+    By order, a source missing in one place and a target missing in another go unnoticed.
 
     Source: Abuolaim and Brown, ECCV 2020, and the reader in its repository. That the left and
     right views are called as the whole photo, with ``_L`` and ``_R``, is as other programs say.
@@ -26,6 +26,20 @@ class DPDD(Dataset):
     Args:
         view: ``"center"``: the whole photo is the input. ``"dual-pixel"``: besides, each pair's
             ``views`` has ``"left"`` and ``"right"``.
+
+    Example:
+        >>> import tempfile, torch
+        >>> from pathlib import Path
+        >>> from unfold.datasets.dpdd import DPDD
+        >>> from unfold.imaging import Photo, write
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     for file in ("source/1P0A1043.png", "target/1P0A1044.png"):
+        ...         path = Path(root, "test_c", file)
+        ...         path.parent.mkdir(parents=True)
+        ...         write(path, Photo(torch.rand(3, 8, 8), bits=16))
+        ...     pair = DPDD(root, "test")[0]
+        >>> pair.input.name, pair.target.name
+        ('1P0A1043.png', '1P0A1044.png')
     """
 
     title = "DPDD"

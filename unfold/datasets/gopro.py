@@ -22,6 +22,20 @@ class GoPro(Dataset):
     Args:
         input: ``"blur"``: frames averaged as they are stored. ``"blur_gamma"``: averaged in
             linear light, by a gamma of 2.2. Results on one are not those on the other.
+
+    Example:
+        >>> import tempfile, torch
+        >>> from pathlib import Path
+        >>> from unfold.datasets.gopro import GoPro
+        >>> from unfold.imaging import Photo, write
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     for kind in ("blur", "sharp"):
+        ...         path = Path(root, "test", "GOPR0384_11_00", kind, "000047.png")
+        ...         path.parent.mkdir(parents=True)
+        ...         write(path, Photo(torch.rand(3, 8, 8)))
+        ...     pair = GoPro(root, "test")[0]
+        >>> pair.name, pair.input.parent.name, pair.target.parent.name
+        ('GOPR0384_11_00/000047', 'blur', 'sharp')
     """
 
     title = "GoPro"

@@ -1,4 +1,4 @@
-"""Pictures that stay where they are computed with."""
+"""Pictures that are kept on the device of the computation."""
 
 from __future__ import annotations
 

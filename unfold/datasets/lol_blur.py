@@ -29,6 +29,20 @@ class LOLBlur(Dataset):
         input: the kind of the inputs: with noise, as in the paper's table, or without.
         target: the kind of the targets: the slightly dimmed originals, the originals, or the
             dark but sharp frames.
+
+    Example:
+        >>> import tempfile, torch
+        >>> from pathlib import Path
+        >>> from unfold.datasets.lol_blur import LOLBlur
+        >>> from unfold.imaging import Photo, write
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     for kind in ("low_blur_noise", "high_sharp_scaled"):
+        ...         path = Path(root, "test", kind, "0012", "0001.png")
+        ...         path.parent.mkdir(parents=True)
+        ...         write(path, Photo(torch.rand(3, 8, 8)))
+        ...     pair = LOLBlur(root, "test")[0]
+        >>> pair.name, pair.sequence, pair.target.parent.parent.name
+        ('0012/0001', '0012', 'high_sharp_scaled')
     """
 
     title = "LOL-Blur"
@@ -88,6 +102,16 @@ class RealLOLBlur(Dataset):
         names: a text file with the name of one photo per line, its path below the folder with or
             without suffix; all other photos are ignored. Which 400 of the 1,354 photos LEDNet
             measured is not known here: this is how to choose them.
+
+    Example:
+        >>> import tempfile, torch
+        >>> from pathlib import Path
+        >>> from unfold.datasets.lol_blur import RealLOLBlur
+        >>> from unfold.imaging import Photo, write
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     write(Path(root, "night.png"), Photo(torch.rand(3, 8, 8)))
+        ...     RealLOLBlur(root)[0].target is None
+        True
     """
 
     title = "Real-LOL-Blur"

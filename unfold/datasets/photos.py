@@ -29,13 +29,25 @@ class Photos(data.Dataset):
         side: photos whose shorter side is longer are made smaller first, to this many pixels; None
             leaves them as they are.
         seed: at least 0.
-        flip: mirror every other item, by chance, left to right.
+        flip: mirror an item left to right with probability ½.
         kept: keeps the photos, in 8 bits, on the device where crops are wanted; None reads them
             from their files each time.
 
     Raises:
         ImageError: upon access: a photo cannot be read, input and target differ in size, or they
             are smaller than the crop.
+
+    Example:
+        >>> import tempfile, torch
+        >>> from pathlib import Path
+        >>> from unfold.datasets import Pair, Photos
+        >>> from unfold.imaging import Photo, write
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     photo = Path(folder, "photo.png")
+        ...     write(photo, Photo(torch.rand(3, 32, 32)))
+        ...     item = Photos([Pair("photo", photo, photo)], crop=16, seed=1)[0]
+        >>> item["name"], item["input"].shape, torch.equal(item["input"], item["target"])
+        ('photo', torch.Size([3, 16, 16]), True)
     """
 
     def __init__(

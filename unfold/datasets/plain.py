@@ -20,6 +20,19 @@ class Paired(Dataset):
         target: folder of the targets, below the root.
         kernel_dir: folder of the blur kernels, ``<kernel_dir>/<photo>.npy``, one for each photo;
             empty if the kernels are unknown.
+
+    Example:
+        >>> import tempfile, torch
+        >>> from pathlib import Path
+        >>> from unfold.datasets.plain import Paired
+        >>> from unfold.imaging import Photo, write
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     for folder in ("dark", "bright"):
+        ...         Path(root, folder).mkdir()
+        ...         write(Path(root, folder, "street.png"), Photo(torch.rand(3, 8, 8)))
+        ...     pair = Paired(root, input="dark", target="bright")[0]
+        >>> pair.name, pair.input.parent.name, pair.target.parent.name
+        ('street', 'dark', 'bright')
     """
 
     title = "a paired folder"
@@ -58,6 +71,17 @@ class Unpaired(Dataset):
     """A folder of photos without targets, with all that is below it.
 
     Layout: ``**/<photo>``. To train without pairs, read two such folders.
+
+    Example:
+        >>> import tempfile, torch
+        >>> from pathlib import Path
+        >>> from unfold.datasets.plain import Unpaired
+        >>> from unfold.imaging import Photo, write
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     Path(root, "night").mkdir()
+        ...     write(Path(root, "night", "street.png"), Photo(torch.rand(3, 8, 8)))
+        ...     [pair.name for pair in Unpaired(root)]
+        ['night/street']
     """
 
     title = "an unpaired folder"

@@ -18,6 +18,20 @@ class RealBlurJ(Dataset):
 
     Source: Rim et al., ECCV 2020. The lists themselves could not be looked at: their form is what
     several programs that read them agree on, the numbers of pairs are as such programs state.
+
+    Example:
+        >>> import tempfile, torch
+        >>> from pathlib import Path
+        >>> from unfold.datasets.realblur import RealBlurJ
+        >>> from unfold.imaging import Photo, write
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     files = "scene230/gt/gt_7.png", "scene230/blur/blur_7.png"
+        ...     for file in files:
+        ...         Path(root, file).parent.mkdir(parents=True)
+        ...         write(Path(root, file), Photo(torch.rand(3, 8, 8)))
+        ...     _ = Path(root, "RealBlur_J_test_list.txt").write_text(" ".join(files))
+        ...     RealBlurJ(root, "test")[0].name
+        'scene230/blur_7'
     """
 
     title = "RealBlur-J"

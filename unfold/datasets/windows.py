@@ -22,6 +22,13 @@ def windows(pairs: Sequence[Pair], length: int) -> list[tuple[Pair, ...]]:
 
     Raises:
         ValueError: ``length`` is below 1, or there are no frames of a sequence.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from unfold.datasets import Pair, windows
+        >>> frames = [Pair(f"0001/{n:04}", Path(f"{n:04}.png"), sequence="0001") for n in range(4)]
+        >>> [[frame.name for frame in window] for window in windows(frames, 3)]
+        [['0001/0000', '0001/0001', '0001/0002'], ['0001/0001', '0001/0002', '0001/0003']]
     """
     if length < 1:
         raise ValueError(f"a window has at least 1 frame, got length={length}")

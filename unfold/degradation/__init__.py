@@ -1,4 +1,4 @@
-"""What makes bad pictures."""
+"""Degradations: models of what spoils a photo, with random parameters."""
 
 from .base import Degradation
 from .blur import blur

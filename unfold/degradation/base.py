@@ -1,4 +1,4 @@
-"""Degradations: what makes a good photo bad, drawn at random and applied to a batch."""
+"""Degradations: causes of degraded photos, drawn at random and applied to a batch."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ Parameters = dict[str, Tensor]
 
 
 class Degradation(ABC):
-    """One cause of a bad photo: a distribution over its parameters, and what they do to a photo.
+    """One cause of a degraded photo: a distribution of parameters, and their effect on a photo.
 
-    The two are kept apart: ``sample`` draws small numbers (an exposure, a noise level, the seed
-    of a path), ``apply`` is a function of the photo and these numbers and of nothing else. Whoever
-    keeps the numbers can make the same bad photo again, on any device.
+    The two are separate: ``sample`` draws a few numbers (an exposure, a noise level, the seed of a
+    path), and ``apply`` is a function of the photo and these numbers alone. So the same numbers
+    give the same degraded photo again, on any device.
 
     Its keyword-only options are ranges ``(low, high)`` to draw from; equal ends fix a value.
 
@@ -30,6 +30,21 @@ class Degradation(ABC):
         frames: whether ``apply`` takes clips ``(B, T, 3, H, W)`` of consecutive frames and makes
             one photo of each. What comes before it is applied to every frame of a clip, with the
             same parameters.
+
+    Example:
+        >>> import torch
+        >>> from unfold.degradation import Degradation
+        >>> class Fade(Degradation):
+        ...     color_space = "encoded"
+        ...     def sample(self, batch, generator):
+        ...         return {"contrast": 0.5 + 0.5 * torch.rand(batch, generator=generator)}
+        ...     def apply(self, image, parameters, **inputs):
+        ...         contrast = parameters["contrast"].to(image).view(-1, 1, 1, 1)
+        ...         return 0.5 + contrast * (image - 0.5)
+        >>> photo = torch.rand(2, 3, 8, 8)
+        >>> faded = Fade()(photo, generator=torch.Generator().manual_seed(0))
+        >>> bool(faded.std() < photo.std())
+        True
     """
 
     color_space: ClassVar[Literal["linear", "encoded"]] = "encoded"
@@ -42,7 +57,7 @@ class Degradation(ABC):
 
         Args:
             batch: how many.
-            generator: on the CPU, the only source of chance.
+            generator: on the CPU, the only source of randomness.
 
         Returns:
             name -> ``(batch, ...)`` float64 or int64 on the CPU, small enough for a manifest.
@@ -52,7 +67,7 @@ class Degradation(ABC):
     def apply(
         self, image: Tensor, parameters: Mapping[str, Tensor], **inputs: Tensor | None
     ) -> Tensor:
-        """The photos as these parameters make them.
+        """Apply the degradation with these parameters.
 
         Args:
             image: ``(B, 3, H, W)`` floating point in the light that the class names; black is 0

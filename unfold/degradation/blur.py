@@ -16,6 +16,13 @@ def blur(image: Tensor, kernel: Tensor) -> Tensor:
         image: in any range; linear light where the blur is meant to be physical.
         kernel: ``(1 or B, 1 or C, h, w)``, sum 1, centered at ``(h // 2, w // 2)``; may be larger
             than the image.
+
+    Example:
+        >>> import torch
+        >>> from unfold.degradation import blur
+        >>> point = torch.tensor([[[[0.0, 0.0, 3.0, 0.0]]]])
+        >>> blur(point, torch.full((1, 1, 1, 3), 1 / 3)).round()
+        tensor([[[[0., 1., 1., 1.]]]])
     """
     # Not kornia's filter2d: it does not repeat the outermost pixel when it mirrors, takes no kernel
     # larger than the image, and needs 6 times as long for one of 31×31.

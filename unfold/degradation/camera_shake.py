@@ -21,15 +21,26 @@ class CameraShake(Degradation):
     """Blur by a shaking camera, the same all over the photo: ``y = H ⊗ x`` in linear light.
 
     ``H`` is the camera's path (`unfold.degradation.kernels.motion_kernels`), drawn anew for each
-    photo from its seed. What lies beyond the border is the photo mirrored.
+    photo from its seed. The photo is mirrored at its borders.
 
     Options:
-        extent: the furthest that the path goes from its centroid, in pixels; the streak of a
+        extent: largest distance of the path from its centroid, in pixels; the streak of a
             point is up to twice as long. 0 leaves the photo as it is.
-        turns: how often the hand forgets its direction in one exposure: 0 gives straight streaks
-            of even brightness, 1 bends them, 6 gives a tangle.
+        turns: exposure time over the correlation time of the hand's velocity: 0 gives straight
+            streaks of even brightness, 1 bent ones, 6 tangles.
 
     Parameters: ``seed``, ``extent``, ``turns``, each ``(B,)``.
+
+    Example:
+        >>> import torch
+        >>> from unfold.degradation import CameraShake
+        >>> shake = CameraShake(extent=(5.0, 5.0))
+        >>> drawn = shake.sample(1, torch.Generator().manual_seed(0))
+        >>> kernel = shake.kernel(drawn)
+        >>> kernel.shape, round(kernel.sum().item(), 6)
+        (torch.Size([1, 1, 13, 13]), 1.0)
+        >>> shake.apply(torch.rand(1, 3, 32, 32), drawn).shape
+        torch.Size([1, 3, 32, 32])
     """
 
     color_space = "linear"

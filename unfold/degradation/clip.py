@@ -12,10 +12,17 @@ from .rng import check_photos
 
 
 class Clip(Degradation):
-    """Cut off what a file cannot hold: ``y = min(max(x, 0), 1)`` on encoded values.
+    """Clip to the range of a file: ``y = min(max(x, 0), 1)`` on encoded values.
 
-    A pipeline clips once, after all that adds up light and before what follows the sensor.
+    A pipeline clips once, after all that adds light and before all that follows the sensor.
     No options, no parameters.
+
+    Example:
+        >>> import torch
+        >>> from unfold.degradation import Clip
+        >>> photo = torch.tensor([-0.5, 0.5, 1.5]).view(1, 3, 1, 1)
+        >>> Clip()(photo, generator=torch.Generator()).flatten()
+        tensor([0.0000, 0.5000, 1.0000])
     """
 
     color_space = "encoded"

@@ -31,6 +31,14 @@ class ClippingReverse(Degradation):
 
     Source: Zhou et al., "LEDNet: joint low-light enhancement and deblurring in the dark", ECCV
     2022, section 3; the numbers are its 20 to 100 of 255.
+
+    Example:
+        >>> import torch
+        >>> from unfold.degradation import ClippingReverse
+        >>> brighten = ClippingReverse(amount=(0.25, 0.25))
+        >>> photo = torch.tensor([0.5, 1.0]).expand(1, 3, 1, 2)  # a wall, a lamp
+        >>> brighten(photo, generator=torch.Generator())[0, 0]
+        tensor([[0.5000, 1.2500]])
     """
 
     color_space = "linear"

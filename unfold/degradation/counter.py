@@ -1,4 +1,4 @@
-"""Chance by counting: each number is a function of a seed and of its place alone.
+"""Counter-based random numbers: each is a function of a seed and of its place alone.
 
 So all photos of a batch are drawn at once, on whatever device their seeds are, and it is the same
 chance on each (to the rounding of logarithm and cosine).

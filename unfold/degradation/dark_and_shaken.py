@@ -15,6 +15,8 @@ _NOISE, _KERNEL = 0.01, 21
 def dark_and_shaken(sharp: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """A photo at a quarter of its light, shaken, with noise, in 8 bits; and the shake's kernel.
 
+    >>> import torch
+    >>> from unfold.degradation.dark_and_shaken import dark_and_shaken
     >>> photo, kernel = dark_and_shaken(torch.rand(1, 3, 64, 64), torch.Generator().manual_seed(0))
     >>> kernel.shape
     torch.Size([1, 1, 21, 21])

@@ -23,8 +23,8 @@ class Defocus(Degradation):
     """Blur by a lens out of focus, the same all over the photo: ``y = H ⊗ x`` in linear light.
 
     ``H`` is a disc, a generalized Gaussian ``exp(−½ (xᵀ Σ⁻¹ x)^β)`` or a plateau
-    ``1 / ((xᵀ Σ⁻¹ x)^β + 1)``, drawn for each photo (`unfold.degradation.aperture`). What lies
-    beyond the border is the photo mirrored. `DepthDefocus` varies over the photo.
+    ``1 / ((xᵀ Σ⁻¹ x)^β + 1)``, drawn for each photo (`unfold.degradation.aperture`). The photo is
+    mirrored at its borders. For blur that varies over the photo, see `DepthDefocus`.
 
     Options:
         shapes: what to draw from, evenly.
@@ -37,6 +37,20 @@ class Defocus(Degradation):
 
     Source: Zhou et al., "LEDNet: joint low-light enhancement and deblurring in the dark", ECCV
     2022, section 3, with β in [0.5, 4].
+
+    Example:
+        >>> import torch
+        >>> from unfold.degradation import Defocus
+        >>> defocus = Defocus(shapes=("disc",), radius=(2.0, 2.0), ratio=(1.0, 1.0))
+        >>> kernel = defocus.kernel(defocus.sample(1, torch.Generator().manual_seed(0)))
+        >>> (kernel[0, 0] > 0).int()
+        tensor([[0, 0, 0, 0, 0, 0, 0],
+                [0, 0, 1, 1, 1, 0, 0],
+                [0, 1, 1, 1, 1, 1, 0],
+                [0, 1, 1, 1, 1, 1, 0],
+                [0, 1, 1, 1, 1, 1, 0],
+                [0, 0, 1, 1, 1, 0, 0],
+                [0, 0, 0, 0, 0, 0, 0]], dtype=torch.int32)
     """
 
     color_space = "linear"

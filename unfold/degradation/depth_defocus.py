@@ -50,6 +50,17 @@ class DepthDefocus(Degradation):
 
     Raises:
         ValueError: the disparity has another shape or leaves [0, 1].
+
+    Example:
+        >>> import torch
+        >>> from unfold.degradation import DepthDefocus
+        >>> lens = DepthDefocus(focus=(1.0, 1.0), strength=(4.0, 4.0))  # focused on the nearest
+        >>> photo = torch.rand(1, 3, 32, 32)
+        >>> near, far = torch.ones(1, 1, 32, 32), torch.zeros(1, 1, 32, 32)
+        >>> sharp = lens(photo, generator=torch.Generator(), disparity=near)
+        >>> blurred = lens(photo, generator=torch.Generator(), disparity=far)
+        >>> torch.allclose(sharp, photo, atol=1e-6), bool(blurred.std() < 0.5 * photo.std())
+        (True, True)
     """
 
     color_space = "linear"

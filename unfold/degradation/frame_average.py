@@ -40,6 +40,13 @@ class FrameAverage(Degradation):
             odd numbers are drawn.
 
     Parameters: ``frames``, ``(B,)`` int64.
+
+    Example:
+        >>> import torch
+        >>> from unfold.degradation import FrameAverage
+        >>> moving = torch.eye(3).view(1, 3, 1, 1, 3).expand(1, 3, 3, 1, 3)  # a pixel each frame
+        >>> FrameAverage(frames=(3, 3))(moving, generator=torch.Generator())[0, 0]
+        tensor([[0.3333, 0.3333, 0.3333]])
     """
 
     color_space = "linear"

@@ -18,13 +18,21 @@ Deviation = Annotated[float, Field(ge=0, le=10)]
 class GaussianNoise(Degradation):
     """White noise of the same strength everywhere: ``y = x + N(0, σ²)`` on encoded values.
 
-    Independent in every pixel and channel. It is not clipped: values leave [0, 1]. `RawNoise` is
-    what a camera does.
+    Independent in every pixel and channel, and not clipped: values leave [0, 1]. For the noise of a
+    camera, see `RawNoise`.
 
     Options:
         sigma: range of ``σ``; white is 1.
 
     Parameters: ``sigma``, ``seed``, ``(B,)``.
+
+    Example:
+        >>> import torch
+        >>> from unfold.degradation import GaussianNoise
+        >>> gray, rng = torch.full((1, 3, 64, 64), 0.5), torch.Generator().manual_seed(0)
+        >>> noisy = GaussianNoise(sigma=(0.1, 0.1))(gray, generator=rng)
+        >>> round(noisy.std().item(), 2)
+        0.1
     """
 
     color_space = "encoded"

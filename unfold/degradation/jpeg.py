@@ -31,6 +31,15 @@ class JPEG(Degradation):
 
     Raises:
         ValueError: a side is longer than the 65,500 pixels that libjpeg takes.
+
+    Example:
+        >>> import torch
+        >>> from unfold.degradation import JPEG
+        >>> photo, rng = torch.rand(1, 3, 32, 32), torch.Generator().manual_seed(0)
+        >>> fine = JPEG(quality=(95, 95))(photo, generator=rng)
+        >>> coarse = JPEG(quality=(10, 10))(photo, generator=rng)
+        >>> bool((coarse - photo).abs().mean() > (fine - photo).abs().mean())
+        True
     """
 
     color_space = "encoded"

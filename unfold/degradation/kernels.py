@@ -22,9 +22,16 @@ def motion_kernel(
 
     Args:
         size: side in pixels, odd or even, at least 3.
-        extent: the furthest that the path goes from its centroid, in pixels; at most, and by
-            default, what fits.
-        generator: for a repeatable path.
+        extent: largest distance of the path from its centroid, in pixels; by default, and at
+            most, what fits the kernel.
+        generator: for a reproducible path.
+
+    Example:
+        >>> import torch
+        >>> from unfold.degradation import motion_kernel
+        >>> kernel = motion_kernel(21, generator=torch.Generator().manual_seed(0))
+        >>> kernel.shape, round(kernel.sum().item(), 4), bool((kernel >= 0).all())
+        (torch.Size([1, 1, 21, 21]), 1.0, True)
     """
     fits = (size - 1) // 2 - 0.5
     extent = fits if extent is None else extent
@@ -48,9 +55,9 @@ def motion_kernels(noise: Tensor, extent: Tensor, turns: Tensor, size: int) -> T
 
     Args:
         noise: ``(B, steps, 2)`` standard normal, float64: all that is random in a path.
-        extent: ``(B,)``: the furthest that a path goes from its centroid, in pixels; up to
+        extent: ``(B,)``: largest distance of a path from its centroid, in pixels; up to
             ``(size − 1) // 2 − 0.5``.
-        turns: ``(B,)``: how often, about, the hand forgets its direction in one exposure; 0 is a
+        turns: ``(B,)``: exposure time over the correlation time of the hand's velocity; 0 is a
             straight line at constant speed. Below 300.
         size: side in pixels, odd or even.
     """

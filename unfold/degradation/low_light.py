@@ -41,6 +41,13 @@ class LowLight(Degradation):
             without fading (Zhou et al., ECCV 2022, section 3). None: every pixel is darkened.
 
     Parameters: ``exposure``, ``gamma``, ``(B,)``.
+
+    Example:
+        >>> import torch
+        >>> from unfold.degradation import LowLight
+        >>> dark = LowLight(exposure=(0.25, 0.25))
+        >>> dark(torch.ones(1, 3, 1, 1), generator=torch.Generator()).flatten()
+        tensor([0.2500, 0.2500, 0.2500])
     """
 
     color_space = "linear"

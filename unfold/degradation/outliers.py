@@ -36,6 +36,14 @@ class Outliers(Degradation):
             the spot if its center is no farther than that. Below 1 it is a single pixel.
 
     Parameters: ``density``, ``spots``, ``seed``, each ``(B,)``.
+
+    Example:
+        >>> import torch
+        >>> from unfold.degradation import Outliers
+        >>> gray, rng = torch.full((1, 3, 64, 64), 0.5), torch.Generator().manual_seed(0)
+        >>> spoiled = Outliers(density=(0.01, 0.01))(gray, generator=rng)
+        >>> spoiled.unique()
+        tensor([0.0000, 0.5000, 1.0000])
     """
 
     color_space = "encoded"

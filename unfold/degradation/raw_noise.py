@@ -38,6 +38,16 @@ class RawNoise(Degradation):
 
     Source: Brooks et al., "Unprocessing images for learned raw denoising", CVPR 2019, with the
     noise levels of its section 3.1.
+
+    Example:
+        >>> import torch
+        >>> from unfold.degradation import RawNoise
+        >>> photo, rng = torch.full((1, 3, 64, 64), 0.5), torch.Generator().manual_seed(0)
+        >>> photo[..., :32] = 0.05  # in the shade
+        >>> noisy = RawNoise(shot=(0.01, 0.01))(photo, generator=rng)
+        >>> shade, light = noisy[..., :30], noisy[..., 34:]
+        >>> bool(shade.std() / shade.mean() > light.std() / light.mean())
+        True
     """
 
     color_space = "encoded"

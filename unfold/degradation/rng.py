@@ -1,4 +1,4 @@
-"""Chance: drawing parameters, and drawing again from them what is too large to keep."""
+"""Random numbers: drawing parameters, and from their seeds what is too large to keep."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def uniform(batch: int, given: Range, generator: torch.Generator) -> Tensor:
 
 
 def seeds(batch: int, generator: torch.Generator) -> Tensor:
-    """``(batch,)`` int64: each begins a stream of chance of its own."""
+    """``(batch,)`` int64 seeds, each of an independent stream of random numbers."""
     return torch.randint(2**62, (batch,), generator=generator)
 
 

@@ -106,6 +106,18 @@ class ZeroDCEDarkening(Degradation):
 
     Source: Zhou et al., "LEDNet: joint low-light enhancement and deblurring in the dark", ECCV
     2022, section 3 (EC-Zero-DCE).
+
+    Example:
+        >>> import tempfile, torch
+        >>> from pathlib import Path
+        >>> from safetensors.torch import save_file
+        >>> from unfold.degradation.zero_dce import DarkeningCurve, ZeroDCEDarkening
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     file = Path(folder, "curve.safetensors")
+        ...     save_file(DarkeningCurve().state_dict(), file)  # untrained
+        ...     darken = ZeroDCEDarkening(weights=file, exposure=(0.2, 0.2))
+        >>> darken(torch.rand(1, 3, 16, 16), generator=torch.Generator()).shape
+        torch.Size([1, 3, 16, 16])
     """
 
     def __init__(

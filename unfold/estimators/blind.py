@@ -74,13 +74,13 @@ class BlindKernel(KernelEstimator):
     Errors that noise makes differ from part to part of a photo, and the kernel does not: where σ >
     0.02 the result is the mean of the kernels of the photo and of its halves (`with_agreement`). A
     kernel that is no stroke (`is_stroke`) is that of a sharp photo, and a point is returned, which
-    blurs nothing; so it is where the halves do not agree, where σ > 0.08, and for a photo that is
-    less than twice as high or wide as the kernel. A dark photo is made brighter (σ is that of its
-    noise then). Of a large one the part that has most edges is looked at.
+    blurs nothing. So is it where the halves do not agree, where σ > 0.08, and for a photo less than
+    twice as high or wide as the kernel. A dark photo is brightened first (σ is then the noise of
+    the brightened photo). Of a large photo only the part with most edges is used.
 
     Args:
         size: side of the kernel in pixels, odd: larger than the shake.
-        side: of the part that is looked at, at most, in pixels.
+        side: largest side of the part that is used, in pixels.
         agreement: the least correlation of the kernels that the photo's halves give; where they
             agree less (the camera turned, things moved, or the photo has few edges) a point is
             returned. Not required where the halves are smaller than 256 pixels; 0: never required.
@@ -91,6 +91,14 @@ class BlindKernel(KernelEstimator):
     Source: Cho and Lee, "Fast motion deblurring", SIGGRAPH Asia 2009 (alternation, selection,
     levels); Xu, Zheng and Jia, "Unnatural L0 sparse representation for natural image deblurring",
     CVPR 2013 (the prior).
+
+    Example:
+        >>> import torch
+        >>> from unfold.estimators import BlindKernel
+        >>> flat = torch.full((1, 3, 64, 64), 0.5)  # without edges, a blur leaves no trace
+        >>> kernel, _ = BlindKernel(size=15)(flat)
+        >>> kernel.shape, kernel[0, 0, 7, 7].item()
+        (torch.Size([1, 1, 15, 15]), 1.0)
     """
 
     def __init__(
@@ -124,9 +132,10 @@ class BlindKernel(KernelEstimator):
 
     def _believed(self, photo: Tensor) -> Tensor:
         """The kernel of one photo; a point where its halves, if they are large, do not agree."""
-        if _side(photo) < _HALVED:
-            return self.kernel_of(photo)
-        kernel, agreement = self.with_agreement(photo)
+        kernel, noisy = self.estimate(photo)
+        if _side(photo) < _HALVED or not (noisy or self.agreement):
+            return kernel
+        kernel, agreement = self.compare_halves(photo, kernel, noisy)
         return kernel if agreement >= self.agreement else point(self.kernel_size, photo)
 
     @torch.no_grad()
@@ -142,7 +151,11 @@ class BlindKernel(KernelEstimator):
             `correlation` of the halves' kernels: 1 where the photo has none, 0 where they have
             none.
         """
-        kernel, noisy = self._estimate(photo)
+        return self.compare_halves(photo, *self.estimate(photo))
+
+    @torch.no_grad()
+    def compare_halves(self, photo: Tensor, kernel: Tensor, noisy: bool) -> tuple[Tensor, float]:
+        """`with_agreement`, from what `estimate` returned for the photo."""
         if is_point(kernel):
             return kernel, 1.0
         parts = [self.kernel_of(half) for half in halves(photo)]
@@ -156,10 +169,11 @@ class BlindKernel(KernelEstimator):
     @torch.no_grad()
     def kernel_of(self, photo: Tensor) -> Tensor:
         """The kernel ``(1, 1, n, n)`` of one photo from all of it at once, or from a part."""
-        return self._estimate(photo)[0]
+        return self.estimate(photo)[0]
 
-    def _estimate(self, photo: Tensor) -> tuple[Tensor, bool]:
-        """The kernel, and whether the photo is noisy."""
+    @torch.no_grad()
+    def estimate(self, photo: Tensor) -> tuple[Tensor, bool]:
+        """The kernel of one photo, as `kernel_of`, and whether the photo is noisy."""
         check_values("a photo whose kernel is estimated", photo)
         n = self.kernel_size
         if min(photo.shape[-2:]) < 2 * n:
@@ -356,6 +370,8 @@ def cleaned(kernel: Tensor) -> Tensor:
     _, index = islands.unique(return_inverse=True)
     shares.index_add_(0, index.flatten(), kernel.flatten())
     kernel = torch.where(shares[index] < _ISLAND * kernel.sum(), 0, kernel)
+    if not kernel.sum() > 0:  # (small islands alone: rounding errors of a flat photo)
+        return point(kernel.shape[-1], kernel)
     return kernel / kernel.sum()
 
 

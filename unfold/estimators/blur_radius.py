@@ -66,6 +66,7 @@ def blur_radius(image: Tensor, noise: Tensor) -> Tensor:
 
     Example:
         >>> import torch
+        >>> from unfold.estimators.blur_radius import blur_radius
         >>> blur_radius(torch.rand(1, 3, 64, 64), torch.full((1, 1, 1, 1), 0.01)).shape
         torch.Size([1, 1, 64, 64])
     """

@@ -19,6 +19,13 @@ class BrightestExposure(ExposureEstimator):
 
     A photo whose brightest half percent reaches 0.7 is taken to be well exposed: its gain is 1.
     The gain is at most 12.
+
+    Example:
+        >>> import torch
+        >>> from unfold.estimators import BrightestExposure
+        >>> gain, curve = BrightestExposure()(torch.full((1, 3, 16, 16), 0.19))
+        >>> round(gain.item(), 3), curve.item()
+        (5.0, 1.0)
     """
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:

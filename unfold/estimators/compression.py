@@ -35,7 +35,8 @@ def quantization_step(image: Tensor) -> Tensor:
     For each frequency of the 8×8 cosine transform it is the largest q for which the mean of
     ``cos(2π c / q)`` over the coefficients ``|c| > q/2`` is above 0.4: those of a photo without
     compression spread evenly, and have 0. Blocks begin at the photo's first pixel. 0 where less
-    than a third of the frequencies tell a step; steps below 2 leave no trace.
+    than a third of the frequencies tell a step; steps below 2 leave no trace, and 100 blocks are
+    the fewest that tell one.
 
     Source: the histogram of coefficients has a comb: Fan and de Queiroz, "Identification of bitmap
     compression history", IEEE TIP 2003.
@@ -43,6 +44,8 @@ def quantization_step(image: Tensor) -> Tensor:
     if min(image.shape[-2:]) < _SIDE:
         return image.new_zeros(len(image), 1, 1, 1)
     values = _coefficients(255 * image)
+    if values.shape[-1] < _FEWEST:
+        return image.new_zeros(len(image), 1, 1, 1)
     steps = _combs(values)  # (B, frequencies)
     known = 3 * steps.count_nonzero(1) >= len(_FREQUENCIES)
     median = torch.where(steps == 0, torch.nan, steps).nanmedian(1).values

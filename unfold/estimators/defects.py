@@ -1,4 +1,4 @@
-"""Whether a photo has an error that estimates tell: dark, shaken, noisy."""
+"""Whether a photo has a defect, by estimates: dark, shaken, noisy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NOISY = 2 / 255
 
 
 def is_good(found: Mapping[str, Tensor]) -> Tensor:
-    """Whether nothing is amiss with each photo: full exposure, a point as its kernel, little noise.
+    """Whether each photo has no defect: full exposure, a point as its kernel, little noise.
 
     Args:
         found: of the estimates ``gain`` and ``curve``, ``kernel`` (a point is one entry that is not
@@ -27,6 +27,8 @@ def is_good(found: Mapping[str, Tensor]) -> Tensor:
 
     Example::
 
+        >>> import torch
+        >>> from unfold.estimators.defects import is_good
         >>> is_good({"kernel": torch.ones(1, 1, 1, 1), "grain": torch.full((1, 1, 1, 1), 0.001)})
         tensor([[[[True]]]])
     """

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
-from torch.nn.functional import softplus
+from torch.nn.functional import avg_pool2d, softplus
 
 from .roles import ExposureEstimator
 
@@ -23,22 +23,31 @@ _MOST_BEYOND, _MOST_GAIN, _MOST_CURVE = 1.0, 3.7, 3.0
 LARGEST = 110.0  # product of gain and curve
 _LEAST = 1e-3  # of a value that a logarithm is taken of
 _ENOUGH_PIXELS = 250_000
+_WINDOW = 7  # pixels that the mean around a pixel is taken of
 
 
 class HistogramExposure(ExposureEstimator):
     """The gain and the curve that bring a dark photo to full exposure; 1 and 1 for a good one.
 
     A photo is compared with white, the value that its brightest half percent reach. A network of
-    three small layers tells from 11 quantiles and the mean of its largest channel and of its gray
-    by how much a ``gain`` g differs from the one that brings this half percent to white, and a
-    ``curve`` c (see `expose`), which keeps white: a photo with lamps in the dark has no room for a
+    three small layers predicts, from 11 quantiles and the mean of its largest channel and of its
+    gray, the ratio of the ``gain`` g to the gain that brings this half percent to white, and the
+    ``curve`` c (see `expose`), which keeps white: a photo with lamps in the dark cannot take a
     gain. A photo that is bright once its half percent is white gets no curve.
 
-    Its weights come with it (``benchmarks/weights/exposure.py`` makes them); they are buffers, and
-    stay as they are when a model around it is trained.
+    Its weights are shipped (``benchmarks/weights/exposure.py`` makes them); they are buffers, which
+    training a model around it leaves unchanged.
 
     Source: ours. The curve is Reinhard's, scaled to keep 1 (Reinhard et al., "Photographic
     tone reproduction", SIGGRAPH 2002, equation 3).
+
+    Example:
+        >>> import torch
+        >>> from unfold.estimators import HistogramExposure
+        >>> dark, bright = torch.full((1, 3, 16, 16), 0.02), torch.ones(1, 3, 16, 16)
+        >>> gain, curve = HistogramExposure()(torch.cat([dark, bright]))
+        >>> gain.flatten() > 1
+        tensor([ True, False])
     """
 
     def __init__(self) -> None:
@@ -77,6 +86,36 @@ def expose(image: Tensor, gain: Tensor, curve: Tensor) -> Tensor:
     return curve * y / below if torch.is_grad_enabled() else y.mul_(curve).div_(below)
 
 
+def amplification(image: Tensor, gain: Tensor, curve: Tensor) -> Tensor:
+    """By how much `expose` multiplies the standard deviation of noise: its slope at each pixel.
+
+    ``g c / (1 + (c − 1) y)²``, y the mean over 7×7 pixels, times g, in [0, 1]: g c in the darks and
+    g / c at white.
+
+    Args:
+        image, gain, curve: as for `expose`.
+
+    Returns:
+        As large as the image; 1 where its exposure remains as it is.
+
+    Example:
+        >>> import torch
+        >>> from unfold.estimators.exposure import amplification
+        >>> image = torch.tensor([0.0, 0.25]).repeat_interleave(32).expand(1, 3, 8, 64)
+        >>> gain, curve = torch.full((1, 1, 1, 1), 4.0), torch.full((1, 1, 1, 1), 5.0)
+        >>> amplification(image, gain, curve)[0, 0, 0, ::63]
+        tensor([20.0000,  0.8000])
+    """
+    y = (_local_mean(image) * gain).clamp(0, 1)
+    return gain * curve / (1 + (curve - 1) * y).square()
+
+
+def _local_mean(image: Tensor) -> Tensor:
+    rows, columns = (min(_WINDOW, n) // 2 for n in image.shape[-2:])
+    window, margin = (2 * rows + 1, 2 * columns + 1), (rows, columns)
+    return avg_pool2d(image, window, 1, margin, count_include_pad=False)
+
+
 def spread(image: Tensor) -> Tensor:
     """Quantiles and the mean of the largest channel, and those of the mean one, ``(B, 24)``."""
     height, width = image.shape[-2:]
@@ -97,7 +136,7 @@ def features(values: Tensor) -> Tensor:
 
 
 def gain_and_curve(found: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-    """Gain and curve, ``(B, 1, 1, 1)`` each, as the network's two outputs tell.
+    """Gain and curve, ``(B, 1, 1, 1)`` each, from the network's two outputs.
 
     Args:
         found: ``(B, 2)``: the logarithm of the gain, compared with the one that brings the

@@ -21,7 +21,15 @@ _GRID = 64  # rows and columns that kernels are transformed on
 
 
 class LearnedConstants(HyperParameters):
-    """The same numbers for every photo, learned: those for noise of 0.01 at first."""
+    """Learned constants, the same for every photo; initialized to the values at noise σ = 0.01.
+
+    Example:
+        >>> import torch
+        >>> from unfold.estimators import LearnedConstants
+        >>> constants = LearnedConstants(torch.zeros(2, 5, 3))
+        >>> constants({}).shape, sum(p.numel() for p in constants.parameters())
+        (torch.Size([1, 5, 3]), 15)
+    """
 
     def __init__(self, initial: Tensor) -> None:
         super().__init__()
@@ -32,14 +40,22 @@ class LearnedConstants(HyperParameters):
 
 
 class NoisePowers(HyperParameters):
-    """Each number is affine in ``log σ``: what is made of it by ``exp`` is a power of the noise.
+    """Each hyper-parameter is affine in ``log σ``, so its ``exp`` is a power of the noise level.
 
-    So one network serves all noise levels, as in USRNet (Zhang et al., CVPR 2020), where two
-    small networks see σ.
+    So one network serves all noise levels, as in USRNet (Zhang et al., CVPR 2020), where a small
+    network maps σ to hyper-parameters.
 
     Args:
         learned: whether both coefficients are learned. Where they are not, the numbers are those
             of the model's plug-and-play schedule.
+
+    Example:
+        >>> import torch
+        >>> from unfold.estimators import NoisePowers
+        >>> initial = torch.tensor([[[0.0]], [[2.0]]])  # one stage, one number: exp gives σ²
+        >>> powers = NoisePowers(initial, learned=False)
+        >>> powers({"noise": torch.tensor([0.1, 0.01]).view(2, 1, 1, 1)}).exp().flatten()
+        tensor([1.0000e-02, 1.0000e-04])
     """
 
     def __init__(self, initial: Tensor, *, learned: bool = True) -> None:
@@ -53,17 +69,25 @@ class NoisePowers(HyperParameters):
 
 
 class PredictedFromKernel(HyperParameters):
-    """Every number of every stage from the kernel's transfer function, by a small network.
+    """Predicts every hyper-parameter of every stage from the kernel's transfer function.
 
-    A convolutional network looks at ``log |F H|²`` of the kernel on a grid of 64×64, whatever the
-    photo's size, and adds its output to affine functions of ``log σ`` (see `NoisePowers`). Its
-    last layer starts at zero. Of several kernels the mean power is looked at.
+    A small convolutional network takes ``log |F H|²`` of the kernel on a grid of 64×64, whatever
+    the photo's size; its output is added to affine functions of ``log σ`` (see `NoisePowers`). Its
+    last layer starts at zero. Of several kernels the mean power spectrum is taken.
 
     Args:
         width: of its hidden layers.
 
     Source: JUDE, section 3.3 (the paper's module ends in a softplus; here the model's ``exp``
     makes the numbers positive).
+
+    Example:
+        >>> import torch
+        >>> from unfold.estimators import PredictedFromKernel
+        >>> predict = PredictedFromKernel(torch.zeros(2, 5, 3))
+        >>> state = {"noise": torch.full((1, 1, 1, 1), 0.01), "H": torch.full((1, 1, 3, 3), 1 / 9)}
+        >>> predict(state).shape
+        torch.Size([1, 5, 3])
     """
 
     def __init__(

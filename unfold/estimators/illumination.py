@@ -28,8 +28,8 @@ def retinex_split(image: Tensor) -> tuple[Tensor, Tensor]:
 class IlluminationNet(IlluminationEnhancer):
     """``L -> L ⊙ exp(gain)``: an encoder-decoder predicts the logarithm of a gain map.
 
-    Pointwise convolutions mix channels, strided depthwise ones look around, skips are added. The
-    gain stays within ``exp(±4)``, and is 1 everywhere before training.
+    Pointwise convolutions mix channels, strided depthwise ones collect context, skips are added.
+    The gain stays within ``exp(±4)``, and is 1 everywhere before training.
 
     Args:
         channels: of the illumination, 1 or 3.
@@ -40,6 +40,14 @@ class IlluminationNet(IlluminationEnhancer):
     Source: JUDE, illumination enhancement (encoder-decoder with pointwise convolutions and
     skips). That it predicts a gain and not the light itself is ours: light stays positive. So is
     ``pooled``.
+
+    Example:
+        >>> import torch
+        >>> from unfold.estimators import IlluminationNet
+        >>> light = torch.full((1, 1, 16, 16), 0.25)
+        >>> enhanced, features = IlluminationNet(channels=1, widths=(4, 8))(light)
+        >>> torch.allclose(enhanced, light)  # before training
+        True
     """
 
     requires_training = True

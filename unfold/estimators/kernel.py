@@ -23,10 +23,9 @@ class KernelNet(KernelEstimator):
     """Blur kernels by global pooling, and a map of logits for each by a decoder.
 
     Shared features go down by strided convolutions; their global average gives the kernels
-    (softmax: positive, sum 1), a decoder with additive skips the maps. What a map means is the
-    model's to say: a softmax over several gives filter-flow weights, a sigmoid of one the trust
-    in its kernel. An untrained estimator says "a point, nearly", not "flat": a flat kernel is
-    the worst place to start from.
+    (softmax: positive, sum 1), a decoder with additive skips the maps. The model defines what a map
+    means: a softmax over several gives filter-flow maps, a sigmoid of one the trust in its kernel.
+    At initialization a kernel is close to a point; a flat kernel is a poor initialization.
 
     Args:
         num_kernels: how many kernels, ``M``.
@@ -38,6 +37,16 @@ class KernelNet(KernelEstimator):
 
     Source: JUDE, kernel estimation. The released code has one map under a softmax, which is 1
     everywhere; here no map is normalized against itself.
+
+    Example:
+        >>> import torch
+        >>> from unfold.estimators import KernelNet
+        >>> estimate = KernelNet(num_kernels=2, size=9, widths=(4, 8))
+        >>> kernels, logits = estimate(torch.rand(1, 3, 32, 32))
+        >>> kernels.shape, logits.shape
+        (torch.Size([1, 2, 9, 9]), torch.Size([1, 1, 32, 32]))
+        >>> [round(kernel.sum().item(), 4) for kernel in kernels[0]]
+        [1.0, 1.0]
     """
 
     requires_training = True

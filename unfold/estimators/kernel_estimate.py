@@ -31,7 +31,7 @@ class KernelEstimate:
 
     @property
     def sharp(self) -> bool:
-        """Whether the photo has no blur that a kernel tells."""
+        """Whether no blur was found that a kernel describes."""
         return self.kernel.numel() == 1
 
     @property
@@ -47,7 +47,7 @@ def estimate_kernel(image: Tensor, size: int | None = None) -> KernelEstimate:
         image: one photo ``(1, 1 or 3, H, W)`` in [0, 1].
         size: side of the square in which the kernel is sought, odd; None: 31, and 51 or 75 where
             the kernel reaches the rim of that, and the photo is three times as large. A photo less
-            than twice as large tells none: it is taken for sharp.
+            than twice as large shows none: it is taken for sharp.
 
     Returns:
         The kernel, which `unfold.create_model("tv-deblur")(image, kernel=...)` takes.
@@ -70,21 +70,23 @@ def estimate_kernel(image: Tensor, size: int | None = None) -> KernelEstimate:
         )
     if not bool(image.isfinite().all()):
         raise ValueError("the photo has values that are not finite: replace them")
-    kernel, agreement = _estimator(image, size).with_agreement(image)
+    kernel, agreement = _found(image, [size] if size is not None else _sizes(image))
     return KernelEstimate(trimmed(kernel), agreement)
 
 
-def _estimator(image: Tensor, size: int | None) -> BlindKernel:
-    """An estimator of a size that the photo's kernel does not exceed."""
+def _sizes(image: Tensor) -> list[int]:
+    """Squares in which the kernel may be sought, one after the other."""
     least = min(image.shape[-2:])
-    sizes = [n for n in _SIZES if 3 * n <= least] or [max(3, least // 4 | 1)]
-    if size is not None:
-        sizes = [size]
-    for n in sizes[:-1]:
-        estimator = BlindKernel(size=n)
-        if _rim(estimator.kernel_of(image)) < _CUT:
-            return estimator
-    return BlindKernel(size=sizes[-1])
+    return [n for n in _SIZES if 3 * n <= least] or [max(3, least // 4 | 1)]
+
+
+def _found(image: Tensor, sizes: list[int]) -> tuple[Tensor, float]:
+    """The kernel and its agreement, by an estimator of a size that the kernel does not exceed."""
+    estimator = BlindKernel(size=sizes[0])
+    kernel, noisy = estimator.estimate(image)
+    if len(sizes) > 1 and _rim(kernel) >= _CUT:
+        return _found(image, sizes[1:])
+    return estimator.compare_halves(image, kernel, noisy)
 
 
 def trimmed(kernel: Tensor) -> Tensor:

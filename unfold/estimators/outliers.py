@@ -35,6 +35,8 @@ def find_outliers(image: Tensor) -> Tensor:
 
     Example::
 
+        >>> import torch
+        >>> from unfold.estimators.outliers import find_outliers
         >>> photo = torch.full((1, 1, 16, 16), 0.25)
         >>> photo[..., 8, 8] = 1.0
         >>> find_outliers(photo).nonzero().tolist(), find_outliers(photo).max()

@@ -8,7 +8,14 @@ from .roles import KernelEstimator
 
 
 class PointKernel(KernelEstimator):
-    """No blur: the kernel is a point, unless the model is given another."""
+    """The kernel of a sharp photo: a point, ``(1, 1, 1, 1)``.
+
+    Example:
+        >>> import torch
+        >>> from unfold.estimators import PointKernel
+        >>> PointKernel()(torch.rand(1, 3, 8, 8))
+        (tensor([[[[1.]]]]), None)
+    """
 
     kernel_size = 1
 

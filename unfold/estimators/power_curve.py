@@ -23,6 +23,13 @@ class PowerCurve(IlluminationEnhancer):
         brightness: the level; a photo that has reached it stays as it is.
 
     Source: gamma correction of the illumination, as in LIME (Guo et al., TIP 2017).
+
+    Example:
+        >>> import torch
+        >>> from unfold.estimators import PowerCurve
+        >>> light, _ = PowerCurve(brightness=0.5)(torch.full((1, 1, 8, 8), 0.25))
+        >>> light.mean().item()
+        0.5
     """
 
     def __init__(

@@ -20,6 +20,13 @@ class DilatedDenoiser(ReflectanceDenoiser):
         width: channels of the hidden layers.
 
     Source: JUDE, reflectance denoising, after IRCNN (Zhang et al., CVPR 2017).
+
+    Example:
+        >>> import torch
+        >>> from unfold.estimators import DilatedDenoiser
+        >>> reflectance = torch.rand(1, 3, 16, 16)
+        >>> torch.equal(DilatedDenoiser(width=8)(reflectance), reflectance)  # before training
+        True
     """
 
     requires_training = True

@@ -1,6 +1,6 @@
 """What the parts around an optimization do: one abstract class for each role.
 
-A model asks for a part by its role, and any component of that role fits, whoever wrote it.
+A model asks for a part by its role, and any component of that role fits.
 """
 
 from __future__ import annotations
@@ -19,6 +19,14 @@ class Estimator(nn.Module):
         role: what it does.
         offers: what every part of that role must offer, in one line.
         requires_training: whether its output is meaningless until it is trained.
+
+    Example:
+        >>> import unfold
+        >>> part = unfold.create("estimators", "noise")
+        >>> part.role
+        'noise estimator'
+        >>> part.offers
+        'forward(image) -> standard deviation (B, 1, 1, 1), positive, white being 1'
     """
 
     role: ClassVar[str]
@@ -33,6 +41,17 @@ class KernelEstimator(Estimator):
 
     Attributes:
         kernel_size: rows and columns of the kernels.
+
+    Example:
+        >>> import torch
+        >>> from unfold.estimators import KernelEstimator
+        >>> class Box(KernelEstimator):
+        ...     kernel_size = 3
+        ...     def forward(self, image):
+        ...         return image.new_full((image.shape[0], 1, 3, 3), 1 / 9), None
+        >>> kernels, logits = Box()(torch.rand(2, 3, 8, 8))
+        >>> kernels.shape
+        torch.Size([2, 1, 3, 3])
     """
 
     role = "kernel estimator"
@@ -58,6 +77,16 @@ class IlluminationEnhancer(Estimator):
 
     Attributes:
         pooled: whether `forward` needs the mean of its features over the whole photo.
+
+    Example:
+        >>> import torch
+        >>> from unfold.estimators import IlluminationEnhancer
+        >>> class Root(IlluminationEnhancer):
+        ...     def forward(self, light, scene=None):
+        ...         return light.sqrt(), None
+        >>> light, _ = Root()(torch.full((1, 1, 8, 8), 0.25))
+        >>> light.mean().item()
+        0.5
     """
 
     role = "illumination enhancer"
@@ -72,7 +101,7 @@ class IlluminationEnhancer(Estimator):
         """The enhanced light, and the features whose mean over the photo is ``scene``."""
 
     def measure(self, image: Tensor) -> Tensor | None:
-        """What is to be known of the whole photo (at full exposure), where that is not pooled."""
+        """The global quantity of the whole photo (at full exposure); None if there is none."""
         return None
 
 
@@ -80,6 +109,16 @@ class ReflectanceDenoiser(Estimator):
     """Removes the noise that dividing by a low light amplified.
 
     It is built as ``make(channels)``.
+
+    Example:
+        >>> import torch
+        >>> from unfold.estimators import ReflectanceDenoiser
+        >>> class Shrink(ReflectanceDenoiser):  # towards the mean where the noise is strong
+        ...     def forward(self, reflectance, deviation):
+        ...         mean = reflectance.mean((-2, -1), keepdim=True)
+        ...         return mean + (reflectance - mean) / (1 + deviation**2)
+        >>> Shrink()(torch.tensor([[[[0.0, 1.0]]]]), deviation=torch.ones(1, 1, 1, 2))
+        tensor([[[[0.2500, 0.7500]]]])
     """
 
     role = "reflectance denoiser"
@@ -91,7 +130,21 @@ class ReflectanceDenoiser(Estimator):
 
 
 class ExposureEstimator(Estimator):
-    """Tells what brings an underexposed photo to full exposure; see `expose`."""
+    """Estimates the gain and the curve that bring an underexposed photo to full exposure.
+
+    See `unfold.estimators.exposure.expose`.
+
+    Example:
+        >>> import torch
+        >>> from unfold.estimators import ExposureEstimator
+        >>> class Double(ExposureEstimator):
+        ...     def forward(self, image):
+        ...         one = image.new_ones(image.shape[0], 1, 1, 1)
+        ...         return 2 * one, one
+        >>> gain, curve = Double()(torch.rand(4, 3, 8, 8))
+        >>> gain.flatten()
+        tensor([2., 2., 2., 2.])
+    """
 
     role = "exposure estimator"
     offers = "forward(image) -> (gain, curve), each (B, 1, 1, 1) and at least 1"
@@ -102,7 +155,17 @@ class ExposureEstimator(Estimator):
 
 
 class NoiseEstimator(Estimator):
-    """Estimates the standard deviation of a photo's noise."""
+    """Estimates the standard deviation of a photo's noise.
+
+    Example:
+        >>> import torch
+        >>> from unfold.estimators import NoiseEstimator
+        >>> class Known(NoiseEstimator):
+        ...     def forward(self, image):
+        ...         return image.new_full((image.shape[0], 1, 1, 1), 0.02)
+        >>> Known()(torch.rand(2, 3, 8, 8)).shape
+        torch.Size([2, 1, 1, 1])
+    """
 
     role = "noise estimator"
     offers = "forward(image) -> standard deviation (B, 1, 1, 1), positive, white being 1"
@@ -122,6 +185,18 @@ class HyperParameters(Estimator):
         initial: ``(2, stages, count)``: the value at noise of standard deviation 1, and the slope
             in the logarithm of that deviation, with which it starts. The hyper-parameter is
             ``initial[0] + initial[1] · log σ``.
+
+    Example:
+        >>> import torch
+        >>> from unfold.estimators import HyperParameters
+        >>> class Constant(HyperParameters):
+        ...     def __init__(self, initial):
+        ...         super().__init__()
+        ...         self.values = initial[0]
+        ...     def forward(self, state):
+        ...         return self.values[None]
+        >>> Constant(torch.zeros(2, 5, 3))({}).shape  # 5 stages, 3 numbers each
+        torch.Size([1, 5, 3])
     """
 
     role = "hyper-parameter estimator"

@@ -24,7 +24,7 @@ _REASON = 140  # characters of a reason in a table; the JSON and CSV files have 
 
 
 class NotMeasuredError(UnfoldError):
-    """A component that cannot be measured here, through no fault; the message says why."""
+    """A component that cannot be measured on this machine; the message says why."""
 
 
 @dataclass(frozen=True)

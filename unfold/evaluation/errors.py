@@ -1,4 +1,4 @@
-"""What keeps an evaluation from being begun."""
+"""Errors of an evaluation that cannot start."""
 
 from __future__ import annotations
 
@@ -9,11 +9,20 @@ from unfold.errors import UnfoldError
 
 
 class EvaluationError(UnfoldError, ValueError):
-    """An evaluation that cannot be begun; one line says why."""
+    """An evaluation that cannot start; the message says why.
+
+    Example:
+        >>> import unfold
+        >>> from unfold.evaluation import evaluate
+        >>> evaluate(unfold.create_model("identity"), [], "gopro", also=["psnr"])
+        Traceback (most recent call last):
+            ...
+        unfold.evaluation.errors.EvaluationError: 'psnr' is added, but gopro has psnr, ...
+    """
 
 
 def no_such(kind: str, name: str, there: Collection[str]) -> str:
-    """What to say of a name that does not exist: the closest, and all there are."""
+    """The message for an unknown name: the closest one, and all there are."""
     close = difflib.get_close_matches(name, there, n=1)
     hint = f"did you mean {close[0]}? " if close else ""
     return f"no {kind} named {name!r}; {hint}there are {', '.join(there)}"

@@ -55,6 +55,21 @@ def read_report(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         NoReportError: it cannot be read, or is something else.
         ReportError: it is one of another format, or lacks some of it.
+
+    Example:
+        >>> import tempfile, torch, unfold
+        >>> from pathlib import Path
+        >>> from unfold.datasets import Pair
+        >>> from unfold.evaluation import Measure, Protocol, evaluate, read_report
+        >>> from unfold.imaging import Photo, write
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     photo, file = Path(folder, "photo.png"), Path(folder, "report.json")
+        ...     write(photo, Photo(torch.rand(3, 8, 8)))
+        ...     mae = Protocol("mae-only", 1, "", (Measure("mae"),))
+        ...     pairs = [Pair("photo", photo, photo)]
+        ...     evaluate(unfold.create_model("identity"), pairs, mae).write(file)
+        ...     read_report(file)["summary"]["metrics"]["mae"]["mean"]
+        0.0
     """
     name = one_line(str(path))
     try:

@@ -85,7 +85,7 @@ class Pictures:
 
 
 def _identity(file: Path) -> tuple[int, int] | None:
-    """What tells a file from all others by whatever path it is reached; None: there is none."""
+    """The identity of a file, the same for every path to it; None if it does not exist."""
     try:
         status = os.stat(file)
     except OSError:

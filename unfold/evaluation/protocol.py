@@ -19,7 +19,14 @@ from .errors import no_such
 
 @dataclass(frozen=True)
 class Crop:
-    """What is cut out of every picture: its size, and whence."""
+    """The crop of every picture: its size in pixels, and its position.
+
+    Example:
+        >>> import torch
+        >>> from unfold.evaluation import Crop
+        >>> Crop(2, 4)(torch.rand(1, 3, 8, 8)).shape
+        torch.Size([1, 3, 2, 4])
+    """
 
     height: int
     width: int
@@ -45,9 +52,15 @@ class Measure:
 
     Attributes:
         metric: its registered name.
-        options: its own, where they are not the defaults.
+        options: of the metric, other than the defaults.
         color: ``"y"``: on the luma alone (`unfold.metrics.luma`, full range, not rounded).
         pool: both pictures are first averaged over squares of this side.
+
+    Example:
+        >>> import torch
+        >>> from unfold.evaluation import Measure
+        >>> Measure("ssim", color="y", pool=2).prepare(torch.rand(1, 3, 8, 8)).shape
+        torch.Size([1, 1, 4, 4])
     """
 
     metric: str
@@ -59,7 +72,7 @@ class Measure:
         object.__setattr__(self, "options", MappingProxyType(dict(self.options)))
 
     def prepare(self, image: Tensor) -> Tensor:
-        """A picture as the metric is given it."""
+        """A picture as it is passed to the metric."""
         if self.color == "y":
             image = luma(image)
         if self.pool > 1:
@@ -71,7 +84,7 @@ class Measure:
 
 @dataclass(frozen=True)
 class Protocol:
-    """What is done to pictures before and after the model, and how they are compared.
+    """How pictures are processed before and after the model, and how they are compared.
 
     Numbers compare only if they were measured under one protocol. Above all, those of ``jude`` are
     not comparable with those of ``lednet``, though both are PSNR, SSIM and LPIPS on LOL-Blur:
@@ -83,16 +96,25 @@ class Protocol:
     All pictures are sRGB-encoded, in [0, 1].
 
     Attributes:
-        name: what it is called.
+        name: of the protocol.
         version: raised with every change that can move a number.
         source: the paper or code it follows.
         measures: what is reported.
-        notes: what the source does not say and was decided here.
+        notes: decisions on what the source leaves open.
         input_bits: 8: of pictures of 16 bits the lower 8 are dropped; None: as they are.
         resize: height and width that pictures are brought to (bicubic, antialiased).
-        crop: what is cut out.
+        crop: of every picture.
         bits: the restored picture is rounded to this many; None: not rounded.
         border: pixels cut off on each side before measuring.
+
+    Example:
+        >>> import torch
+        >>> from unfold.evaluation import Crop, Measure, Protocol
+        >>> mine = Protocol("mine", 1, "", (Measure("psnr"),), crop=Crop(8, 8), bits=8)
+        >>> mine.before(torch.rand(1, 3, 16, 16)).shape
+        torch.Size([1, 3, 8, 8])
+        >>> mine.after(torch.full((1, 1, 1, 1), 0.501)).mul(255).item()
+        128.0
     """
 
     name: str
@@ -138,7 +160,7 @@ class Protocol:
         return image[..., self.border :, self.border :][..., :height, :width]
 
     def facts(self) -> dict[str, Any]:
-        """All of it, as JSON has it."""
+        """The protocol as plain data, for JSON."""
         measures = [
             {
                 **{f.name: getattr(m, f.name) for f in dataclasses.fields(m)},
@@ -154,7 +176,15 @@ class Protocol:
 
 
 class ProtocolError(UnfoldError, ValueError):
-    """A protocol that does not exist; the message lists those that do."""
+    """A protocol that does not exist; the message lists those that do.
+
+    Example:
+        >>> from unfold.evaluation import find_protocol
+        >>> find_protocol("judge")
+        Traceback (most recent call last):
+            ...
+        unfold.evaluation.protocol.ProtocolError: no protocol named 'judge'; did you mean ...
+    """
 
 
 def find_protocol(name: str) -> Protocol:
@@ -162,6 +192,11 @@ def find_protocol(name: str) -> Protocol:
 
     Raises:
         ProtocolError: there is none of that name; lists all, and the closest.
+
+    Example:
+        >>> from unfold.evaluation import find_protocol
+        >>> find_protocol("jude").crop
+        Crop(height=640, width=1024, anchor='top-left')
     """
     from .protocols import PROTOCOLS
 

@@ -24,7 +24,15 @@ SUFFIXES = (".json", ".csv", ".md")
 
 
 class ReportError(UnfoldError, ValueError):
-    """A report that cannot be written or read; one line says why."""
+    """A report that cannot be written or read; the message says why.
+
+    Example:
+        >>> from unfold.evaluation import read_report
+        >>> read_report("nowhere.json")
+        Traceback (most recent call last):
+            ...
+        unfold.evaluation.found.NoReportError: nowhere.json: cannot be read as a report ...
+    """
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,12 @@ class Row:
         size: height and width of the restored picture, or None.
         warm_up: the first image that the model ran on, whose time does not count.
         error: what went wrong, in one line; or empty.
+
+    Example:
+        >>> from unfold.evaluation import Row
+        >>> row = Row("street", {"psnr": 28.3, "ssim": 0.91}, seconds=0.4, size=(720, 1280))
+        >>> row.values["psnr"], row.error or "measured"
+        (28.3, 'measured')
     """
 
     name: str
@@ -61,6 +75,19 @@ class Report:
         environment: versions, device, date, command.
         rows: one for each image.
         complete: False where it was interrupted.
+
+    Example:
+        >>> from unfold.evaluation import Report, Row
+        >>> report = Report(
+        ...     protocol={"name": "mine", "version": 1},
+        ...     model={"name": "m"},
+        ...     dataset={"kind": "paired"},
+        ...     metrics={"psnr": {"unit": "dB", "better": "higher", "options": {}}},
+        ...     environment={},
+        ...     rows=[Row("one", {"psnr": 20.0}), Row("other", {"psnr": 22.0})],
+        ... )
+        >>> report.title(), report.summary()["metrics"]["psnr"]["mean"]
+        ('m on paired, protocol mine (version 1)', 21.0)
     """
 
     protocol: Mapping[str, Any]
@@ -101,7 +128,7 @@ class Report:
         }
 
     def header(self) -> dict[str, Any]:
-        """All but the rows."""
+        """The report without its rows."""
         return {
             "format": FORMAT,
             "format_version": FORMAT_VERSION,
@@ -115,7 +142,7 @@ class Report:
         }
 
     def document(self) -> dict[str, Any]:
-        """All of it."""
+        """The whole report."""
         return {**self.header(), "rows": [dataclasses.asdict(row) for row in self.rows]}
 
     def json(self) -> str:

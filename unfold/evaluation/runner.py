@@ -84,6 +84,21 @@ def evaluate(
         EvaluationError: no metric is left, a name fits none of them, or the folder for pictures
             holds other files, or another process saves there.
         OSError: the folder for pictures cannot be made.
+
+    Example:
+        >>> import tempfile, torch, unfold
+        >>> from pathlib import Path
+        >>> from unfold.datasets import Pair
+        >>> from unfold.evaluation import Measure, Protocol, evaluate
+        >>> from unfold.imaging import Photo, write
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     pair = Pair("one", Path(folder, "dark.png"), Path(folder, "light.png"))
+        ...     write(pair.input, Photo(torch.full((3, 8, 8), 0.2)))
+        ...     write(pair.target, Photo(torch.full((3, 8, 8), 0.6)))
+        ...     psnr = Protocol("psnr-only", 1, "", (Measure("psnr"),))
+        ...     report = evaluate(unfold.create_model("identity"), [pair], psnr)
+        >>> round(report.rows[0].values["psnr"], 2)
+        7.96
     """
     device = torch.device(device)
     protocol = find_protocol(protocol) if isinstance(protocol, str) else protocol

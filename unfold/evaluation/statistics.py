@@ -1,4 +1,4 @@
-"""A mean and how sure it is."""
+"""A mean and its confidence interval."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ __all__ = [
 
 
 def blocks(names: str) -> Any:
-    """Blocks, which are minimized over: one, or a tuple of several.
+    """Blocks, over which the objective is minimized: one, or several.
 
     Args:
         names: separated by spaces.
@@ -55,32 +55,50 @@ def blocks(names: str) -> Any:
         `Entry`, or a tuple of them.
 
     Example:
-        >>> x = blocks("x")
-        >>> p, q = blocks("P Q")
+        >>> import unfold as uf
+        >>> x = uf.blocks("x")
+        >>> p, q = uf.blocks("P Q")
+        >>> (uf.sq(x - p * q) + uf.sq(x)).blocks
+        ('x', 'P', 'Q')
     """
     return _each(names, lambda name: Entry(name, "block"))
 
 
 def data(names: str) -> Any:
-    """Data, which is held fixed (photos, kernels, masks): one, or a tuple of several.
+    """Data, held fixed during the optimization (photos, kernels, masks): one, or several.
 
     Args:
         names: separated by spaces.
 
     Returns:
         `Entry`, or a tuple of them.
+
+    Example:
+        >>> import unfold as uf
+        >>> x, (y, k) = uf.blocks("x"), uf.data("y k")
+        >>> L = uf.sq(uf.conv(k, x) - y) / 2 + 0.1 * uf.ridge(x)
+        >>> L.blocks, L.data
+        (('x',), ('k', 'y'))
     """
     return _each(names, lambda name: Entry(name, "data"))
 
 
 def penalties(names: str) -> Any:
-    """Named weights of the terms, which `Objective.solve` is given and `Objective.unroll` learns.
+    """Named weights of terms: arguments of `Objective.solve`, learned by `Objective.unroll`.
 
     Args:
         names: separated by spaces.
 
     Returns:
         `Penalty`, or a tuple of them.
+
+    Example:
+        >>> import torch
+        >>> import unfold as uf
+        >>> x, y, w = uf.blocks("x"), uf.data("y"), uf.penalties("w")
+        >>> L = uf.sq(x - y) / 2 + w * uf.ridge(x)
+        >>> L.solve(y=torch.ones(1, 1, 1, 1), w=3.0)[x].item()
+        0.25
     """
     return _each(names, Penalty)
 
@@ -90,6 +108,14 @@ def sq(expression: Expression | Residual) -> Square:
 
     Args:
         expression: of blocks, such as ``conv(k, x) - y``; or any `unfold.core.Residual`.
+
+    Example:
+        >>> import torch
+        >>> import unfold as uf
+        >>> x, (a, b) = uf.blocks("x"), uf.data("a b")
+        >>> L = uf.sq(x - a) + uf.sq(x - b)
+        >>> L.solve(a=torch.zeros(1, 1, 1, 1), b=torch.ones(1, 1, 1, 1))[x].item()
+        0.5
     """
     return Square(as_residual(expression, "sq"))
 
@@ -103,28 +129,77 @@ def constraint(
         expression: of blocks, such as ``x - z``.
         penalty: ρ, a positive number or the name of one.
         dual: the name of Γ; by default ``dual1``, ``dual2``, ... in the order of the constraints.
+
+    Example:
+        >>> import torch
+        >>> import unfold as uf
+        >>> (x, z), y = uf.blocks("x z"), uf.data("y")
+        >>> L = uf.sq(x - y) / 2 + uf.box(z) + uf.constraint(x - z, "rho")
+        >>> L.solve(y=torch.tensor([[[[0.5, 1.5]]]]), rho=1.0)[z]
+        tensor([[[[0.5000, 1.0000]]]])
     """
     return Tie(as_residual(expression, "constraint"), as_penalty(penalty), dual)
 
 
 def conv(kernel: Entry, of: Expression) -> Blur:
-    """``k ⊗ x``: circular convolution; see `unfold.terms.blur.Blur`."""
+    """``k ⊗ x``: circular convolution; see `unfold.terms.blur.Blur`.
+
+    Example:
+        >>> import torch
+        >>> import unfold as uf
+        >>> x, (y, k) = uf.blocks("x"), uf.data("y k")
+        >>> L = uf.sq(uf.conv(k, x) - y) / 2 + 1e-6 * uf.sq(x)
+        >>> kernel = torch.tensor([[[[0.2, 0.6, 0.2]]]])
+        >>> blurred_point = torch.tensor([[[[0.0, 0.2, 0.6, 0.2]]]])
+        >>> L.solve(y=blurred_point, k=kernel)[x].round(decimals=3).abs()
+        tensor([[[[0., 0., 1., 0.]]]])
+    """
     return Blur(_entry(kernel, "conv(kernel, x)"), of)
 
 
 def filter_flow(kernels: Entry, maps: Entry, of: Expression) -> Flow:
-    """``Σ_m W_m ⊙ (k_m ⊗ x)``: a blur that varies; see `unfold.terms.filter_flow.Flow`."""
+    """``Σ_m W_m ⊙ (k_m ⊗ x)``: a blur that varies; see `unfold.terms.filter_flow.Flow`.
+
+    Example:
+        >>> import torch
+        >>> import unfold as uf
+        >>> x, (k, w) = uf.blocks("x"), uf.data("k w")
+        >>> blur = uf.sq(uf.filter_flow(k, w, x)).residual
+        >>> kernels = torch.tensor([[[[0.0, 1.0, 0.0]], [[0.5, 0.0, 0.5]]]])
+        >>> maps = torch.tensor([[[[1.0, 1.0, 0.0, 0.0]], [[0.0, 0.0, 1.0, 1.0]]]])
+        >>> blur({"x": torch.tensor([[[[1.0, 2.0, 3.0, 5.0]]]]), "k": kernels, "w": maps})
+        tensor([[[[1.0000, 2.0000, 3.5000, 2.0000]]]])
+    """
     wanted = "filter_flow(kernels, maps, x)"
     return Flow(_entry(kernels, wanted), _entry(maps, wanted), of)
 
 
 def grad(of: Expression) -> Difference:
-    """``∇x``: circular forward differences, to the right for all channels, then downwards."""
+    """``∇x``: circular forward differences, to the right for all channels, then downwards.
+
+    Example:
+        >>> import torch
+        >>> import unfold as uf
+        >>> x, y = uf.blocks("x"), uf.data("y")
+        >>> L = uf.sq(x - y) / 2 + 100 * uf.sq(uf.grad(x))
+        >>> L.solve(y=torch.tensor([[[[0.0, 1.0]]]]))[x]
+        tensor([[[[0.4994, 0.5006]]]])
+    """
     return Difference(of)
 
 
 def downsample(of: Expression, factor: int) -> Downsampled:
-    """Every ``factor``-th pixel of every ``factor``-th row."""
+    """``S x``: every ``factor``-th pixel of every ``factor``-th row, for super-resolution.
+
+    Example:
+        >>> import torch
+        >>> import unfold as uf
+        >>> x, y = uf.blocks("x"), uf.data("y")
+        >>> L = uf.sq(uf.downsample(x, 2) - y) / 2 + 0.01 * uf.sq(uf.grad(x))
+        >>> small = torch.rand(1, 3, 4, 6)
+        >>> L.solve(y=small, start={x: torch.zeros(1, 3, 8, 12)})[x].shape
+        torch.Size([1, 3, 8, 12])
+    """
     return Downsampled(of, factor)
 
 
@@ -132,8 +207,13 @@ def linear(forward: Function, of: Expression, adjoint: Function | None = None) -
     """``A x`` for a linear map of one's own; see `unfold.terms.linear.Applied`.
 
     Example:
-        >>> x, y = blocks("x"), data("y")
-        >>> flipped = sq(linear(lambda v: v.flip(-1), x) - y)
+        >>> import torch
+        >>> import unfold as uf
+        >>> x, y = uf.blocks("x"), uf.data("y")
+        >>> flipped = uf.sq(uf.linear(lambda v: v.flip(-1), x) - y) + 1e-6 * uf.sq(x)
+        >>> observed = torch.tensor([[[[1.0, 2.0, 3.0]]]])
+        >>> flipped.solve(y=observed, start={x: y})[x].round()
+        tensor([[[[3., 2., 1.]]]])
     """
     return Applied(forward, of, adjoint)
 
@@ -147,12 +227,16 @@ def prior(name: str | Mapping[str, Any] | Prior, **options: Any) -> Callable[...
         options: of the prior.
 
     Returns:
-        ``of(x, channels=3)``: x a block or an expression; channels are those of x, for priors that
-        are networks.
+        ``of(x, channels=3)``: the term; x is a block or an expression, ``channels`` its number of
+        channels, which priors that are networks need.
 
     Example:
-        >>> z = blocks("z")
-        >>> term = 0.01 * prior("total-variation", iterations=5)(z)
+        >>> import unfold as uf
+        >>> z, y = uf.blocks("z"), uf.data("y")
+        >>> uf.sq(z - y) / 2 + 0.01 * uf.prior("total-variation", iterations=5)(z)
+        minimize
+              ½ ‖z − y‖²
+            + 0.01·g_z(z)        TotalVariation
     """
     if isinstance(name, Prior):
         return lambda of, channels=3: name(of)
@@ -162,47 +246,121 @@ def prior(name: str | Mapping[str, Any] | Prior, **options: Any) -> Callable[...
 
 
 def tv(of: Expression) -> Belief:
-    """``TV(x)``, isotropic total variation; see `unfold.priors.TotalVariation`."""
+    """``TV(x)``, isotropic total variation; see `unfold.priors.TotalVariation`.
+
+    Example:
+        >>> import torch
+        >>> import unfold as uf
+        >>> x, y = uf.blocks("x"), uf.data("y")
+        >>> L = uf.sq(x - y) / 2 + 0.25 * uf.tv(x)
+        >>> L.solve(y=torch.tensor([[[[0.0, 0.0, 1.0, 1.0]]]]))[x].round(decimals=3)
+        tensor([[[[0.1250, 0.1250, 0.8750, 0.8750]]]])
+    """
     return believed(TotalVariation(), of, {"kind": "total-variation"})
 
 
 def l1(of: Expression) -> Belief:
-    """``‖x‖₁``; its proximal operator is the soft threshold."""
+    """``‖x‖₁``; its proximal operator is the soft threshold.
+
+    Example:
+        >>> import torch
+        >>> import unfold as uf
+        >>> x, y = uf.blocks("x"), uf.data("y")
+        >>> L = uf.sq(x - y) / 2 + 0.5 * uf.l1(x)
+        >>> L.solve(y=torch.tensor([[[[0.25, -1.0, 2.0]]]]))[x]
+        tensor([[[[ 0.0000, -0.5000,  1.5000]]]])
+    """
     return believed(SoftThreshold(), of, {"kind": "soft-threshold"})
 
 
 def l0(of: Expression, *, grouped: bool = False) -> Belief:
-    """``‖x‖₀``, the number of entries that are not 0; see `unfold.priors.L0`."""
+    """``‖x‖₀``, the number of entries that are not 0; see `unfold.priors.L0`.
+
+    Example:
+        >>> import torch
+        >>> import unfold as uf
+        >>> x, y = uf.blocks("x"), uf.data("y")
+        >>> L = uf.sq(x - y) / 2 + 0.08 * uf.l0(x)
+        >>> L.solve(y=torch.tensor([[[[0.3, 0.5]]]]))[x]
+        tensor([[[[0.0000, 0.5000]]]])
+    """
     return believed(L0(grouped=grouped), of, {"kind": "l0", "grouped": grouped})
 
 
 def ridge(of: Expression) -> Belief:
-    """``½ ‖x‖²`` as a prior; see `unfold.priors.Ridge`."""
+    """``½ ‖x‖²`` as a prior; see `unfold.priors.Ridge`.
+
+    Example:
+        >>> import torch
+        >>> import unfold as uf
+        >>> x, y = uf.blocks("x"), uf.data("y")
+        >>> L = uf.sq(x - y) / 2 + 3 * uf.ridge(x)
+        >>> L.solve(y=torch.ones(1, 1, 1, 1))[x].item()
+        0.25
+    """
     return believed(Ridge(), of, {"kind": "ridge"})
 
 
 def box(of: Expression, low: float = 0.0, high: float = 1.0) -> Belief:
-    """``low <= x <= high``; see `unfold.priors.Box`."""
+    """``low <= x <= high``; see `unfold.priors.Box`.
+
+    Example:
+        >>> import torch
+        >>> import unfold as uf
+        >>> x, y = uf.blocks("x"), uf.data("y")
+        >>> L = uf.sq(x - y) / 2 + uf.box(x)
+        >>> L.solve(y=torch.tensor([[[[-0.5, 0.5, 1.5]]]]))[x]
+        tensor([[[[0.0000, 0.5000, 1.0000]]]])
+    """
     finite = math.isfinite(low) and math.isfinite(high)  # (a file knows no other numbers)
     spec = {"kind": "box", "low": low, "high": high} if finite else None
     return believed(Box(low=low, high=high), of, spec)
 
 
 def simplex(of: Expression) -> Belief:
-    """``x >= 0`` and sums to 1 over its pixels: a kernel; see `unfold.priors.Simplex`."""
+    """``x >= 0`` and sums to 1 over its pixels: a kernel; see `unfold.priors.Simplex`.
+
+    Example:
+        >>> import torch
+        >>> import unfold as uf
+        >>> k, y = uf.blocks("k"), uf.data("y")
+        >>> L = uf.sq(k - y) / 2 + uf.simplex(k)
+        >>> L.solve(y=torch.tensor([[[[0.75, 0.5, -0.25]]]]))[k]
+        tensor([[[[0.6250, 0.3750, 0.0000]]]])
+    """
     return believed(Simplex(), of, {"kind": "simplex"})
 
 
 def poisson(of: Expression, counts: Entry) -> Belief:
-    """``Σ x − y log x``: Poisson's likelihood of counts y; see `unfold.priors.poisson.Poisson`."""
+    """``Σ x − y log x``: Poisson's likelihood of counts y; see `unfold.priors.poisson.Poisson`.
+
+    Example:
+        >>> import torch
+        >>> import unfold as uf
+        >>> (x, z), y = uf.blocks("x z"), uf.data("y")
+        >>> L = uf.poisson(z, y) + uf.sq(uf.grad(x)) + uf.constraint(x - z, 1.0)
+        >>> photons = torch.tensor([[[[2.0, 4.0]]]])
+        >>> L.solve(y=photons, start={x: y}, tolerance=1e-6)[z].round(decimals=2)
+        tensor([[[[2.9500, 3.0300]]]])
+    """
     entry = _entry(counts, "poisson(x, counts)")
     if entry.role != "data":
-        raise ValueError(f"poisson(x, {entry.name}): the counts are data, and {entry.name} a block")
+        raise ValueError(f"poisson(x, {entry.name}): {entry.name} must be data, and is a block")
     return believed(Poisson(entry.name), of)
 
 
 def from_dict(record: Mapping[str, Any]) -> Objective:
-    """The objective that `Objective.to_dict` wrote down."""
+    """The objective of a record made by `Objective.to_dict`.
+
+    Example:
+        >>> import unfold as uf
+        >>> x, y = uf.blocks("x"), uf.data("y")
+        >>> L = uf.sq(x - y) / 2 + 0.1 * uf.tv(x)
+        >>> uf.from_dict(L.to_dict())
+        minimize
+              ½ ‖x − y‖²
+            + 0.1·g_x(x)        TotalVariation
+    """
     from .text import objective
 
     return objective(record)
@@ -210,7 +368,7 @@ def from_dict(record: Mapping[str, Any]) -> Objective:
 
 def _each(names: str, make: Callable[[str], Any]) -> Any:
     if not isinstance(names, str):
-        raise TypeError(f"names are a text, such as 'x z', got {names!r:.40}")
+        raise TypeError(f"names must be a string, such as 'x z', got {names!r:.40}")
     found = names.replace(",", " ").split()
     if not found or len(set(found)) < len(found):
         raise ValueError(f"names {names!r}: give one or several, each once, separated by spaces")

@@ -35,6 +35,7 @@ def expression(text: str, entry: Callable[[str], Entry] = Entry) -> Expression:
         ValueError: something else is written there; it says what.
 
     Example:
+        >>> from unfold.formula.text import expression
         >>> expression("Z - P * Q")
         Z − P⊙Q
     """

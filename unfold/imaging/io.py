@@ -50,6 +50,16 @@ def read(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Photo
     Raises ImageError, with a one-line message that names the file, for anything that is not a
     whole picture, and, before decoding, for more than ``max_pixels`` pixels, or more than the
     file's bytes can hold: time and memory stay in proportion to the file and its pixels.
+
+    Example:
+        >>> import tempfile, torch
+        >>> from pathlib import Path
+        >>> from unfold.imaging import Photo, read, write
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write(Path(folder, "photo.png"), Photo(torch.full((3, 8, 16), 51 / 255)))
+        ...     photo = read(Path(folder, "photo.png"))
+        >>> photo.image.shape, round(photo.image.mean().item(), 4), photo.bits
+        (torch.Size([3, 8, 16]), 0.2, 8)
     """
     return decode(path, contents(path)[0], max_pixels=max_pixels)
 
@@ -72,7 +82,16 @@ def size_of(path: str | os.PathLike[str]) -> tuple[int, int]:
     """(width, height) of the photograph in a file, upright, without decoding it.
 
     Raises ImageError, one line without the path, where there is no such file, it is no picture, or
-    it is cut short. (Damage in its midst is seen only by whoever decodes it.)
+    it is truncated. (Damage within the data shows only when it is decoded.)
+
+    Example:
+        >>> import tempfile, torch
+        >>> from pathlib import Path
+        >>> from unfold.imaging import Photo, size_of, write
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write(Path(folder, "photo.png"), Photo(torch.rand(3, 8, 16)))
+        ...     size_of(Path(folder, "photo.png"))
+        (16, 8)
     """
     with _blaming("", "read", "get it again"):
         status = Path(path).stat()
@@ -97,6 +116,16 @@ def write(path: str | os.PathLike[str], photo: Photo) -> None:
 
     Raises ImageError, with a one-line message that names the file, for an unknown suffix, for
     tensors that do not make a photograph, and where the file cannot be written.
+
+    Example:
+        >>> import tempfile, torch
+        >>> from pathlib import Path
+        >>> from unfold.imaging import Photo, read, write
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     image = torch.tensor([-0.5, 0.5, 1.5]).view(3, 1, 1)
+        ...     write(Path(folder, "photo.tiff"), Photo(image, bits=16))
+        ...     read(Path(folder, "photo.tiff")).image.flatten()
+        tensor([0.0000, 0.5000, 1.0000])
     """
     data = encode(path, photo)
     with writing(path):
@@ -128,6 +157,17 @@ def find_photos(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
     folder that links lead to again is searched once.
 
     Raises ImageError for a path that does not exist and for a folder without photographs.
+
+    Example:
+        >>> import tempfile, torch
+        >>> from pathlib import Path
+        >>> from unfold.imaging import Photo, find_photos, write
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write(Path(folder, "b.jpg"), Photo(torch.rand(3, 8, 8)))
+        ...     write(Path(folder, "a.png"), Photo(torch.rand(3, 8, 8)))
+        ...     _ = Path(folder, "notes.txt").write_text("no photo")
+        ...     [path.name for path in find_photos([folder])]
+        ['a.png', 'b.jpg']
     """
     found: list[Path] = []
     for path in map(Path, paths):

@@ -12,8 +12,15 @@ from unfold.errors import UnfoldError
 class ImageError(UnfoldError, ValueError):
     """An image file that cannot be read or written.
 
-    The message is one line: the file, what is wrong with it, and what to do about it. A line
-    break in a file's name is escaped.
+    The message is one line: the file, the error, and the remedy. A line break in a file's name is
+    escaped.
+
+    Example:
+        >>> from unfold.imaging import read
+        >>> read("nowhere.png")
+        Traceback (most recent call last):
+            ...
+        unfold.imaging.photo.ImageError: nowhere.png: cannot be read ...
     """
 
     def __init__(self, message: str) -> None:
@@ -24,15 +31,26 @@ class ImageError(UnfoldError, ValueError):
 class Photo:
     """One photograph.
 
-    ``image`` is always RGB, also where the file was gray: networks want three channels. What
-    ``write`` needs to give the file's own kind back stands in the other fields.
+    Attributes:
+        image: ``(3, H, W)`` float32 in [0, 1]: RGB (of a gray file, too), sRGB-encoded, upright.
+        alpha: ``(1, H, W)`` float32 in [0, 1], not multiplied into the image; None: opaque.
+        gray: whether the file has one channel; `write` then writes one.
+        bits: of a sample, 8 or 16.
+        icc: the file's ICC color profile, which is kept and never applied.
+
+    Example:
+        >>> import torch
+        >>> from unfold.imaging import Photo
+        >>> photo = Photo(torch.rand(3, 480, 640), bits=16)
+        >>> photo.image.shape, photo.gray, photo.alpha is None
+        (torch.Size([3, 480, 640]), False, True)
     """
 
-    image: Tensor  # (3, H, W) float32 in [0, 1], sRGB-encoded, upright
-    alpha: Tensor | None = None  # (1, H, W) float32 in [0, 1], not multiplied into the image
-    gray: bool = False  # the file had one color channel; write gives one back
-    bits: int = 8  # a sample, 8 or 16
-    icc: bytes | None = None  # the file's ICC color profile; carried over, never applied
+    image: Tensor
+    alpha: Tensor | None = None
+    gray: bool = False
+    bits: int = 8
+    icc: bytes | None = None
 
 
 def _escaped(character: str) -> str:

@@ -1,4 +1,4 @@
-"""Losses: what a network is trained to make small."""
+"""Losses, which training minimizes."""
 
 from .base import OTHER, TRUE_KERNEL, Loss, LossError, Outcome
 from .color_constancy import ColorConstancy

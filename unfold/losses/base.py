@@ -22,12 +22,22 @@ TRUE_KERNEL = "true-kernel"
 
 
 class LossError(UnfoldError, ValueError):
-    """A loss that does not fit the model or the data; one line says what is missing."""
+    """A loss that does not fit the model or the data; one line says what is missing.
+
+    Example:
+        >>> import torch
+        >>> from unfold import Restoration
+        >>> from unfold.losses import L1, Outcome
+        >>> L1()(Outcome(Restoration(torch.rand(1, 3, 8, 8)), {"input": torch.rand(1, 3, 8, 8)}))
+        Traceback (most recent call last):
+            ...
+        unfold.losses.base.LossError: the data have no picture 'target'; they have input
+    """
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a model made of a batch.
+    """A batch and its restoration, of which losses are functions.
 
     Attributes:
         restoration: the images ``(B, 3, H, W)`` and the model's parts.
@@ -35,6 +45,15 @@ class Outcome:
         stages: the state after each stage, first to last; empty unless a loss asks for them.
         other: the restoration of the batch's ``"other"``, a second input of the same scene; None
             unless a loss asks for it.
+
+    Example:
+        >>> import torch
+        >>> from unfold import Restoration
+        >>> from unfold.losses import Outcome
+        >>> restoration = Restoration(torch.rand(1, 3, 8, 8), {"kernel": torch.ones(1, 1, 1, 1)})
+        >>> outcome = Outcome(restoration, {"target": torch.rand(1, 3, 8, 8)})
+        >>> outcome.made("kernel").shape, outcome.picture("target").shape
+        (torch.Size([1, 1, 1, 1]), torch.Size([1, 3, 8, 8]))
     """
 
     restoration: Restoration
@@ -88,9 +107,9 @@ class Outcome:
     def compared(
         self, of: str, picture: str, scale: int = 1, *, match_exposure: bool = False
     ) -> tuple[Tensor, Tensor]:
-        """What was made and what it should be, the latter averaged over squares of side ``scale``.
+        """What was made and its target, averaged over squares of side ``scale``.
 
-        Where the data do not know it, it should be what it is.
+        Where the target is unknown (NaN), it is what was made, for an error of 0.
 
         ``match_exposure`` is that of `picture`.
 
@@ -113,7 +132,7 @@ def known(wanted: Tensor, made: Tensor) -> Tensor:
 
 
 class Loss(nn.Module):
-    """How far a restored batch is from what it should be.
+    """A training loss: the distance of a restored batch from its target, or another criterion.
 
     It is a mean over the images of the batch: the mean of the losses of two halves is the loss of
     the whole, so that accumulation and several processes change nothing.
@@ -121,6 +140,18 @@ class Loss(nn.Module):
     Attributes:
         needs_stages: whether it reads `Outcome.stages`.
         needs_other: whether it reads `Outcome.other`.
+
+    Example:
+        >>> import torch
+        >>> from unfold import Restoration
+        >>> from unfold.losses import Loss, Outcome
+        >>> class Squared(Loss):
+        ...     def forward(self, outcome):
+        ...         made, wanted = outcome.compared("image", "target")
+        ...         return (made - wanted).square().mean()
+        >>> restoration = Restoration(torch.full((1, 3, 4, 4), 0.5))
+        >>> Squared()(Outcome(restoration, {"target": torch.ones(1, 3, 4, 4)})).item()
+        0.25
     """
 
     needs_stages: ClassVar[bool] = False

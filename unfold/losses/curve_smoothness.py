@@ -19,6 +19,14 @@ class CurveSmoothness(Loss):
         LossError: the model makes no such parts.
 
     Source: Zero-DCE, of weight 200 in the code that they released.
+
+    Example:
+        >>> import torch
+        >>> from unfold import Restoration
+        >>> from unfold.losses import CurveSmoothness, Outcome
+        >>> constant = {"curve_1": torch.full((1, 3, 4, 4), 0.3)}
+        >>> CurveSmoothness()(Outcome(Restoration(torch.rand(1, 3, 4, 4), constant), {})).item()
+        0.0
     """
 
     def forward(self, outcome: Outcome) -> Tensor:
@@ -37,6 +45,13 @@ def smoothness(maps: Tensor) -> Tensor:
 
     Source: Guo et al., CVPR 2020, equation 7, in the form of the code that they released, which
     squares both differences apart and sums over the curves, where the paper takes their mean.
+
+    Example:
+        >>> import torch
+        >>> from unfold.losses import smoothness
+        >>> ramp = torch.arange(4.0).expand(1, 1, 4, 4)  # rises by 1 from column to column
+        >>> smoothness(ramp).item()
+        2.0
     """
     along, down = (maps.diff(dim=d).square().mean((0, 2, 3)).sum() for d in (-1, -2))
     return 2 * (along + down)

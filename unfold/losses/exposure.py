@@ -25,6 +25,14 @@ class Exposure(Loss):
         LossError: a picture smaller than 16×16.
 
     Source: Zero-DCE, of weight 10 there.
+
+    Example:
+        >>> import torch
+        >>> from unfold import Restoration
+        >>> from unfold.losses import Exposure, Outcome
+        >>> dark = Restoration(torch.full((1, 3, 32, 32), 0.25))
+        >>> Exposure(level=0.75)(Outcome(dark, {})).item()  # 0.5²
+        0.25
     """
 
     def __init__(self, *, level: Annotated[float, Field(ge=0, le=1)] = 0.6) -> None:
@@ -44,6 +52,12 @@ def exposure_control(after: Tensor, exposure: Tensor | float) -> Tensor:
 
     Source: Guo et al., CVPR 2020, equation 5, which prints an absolute value; the square, and the
     weight that belongs to it, are of the code that they released.
+
+    Example:
+        >>> import torch
+        >>> from unfold.losses import exposure_control
+        >>> exposure_control(torch.full((1, 1, 32, 32), 0.5), 0.75).item()
+        0.0625
     """
     wanted = exposure[:, None, None, None] if isinstance(exposure, Tensor) else exposure
     return (avg_pool2d(after, _REGION) - wanted).square().mean()

@@ -21,6 +21,14 @@ class FFT(Loss):
 
     Source: JUDE, its loss's second part, of weight 0.1 there. (That it is a mean, not a sum, is
     an inference: else its scale would explode.)
+
+    Example:
+        >>> import torch
+        >>> from unfold import Restoration
+        >>> from unfold.losses import FFT, Outcome
+        >>> restoration = Restoration(torch.full((1, 3, 4, 4), 0.75))
+        >>> FFT()(Outcome(restoration, {"target": torch.zeros(1, 3, 4, 4)})).item()  # 4·4·0.75 / 24
+        0.5
     """
 
     def __init__(self, *, picture: str = "target") -> None:

@@ -32,6 +32,17 @@ class KernelCorrelation(Loss):
             Fourier series.
 
     Source: the measure of Hu and Yang, "Good regions to deblur", ECCV 2012 (kernel similarity).
+
+    Example:
+        >>> import torch
+        >>> from unfold import Restoration
+        >>> from unfold.losses import KernelCorrelation, Outcome
+        >>> true, shifted = torch.zeros(1, 1, 5, 5), torch.zeros(1, 1, 5, 5)
+        >>> true[..., 2, 1:4], shifted[..., 3, 2:5] = 1 / 3, 1 / 3
+        >>> restoration = Restoration(torch.rand(1, 3, 8, 8), {"kernel": shifted})
+        >>> loss = KernelCorrelation()(Outcome(restoration, {"true-kernel": true}))
+        >>> round(loss.item(), 4)
+        0.0
     """
 
     def __init__(self, *, subpixel: Annotated[int, Field(ge=1, le=16)] = 1) -> None:

@@ -20,6 +20,14 @@ class L1(Loss):
             LEDNet's side output, 8).
         match_exposure: bring x to the exposure of the restoration's parts first, where the model
             has changed it (parts ``gain`` and ``curve``): for the sharp, dark ``"I"`` of JUDE.
+
+    Example:
+        >>> import torch
+        >>> from unfold import Restoration
+        >>> from unfold.losses import L1, Outcome
+        >>> restoration = Restoration(torch.full((1, 3, 4, 4), 0.75))
+        >>> L1()(Outcome(restoration, {"target": torch.ones(1, 3, 4, 4)})).item()
+        0.25
     """
 
     def __init__(

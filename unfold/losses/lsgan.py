@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def lsgan(scores: Tensor, *, real: bool) -> Tensor:
-    """``mean (D − 1)²`` where D should take its input for real, ``mean D²`` where it should not.
+    """``mean (D − 1)²`` for inputs that D should classify as real, ``mean D²`` for others.
 
     It compares no picture with another but judges a discriminator's scores, so it is a function
     and not a `Loss` for a recipe's list: the unpaired task uses it. A generator minimizes
@@ -16,5 +16,12 @@ def lsgan(scores: Tensor, *, real: bool) -> Tensor:
         scores: of any shape, one for each patch.
 
     Source: Mao et al., "Least squares generative adversarial networks", ICCV 2017, equation 9.
+
+    Example:
+        >>> import torch
+        >>> from unfold.losses import lsgan
+        >>> scores = torch.tensor([1.0, 0.5])
+        >>> lsgan(scores, real=True).item(), lsgan(scores, real=False).item()
+        (0.125, 0.625)
     """
     return (scores - float(real)).square().mean()

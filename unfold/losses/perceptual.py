@@ -41,6 +41,13 @@ class Perceptual(Loss):
 
     Source: Johnson, Alahi, Fei-Fei, ECCV 2016; the layers are LEDNet's (weight 0.01 there; it
     does not say whether before or after the ReLU, nor which norm: as in BasicSR, its basis).
+
+    Example:
+        >>> from unfold.losses import Perceptual
+        >>> Perceptual(weights="vgg19.pth")  # no such file; it is never downloaded
+        Traceback (most recent call last):
+            ...
+        unfold.metrics.base.MetricError: the perceptual loss: there is no file vgg19.pth; ...
     """
 
     mean: Tensor

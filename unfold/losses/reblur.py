@@ -17,8 +17,7 @@ class Reblur(Loss):
 
     ``B x = Σ_m W_m ⊙ (k_m ⊗ x)``. The kernels are the restoration's part ``kernel``,
     ``(1 or B, M, h, w)``; the maps its part ``maps``, ``(B, M, H, W)``, where it has one (a
-    single kernel needs none). Beyond its borders x̂ goes on as the models let it: reflected, and
-    blended into a period.
+    single kernel needs none). x̂ is padded as in the models: reflected, and blended into a period.
 
     Args:
         of: x̂, ``"image"`` or a part of the restoration (JUDE's sharp, dark ``"I"``).
@@ -28,6 +27,15 @@ class Reblur(Loss):
 
     Source: ErA, its loss's second part. (Both parts have the weight ½ there; it stands in the
     recipe.)
+
+    Example:
+        >>> import torch
+        >>> from unfold import Restoration
+        >>> from unfold.losses import Outcome, Reblur
+        >>> photo, point = torch.rand(1, 3, 16, 16), torch.ones(1, 1, 1, 1)
+        >>> loss = Reblur()(Outcome(Restoration(photo, {"kernel": point}), {"input": photo}))
+        >>> round(loss.item(), 4)
+        0.0
     """
 
     def __init__(

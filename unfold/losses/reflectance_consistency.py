@@ -23,6 +23,15 @@ class ReflectanceConsistency(Loss):
 
     Source: Wei et al., "Deep Retinex decomposition for low-light enhancement", BMVC 2018
     (its ``‖R_low − R_normal‖₁``); the normalization is ours.
+
+    Example:
+        >>> import torch
+        >>> from unfold import Restoration
+        >>> from unfold.losses import Outcome, ReflectanceConsistency
+        >>> image, reflectance = torch.rand(1, 3, 8, 8), torch.rand(1, 3, 8, 8)
+        >>> one, other = (Restoration(image, {"R": c * reflectance}) for c in (1.0, 0.5))
+        >>> round(ReflectanceConsistency()(Outcome(one, {}, other=other)).item(), 4)
+        0.0
     """
 
     needs_other: ClassVar[bool] = True

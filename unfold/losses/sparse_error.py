@@ -10,9 +10,9 @@ from .base import Loss, LossError, Outcome, known
 class PlantedError(Loss):
     """Mean absolute error of the sparse error: ``mean |E − (y − y₀)|``.
 
-    E is where and by how much the photo is not what the blur model says. The data planted it:
-    ``y₀`` is the picture before, ``y`` the one after (a recipe of synthesis saves both, around its
-    step ``outliers``). E has their size and sign: ``y = B x + E``.
+    E is the deviation of the photo from the blur model. In synthesized data it is known: ``y₀`` is
+    the picture before the outliers, ``y`` the one after (a recipe of synthesis saves both, around
+    its step ``outliers``). E has their size and sign: ``y = B x + E``.
 
     Args:
         of: E, a part of the restoration, ``(B, 3, H, W)``.
@@ -21,6 +21,17 @@ class PlantedError(Loss):
             as planted: name the saved picture instead.
 
     Source: ours; E is ErA's.
+
+    Example:
+        >>> import torch
+        >>> from unfold import Restoration
+        >>> from unfold.losses import Outcome, PlantedError
+        >>> clean = torch.full((1, 3, 4, 4), 0.5)
+        >>> spoiled = clean.clone()
+        >>> spoiled[..., 0, 0] = 1.0
+        >>> found = Restoration(clean, {"E": spoiled - clean})
+        >>> PlantedError()(Outcome(found, {"clean": clean, "input": spoiled})).item()
+        0.0
     """
 
     def __init__(self, *, of: str = "E", before: str = "clean", after: str = "input") -> None:

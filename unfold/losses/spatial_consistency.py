@@ -19,6 +19,15 @@ class SpatialConsistency(Loss):
         LossError: a picture smaller than 4×4.
 
     Source: Zero-DCE, of weight 1 there.
+
+    Example:
+        >>> import torch
+        >>> from unfold import Restoration
+        >>> from unfold.losses import Outcome, SpatialConsistency
+        >>> photo = torch.rand(1, 3, 16, 16)
+        >>> brighter = Outcome(Restoration(photo + 0.25), {"input": photo})
+        >>> round(SpatialConsistency()(brighter).item(), 4)
+        0.0
     """
 
     def forward(self, outcome: Outcome) -> Tensor:
@@ -35,6 +44,14 @@ def spatial_consistency(before: Tensor, after: Tensor) -> Tensor:
 
     Source: Guo et al., CVPR 2020, equation 4, which prints the differences as absolute values and
     so would let an edge turn over; here they have signs, as in the code that they released.
+
+    Example:
+        >>> import torch
+        >>> from unfold.losses import spatial_consistency
+        >>> before, after = torch.zeros(1, 1, 4, 8), torch.zeros(1, 1, 4, 8)
+        >>> after[..., 4:] = 0.5  # an edge between two regions that was not there
+        >>> spatial_consistency(before, after).item()
+        0.25
     """
     change = avg_pool2d(after - before, _REGION)
     pairs = change.diff(dim=-1).square().sum() + change.diff(dim=-2).square().sum()

@@ -24,6 +24,17 @@ class StageWise(Loss):
         decay: d; 1 weighs all stages alike.
         match_exposure: bring x to the exposure of the restoration's parts first, where the model
             has changed it (parts ``gain`` and ``curve``).
+
+    Example:
+        >>> import torch
+        >>> from unfold import Restoration
+        >>> from unfold.core import State
+        >>> from unfold.losses import Outcome, StageWise
+        >>> target = torch.ones(1, 3, 4, 4)
+        >>> stages = tuple(State({"X": value * target}) for value in (0.0, 0.5, 1.0))
+        >>> outcome = Outcome(Restoration(target), {"target": target}, stages)
+        >>> StageWise(block="X", decay=1.0)(outcome).item()
+        0.5
     """
 
     needs_stages: ClassVar[bool] = True

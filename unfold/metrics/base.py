@@ -12,16 +12,34 @@ from unfold.errors import UnfoldError
 
 
 class MetricError(UnfoldError, ValueError):
-    """A metric that cannot be built; the message says what is missing and where to get it."""
+    """A metric that cannot be built; the message says what is missing and where to get it.
+
+    Example:
+        >>> from unfold.metrics import LPIPS
+        >>> LPIPS(net="vgg", weights="vgg16.pth")
+        Traceback (most recent call last):
+            ...
+        unfold.metrics.base.MetricError: LPIPS (vgg): there is no file vgg16.pth; get it ...
+    """
 
 
 class Metric(nn.Module):
-    """How good a photo is, alone or against a reference.
+    """A measure of quality of a photo, alone or against a reference.
 
     Attributes:
         better: whether ``"higher"`` or ``"lower"`` values are better.
         needs_reference: whether it compares with a reference.
         unit: of its values, or empty.
+
+    Example:
+        >>> import torch
+        >>> from unfold.metrics import Metric
+        >>> class MaxError(Metric):
+        ...     better = "lower"
+        ...     def measure(self, image, reference):
+        ...         return (image - reference).abs().double().amax((1, 2, 3))
+        >>> MaxError()(torch.zeros(1, 3, 2, 2), torch.full((1, 3, 2, 2), 0.25))
+        tensor([0.2500], dtype=torch.float64)
     """
 
     better: ClassVar[Literal["higher", "lower"]]

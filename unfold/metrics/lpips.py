@@ -26,7 +26,7 @@ class LPIPS(Metric):
     The squared distance of a network's unit-length features, weighted by channel with learned
     weights, averaged over pixels and summed over layers. The `lpips` package computes it and
     brings the channel weights. The network's own weights come from torchvision, and are never
-    downloaded here. A grey picture is taken as one of three equal channels.
+    downloaded here. A gray picture is taken as one of three equal channels.
 
     Args:
         net: ``"alex"``, or ``"vgg"`` (VGG-16). Their values are not comparable.
@@ -42,6 +42,13 @@ class LPIPS(Metric):
 
     Source: Zhang, Isola, Efros, Shechtman, Wang, "The unreasonable effectiveness of deep features
     as a perceptual metric", CVPR 2018, eq. 1.
+
+    Example:
+        >>> from unfold.metrics import LPIPS
+        >>> LPIPS(weights="alexnet.pth")  # no such file; it is never downloaded
+        Traceback (most recent call last):
+            ...
+        unfold.metrics.base.MetricError: LPIPS (alex): there is no file alexnet.pth; get it ...
     """
 
     better = "lower"
@@ -67,7 +74,7 @@ class LPIPS(Metric):
                 f"LPIPS ({self.net}) needs {_LEAST_SIDE[self.net]} pixels a side, got "
                 f"{width}×{height}; leave it out for such pictures"
             )
-        self.distance.eval()  # in training mode its dropout would make the value a matter of chance
+        self.distance.eval()  # in training mode its dropout would make the value random
         kind = next(self.distance.parameters()).dtype
         x, y = (t.to(kind).expand(-1, 3, -1, -1) for t in (image, reference))
         return self.distance(x, y, normalize=self.input_range == "[-1,1]").double().flatten()

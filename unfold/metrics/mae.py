@@ -8,7 +8,14 @@ from .base import Metric
 
 
 class MAE(Metric):
-    """Mean absolute error in steps of an 8-bit sample: ``255 · mean |x − y|``, from 0 to 255."""
+    """Mean absolute error in steps of an 8-bit sample: ``255 · mean |x − y|``, from 0 to 255.
+
+    Example:
+        >>> import torch
+        >>> from unfold.metrics import MAE
+        >>> MAE()(torch.full((1, 3, 8, 8), 0.5), torch.full((1, 3, 8, 8), 0.25))
+        tensor([63.7500], dtype=torch.float64)
+    """
 
     better = "lower"
     unit = "/255"

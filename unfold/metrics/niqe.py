@@ -45,6 +45,13 @@ class NIQE(Metric):
 
     Source: Mittal, Soundararajan, Bovik, "Making a 'completely blind' image quality analyzer",
     IEEE SPL 2013, eqs. 1-10.
+
+    Example:
+        >>> from unfold.metrics import NIQE
+        >>> NIQE(weights="niqe_pris_params.npz")  # no such file; it is never downloaded
+        Traceback (most recent call last):
+            ...
+        unfold.metrics.base.MetricError: NIQE: there is no file niqe_pris_params.npz; get ...
     """
 
     better = "lower"

@@ -10,8 +10,15 @@ from .base import Metric
 class PSNR(Metric):
     """Peak signal-to-noise ratio: ``10 log₁₀(1 / mean (x − y)²)`` dB, over all channels.
 
-    The peak is 1. Of identical pictures it is ``inf``; who averages must say what becomes of that
+    The peak is 1. It is ``inf`` for identical pictures, which an average must treat apart
     (`unfold.evaluation` averages the finite values and counts the others).
+
+    Example:
+        >>> import torch
+        >>> from unfold.metrics import PSNR
+        >>> sharp = torch.full((1, 3, 8, 8), 0.5)
+        >>> PSNR()(sharp + 0.1, sharp).round(decimals=2)
+        tensor([20.], dtype=torch.float64)
     """
 
     better = "higher"

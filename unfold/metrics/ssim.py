@@ -39,6 +39,15 @@ class SSIM(Metric):
 
     Source: Wang, Bovik, Sheikh, Simoncelli, "Image quality assessment: from error visibility to
     structural similarity", IEEE TIP 2004, eq. 13.
+
+    Example:
+        >>> import torch
+        >>> from unfold.metrics import SSIM
+        >>> photo = torch.rand(1, 3, 16, 16)
+        >>> round(SSIM()(photo, photo).item(), 6)
+        1.0
+        >>> bool(SSIM()(1 - photo, photo) < 0)
+        True
     """
 
     better = "higher"

@@ -1,4 +1,4 @@
-"""What the unrolled models share when they put their stages together."""
+"""Assembly of the stages of unrolled models."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def order_of(lagrangian: Lagrangian, order: Sequence[str]) -> list[str]:
 
 
 def describe(model: Restorer, parts: Sequence[str], order: Sequence[str], output: str) -> str:
-    """What an unrolled model does: its size, its Lagrangian, its steps, its output."""
+    """A description of an unrolled model: its size, its Lagrangian, its steps, its output."""
     stages: Unrolled = model.stages  # type: ignore[assignment]
     stage: Stage = stages.stages[0]  # type: ignore[assignment]
     sizes = [f"{name} {count(getattr(model, name)):,}" for name in parts]
@@ -160,15 +160,15 @@ class Take:
 
 
 class Impute:
-    """``X ← T ⊙ Y + (1 − T) ⊙ (H ⊗ I)``: where the blur model is not trusted, believe the estimate.
+    """``X ← T ⊙ Y + (1 − T) ⊙ (H ⊗ I)``: where the blur model is not trusted, take the estimate.
 
     Y is the photo, T in [0, 1] the trust in each pixel: saturated lights, say, are no convolution,
-    and nobody observed what lies beyond a photo's border. Minimizing the next data term majorizes
+    and what lies beyond a photo's border is unobserved. Minimizing the next data term majorizes
     ``w1/2 ‖√T ⊙ (H⊗I − Y)‖²``: the weighted fit descends, and I keeps its exact division by FFT.
 
     Args:
         blur: ``H ⊗ I − X``, or another blur of I.
-        estimate: what is believed; another block that the optimization makes equal to I serves as
+        estimate: I in the formula; another block that the optimization makes equal to I serves as
             well, and its prior has removed the noise.
     """
 

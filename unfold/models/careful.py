@@ -1,4 +1,4 @@
-"""A restoration that is kept from being worse than the photo."""
+"""Keeping the photo where its restoration is not reliable."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ def spliced(
     """A restoration where its kernel explains the photo, and the photo elsewhere.
 
     Args:
-        image: the photo. One with which nothing is amiss (`is_good`) comes back as it is.
+        image: the photo. One without defects (`is_good`) is returned unchanged.
         restored: the restoration.
-        kept: the photo, where the restoration is not believed.
+        kept: the photo, for places where the restoration is not reliable.
         share: of the restoration, ``(B, 1, H, W)`` (`reblur_share`).
         found: what `is_good` reads.
     """

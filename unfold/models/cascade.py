@@ -27,11 +27,10 @@ ModelLike = Annotated[
 
 
 class Cascade(Restorer):
-    """Models in a row: each restores what the one before it made.
+    """Models in sequence, each applied to the output of the one before it.
 
-    A blur kernel describes the photo as it comes in, so it goes to the first model alone. A
-    history is filled by all of them, one after the other. It requires training if any of them
-    does.
+    A blur kernel describes the input photo, so it is passed to the first model alone. All models
+    fill a history, in order. A cascade requires training if any of its models does.
 
     Args:
         models: first to last, at least one.
@@ -79,6 +78,12 @@ def cascade(
 
     Args:
         models: first to last; names, or configs with options.
+
+    Example:
+        >>> import unfold
+        >>> model = unfold.create_model("identity -> tv-deblur")
+        >>> [type(part).__name__ for part in model.sequence()]
+        ['IdentityModel', 'Deconvolution']
     """
     return Cascade(*(factory("models", model)() for model in models))
 

@@ -1,4 +1,4 @@
-"""What the models refuse."""
+"""Checks of the inputs of models."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from unfold.restorer import Restorer
 
 
 def check_image(image: Tensor, model: nn.Module | None = None) -> None:
-    """Refuse what no model can restore, and say how to mend it.
+    """Check an image that a model is to restore.
 
     Every model calls it first: ``check_image(image, self)``.
 

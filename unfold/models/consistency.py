@@ -1,4 +1,4 @@
-"""Whether the parts of a declaration fit together: every error, with its path."""
+"""Consistency of the parts of a declaration: every error, with its path."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Reading:
 
 
 def errors(options: Any) -> list[Problem]:
-    """Every error of a declaration: its path, and what was found, and what would mend it."""
+    """Every error of a declaration: its path, and the message with the remedy."""
     reading = Reading(options)
     if reading.unbuilt:
         return reading.unbuilt  # what the others name is not known without them

@@ -1,4 +1,4 @@
-"""Weights that others released, in a file of our own.
+"""Conversion of weights released by others.
 
 The file is safetensors. Its header holds, under ``unfold``, JSON: ``spec`` (the model's name and
 options), ``provider`` (the distribution that has the model, and its version), ``source`` (name and
@@ -28,7 +28,7 @@ _HEADER = "unfold"
 
 @runtime_checkable
 class Converter(Protocol):
-    """What a model has if somebody else's weights fit it."""
+    """A model into which weights released by others can be converted."""
 
     def convert_state_dict(self, state: Mapping[str, Any]) -> dict[str, Tensor]:
         """The model's state dict, from what a released file holds (see `rename`).
@@ -39,16 +39,30 @@ class Converter(Protocol):
         ...
 
 
+@runtime_checkable
+class Reader(Protocol):
+    """What a `Converter` has besides if the released file is none that ``torch.save`` wrote."""
+
+    def read_released(self, data: bytes) -> Mapping[str, Any]:
+        """What ``convert_state_dict`` takes, from the bytes of a released file.
+
+        Raises:
+            ComponentError: they are none; the message goes on after the file's name: "is no ...".
+        """
+        ...
+
+
 def convert(spec: Spec, source: Path, target: Path) -> dict[str, Any]:
     """Convert released weights of a model; nothing but tensors is unpickled.
 
     Args:
         spec: the model's name and options.
-        source: what was released: a file that ``torch.save`` wrote.
+        source: what was released: a file that ``torch.save`` wrote, unless the model reads another
+            kind (`Reader`).
         target: a new .safetensors file; it appears whole or not at all.
 
     Returns:
-        What the target's header tells of it.
+        The content of the target's header.
 
     Raises:
         ComponentError: one line: a model without a converter, weights that do not fit it, files
@@ -61,7 +75,7 @@ def convert(spec: Spec, source: Path, target: Path) -> dict[str, Any]:
             "convert_state_dict"
         )
     _check_target(target)
-    data, held = _unpickle(source)
+    data, held = _read(source, model)
     try:
         state = model.convert_state_dict(held)
     except ComponentError as error:
@@ -117,8 +131,8 @@ def load_converted(model: Restorer, file: Path, options: Mapping[str, Any]) -> N
     Args:
         model: with parameters of any values.
         file: the path.
-        options: of the model: those that the file tells of must be the same there. (Shapes do
-            not tell for which range of values a network was trained.)
+        options: of the model: those recorded in the file must be equal. (Shapes do not show for
+            which range of values a network was trained.)
 
     Raises:
         ComponentError: one line: no such file, damaged, or of another network or other options.
@@ -149,11 +163,20 @@ def load_converted(model: Restorer, file: Path, options: Mapping[str, Any]) -> N
         raise ComponentError(f"{file} holds another network's weights: {error}") from error
 
 
-def _unpickle(source: Path) -> tuple[bytes, Mapping[str, Any]]:
+def _read(source: Path, model: Converter) -> tuple[bytes, Mapping[str, Any]]:
     try:
         data = source.read_bytes()
     except OSError as error:
         raise ComponentError(f"{source}: cannot be read ({error.strerror})") from error
+    if not isinstance(model, Reader):
+        return data, _unpickle(source)
+    try:
+        return data, model.read_released(data)
+    except ComponentError as error:
+        raise ComponentError(f"{source} {error}") from error
+
+
+def _unpickle(source: Path) -> Mapping[str, Any]:
     try:
         held = torch.load(source, map_location="cpu", weights_only=True)
     except Exception as error:  # of many kinds; torch's advice is to unpickle it all the same
@@ -163,7 +186,7 @@ def _unpickle(source: Path) -> tuple[bytes, Mapping[str, Any]]:
         ) from error
     if not isinstance(held, Mapping):
         raise ComponentError(f"{source} must hold a state dict, got a {type(held).__name__}")
-    return data, held
+    return held
 
 
 def _check_target(target: Path) -> None:

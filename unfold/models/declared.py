@@ -201,7 +201,7 @@ class Declared(Estimating):
             first, *rest = (state[name] for name in self.output.names)
             reflectance = first.clamp_min(0) / rest[0].clamp_min(DARKEST) if rest else first
             scene = known.measurements.get("scene")
-            made = self.recompose(light, reflectance, state["noise"], scene)
+            made = self.recompose(light, reflectance, known.noise, scene)
             parts["enhanced"], parts["denoised"], features = made
         parts = {name: known.frame.crop(part) for name, part in parts.items()}
         if isinstance(self.output, ProductOutput):

@@ -1,4 +1,4 @@
-"""Discs of a few radii, and where each of them blurs a photo out of focus."""
+"""Discs of a few radii, and their maps for a photo out of focus."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class DiscKernels(KernelEstimator):
     radii belongs to both, by its nearness.
 
     Args:
-        num_kernels: how many discs, at least 2.
+        num_kernels: number of discs, at least 2.
         least, largest: radius of the second and of the last disc, in pixels.
 
     Returns (from ``forward``): discs ``(B, M, n, n)``, and the logarithms of the maps
@@ -32,6 +32,15 @@ class DiscKernels(KernelEstimator):
         ValueError: fewer than two discs; radii that do not grow.
 
     Source: a thin lens spreads a point into a disc, the circle of confusion; see `blur_radius`.
+
+    Example:
+        >>> import torch
+        >>> from unfold.models.disc_kernels import DiscKernels
+        >>> discs, logits = DiscKernels(4, largest=3.0)(torch.rand(1, 3, 64, 64))
+        >>> discs.shape, logits.shape
+        (torch.Size([1, 4, 9, 9]), torch.Size([1, 4, 64, 64]))
+        >>> [int((disc > 0).sum()) for disc in discs[0]]  # pixels of each
+        [1, 5, 9, 45]
     """
 
     discs: Tensor

@@ -65,7 +65,7 @@ def era_objective(
     Args:
         blur: ``B X − U``: a `Convolution`, a `FilterFlow`, or another blur.
         priors: on Z and P.
-        error: whether there is an error E at all (the poster's ablation).
+        error: whether there is an error E (the poster's ablation: False).
         split: whether it has a second prior f, on P (its other ablation).
     """
     U, X, Z, E, P = uf.blocks("U X Z E P")
@@ -124,6 +124,15 @@ class ErA(Estimating):
     image is X. (A single kernel with a map comes as two, the second a point.)
 
     Source: the ErA poster, with the misprints mended.
+
+    Example:
+        >>> import torch
+        >>> from unfold.models.era import ErA
+        >>> small, kernels = {"kind": "resunet", "widths": (4, 8)}, {"kind": "kernel", "size": 5}
+        >>> model = ErA(K=1, prior=small, num_kernels=2, kernel_estimator=kernels)
+        >>> parts = model(torch.rand(1, 3, 32, 32)).parts
+        >>> parts["kernel"].shape, parts["E"].shape
+        (torch.Size([1, 2, 5, 5]), torch.Size([1, 3, 32, 32]))
     """
 
     def __init__(
@@ -250,7 +259,7 @@ def _penalties(
 
 
 def _with_maps(kernel: Tensor, logits: Tensor | None, num_kernels: int) -> tuple[Tensor, Tensor]:
-    """Kernels and the maps of where they act; a single kernel is joined by a point."""
+    """Kernels and their maps; a point is added to a single kernel."""
     if logits is None:
         raise ValueError("the kernel estimator gives no maps: choose a blur without maps")
     if num_kernels > 1:

@@ -1,10 +1,11 @@
-"""What is estimated before an optimization, and made of its light and reflectance after it."""
+"""Estimates before an optimization, and recomposition of light and reflectance after it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from unfold.estimators import (
@@ -14,8 +15,8 @@ from unfold.estimators import (
     NoiseEstimator,
     ReflectanceDenoiser,
 )
-from unfold.estimators.exposure import expose
-from unfold.estimators.noise import thinned
+from unfold.estimators.exposure import amplification, expose
+from unfold.estimators.noise import PhotoNoise, channel_noise, thinned
 from unfold.estimators.reblur import middle
 from unfold.imaging.boundary import Frame
 from unfold.restorer import Restorer
@@ -26,13 +27,15 @@ from .parts import make_noise, make_part, measure_noise, with_kernel
 
 
 class Estimates(NamedTuple):
-    """What is known before the optimization.
+    """The quantities estimated before the optimization.
 
     Attributes:
         x: the photo at full exposure, made periodic, ``(B, 3, H, W)``.
         frame: where the photo lies in it.
         measurements: global quantities of the whole photo.
         kernel: as given, or estimated.
+        noise: standard deviation of the noise in ``x``, of its noisiest channel: ``(B, 1, H, W)``
+            where an exposure amplified it, or ``(B, 1, 1, 1)``.
         logits: of the kernel estimator's maps, where it has any.
     """
 
@@ -40,6 +43,7 @@ class Estimates(NamedTuple):
     frame: Frame
     measurements: Mapping[str, Tensor]
     kernel: Tensor
+    noise: Tensor
     logits: Tensor | None
 
 
@@ -84,11 +88,11 @@ class Estimating(Restorer):
     def estimate(
         self, image: Tensor, kernel: Tensor | None, measurements: Mapping[str, Tensor] | None
     ) -> Estimates:
-        """Estimate whatever is neither given nor measured. Arguments as for ``forward``."""
+        """Estimate all that is neither given nor measured. Arguments as for ``forward``."""
         check_inputs(self, image, kernel)
         x, frame = self._prepare(image, kernel)
         measurements = self._global(image) if measurements is None else measurements
-        x = self._exposed(x, measurements)
+        dark, x = x, self._exposed(x, measurements)
         known, logits = measurements.get("kernel") if kernel is None else kernel, None
         if known is None or self.uses_maps:
             found, logits = self.estimator(x)
@@ -97,7 +101,7 @@ class Estimating(Restorer):
         known = known.to(x)
         if "residue" not in measurements:
             measurements = with_kernel(self.noise, measurements, frame.crop(x), known)
-        return Estimates(x, frame, measurements, known, logits)
+        return Estimates(x, frame, measurements, known, _noise_at(dark, measurements), logits)
 
     def measured_parts(self, known: Estimates, features: Tensor | None = None) -> dict[str, Tensor]:
         """The parts ``noise``, ``residue``, ``grain``, ``gain``, ``curve`` and ``scene``, those
@@ -155,10 +159,16 @@ class Estimating(Restorer):
             # Noise grows by the slope of the exposure, here at the photo's mean.
             mean = gain * rows.mean((1, 2, 3), keepdim=True).clamp(0, 1)
             slope = gain * curve / (1 + (curve - 1) * mean).square()
+            found["noise_ratio"] = self._noise_ratio(image, found["grain"]) / slope
             found |= {name: found[name] * slope for name in ("noise", "grain")}
             rows = expose(rows, gain, curve)
         scene = self.enhancer and self.enhancer.measure(rows)
         return found if scene is None else {**found, "scene": scene}
+
+    def _noise_ratio(self, image: Tensor, grain: Tensor) -> Tensor:
+        """The noise of each channel over that of the photo; 1 where the latter is given."""
+        estimated = isinstance(self.noise, PhotoNoise)
+        return channel_noise(image, grain) / grain if estimated else torch.ones_like(grain)
 
     def _prepare(self, image: Tensor, kernel: Tensor | None = None) -> tuple[Tensor, Frame]:
         return prepare(image, kernel, size=self.estimator.kernel_size)
@@ -168,3 +178,16 @@ class Estimating(Restorer):
         return (
             expose(x, measurements["gain"], measurements["curve"]) if "gain" in measurements else x
         )
+
+
+def _noise_at(photo: Tensor, measurements: Mapping[str, Tensor]) -> Tensor:
+    """The standard deviation of the noise at each pixel, once the photo is at full exposure.
+
+    Noise is amplified by the slope of the exposure there: in the darks up to hundreds of times as
+    much as at white.
+    """
+    noise = measurements["noise"]
+    if "gain" not in measurements:
+        return noise
+    slope = amplification(photo, measurements["gain"], measurements["curve"])
+    return noise * (slope * measurements["noise_ratio"]).amax(1, keepdim=True)

@@ -24,7 +24,7 @@ _IMAGE = 4
 
 
 def fast(model: Model, *, compiled: bool | None = None, bfloat16: bool | None = None) -> Model:
-    """A copy of a model that restores faster, and nearly the same.
+    """A faster copy of a model, with nearly the same results.
 
     Convolutions inside its networks compute in bfloat16 (8 significant bits), channels last. The
     first and last ones, which read and write images, stay precise, as does all else: the solves
@@ -78,7 +78,7 @@ def fast(model: Model, *, compiled: bool | None = None, bfloat16: bool | None = 
 
 
 def _cast(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    """What comes in, in the precision of the module's own parameters."""
+    """The inputs in the precision of the module's parameters."""
     dtype = next(module.parameters(recurse=False)).dtype
     last = isinstance(module, _CONVOLUTIONS)
 

@@ -11,7 +11,15 @@ from .checks import check_image
 
 
 class IdentityModel(Restorer):
-    """Gives the photo back, clipped to [0, 1]: what it scores is what the input scores."""
+    """Returns the photo, clipped to [0, 1]: its metrics are those of the input.
+
+    Example:
+        >>> import torch
+        >>> from unfold.models.identity import IdentityModel
+        >>> photo = torch.rand(1, 3, 8, 8)
+        >>> torch.equal(IdentityModel()(photo).image, photo)
+        True
+    """
 
     requires_training = False
     channels = None

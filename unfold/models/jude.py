@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor
 
 import unfold.formula as uf
-from unfold.core import CG, History, Lagrangian, Prior, Residual, State, Step
+from unfold.core import CG, History, Lagrangian, Prior, Regularizer, Residual, State, Step
 from unfold.core.clip import clip
 from unfold.core.objective import Belief, Objective
 from unfold.estimators import (
@@ -97,11 +97,13 @@ class JUDE(Estimating):
     35.4 million parameters. It starts at I = Z = X and a Retinex split of X, duals at zero.
 
     What passes between the parts: X is the photo at full exposure where there is an exposure
-    estimator. Each prior is given a variance between that of the noise of X and 0.25² (see
+    estimator, which amplifies its noise in the darks more than in the lights: a learned prior on Z
+    that takes a step for each pixel, and the denoiser, are given the noise at each pixel. Each
+    prior is given a variance between that of the noise of X and 0.25² (see
     `unfold.models.schedule`): on P it is the larger the darker Q is, as dividing by a low light
-    amplifies noise. R lies in [0, 1] and L in [0.01, 1], by projections in the splits R = P and
-    L = Q: together they fix the scale that a product leaves open, for L is at least the largest
-    channel of what R ⊙ L explains. The image is ``enhancer(L) ⊙ denoiser(R)``.
+    amplifies noise. R lies in [0, 1] and L in [0.01, 1], by projections in the splits R = P and L =
+    Q: together they fix the scale that a product leaves open, for L is at least the largest channel
+    of what R ⊙ L explains. The image is ``enhancer(L) ⊙ denoiser(R)``.
 
     Args:
         K: stages.
@@ -149,6 +151,15 @@ class JUDE(Estimating):
     the enhancer is pooled also ``scene`` (B,C,h,w): its features at the coarsest level.
 
     Source: the JUDE paper and supplement, with the misprints mended.
+
+    Example:
+        >>> import torch
+        >>> from unfold.models.jude import JUDE
+        >>> model = JUDE(K=1, prior="total-variation", enhancer="power-curve", denoiser=None)
+        >>> point = torch.ones(1, 1, 1, 1)
+        >>> parts = model(torch.rand(1, 3, 32, 32), kernel=point).parts
+        >>> parts["R"].shape, parts["L"].shape
+        (torch.Size([1, 3, 32, 32]), torch.Size([1, 3, 32, 32]))
     """
 
     def __init__(
@@ -238,7 +249,11 @@ class JUDE(Estimating):
             self.channels = None
 
     def _penalties_of(self, lagrangian: Lagrangian):
-        return partial(_penalties, step_for=steps_for(lagrangian), strength=self.strength)
+        noise_of_z = "noise_map" if _takes_map(lagrangian.regularizers.get("Z")) else "noise"
+        return partial(
+            _penalties,
+            step_for=steps_for(lagrangian), strength=self.strength, noise_of_z=noise_of_z,
+        )  # fmt: skip
 
     def forward(
         self,
@@ -253,7 +268,7 @@ class JUDE(Estimating):
         if self.quotient:
             state = state.replace("R", state["Z"].clamp_min(0) / state["L"])
         enhanced, denoised, features = self.recompose(
-            state["L"], state["R"], state["noise"], known.measurements.get("scene")
+            state["L"], state["R"], known.noise, known.measurements.get("scene")
         )
         parts = {name: state[name] for name in ("I", "Z", "R", "L")}
         parts |= {"trust": state["T"]} if self.trusts else {}
@@ -292,7 +307,8 @@ class JUDE(Estimating):
         blocks |= {"Q": light, "L": light}
         if self.zero:
             blocks = {name: torch.zeros_like(value) for name, value in blocks.items()}
-        given = {"X": x, "Y": x, "H": known.kernel, "noise": known.measurements["noise"], **blocks}
+        given = {"X": x, "Y": x, "H": known.kernel, **blocks}
+        given |= {"noise": known.measurements["noise"], "noise_map": known.noise}
         if self.kernel_updates:
             given["H"] = given["K"] = known.kernel.expand(len(x), -1, -1, -1)
         if self.maps and logits is not None:
@@ -327,16 +343,28 @@ def initial_hyper_parameters(K: int) -> Tensor:
     return torch.tensor(rows).permute(2, 0, 1).contiguous()
 
 
+def _takes_map(regularizer: Regularizer | None) -> bool:
+    """Whether its weight may vary from pixel to pixel; where g is known it is one number, so that
+    the Lagrangian has a value."""
+    if regularizer is None:
+        return False
+    prior = regularizer.prior
+    return prior.accepts_map and type(prior).value is Prior.value
+
+
 def _penalties(
     values: Mapping[str, Tensor],
     state: Mapping[str, Tensor],
     step_for: Mapping[str, Callable[[Tensor], Tensor]],
     strength: float,
+    noise_of_z: str,
 ) -> dict[str, Tensor | float]:
     noise = state["noise"]
     channels = state["I"].shape[1] // state["L"].shape[1]  # that share a light
     w2, w5 = values["log_w2"].exp(), values["log_w5"].exp()
-    z = prior_step(values["log_z"], noise, step_for["Z"]) * (w2 + w5) if "Z" in step_for else 0.0
+    z = 0.0
+    if "Z" in step_for:
+        z = prior_step(values["log_z"], state[noise_of_z], step_for["Z"]) * (w2 + w5)
     p, q = (prior_step(values[f"log_{b.lower()}"], noise, step_for[b], LARGEST / 2) for b in "PQ")
     p, w3 = product_weights(p, w2, values["log_w3"].exp())
     q, w4 = product_weights(q, w2, values["log_w4"].exp(), channels)

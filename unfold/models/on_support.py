@@ -1,4 +1,4 @@
-"""A prior that leaves zeros alone."""
+"""A prior that keeps zeros."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ def measure_noise(noise: float | NoiseEstimator, image: Tensor) -> dict[str, Ten
 def with_kernel(
     noise: float | NoiseEstimator, found: Mapping[str, Tensor], photo: Tensor, kernel: Tensor
 ) -> dict[str, Tensor]:
-    """What was measured of a photo, with what its kernel tells of the noise (`with_beyond`).
+    """The measurements of a photo, with the noise level corrected by its kernel (`with_beyond`).
 
     Args:
         noise: a model's option. Only of `PhotoNoise` the kernel changes anything.
@@ -159,7 +159,7 @@ def make_blur(value: Any, model: str, block: str, observed: str, entries: str) -
     Args:
         value: a spec of a term, or a function called as ``value(block, kernel="H", ...)`` with
             those of the names in `SLOTS` that it takes.
-        model: who asks.
+        model: name of the model, for messages.
         block, observed: names of the sharp and the blurred picture in the state.
         entries: one letter each, what else the state has of H, W and T.
 

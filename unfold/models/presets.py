@@ -7,11 +7,13 @@ import typing
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from unfold.restorer import Restorer
+
 from .deconvolution import Deconvolution
 from .era import ErA
 from .jude import JUDE
 
-Model = TypeVar("Model")
+Model = TypeVar("Model", bound=Restorer)
 
 _DENOISER = {"kind": "resunet", "widths": (48, 96), "blocks": 2, "residual": True, "unshuffle": 2}
 _SMALL_PRIOR = {"kind": "resunet", "widths": (32, 64), "residual": True, "unshuffle": 2}
@@ -19,18 +21,29 @@ _LIGHT_PRIOR = {"kind": "resunet", "widths": (16, 32), "residual": True, "unshuf
 _SMALL_KERNEL = {"kind": "kernel", "size": 21, "widths": (16, 32, 64, 96)}
 _FEW_STEPS = {"kind": "total-variation", "iterations": 5}
 _SCHEDULE = {"kind": "noise-powers", "learned": False}
+# Of the networks of deconv-small, which deblur has, too; by benchmarks/weights/coverage.py.
+_DECONV_ERRORS = 2.6, 3.5
 
 
-def preset(model: Callable[..., Model], about: str, **defaults: Any) -> Callable[..., Model]:
+def preset(
+    model: Callable[..., Model],
+    about: str,
+    *,
+    error_scale: tuple[float | None, float | None] = (None, None),
+    **defaults: Any,
+) -> Callable[..., Model]:
     """A function with all options of a model, some of them with another default.
 
     Args:
         model: a class whose options are keyword-only.
         about: the function's docstring.
+        error_scale: of the models (`Restorer.error_scale`), measured with these defaults.
         defaults: option -> its default.
 
     Example::
 
+        >>> from unfold.models.jude import JUDE
+        >>> from unfold.models.presets import preset
         >>> preset(JUDE, "JUDE with one stage.", K=1)(tied=True)  # JUDE(K=1, tied=True)
         JUDE(...)
     """
@@ -42,7 +55,9 @@ def preset(model: Callable[..., Model], about: str, **defaults: Any) -> Callable
         raise TypeError(f"{model.__name__} has no option {', '.join(sorted(unknown))}")
 
     def build(**given: Any) -> Model:
-        return model(**{**defaults, **given})
+        made = model(**{**defaults, **given})
+        made.error_scale = error_scale
+        return made
 
     build.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [option.replace(default=defaults.get(option.name, option.default)) for option in options]
@@ -62,7 +77,15 @@ jude_small = preset(
     It brings a dark photo to full exposure first, and its illumination enhancer has two levels
     more than JUDE's and sees the whole photo: a few pixels do not show whether the
     exposure or the object is dark. A photo without defects is returned unchanged; parts that the
-    kernel does not explain change in brightness only.""",
+    kernel does not explain change in brightness only.
+
+    Example:
+        >>> import torch, unfold
+        >>> model = unfold.create_model("jude-small", pretrained=True)
+        >>> dark, point = torch.full((1, 3, 32, 32), 0.05), torch.ones(1, 1, 1, 1)
+        >>> bool(model(dark, kernel=point).image.mean() > 2 * dark.mean())
+        True""",
+    error_scale=(None, 5.0),
     K=2,
     prior=_DENOISER,
     light_prior=_LIGHT_PRIOR,
@@ -79,7 +102,14 @@ jude_small = preset(
 
 era_small = preset(
     ErA,
-    "ErA with 3 stages, small priors on unshuffled pixels, and three 21×21 kernels.",
+    """ErA with 3 stages, small priors on unshuffled pixels, and three 21×21 kernels.
+
+    Example:
+        >>> import torch, unfold
+        >>> model = unfold.create_model("era-small", pretrained=True)
+        >>> parts = model(torch.rand(1, 3, 64, 64)).parts
+        >>> parts["kernel"].shape, parts["maps"].shape
+        (torch.Size([1, 3, 21, 21]), torch.Size([1, 3, 64, 64]))""",
     K=3,
     prior=_SMALL_PRIOR,
     kernel_estimator=_SMALL_KERNEL,
@@ -96,7 +126,20 @@ _DECONV_SMALL = {
 deconv_small = preset(
     Deconvolution,
     """Deconvolution with a known kernel by 5 rounds, each with a small learned prior of its own,
-    given a learned power of the noise.""",
+    given a learned power of the noise.
+
+    Example:
+        >>> import torch, unfold
+        >>> from unfold.degradation import blur
+        >>> sharp, kernel = torch.zeros(1, 3, 64, 64), torch.full((1, 1, 1, 7), 1 / 7)
+        >>> sharp[..., 20:44, 20:44] = 1
+        >>> blurred = blur(sharp, kernel)
+        >>> model = unfold.create_model("deconv-small", pretrained=True)
+        >>> psnr = unfold.create("metrics", "psnr")
+        >>> before, after = psnr(blurred, sharp), psnr(model(blurred, kernel=kernel).image, sharp)
+        >>> bool(after > before + 10)  # dB
+        True""",
+    error_scale=_DECONV_ERRORS,
     **_DECONV_SMALL,
 )
 
@@ -105,7 +148,15 @@ deblur = preset(
     """Blind deconvolution: the kernel of a uniform shake is estimated (`BlindKernel`), and the
     photo deconvolved by deconv-small, with its weights. Where no shake is found, only
     the noise is removed. A photo with neither comes back as it is, and so do the places of a
-    shaken one that the kernel does not explain.""",
+    shaken one that the kernel does not explain.
+
+    Example:
+        >>> import torch, unfold
+        >>> model = unfold.create_model("deblur", pretrained=True)
+        >>> flat = torch.full((1, 3, 48, 48), 0.5)  # neither blurred nor noisy
+        >>> torch.allclose(model(flat).image, flat)
+        True""",
+    error_scale=_DECONV_ERRORS,
     **_DECONV_SMALL,
     kernel_estimator="blind",
     careful=True,
@@ -115,7 +166,19 @@ plug_and_play = preset(
     Deconvolution,
     """Deconvolution with a known kernel and any prior; nothing around the prior is learned.
 
-    The prior is given a noise level that falls from 49/255 to that of the photo (DPIR).""",
+    The prior is given a noise level that falls from 49/255 to that of the photo (DPIR).
+
+    Example:
+        >>> import torch, unfold
+        >>> from unfold.degradation import blur
+        >>> sharp, kernel = torch.zeros(1, 3, 64, 64), torch.full((1, 1, 1, 7), 1 / 7)
+        >>> sharp[..., 20:44, 20:44] = 1
+        >>> blurred = blur(sharp, kernel)
+        >>> model = unfold.create_model("plug-and-play", prior="total-variation")
+        >>> psnr = unfold.create("metrics", "psnr")
+        >>> before, after = psnr(blurred, sharp), psnr(model(blurred, kernel=kernel).image, sharp)
+        >>> bool(after > before + 10)  # dB
+        True""",
 )
 
 tv_deblur = preset(
@@ -127,7 +190,20 @@ tv_deblur = preset(
     and what remains is the removal of noise.
 
     Source: Rudin and Osher, "Total variation based image restoration with free local
-    constraints", ICIP 1994; the splitting is that of Wang et al., SIAM J. Imaging Sci. 2008.""",
+    constraints", ICIP 1994; the splitting is that of Wang et al., SIAM J. Imaging Sci. 2008.
+
+    Example:
+        >>> import torch, unfold
+        >>> from unfold.degradation import blur
+        >>> sharp, kernel = torch.zeros(1, 3, 64, 64), torch.full((1, 1, 1, 7), 1 / 7)
+        >>> sharp[..., 20:44, 20:44] = 1
+        >>> blurred = blur(sharp, kernel)
+        >>> model = unfold.create_model("tv-deblur")
+        >>> psnr = unfold.create("metrics", "psnr")
+        >>> before, after = psnr(blurred, sharp), psnr(model(blurred, kernel=kernel).image, sharp)
+        >>> bool(after > before + 10)  # dB
+        True""",
+    error_scale=(2.4, None),
     K=12,
     prior=_FEW_STEPS,
     first_deviation=0.05,
@@ -146,7 +222,14 @@ jude_classic = preset(
     ``exposure=None, enhancer=None`` leave the exposure and the illumination alone.
 
     Source: JUDE's equations (see `unfold.models.jude.jude_objective`); the power curve is gamma
-    correction.""",
+    correction.
+
+    Example:
+        >>> import torch, unfold
+        >>> model = unfold.create_model("jude-classic")
+        >>> dark, point = torch.full((1, 3, 32, 32), 0.05), torch.ones(1, 1, 1, 1)
+        >>> bool(model(dark, kernel=point).image.mean() > 2 * dark.mean())
+        True""",
     K=12,
     prior=_FEW_STEPS,
     tied=True,

@@ -18,7 +18,7 @@ _BORROWED = {"deblur": ("deconv-small", {"kernel_estimator": "blind", "careful":
 
 
 def pretrained_models() -> list[str]:
-    """Names of the models that weights are shipped of."""
+    """Names of the models for which weights are shipped."""
     own = (folder.name for folder in _SHIPPED.iterdir() if is_model_folder(folder))
     return sorted([*own, *_BORROWED])
 

@@ -1,4 +1,4 @@
-"""Defocus that varies over the photo, removed with nothing learned."""
+"""Removal of defocus that varies over the photo; by default nothing is learned."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _GIVEN_BACK = 0.5
 
 
 class Refocus(Restorer):
-    """Deblurs a photo that is out of focus in parts, each by a radius of its own.
+    """Deblurs a photo that is partly out of focus, with a blur radius for each pixel.
 
     The radius of the blur is estimated at each pixel (`blur_radius`). Discs of a few radii with
     maps W, linear between neighboring radii (`DiscKernels`), are a filter flow B, and K rounds of
@@ -50,14 +50,14 @@ class Refocus(Restorer):
     X the photo. I is solved by conjugate gradients, warm and preconditioned (`FilterFlow`), Z by
     the prior, which is given a noise variance that falls to that of the photo.
 
-    The image is the last Z and half of what it leaves of the photo, ``X − B Z``: noise, and fine
-    texture that the prior took for it. It is that only where it can be believed: not where the
-    photo is in focus (a radius up to 0.5; all of it from 1 on), and not where ``X − B Z`` has more
-    energy than 2.5 times the noise (all of it up to 1.5). There the photo stays as it is.
+    The restoration is the last Z plus half of the residual ``X − B Z``: noise, and fine texture
+    that the prior took for noise. The image is a mean of it and the photo, with a share that falls
+    to 0 where the photo is in focus (1 from a radius of 1 on, 0 up to 0.5), and where ``X − B Z``
+    has more energy than the noise explains (1 up to 1.5 times the noise's, 0 from 2.5 times on).
 
-    Blur by more than ``largest`` is treated as that. What is near and blurred spills over the edges
-    of what is behind it, which no filter flow describes: the edges keep halos. A shake of the
-    camera (`unfold.estimate_kernel`) is not looked for.
+    A radius above ``largest`` is treated as ``largest``. A blurred object in the foreground spills
+    over the background, which no filter flow describes: its edges keep halos. Camera shake is not
+    estimated (see `unfold.estimate_kernel`).
 
     Args:
         K: rounds.
@@ -74,11 +74,18 @@ class Refocus(Restorer):
     (B,1,1,1), the standard deviation that the prior is given, and that without what JPEG did to the
     photo.
 
-    A kernel that is given is taken for that of the whole photo, and believed.
+    A kernel that is given is taken to be that of the whole photo, and correct.
 
     Source: `blur_radius` for the radius; Hirsch et al., "Efficient filter flow for space-variant
     multiframe blind deconvolution", CVPR 2010; Zhang et al., "Plug-and-play image restoration with
     deep denoiser prior", TPAMI 2021, section 4.2, for the schedule.
+
+    Example:
+        >>> import torch
+        >>> from unfold.models.refocus import Refocus
+        >>> restoration = Refocus(K=2)(torch.rand(1, 3, 64, 64))
+        >>> restoration.image.shape, restoration.parts["radius"].shape
+        (torch.Size([1, 3, 64, 64]), torch.Size([1, 1, 64, 64]))
     """
 
     # The receptive field is measured where a photo has most detail, which is in focus and not
@@ -155,7 +162,7 @@ class Refocus(Restorer):
         return describe(self, ("stages",), ORDER, output)
 
     def _flow(self, radius: Tensor) -> tuple[Tensor, Tensor]:
-        """The discs that any photo has, and their maps."""
+        """The discs that occur in the batch, and their maps."""
         discs, maps = self.discs.measure(radius), self.discs.maps(radius)
         if radius.device.type != "cpu" or torch.compiler.is_compiling():
             return discs, maps  # (a GPU would wait for the answer)
@@ -163,7 +170,7 @@ class Refocus(Restorer):
         return discs[:, used], maps[:, used]
 
     def _share(self, left: Tensor, radius: Tensor, noise: Tensor) -> Tensor:
-        """The share of the restoration that is believed, ``(B, 1, H, W)``."""
+        """The share of the restoration in the image, ``(B, 1, H, W)``."""
         blurred = ((radius - _SHARP) / (_BLURRED - _SHARP)).clamp(0, 1)
         cells = avg_pool2d(left.square().mean(1, keepdim=True) / noise.square(), _CELL)
         energy = avg_pool2d(cells, _WINDOW, 1, _WINDOW // 2, count_include_pad=False)

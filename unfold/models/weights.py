@@ -32,16 +32,16 @@ def save_model(
     needs: Mapping[str, str],
     training: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a model's state dict and what it takes to build the model.
+    """Write a model's state dict, and the facts that are needed to build the model.
 
     Each file appears whole or not at all; the facts, which hold the tensors' SHA-256, come last.
 
     Args:
-        folder: made if need be.
+        folder: created if it does not exist.
         tensors: the model's state dict.
         spec: what builds it.
         needs: distribution -> version, of every component in it.
-        training: what is worth knowing of how it was trained, as JSON holds it.
+        training: facts about its training, as JSON.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -86,8 +86,8 @@ def load_model(
         model.load_state_dict(load_file(folder / TENSORS))
     except (ValidationError, SafetensorError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
-        blame = f"; leave out {', '.join(options)}, or train it so" if options else ""
-        raise ComponentError(f"{folder}: its model cannot be built ({reason}){blame}") from error
+        remedy = f"; leave out {', '.join(options)}, or train it so" if options else ""
+        raise ComponentError(f"{folder}: its model cannot be built ({reason}){remedy}") from error
     model.requires_training = False
     return model.eval()
 
@@ -98,6 +98,16 @@ def trained(*, folder: Path, options: dict[str, Any] = {}) -> Restorer:  # noqa:
     Args:
         folder: where model.safetensors and model.json are.
         options: of the model, other than those it was trained with: those that its weights fit.
+
+    Example:
+        >>> import tempfile, unfold
+        >>> from unfold.models.weights import save_model
+        >>> from unfold.registry.spec import resolve
+        >>> spec = resolve("models", {"kind": "zero-dce", "width": 4})
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_model(folder, spec.build().state_dict(), spec, needs={})
+        ...     unfold.create_model("trained", folder=folder).requires_training
+        False
     """
     return load_model(folder, options)
 

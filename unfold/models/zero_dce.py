@@ -16,7 +16,7 @@ from .checks import check_image
 
 
 class ZeroDCE(Restorer):
-    """Zero-DCE: light by curves that a network chooses at each pixel, one after the other.
+    """Zero-DCE: brightens by a sequence of curves that a network predicts for each pixel.
 
     From x, the photo::
 
@@ -26,8 +26,8 @@ class ZeroDCE(Restorer):
     curve keeps 0 and 1 and is monotone in ``x``. It enhances and does not deblur: a kernel is
     not used. It has no Lagrangian: a history is left empty.
 
-    Two things about borders and noise are ours: the network sees the photo's border repeated
-    instead of zeros (a frame, else), and values beyond [0, 1] are clipped before.
+    Two differences are ours: the photo's borders are replicated, not zero-padded (which leaves a
+    frame), and values beyond [0, 1] are clipped first.
 
     Args:
         iterations: curves; 8 in the paper, which makes 79,416 parameters.
@@ -39,6 +39,13 @@ class ZeroDCE(Restorer):
 
     Source: Guo et al., "Zero-reference deep curve estimation for low-light image enhancement",
     CVPR 2020, equations 2 and 3.
+
+    Example:
+        >>> import torch
+        >>> from unfold.models.zero_dce import ZeroDCE
+        >>> model = ZeroDCE(iterations=3, width=4)
+        >>> sorted(model(torch.rand(1, 3, 16, 16)).parts)
+        ['curve_1', 'curve_2', 'curve_3']
     """
 
     def __init__(

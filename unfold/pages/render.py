@@ -1,4 +1,4 @@
-"""A template rendered: those of this room, and those of a package that builds on them."""
+"""Rendering of templates: those of this package, and those of a package that extends them."""
 
 from __future__ import annotations
 
@@ -17,13 +17,18 @@ def render(template: str, /, *, package: str | None = None, **values: Any) -> st
     smaller to a width of 360 pixels.
 
     Args:
-        template: a file in this room's folder ``templates``, e.g. ``"trace.html"``.
+        template: a file in the folder ``templates`` of `unfold.pages`, e.g. ``"trace.html"``.
         package: whose own folder ``templates`` is searched first, e.g. ``"unfold_app"``.
         values: by the names that the template uses.
 
     Raises:
         jinja2.TemplateNotFound: no such file.
         jinja2.UndefinedError: the template uses a name that has no value.
+
+    Example:
+        >>> from unfold.pages import render
+        >>> print(render("base.html", title="A < B").splitlines()[0])
+        <!doctype html><html lang=en><meta charset=utf-8><title>A &lt; B</title>
     """
     return _environment(package).get_template(template).render(values)
 

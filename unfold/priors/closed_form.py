@@ -13,7 +13,14 @@ from unfold.core.prior import Prior
 
 
 class Identity(Prior):
-    """``g = 0``: no belief; ``prox(v) = v``."""
+    """``g = 0``: no belief; ``prox(v) = v``.
+
+    Example:
+        >>> import torch
+        >>> from unfold.priors import Identity
+        >>> Identity()(torch.tensor([[[[-0.5, 0.5, 1.5]]]]), step=torch.ones(1, 1, 1, 1))
+        tensor([[[[-0.5000,  0.5000,  1.5000]]]])
+    """
 
     convex = True
     exact = True
@@ -34,6 +41,12 @@ class Box(Prior):
     Args:
         low: least value; in Python, though not in a config, it may be ``-inf``.
         high: largest value; likewise ``inf``.
+
+    Example:
+        >>> import torch
+        >>> from unfold.priors import Box
+        >>> Box()(torch.tensor([[[[-0.5, 0.5, 1.5]]]]), step=torch.ones(1, 1, 1, 1))
+        tensor([[[[0.0000, 0.5000, 1.0000]]]])
     """
 
     convex = True
@@ -68,6 +81,13 @@ class SoftThreshold(Prior):
     """``g(x) = ‖x‖₁``: few values other than zero; ``prox(v) = sign(v) max(|v| − step, 0)``.
 
     Its weight is the regularizer's: ``Regularizer("E", SoftThreshold(), "ws")``.
+
+    Example:
+        >>> import torch
+        >>> from unfold.priors import SoftThreshold
+        >>> v, step = torch.tensor([[[[-2.0, 0.25, 1.0]]]]), torch.full((1, 1, 1, 1), 0.5)
+        >>> SoftThreshold()(v, step)
+        tensor([[[[-1.5000,  0.0000,  0.5000]]]])
     """
 
     convex = True

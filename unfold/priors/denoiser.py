@@ -39,6 +39,8 @@ class Denoiser(Prior):
 
     Example::
 
+        >>> import torch
+        >>> from unfold.priors.denoiser import Denoiser
         >>> v = torch.rand(1, 3, 32, 32)
         >>> Denoiser().prox(v, torch.full((1, 1, 1, 1), 0.05**2)).shape
         torch.Size([1, 3, 32, 32])

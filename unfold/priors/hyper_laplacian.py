@@ -35,6 +35,7 @@ class HyperLaplacian(Prior):
 
     Example:
         >>> import torch
+        >>> from unfold.priors import HyperLaplacian
         >>> v = torch.tensor([0.1, 1.0]).view(1, 1, 1, 2)
         >>> HyperLaplacian(exponent=0.5).prox(v, torch.full((1, 1, 1, 1), 0.1))
         tensor([[[[0.0000, 0.9487]]]])

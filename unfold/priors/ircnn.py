@@ -33,6 +33,15 @@ class IRCNN(Prior):
 
     Source: Zhang et al., "Learning deep CNN denoiser prior for image restoration", CVPR 2017;
     the ablation in JUDE's table of priors.
+
+    Example:
+        >>> import torch
+        >>> from unfold.priors import IRCNN
+        >>> prior = IRCNN(channels=3, width=8)
+        >>> prior(torch.rand(1, 3, 16, 16), step=torch.full((1, 1, 1, 1), 0.01)).shape
+        torch.Size([1, 3, 16, 16])
+        >>> prior.requires_training
+        True
     """
 
     requires_training = True

@@ -23,6 +23,7 @@ class L0(Prior):
 
     Example:
         >>> import torch
+        >>> from unfold.priors import L0
         >>> v = torch.tensor([0.1, -0.5]).view(1, 1, 1, 2)
         >>> L0().prox(v, torch.full((1, 1, 1, 1), 0.02))
         tensor([[[[ 0.0000, -0.5000]]]])

@@ -19,6 +19,8 @@ def lipschitz_bound(module: nn.Module) -> float:
     a row the product. A module of another kind says its own with a method ``lipschitz()``.
 
     Example:
+        >>> from torch import nn
+        >>> from unfold.priors.lipschitz import lipschitz_bound
         >>> lipschitz_bound(nn.Sequential(nn.Conv2d(1, 1, 1, bias=False), nn.ReLU())) < 1.01
         True
     """

@@ -29,6 +29,14 @@ class ResUNet(Prior):
         unshuffle: side of the squares of pixels that become channels first (see `UNet`).
 
     Sources: JUDE's "ResUNet" and ErA's; the layout is DRUNet's (Zhang et al., TPAMI 2021).
+
+    Example:
+        >>> import torch
+        >>> from unfold.priors import ResUNet
+        >>> prior, step = ResUNet(channels=1, widths=(4, 8)), torch.full((1, 1, 1, 1), 0.01)
+        >>> v = torch.rand(1, 1, 16, 16)
+        >>> torch.allclose(prior(2 * v, 4 * step), 2 * prior(v, step), rtol=1e-3, atol=1e-6)
+        True
     """
 
     requires_training = True

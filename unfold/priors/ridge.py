@@ -18,6 +18,7 @@ class Ridge(Prior):
 
     Example:
         >>> import torch
+        >>> from unfold.priors import Ridge
         >>> Ridge().prox(torch.full((1, 1, 1, 1), 3.0), torch.full((1, 1, 1, 1), 0.5))
         tensor([[[[2.]]]])
     """

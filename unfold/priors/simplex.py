@@ -34,6 +34,7 @@ class Simplex(Prior):
 
     Example:
         >>> import torch
+        >>> from unfold.priors import Simplex
         >>> v = torch.tensor([0.0, 0.5, 0.9, -0.2]).view(1, 1, 1, 4)
         >>> Simplex().prox(v, torch.ones(1, 1, 1, 1))
         tensor([[[[0.0000, 0.3000, 0.7000, 0.0000]]]])

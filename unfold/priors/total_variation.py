@@ -29,6 +29,14 @@ class TotalVariation(Prior):
     Source: Beck and Teboulle, "Fast gradient-based algorithms for constrained total variation
     image denoising and deblurring problems", IEEE TIP 2009 (FGP); step sizes as in Pock and
     Chambolle, ICCV 2011.
+
+    Example:
+        >>> import torch
+        >>> from unfold.priors import TotalVariation
+        >>> noisy_edge = torch.tensor([[[[0.1, -0.1, 0.1, 0.9, 1.1, 0.9]]]])
+        >>> step = torch.full((1, 1, 1, 1), 0.2)
+        >>> TotalVariation(iterations=200)(noisy_edge, step).round(decimals=2)
+        tensor([[[[0.1000, 0.1000, 0.1000, 0.9000, 0.9000, 0.9000]]]])
     """
 
     convex = True

@@ -34,7 +34,10 @@ _ELSEWHERE = {
     "bm3d": "unfold-bm3d",
     "deepinv": "unfold-deepinv",
     "devudp": "unfold-devudp",
+    "drunet": "unfold-drunet",
     "export": "unfold-onnx",
+    "fdn": "unfold-fdn",
+    "iat": "unfold-iat",
     "lednet": "unfold-lednet",
     "pyiqa": "unfold-pyiqa",
     "ray": "unfold-ray",
@@ -42,10 +45,20 @@ _ELSEWHERE = {
 
 
 _shared: ContextVar[list[Catalog] | None] = ContextVar("_shared", default=None)
+# What a folder's metadata registered when it was last read, with its files' marks then.
+_read: dict[str, tuple[tuple[Any, ...] | None, tuple[str, list[Component]]]] = {}
 
 
 class ComponentError(UnfoldError, ValueError):
-    """A component that is unknown, ambiguous or broken; the message says what to do."""
+    """A component that is unknown, ambiguous or broken; the message says what to do.
+
+    Example:
+        >>> import unfold
+        >>> unfold.create("priors", "total-varation")
+        Traceback (most recent call last):
+            ...
+        unfold.registry.catalog.ComponentError: no prior named 'total-varation'; did you ...
+    """
 
 
 @dataclass(frozen=True, order=True)
@@ -58,7 +71,15 @@ class Component:
         distribution: the project that registers it, normalized (``acme-prior``).
         version: of that distribution.
         target: ``module:attribute``.
-        obstacle: why it must not be loaded, as far as is known without an import; or empty.
+        obstacle: why it must not be loaded, as far as known without an import; empty if it may.
+
+    Example:
+        >>> from unfold.registry import find
+        >>> component = find("priors", "l0")
+        >>> component.qualified, component.target
+        ('unfold-imaging:l0', 'unfold.priors.l0:L0')
+        >>> component.summary
+        '``g(x)``, the number of values other than zero; of gradients: few edges, however high.'
     """
 
     group: str
@@ -81,7 +102,13 @@ class Component:
 
 @dataclass(frozen=True, order=True)
 class Damage:
-    """A distribution that registers something here, but whose metadata cannot be read."""
+    """A distribution that registers something here, but whose metadata cannot be read.
+
+    Example:
+        >>> from unfold.registry import Damage
+        >>> Damage("acme_prior-0.1.dist-info", "no version in METADATA")
+        Damage(distribution='acme_prior-0.1.dist-info', error='no version in METADATA')
+    """
 
     distribution: str
     error: str
@@ -89,7 +116,14 @@ class Damage:
 
 @dataclass(frozen=True)
 class Catalog:
-    """All that is installed, sorted: the same whatever the order of installation."""
+    """All installed components, sorted: independent of the order of installation.
+
+    Example:
+        >>> from unfold.registry import scan
+        >>> catalog = scan()
+        >>> any(c.qualified == "unfold-imaging:psnr" for c in catalog.components)
+        True
+    """
 
     components: tuple[Component, ...]
     damaged: tuple[Damage, ...]
@@ -98,21 +132,21 @@ class Catalog:
 def scan() -> Catalog:
     """Every component of every installed distribution; nothing is imported.
 
-    Distributions are read one at a time: one whose metadata is malformed is left out alone.
+    Distributions are read one at a time: one whose metadata is malformed is left out alone. One
+    whose files have not changed is not read again.
+
+    Example:
+        >>> from unfold.registry import scan
+        >>> sorted({component.group for component in scan().components})[:3]
+        ['commands', 'datasets', 'degradations']
     """
     found: dict[str, list[Component]] = {}
     damaged: list[Damage] = []
     for distribution in importlib.metadata.distributions():
         try:
-            text = distribution.read_text("entry_points.txt")
+            project, components = _registered(distribution)
             # The first on sys.path is the one that would be imported; later ones are shadowed.
-            if not text or "unfold." not in text:
-                # Its folder, acme_prior-1.2.dist-info, names it without reading more.
-                found.setdefault(_normalize(_place(distribution).partition("-")[0]), [])
-                continue
-            project = _normalize(distribution.metadata["Name"])
-            if project not in found:
-                found[project] = list(_components(distribution, project, text))
+            found.setdefault(project, components)
         except Exception as error:  # metadata is a stranger's: it may fail in any way
             reason = " ".join(str(error).split()) or type(error).__name__
             damaged.append(Damage(_place(distribution), reason))
@@ -124,7 +158,7 @@ def scan() -> Catalog:
 def one_scan() -> Generator[None]:
     """Within it, however deeply nested, what is installed is read once (by `installed`).
 
-    (A scan takes a tenth of a second or more, and a config may name twenty components.)
+    (A first scan takes a tenth of a second or more, and a config may name twenty components.)
     """
     token = None if _shared.get() is not None else _shared.set([])
     try:
@@ -157,12 +191,17 @@ def components(group: str) -> list[tuple[str, Component]]:
 def find(group: str, name: str) -> Component:
     """The one component of that name; ``distribution:name`` chooses between two.
 
-    A built-in is never shadowed: a stranger's component of the same name is reached by
+    A built-in is never shadowed: a plugin's component of the same name is reached by
     ``distribution:name`` only.
 
     Raises:
         ComponentError: no such group; unknown name (with the closest matches); a name that two
             distributions claim; a component that must not be loaded.
+
+    Example:
+        >>> from unfold.registry import find
+        >>> find("metrics", "psnr").target
+        'unfold.metrics.psnr:PSNR'
     """
     _check_group(group)
     catalog = installed()
@@ -190,6 +229,11 @@ def load(component: Component) -> Any:
 
     Raises:
         ComponentError: it cannot be imported; the cause is chained.
+
+    Example:
+        >>> from unfold.registry import find, load
+        >>> load(find("metrics", "psnr"))
+        <class 'unfold.metrics.psnr.PSNR'>
     """
     point = entrypoints.EntryPoint.from_string(component.target, component.name)
     try:
@@ -201,6 +245,37 @@ def load(component: Component) -> Any:
         raise ComponentError(
             _refusal(component, f"cannot be loaded from {component.target}: {reason}")
         ) from error
+
+
+def _registered(distribution: importlib.metadata.Distribution) -> tuple[str, list[Component]]:
+    """A distribution's project and components, from memory where its files are as they were."""
+    place = str(getattr(distribution, "_path", ""))
+    if not place.endswith(".dist-info"):
+        return _parsed(distribution)
+    points = _mark(f"{place}/entry_points.txt")
+    key = points and (points, _mark(f"{place}/METADATA"), os.environ.get(ALLOW))
+    before = _read.get(place)
+    if before is None or before[0] != key:
+        before = _read[place] = (key, _parsed(distribution))
+    return before[1]
+
+
+def _mark(path: str) -> tuple[int, int, int] | None:
+    """What changes with a file's content; none where there is no file."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def _parsed(distribution: importlib.metadata.Distribution) -> tuple[str, list[Component]]:
+    text = distribution.read_text("entry_points.txt")
+    if not text or "unfold." not in text:
+        # Its folder, acme_prior-1.2.dist-info, names it without reading more.
+        return _normalize(_place(distribution).partition("-")[0]), []
+    project = _normalize(distribution.metadata["Name"])
+    return project, list(_components(distribution, project, text))
 
 
 def _components(

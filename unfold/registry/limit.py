@@ -1,4 +1,4 @@
-"""Components that would fill the memory: their building is stopped, whoever wrote them."""
+"""A limit of a component's size, so that a huge one does not fill the memory."""
 
 from __future__ import annotations
 

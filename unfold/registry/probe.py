@@ -1,4 +1,4 @@
-"""Try every component out in another process: what hangs or dies there harms nobody here."""
+"""Trying components in another process, where one that hangs or crashes does no harm."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .catalog import FUNCTIONS, Component, ComponentError
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of one component: ``error`` is empty where it is sound."""
+    """The result for one component: ``error`` is empty if it works."""
 
     component: Component
     error: str = ""

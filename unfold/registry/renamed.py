@@ -18,6 +18,7 @@ def with_new_names(group: str, config: Mapping[str, Any]) -> dict[str, Any]:
     """A component's config, its options under their present names.
 
     Example:
+        >>> from unfold.registry.renamed import with_new_names
         >>> with_new_names("terms", {"kind": "filter-flow", "weights": "W"})
         {'kind': 'filter-flow', 'maps': 'W'}
     """

@@ -31,7 +31,7 @@ class Spec(BaseModel):
 
     A component is a class or function. Its keyword-only parameters are its options: their
     annotations validate them, their defaults are the spec's. Positional parameters (a prior's
-    ``channels``) are supplied by whoever builds it, as many as it takes. Nothing is written twice.
+    ``channels``) are supplied by the caller of ``build``, as many as it takes.
 
     Options that must agree with each other: a component may have a static method
     ``option_errors(spec)``, which returns a path and a message for each error. It is called once
@@ -105,7 +105,7 @@ def _spec_type(entry: Component, name: str) -> type[Spec]:
         fields: dict[str, Any] = _options(target)
         fields["kind"] = (Literal[name], name)  # type: ignore[valid-type]
         made = create_model(name, __base__=Spec, __doc__=inspect.getdoc(target), **fields)
-    except Exception as error:  # annotations are a stranger's code
+    except Exception as error:  # annotations are code of others
         raise ComponentError(
             f"the options of {entry.qualified} in unfold.{entry.group} cannot be read off the "
             f"signature of {entry.target}: {type(error).__name__}: {error}"

@@ -18,7 +18,15 @@ from .spec import Spec
 
 
 class SwapError(UnfoldError, ValueError):
-    """A swap that is malformed or that nothing matches; the message lists the alternatives."""
+    """A swap that is malformed or that nothing matches; the message lists the alternatives.
+
+    Example:
+        >>> from unfold.benchmarking import Size, swap_cases
+        >>> list(swap_cases("priors=*", Size(64, 64)))
+        Traceback (most recent call last):
+            ...
+        unfold.registry.swap.SwapError: --swap priors=*: no installed model has an option ...
+    """
 
 
 @dataclass(frozen=True)

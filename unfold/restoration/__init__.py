@@ -7,6 +7,7 @@ from .kernel_file import read_kernel
 from .memory import parse_bytes
 from .shard import Shard
 from .tiling import Restored, TiledInference, Tiling
+from .trust import with_trust
 
 __all__ = [
     "FileResult",
@@ -22,5 +23,6 @@ __all__ = [
     "read_journal",
     "read_kernel",
     "restore_files",
+    "with_trust",
     "without_others",
 ]

@@ -27,6 +27,8 @@ from .findings import sentence
 from .journal import Journal, SourceFile
 from .shard import Shard
 from .tiling import Restored, TiledInference
+from .trust import picture as trust_picture
+from .trust import sentence as trust_sentence
 
 # Bytes that reading or writing takes for each pixel: two copies in float32, samples, the file.
 _IO = 32
@@ -50,43 +52,64 @@ def restore_files(
     again: bool = False,
     shard: Shard | None = None,
     batch: int = 1,
+    trust: Path | None = None,
 ) -> Iterator[FileResult]:
     """Restore photo after photo; one that fails does not stop the others.
 
-    Gray stays gray; alpha and profile are kept. While a photo is restored the next is read and
-    the one before it written, where the memory holds all of them. Outcomes come in order, each
-    when its file is written.
+    Gray photos stay gray; alpha and color profile are kept. While a photo is restored the next one
+    is read and the one before it is written, if memory holds all of them. Results come in order,
+    each once its file is written.
 
-    A GPU is not kept busy by one small photo. With a ``batch`` above 1, photos of the same size
-    are brought together (the order changes for that, but not beyond the next few dozen batches)
-    and restored at once where the memory holds them all. Rounding then differs, by about 1e-6 of
-    white.
+    One small photo does not keep a GPU busy. With a ``batch`` above 1, photos of the same size
+    are collected (which changes the order, within a few dozen batches) and restored together if
+    memory holds them all. Rounding then differs, by about 1e-6 of white.
 
     Args:
-        model: what restores; it is moved to ``device`` and put in eval mode.
-        pairs: from and to, see `plan`.
-        kernel: of the blur, where it is known.
+        model: it is moved to ``device`` and put in eval mode.
+        pairs: paths of input and output, see `plan`.
+        kernel: of the blur, if known.
         device: to compute on.
         max_pixels: of one photo; larger ones fail.
         memory: bytes, see `TiledInference`.
-        verify: whether the seams of tiles are looked at again; a note says what was found.
-        journal: where each photo is put on record; what it knows to be done is not done again.
-        again: restore that too.
-        shard: restore this share of the photos alone.
-        batch: most photos that are restored at once.
+        verify: whether the seams of tiles are checked; a note states their error.
+        journal: records each photo; photos that it records as done are skipped.
+        again: restore those too.
+        shard: restore this shard of the photos alone.
+        batch: largest number of photos that are restored at once.
+        trust: of one photo: the file for the picture of how far its restoration can be trusted
+            (see `unfold.restoration.trust.picture`).
 
     Raises:
-        ValueError: ``batch`` is below 1.
+        ValueError: ``batch`` is below 1; ``trust``, and more than one photo.
+        UnfoldError: ``trust``, and the model is not unrolled.
+
+    Example:
+        >>> import tempfile, torch, unfold
+        >>> from pathlib import Path
+        >>> from unfold.imaging import Photo, read, write
+        >>> from unfold.restoration import restore_files
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     dark, bright = Path(folder, "dark.png"), Path(folder, "bright.png")
+        ...     write(dark, Photo(torch.full((3, 32, 32), 0.1)))
+        ...     model = unfold.create_model("zero-dce", pretrained=True)
+        ...     [result.error for result in restore_files(model, [(dark, bright)])]
+        ...     bool(read(bright).image.mean() > 0.2)
+        [None]
+        True
     """
+    if trust and len(pairs) > 1:
+        raise ValueError(f"{trust}: one picture for {len(pairs)} photos; restore them one by one")
     if batch < 1:
         raise ValueError(f"batch must be at least 1, got {batch}")
     device = torch.device(device)
     model = model.to(device).eval()
-    restorer = TiledInference(model, kernel=kernel, device=device, memory=memory, verify=verify)
+    restorer = TiledInference(
+        model, kernel=kernel, device=device, memory=memory, verify=verify, trust=trust is not None
+    )
     take = functools.partial(
         _take, max_pixels=max_pixels, journal=journal, again=again, shard=shard
     )
-    give = functools.partial(_give, journal=journal)
+    give = functools.partial(_give, journal=journal, trust=trust)
     reading: Future[list[_Taken | FileResult]] | None = None
     writing: Future[list[FileResult]] | None = None
     with kept_heap(), ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
@@ -113,7 +136,7 @@ def restore_files(
 
 @dataclass(frozen=True)
 class _Taken:
-    """A photo, the file that it was read from, and where it goes; what became of it, later."""
+    """A photo, the file that it was read from, its output, and later its result."""
 
     source: SourceFile
     target: Path
@@ -121,12 +144,13 @@ class _Taken:
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
     error: str | None = None
+    trust: Tensor | None = None
 
 
 def _groups(
     pairs: Sequence[tuple[Path, Path]], batch: int
 ) -> Iterator[Sequence[tuple[Path, Path]]]:
-    """Pairs to be restored at once: up to ``batch``, of photos whose headers tell one size."""
+    """Pairs to be restored at once: up to ``batch``, of photos of one size by their headers."""
     if batch == 1:
         yield from ([pair] for pair in pairs)
         return
@@ -251,16 +275,19 @@ def _made(taken: _Taken, restored: Restored, seconds: float, verify: bool) -> _T
         photo=replace(taken.photo, image=restored.image),
         seconds=seconds,
         notes=_notes(taken.source.path, restored, verify),
+        trust=restored.trust and trust_picture(restored.trust),
     )
 
 
-def _give(made: _Taken | FileResult, *, journal: Journal | None) -> FileResult:
+def _give(made: _Taken | FileResult, *, journal: Journal | None, trust: Path | None) -> FileResult:
     """Write what was made; on record, where there is a journal."""
     if isinstance(made, FileResult):
         return made
     path, target, error = made.source.path, made.target, made.error
     if error is None:
         error = _write(made, journal)
+    if error is None and trust and made.trust is not None:
+        error = _write(replace(made, target=trust, photo=Photo(made.trust)), None)
     if error is None:
         return FileResult(path, target, notes=made.notes)
     if journal:
@@ -293,9 +320,10 @@ def _write(made: _Taken, journal: Journal | None) -> str | None:
 
 
 def _notes(source: Path, restored: Restored, verify: bool) -> tuple[str, ...]:
-    """What was found in the photo, and what the user should know of the tiles, or asked to."""
+    """The findings, and remarks on the tiles that matter to the user or were asked for."""
     found = sentence(restored.found)
     notes = [f"{source}: {found}"] if found else []
+    notes += [f"{source}: {trust_sentence(restored.trust)}"] if restored.trust else []
     notes += [f"{source}: {tiling}" for tiling in restored.tilings if verify]
     if verify and not restored.tilings:
         notes.append(f"{source}: restored whole, without seams")
@@ -310,7 +338,7 @@ def _notes(source: Path, restored: Restored, verify: bool) -> tuple[str, ...]:
 
 
 def _size(path: Path) -> tuple[int, int] | None:
-    """What its header says; None of a file that will not be read anyway."""
+    """The size by its header; None for a file that will not be read."""
     try:
         return size_of(path)
     except ImageError:

@@ -1,4 +1,4 @@
-"""Photos in files: which goes where."""
+"""Photos in files: the output of each input."""
 
 from __future__ import annotations
 
@@ -15,13 +15,20 @@ from unfold.imaging.io import SUFFIXES
 
 @dataclass(frozen=True)
 class FileResult:
-    """What became of one photo: where it went, or why it did not; notes for whoever wants it.
+    """The result for one photo: its output, or the error.
 
     Attributes:
-        source, target: from and to.
-        error: why it is not restored, in one line.
-        notes: one line each.
-        state: ``"done before"`` and ``"another shard's"``: nothing had to be done.
+        source, target: paths of the input and the output.
+        error: why it is not restored, in one line; None if it is.
+        notes: remarks on the restoration, one line each.
+        state: ``"done before"`` and ``"another shard's"`` if there was nothing to do.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from unfold.restoration import FileResult
+        >>> result = FileResult(Path("in/a.png"), Path("out/a.png"))
+        >>> result.error or result.state
+        'restored'
     """
 
     source: Path
@@ -32,16 +39,29 @@ class FileResult:
 
 
 def plan(sources: Sequence[Path], output: Path) -> tuple[list[tuple[Path, Path]], list[FileResult]]:
-    """Which file goes where; and what cannot go anywhere, as failed outcomes.
+    """The pairs of input and output files, and failed results for files that have no output.
 
-    One file and an ``output`` with a picture's suffix: that file. Otherwise ``output`` is a
-    folder; folders given are mirrored below it, but for what lies in ``output`` itself, which an
-    earlier run has put there. A file given twice is restored once. A photo that would be written
-    over another, or over a source, fails; the others go on.
+    For one photo, an ``output`` with a picture's suffix is the file to write. Otherwise ``output``
+    is a folder, below which the folders of ``sources`` are mirrored; photos in ``output`` itself
+    are outputs of an earlier run, and left out. A file given twice is restored once. A photo whose
+    output would overwrite another output or a source fails; the others are restored.
 
     Raises:
-        ImageError: the output for many photos is a picture's name, or for one a picture of a kind
-            that cannot be written.
+        ImageError: the output for several photos is the name of a picture, or the suffix of the
+            output cannot be written.
+
+    Example:
+        >>> import tempfile, torch
+        >>> from pathlib import Path
+        >>> from unfold.imaging import Photo, write
+        >>> from unfold.restoration import plan
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     photos = Path(folder, "photos")
+        ...     photos.mkdir()
+        ...     write(photos / "a.png", Photo(torch.rand(3, 8, 8)))
+        ...     pairs, failed = plan([photos, Path(folder, "b.png")], Path(folder, "out"))
+        >>> [target.name for _, target in pairs], len(failed)
+        (['a.png'], 1)
     """
     photos, failed = _find(sources, output)
     if is_file(output):
@@ -90,12 +110,19 @@ def _find(sources: Sequence[Path], output: Path) -> tuple[dict[Path, Path], list
 
 
 def _real(path: Path) -> Path:
-    """Where a path leads. (``Path.resolve`` raises where links go round in a circle.)"""
+    """The target of a path. (``Path.resolve`` raises on circular links.)"""
     return Path(os.path.realpath(path))
 
 
 def is_file(output: Path) -> bool:
-    """Whether an output names a picture, not a folder."""
+    """Whether an output is a picture, by its suffix, and not a folder.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from unfold.restoration import is_file
+        >>> is_file(Path("restored.png")), is_file(Path("restored"))
+        (True, False)
+    """
     if output.is_dir():
         return False
     kind = mimetypes.guess_type(output.name)[0] or ""

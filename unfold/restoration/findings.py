@@ -1,4 +1,4 @@
-"""What a model found in a photo, in one line."""
+"""Findings of a model in a photo, in one line."""
 
 from __future__ import annotations
 
@@ -36,4 +36,4 @@ def sentence(found: Mapping[str, Tensor]) -> str:
             errors.append(f"shaken (within {side} pixels)")
     if "grain" in found and (grain := float(found["grain"].max())) > NOISY:
         errors.append(f"noisy (σ = {255 * grain:.1f}/255)")
-    return f"found {', '.join(errors)}" if errors else "found nothing amiss"
+    return f"found {', '.join(errors)}" if errors else "found no defect"

@@ -1,4 +1,4 @@
-"""The journal of a restored folder: what became of each photo, line by line."""
+"""The journal of a restored folder: the result for each photo, line by line."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from unfold.imaging.io import destination
 from .files import FileResult
 from .written import Written
 
-OTHERS = "a file stands there that unfold did not write, or that was changed since"
+OTHERS = "there is a file that unfold did not write, or that was changed since"
 MOVE = "move it away, or choose another output"
 
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A file as it was when it was read.
+    """A file at the time when it was read.
 
     Attributes:
         path: of it.
         sha256: of its bytes.
-        size: how many.
+        size: number of bytes.
         mtime_ns: when it was last changed, as the file system says.
     """
 
@@ -45,7 +45,7 @@ class SourceFile:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """The last that a journal says of a target."""
+    """The last record of a target."""
 
     status: str
     run: str
@@ -57,27 +57,38 @@ class _Entry:
 
 
 class Journal:
-    """A JSONL file beside restored photos, from which a broken run goes on.
+    """A JSON-lines file beside restored photos, from which an interrupted run resumes.
 
-    A line is added when an output is about to be put in place (``writing``, with the output's
-    SHA-256), when it is (``done``), and when a photo fails (``failed``). So whenever a run is
-    killed, the next one knows what is done; a line that was cut short is dropped. One process has
-    a journal at a time.
+    A line is added before an output is put in place (``writing``, with the output's SHA-256), after
+    it (``done``), and when a photo fails (``failed``). So whenever a run is killed, the next one
+    knows which photos are done; a truncated line is dropped. A journal belongs to one process at a
+    time.
 
     Each line holds ``status``, ``time`` (UTC), ``target`` (relative to the journal's folder),
     ``source``, ``sha256``, ``size`` and ``mtime_ns`` of the source, ``run``; ``seconds``,
     ``output_sha256`` and ``output_size``, or ``error`` (then they are those of what an earlier run
-    wrote there). A line of status ``run`` tells what a run's
-    name stands for: model, weights, options.
+    wrote there). A line of status ``run`` holds the settings of a run: model, weights, options.
 
     Args:
-        path: ``.jsonl``; made if need be, with its folder.
-        settings: all that the pictures depend on beside the photos, as JSON holds it.
+        path: ``.jsonl``; created with its folder if it does not exist.
+        settings: all that the outputs depend on besides the photos, as JSON.
 
     Threads may share it.
 
     Raises:
         ImageError: it is in use, damaged, or cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from unfold.restoration import Journal, read_journal
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     source, target = Path(folder, "in.png"), Path(folder, "out.png")
+        ...     journal = Journal(Path(folder, "journal.jsonl"), {"model": "tv-deblur"})
+        ...     journal.fail(source, target, "in.png: there is no such file")
+        ...     journal.close()
+        ...     read_journal(journal.path)["out.png"]["error"]
+        'in.png: there is no such file'
     """
 
     def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
@@ -114,7 +125,7 @@ class Journal:
             raise
 
     def close(self) -> None:
-        """Let others have the journal."""
+        """Release the journal for other processes."""
         self._file.close()
 
     def unchanged(self, source: Path, target: Path) -> bool:
@@ -147,7 +158,7 @@ class Journal:
         raise ImageError(f"{self.path} was removed meanwhile; run the same command again")
 
     def may_write(self, target: Path) -> bool:
-        """Whether nothing stands there, or an output that a journal of the folder tells of.
+        """Whether there is no file, or an output that a journal of the folder records.
 
         (Nothing is read of it; `put` does, and looks whether it was changed since.)
         """
@@ -157,8 +168,8 @@ class Journal:
         """Write an output, on record before and after.
 
         Raises:
-            OSError: it cannot be written; what stood there stands.
-            ImageError: a file stands there that is none of ours, or was changed since.
+            OSError: it cannot be written; an older file is left as it was.
+            ImageError: there is a file that is no output of ours, or was changed since.
         """
         place = destination(target)
         if place.exists() and not self._written.made(self._name(target), place):
@@ -238,7 +249,7 @@ class Journal:
         self._file.truncate(end)
 
     def _read(self) -> list[dict[str, Any]]:
-        """Note what became of each target; the records of those that were being written."""
+        """Note the result of each target; the records of those that were being written."""
         writing: dict[str, dict[str, Any]] = {}
         for record in self._mended():
             self._note(record)
@@ -261,7 +272,23 @@ class Journal:
 def without_others(
     pairs: Sequence[tuple[Path, Path]], journal: Journal
 ) -> tuple[list[tuple[Path, Path]], list[FileResult]]:
-    """The pairs, from and to, that replace no file of others; the rest as failed outcomes."""
+    """The pairs whose output replaces no file of others, and failed results for the rest.
+
+    A file belongs to others unless a journal of its folder records it as an output.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from unfold.restoration import Journal, without_others
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     journal = Journal(Path(folder, "journal.jsonl"), {"model": "tv-deblur"})
+        ...     taken, free = Path(folder, "taken.png"), Path(folder, "free.png")
+        ...     _ = taken.write_bytes(b"of someone else")
+        ...     pairs, refused = without_others([(free, taken), (taken, free)], journal)
+        ...     journal.close()
+        >>> [target.name for _, target in pairs], [result.target.name for result in refused]
+        (['free.png'], ['taken.png'])
+    """
     ours: list[tuple[Path, Path]] = []
     failed: list[FileResult] = []
     for source, target in pairs:
@@ -274,10 +301,21 @@ def without_others(
 
 
 def read_journal(path: Path) -> dict[str, dict[str, Any]]:
-    """Target -> the last record of it. A last line that was cut short is passed over.
+    """Target -> its last record. A truncated last line is ignored.
 
     Raises:
         ImageError: it cannot be read, or is no journal.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from unfold.restoration import Journal, read_journal
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     journal = Journal(Path(folder, "journal.jsonl"), {"model": "tv-deblur"})
+        ...     journal.fail(Path(folder, "in.png"), Path(folder, "out.png"), "is no picture")
+        ...     journal.close()
+        ...     {target: last["status"] for target, last in read_journal(journal.path).items()}
+        {'out.png': 'failed'}
     """
     try:
         return {record["target"]: record for record in _records(path) if "target" in record}
@@ -288,8 +326,8 @@ def read_journal(path: Path) -> dict[str, dict[str, Any]]:
 def merge_journals(paths: list[Path], output: Path) -> dict[str, int]:
     """One journal of several, such as those of all shards: the last record of each target.
 
-    Where journals tell of the same target, ``done`` is believed before ``writing`` and ``failed``,
-    and the later before the earlier.
+    Of several records of one target, ``done`` takes precedence over ``writing`` and ``failed``, and
+    a later one over an earlier one.
 
     Args:
         paths: of the journals, all in one folder.
@@ -300,6 +338,19 @@ def merge_journals(paths: list[Path], output: Path) -> dict[str, int]:
 
     Raises:
         ImageError: a journal cannot be read or lies elsewhere; the output cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from unfold.restoration import Journal, merge_journals
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     paths = [Path(folder, "first.jsonl"), Path(folder, "second.jsonl")]
+        ...     for path, name in zip(paths, ("a.png", "b.png")):
+        ...         journal = Journal(path, {"model": "tv-deblur"})
+        ...         journal.fail(Path(folder, name), Path(folder, "out", name), "is no picture")
+        ...         journal.close()
+        ...     merge_journals(paths, Path(folder, "all.jsonl"))
+        {'failed': 2}
     """
     merged: dict[str, dict[str, Any]] = {}
     for path in paths:

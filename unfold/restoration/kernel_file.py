@@ -27,6 +27,18 @@ def read_kernel(path: str | os.PathLike[str]) -> Tensor:
 
     Raises:
         ImageError: one line that names the file and says what is wrong with it.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import numpy as np
+        >>> from unfold.restoration import read_kernel
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.save(Path(folder, "kernel.npy"), [[0, 1, 0], [1, 4, 1], [0, 1, 0]])
+        ...     read_kernel(Path(folder, "kernel.npy"))
+        tensor([[[[0.0000, 0.1250, 0.0000],
+                  [0.1250, 0.5000, 0.1250],
+                  [0.0000, 0.1250, 0.0000]]]])
     """
     path = Path(path)
     values = _array(path) if path.suffix.lower() in _ARRAYS else read(path).image.mean(0).numpy()

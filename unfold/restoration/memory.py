@@ -30,6 +30,11 @@ def parse_bytes(text: str) -> int:
 
     Raises:
         ValueError: it is none of these, or not above zero.
+
+    Example:
+        >>> from unfold.restoration import parse_bytes
+        >>> parse_bytes("2GiB"), parse_bytes("1.5 kB")
+        (2147483648, 1500)
     """
     match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([kmgt]i?)?b?\s*", text.lower())
     size = int(float(match[1]) * _UNITS[match[2] or ""]) if match else 0

@@ -1,16 +1,16 @@
-"""The effective receptive field and the memory of a model, measured on the photo at hand."""
+"""The effective receptive field and the memory of a model, measured on the given photo."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from unfold.restorer import Restorer
+from unfold.restorer import Restoration, Restorer
 
 from .grid import ALIGN
 from .memory import LiveBytes
@@ -101,7 +101,9 @@ def with_pooled_features(
     return {**measurements, **pooled}
 
 
-def bytes_per_pixel(model: Restorer, photo: Tensor, kernel: Tensor | None, device: torch.device):
+def bytes_per_pixel(
+    model: Callable[..., Restoration], photo: Tensor, kernel: Tensor | None, device: torch.device
+) -> float:
     """Bytes of memory that restoration takes per pixel, measured on a window of the photo."""
     side = PROBE if kernel is None else max(PROBE, 4 * max(kernel.shape[-2:]))
     window = detailed(photo, side, side).to(device, copy=True)  # a view would count as the photo

@@ -8,9 +8,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Shard:
-    """Shard ``index``, from 1, of ``count``: a photo belongs to one by its content's SHA-256.
+    """Shard ``index``, from 1, of ``count``: the SHA-256 of a photo's bytes determines its shard.
 
-    So photos with the same bytes are of one shard, wherever they lie and whoever counts.
+    So photos with the same bytes belong to one shard, whatever their paths.
+
+    Example:
+        >>> import hashlib
+        >>> from unfold.restoration import Shard
+        >>> first, second = Shard.parse("1/2"), Shard.parse("2/2")
+        >>> digest = hashlib.sha256(b"a photo's bytes").hexdigest()
+        >>> first.has(digest) + second.has(digest)
+        1
     """
 
     index: int
@@ -18,10 +26,10 @@ class Shard:
 
     @classmethod
     def parse(cls, text: str) -> Shard:
-        """``"2/8"``.
+        """A shard from a text such as ``"2/8"``.
 
         Raises:
-            ValueError: it is none.
+            ValueError: the text is no shard.
         """
         match = re.fullmatch(r"(\d+)/(\d+)", text)
         if not match or not 1 <= int(match[1]) <= int(match[2]):

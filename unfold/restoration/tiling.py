@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from unfold._heap import kept_heap
-from unfold.restorer import Restorer
+from unfold.restorer import Restoration, Restorer, Trust
 
 from .findings import findings
 from .grid import ALIGN, Grid
@@ -22,6 +23,7 @@ from .receptive_field import (
     measure_receptive_field,
     with_pooled_features,
 )
+from .trust import REACH, blended, check_declared, noise_of, part_of, probed, with_trust
 
 # Below this many bytes a pixel no model needs measuring: none that we know takes a third of it.
 _PLENTY = 16_384
@@ -42,6 +44,17 @@ class Tiling:
             ramp of their weights.
         seams: if verified, the largest and the mean difference between the result and windows
             restored around seams with twice the radius, in units of [0, 1].
+
+    Example:
+        >>> import torch, unfold
+        >>> from unfold.restoration import TiledInference
+        >>> model = unfold.create_model("zero-dce", pretrained=True)
+        >>> photo = torch.rand(3, 128, 256)
+        >>> (tiling,) = TiledInference(model, tile=128 * 160)(photo).tilings
+        >>> tiling.model, tiling.receptive_field.error < 1e-3
+        ('ZeroDCE', True)
+        >>> [columns[1] - columns[0] <= 160 for columns in tiling.grid.columns]
+        [True, True]
     """
 
     model: str
@@ -58,12 +71,26 @@ class Tiling:
 
 @dataclass(frozen=True)
 class Restored:
-    """A restored photo ``(3, H, W)``, float32 in [0, 1] on the CPU; how, if not whole; what was
-    found in it (see `findings`)."""
+    """A restored photo.
+
+    Attributes:
+        image: ``(3, H, W)``, float32 in [0, 1] on the CPU.
+        tilings: of each model that restored it in tiles; empty if it was restored whole.
+        found: the parts that `unfold.restoration.findings` describes.
+        trust: how far it can be trusted, where that was asked for; maps ``(1, 1, H, W)``.
+
+    Example:
+        >>> import torch, unfold
+        >>> from unfold.restoration import TiledInference
+        >>> restored = TiledInference(unfold.create_model("identity"))(torch.rand(3, 32, 48))
+        >>> restored.image.shape, restored.tilings  # in one piece
+        (torch.Size([3, 32, 48]), ())
+    """
 
     image: Tensor
     tilings: tuple[Tiling, ...] = ()
     found: Mapping[str, Tensor] = field(default_factory=dict)
+    trust: Trust | None = None
 
 
 class TiledInference:
@@ -82,7 +109,23 @@ class TiledInference:
             torch itself. None: what is used, and most of what is free.
         tile: pixels of a tile at most, and of a photo that is restored whole. None: as many as the
             memory holds.
-        verify: whether seams are looked at again.
+        verify: whether the seams are checked.
+        trust: whether to estimate how far the result can be trusted (see `with_trust`). Noise is
+            drawn for each tile, so that its maps are those of the whole photo in the mean alone.
+
+    Raises:
+        UnfoldError: ``trust``, and the model is not unrolled.
+
+    Example:
+        >>> import torch, unfold
+        >>> from unfold.restoration import TiledInference
+        >>> model = unfold.create_model("zero-dce", pretrained=True)
+        >>> photo = torch.rand(3, 128, 256)
+        >>> restored = TiledInference(model, tile=128 * 160)(photo)  # pixels of a tile
+        >>> len(restored.tilings[0].grid) > 1
+        True
+        >>> torch.allclose(restored.image, model(photo[None]).image[0], atol=1e-3)
+        True
     """
 
     def __init__(
@@ -94,8 +137,12 @@ class TiledInference:
         memory: int | None = None,
         tile: int | None = None,
         verify: bool = False,
+        trust: bool = False,
     ) -> None:
+        if trust:
+            check_declared(model)
         self.model, self.device, self.verify = model, torch.device(device), verify
+        self.trust = trust
         self.tile = tile
         self.kernel = None if kernel is None else kernel.to(self.device)
         self.budget = default_budget(self.device) if memory is None else memory
@@ -112,18 +159,19 @@ class TiledInference:
         Raises:
             MemoryError: if not even one tile fits into the budget, or if the model needs the full
                 image and that does not fit.
+            ValueError: if ``tile`` is too small for the receptive field.
         """
-        x, kernel, tilings, found = image[None], self.kernel, [], {}
+        x, kernel, tilings, found, trust = image[None], self.kernel, [], {}, None
         for model in self.model.sequence():
             if self._fits(model, x, kernel):
-                restoration = model(x.to(self.device), kernel=kernel)
-                x, parts = restoration.image.float().cpu(), restoration.parts
+                restoration = self._whole(model, x.to(self.device), kernel)
             else:
-                x, tiling, parts = self._tiled(model, x, kernel)
+                restoration, tiling = self._tiled(model, x, kernel)
                 tilings.append(tiling)
-            found = findings(parts, kernel_known=kernel is not None) | found
+            x, trust = restoration.image.float().cpu(), restoration.trust
+            found = findings(restoration.parts, kernel_known=kernel is not None) | found
             kernel = None  # it describes the photo as it came in
-        return Restored(x[0], tuple(tilings), found)
+        return Restored(x[0], tuple(tilings), found, trust and part_of(trust, 0))
 
     @kept_heap()
     @torch.inference_mode()
@@ -135,16 +183,18 @@ class TiledInference:
         """
         x, kernel = torch.stack([*images]).to(self.device), self.kernel
         found: dict[str, Tensor] = {}
+        trust: Trust | None = None
         for model in self.model.sequence():
-            restoration = model(x, kernel=kernel)
+            restoration = self._whole(model, x, kernel)
             found = findings(restoration.parts, kernel_known=kernel is not None) | found
-            x, kernel = restoration.image, None
+            x, kernel, trust = restoration.image, None, restoration.trust
         each = [
             {name: part[i : i + 1] if len(part) > 1 else part for name, part in found.items()}
             for i in range(len(images))
         ]
         return [
-            Restored(image, found=one) for image, one in zip(x.float().cpu(), each, strict=True)
+            Restored(image, found=one, trust=trust and part_of(trust, i))
+            for i, (image, one) in enumerate(zip(x.float().cpu(), each, strict=True))
         ]
 
     @kept_heap()
@@ -205,11 +255,15 @@ class TiledInference:
             room = self.room() - beside
         return takes <= room
 
+    def _whole(self, model: Restorer, x: Tensor, kernel: Tensor | None) -> Restoration:
+        return with_trust(model, x, kernel=kernel) if self.trust else model(x, kernel=kernel)
+
     @torch.inference_mode()
     def _rate(self, model: Restorer, x: Tensor, kernel: Tensor | None) -> float:
         rate = self._rates.get(id(model))
         if rate is None:
-            rate = bytes_per_pixel(model, x, kernel, self.device)
+            run = partial(with_trust, model) if self.trust else model
+            rate = bytes_per_pixel(run, x, kernel, self.device)
             if min(x.shape[-2:]) >= PROBE:  # (of a small photo the borders take much)
                 self._rates[id(model)] = rate
         return rate
@@ -220,12 +274,17 @@ class TiledInference:
             return self.tile
         rate = self._rate(model, x, kernel)
         release(self.device)
-        result = _result_bytes(model, x) if self.device.type == "cpu" else 0
+        result = self._result_bytes(model, x) if self.device.type == "cpu" else 0
         return int(_TILE_SHARE * (self.room() - result) / rate)
+
+    def _result_bytes(self, model: Restorer, x: Tensor) -> int:
+        """Of what is put together of the tiles of a photo, in float32."""
+        maps = 3 if self.trust else sum(model.finish_reads.values())
+        return 4 * (x.shape[1] + maps) * x[0, 0].numel()
 
     def _tiled(
         self, model: Restorer, x: Tensor, kernel: Tensor | None
-    ) -> tuple[Tensor, Tiling, Mapping[str, Tensor]]:
+    ) -> tuple[Restoration, Tiling]:
         height, width = x.shape[-2:]
         if model.needs_full_image:
             sizes = int(self._rate(model, x, kernel) * height * width), self.room(), self.budget
@@ -240,26 +299,37 @@ class TiledInference:
         field = measure_receptive_field(
             model, x, kernel=kernel, measurements=measurements, device=self.device, pixels=pixels
         )
-        field = replace(field, radius=max(field.radius, model.min_receptive_field))
+        reach = REACH if self.trust else 0
+        field = replace(field, radius=max(field.radius, model.min_receptive_field, reach))
         grid = Grid.plan(*x.shape[-2:], radius=field.radius, pixels=pixels)
         if grid is None or field.error == math.inf:
             side = 2 * (2 * field.radius + 2 * ALIGN)
+            if self.tile is not None:
+                raise ValueError(
+                    f"tile={self.tile}: so small tiles cannot overlap by the receptive field; "
+                    f"allow {max(side, 384) ** 2} or more"
+                )
             rate = self._rate(model, x, kernel)
             least = self.budget - self.room() + int(max(side, 384) ** 2 * rate)
-            least += _result_bytes(model, x)
+            least += self._result_bytes(model, x)
             raise MemoryError(
                 f"not even one tile fits into what is left of {format_bytes(self.budget)}: allow "
                 f"{format_bytes(least)} or more"
             )
         tiles = _Tiles(model, x, kernel, measurements, self.device)
-        if model.finish_reads:
+        if model.finish_reads and not self.trust:
             tiles.gather(grid)
         elif model.pooled_features:
             # (Means bear what is wrong along the seams: these tiles overlap less.)
             tiles.gather(Grid.plan(*x.shape[-2:], radius=_GATHERED, pixels=pixels) or grid)
-        out = tiles.assemble(grid)
+        if self.trust:
+            noise = noise_of(x.to(self.device), measurements)
+            out, trust = tiles.assemble_with_trust(grid, noise)
+        else:
+            out, trust = tiles.assemble(grid), None
         seams = tiles.check(out, grid, pixels) if self.verify else None
-        return out, Tiling(type(model).__name__, grid, field, seams), measurements
+        restored = Restoration(out, measurements, trust=trust)
+        return restored, Tiling(type(model).__name__, grid, field, seams)
 
 
 class _Tiles:
@@ -325,6 +395,22 @@ class _Tiles:
             out[..., rows, columns] += weight * self.finish(rows, columns)
         return out
 
+    def assemble_with_trust(self, grid: Grid, noise: Tensor) -> tuple[Tensor, Trust]:
+        """The photo, and how far it can be trusted, both of the same restorations of tiles."""
+        out = torch.zeros_like(self.x, dtype=torch.float32)
+
+        def tiles() -> Iterator[tuple[Trust, slice, slice, Tensor]]:
+            for seed, (rows, columns, weight) in enumerate(grid.tiles()):
+                part = self.x[..., rows, columns].to(self.device)
+                known = self.measurements
+                made = probed(self.model, part, self.kernel, known, noise, seed=seed)
+                out[..., rows, columns] += weight * made.image.float().cpu()
+                assert made.trust is not None
+                yield part_of(made.trust, 0), rows, columns, weight
+
+        trust = blended(tiles(), (out.shape[-2], out.shape[-1]))
+        return out, trust
+
     def check(self, out: Tensor, grid: Grid, pixels: int) -> tuple[float, float]:
         """The largest and the mean difference to windows restored anew, amid which a seam lies."""
         half = min(2 * grid.radius + ALIGN, int(pixels**0.5) // 2) // ALIGN * ALIGN + ALIGN
@@ -340,11 +426,6 @@ class _Tiles:
             max(d.max().item() for d in differences),
             sum(d.mean().item() for d in differences) / len(differences),
         )
-
-
-def _result_bytes(model: Restorer, x: Tensor) -> int:
-    """Of what is put together of the tiles of a photo, in float32."""
-    return 4 * (x.shape[1] + sum(model.finish_reads.values())) * x[0, 0].numel()
 
 
 def _inner(

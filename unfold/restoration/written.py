@@ -1,4 +1,4 @@
-"""What in a folder is ours: the outputs that its journals tell of."""
+"""The outputs in a folder: those that its journals record."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any
 
 
 class Written:
-    """The SHA-256 of every output that the journals of a folder tell of, by its name.
+    """The SHA-256 of every output that the journals of a folder record, by its name.
 
     Args:
-        journal: the one whose records are told by `note`. The others of its folder, named
+        journal: the one whose records are added by `note`. The others of its folder, named
             ``unfold-journal*.jsonl``, are read when a file stands in the way that is not known yet,
             and read again once they have changed.
         read: gives the records of a journal, and raises OSError where it is gone.
@@ -26,7 +26,7 @@ class Written:
         self._seen: dict[Path, tuple[int, int]] = {}
 
     def note(self, record: Mapping[str, Any]) -> None:
-        """Know of an output, if the record tells of one."""
+        """Add an output, if the record is of one."""
         if "output_sha256" in record and "target" in record:
             self._hashes.setdefault(record["target"], set()).add(record["output_sha256"])
 

@@ -1,4 +1,4 @@
-"""Making bad photos of good ones: recipes, files, and data sets on the fly."""
+"""Synthesis of degraded photos from sharp ones: recipes, files, and data sets on the fly."""
 
 from .contact_sheet import contact_sheet
 from .manifest import Manifest, ManifestError, read_manifest

@@ -27,6 +27,21 @@ def contact_sheet(folder: Path, rows: int = 10) -> Photo:
     Raises:
         ManifestError: the folder holds no data set, or none of its photos was made.
         ImageError: one of its files cannot be read.
+
+    Example:
+        >>> import tempfile, torch
+        >>> from pathlib import Path
+        >>> from unfold.imaging import Photo, write
+        >>> from unfold.synthesis import Synthesis, contact_sheet, parse_recipe
+        >>> dark = {"degradation": "low-light", "saves": "dark"}
+        >>> files = {"dark/{sequence}-{frame}.png": "dark", "{sequence}-{frame}.png": "sharp"}
+        >>> recipe = parse_recipe({"steps": [dark], "files": files, "input": "dark"})
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     source, output = Path(folder, "sharp.png"), Path(folder, "set")
+        ...     write(source, Photo(torch.rand(3, 16, 16)))
+        ...     made = list(Synthesis(source, output, recipe, count=2).run())
+        ...     contact_sheet(output).image.shape
+        torch.Size([3, 384, 368])
     """
     run, lines = read_manifest(folder)
     recipe = parse_recipe(run["recipe"])

@@ -19,15 +19,38 @@ _FIELDS = {"index", "source", "size", "files", "steps"}  # of a photo's line
 
 
 class ManifestError(UnfoldError, ValueError):
-    """A folder that another run has filled."""
+    """A folder that is no data set, or that of another run.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from unfold.synthesis import Manifest
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     before = Manifest(Path(folder), {"recipe": {}, "seed": 0}).begin()
+        ...     Manifest(Path(folder), {"recipe": {}, "seed": 1}).begin()
+        Traceback (most recent call last):
+            ...
+        unfold.synthesis.manifest.ManifestError: ...: holds another run (seed 0 there, 1 here); ...
+    """
 
 
 @dataclass(frozen=True)
 class Manifest:
     """A JSON-lines file: the run on its first line, then a line for each photo made.
 
-    Lines are added when a photo's files are whole; whatever kills the run, what the manifest
-    tells of is there. A line cut short by it is passed over.
+    A line is added once a photo's files are complete: however a run ends, the photos of the
+    manifest exist. A truncated line is ignored.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from unfold.synthesis import Manifest
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     manifest = Manifest(Path(folder, "set"), {"recipe": {}, "seed": 0})
+        ...     with manifest.held():
+        ...         before = manifest.begin()
+        ...     before, sorted(path.name for path in manifest.folder.iterdir())
+        ({}, ['.unfold-synthesis', 'manifest.jsonl'])
     """
 
     folder: Path
@@ -97,7 +120,17 @@ def read_manifest(folder: Path) -> tuple[dict[str, Any], dict[int, dict[str, Any
     """The run, and the line of each photo by its index.
 
     Raises:
-        ManifestError: there is none, or it tells of no run.
+        ManifestError: there is no manifest, or it does not begin with a run.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from unfold.synthesis import Manifest, read_manifest
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Manifest(Path(folder), {"recipe": {}, "seed": 7}).begin()
+        ...     run, lines = read_manifest(Path(folder))
+        >>> run["seed"], lines
+        (7, {})
     """
     try:
         lines = (folder / NAME).read_text(encoding="utf-8").split("\n")

@@ -1,4 +1,4 @@
-"""A recipe at work: parameters are drawn, pictures are made from them."""
+"""Applying a recipe: drawing parameters, and making pictures from them."""
 
 from __future__ import annotations
 
@@ -24,8 +24,18 @@ APPLIED = "applied"
 class Pipeline:
     """The steps of a recipe on a batch.
 
-    Drawing and making are apart: what was drawn is a few numbers, and the same numbers make the
+    Drawing and making are separate: what is drawn is a few numbers, and the same numbers make the
     same pictures.
+
+    Example:
+        >>> import torch
+        >>> from unfold.synthesis import Pipeline, parse_recipe
+        >>> dark = {"degradation": "low-light", "saves": "dark"}
+        >>> pipeline = Pipeline(parse_recipe({"steps": [dark], "files": {}, "input": "dark"}))
+        >>> drawn = pipeline.draw(torch.Generator().manual_seed(0))
+        >>> pictures = pipeline.make({"sharp": torch.rand(1, 3, 8, 8)}, drawn)
+        >>> sorted(pictures), bool(pictures["dark"].mean() < pictures["sharp"].mean())
+        (['dark', 'sharp'], True)
     """
 
     def __init__(self, recipe: SynthesisRecipe) -> None:

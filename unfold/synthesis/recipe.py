@@ -36,7 +36,15 @@ Side = Annotated[int, Field(le=65536)]
 
 
 class RecipeError(UnfoldError, ValueError):
-    """A recipe that does not exist, cannot be read, or does not hold together."""
+    """A recipe that does not exist, cannot be read, or contradicts itself.
+
+    Example:
+        >>> from unfold.synthesis import parse_recipe
+        >>> parse_recipe({"steps": [{"degradation": "clip"}], "files": {}, "input": "dark"})
+        Traceback (most recent call last):
+            ...
+        unfold.synthesis.recipe.RecipeError: input: no picture 'dark' has been made by ...
+    """
 
 
 class SynthesisStep(BaseModel):
@@ -44,10 +52,17 @@ class SynthesisStep(BaseModel):
 
     Attributes:
         degradation: its name, or a mapping with ``kind`` and options.
-        of: the picture it is applied to; by default what the step before it made.
-        saves: the name under which what it makes is kept, if it is.
-        probability: of the degradation being applied to a photo; where it is not, the step passes
-            its picture on unchanged. Drawn for each photo, with the degradation's own parameters.
+        of: the picture it is applied to; by default the output of the step before it.
+        saves: the name of its output, if it is kept.
+        probability: that the degradation is applied to a photo; otherwise the step returns its
+            picture unchanged. Drawn for each photo, with the degradation's own parameters.
+
+    Example:
+        >>> from unfold.synthesis import SynthesisStep
+        >>> jpeg = {"kind": "jpeg", "quality": [40, 60]}
+        >>> step = SynthesisStep(degradation=jpeg, probability=0.5)
+        >>> step.degradation.kind, step.degradation.build().quality
+        ('jpeg', (40, 60))
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -66,19 +81,25 @@ class SynthesisStep(BaseModel):
 
 
 class SynthesisRecipe(BaseModel):
-    """How bad photos are made of sharp ones.
+    """How degraded photos are made of sharp ones.
 
     Attributes:
-        about: what it is after, in a sentence or two.
+        about: its purpose, in a sentence or two.
         frames: how many consecutive frames a scene has; 1 for single photos.
         size: height and width. A larger photo is scaled down until it just covers them, and cut;
             a smaller one is never scaled up.
         bits: of the files written, 8 or 16.
         transfer: how linear light is encoded (see `unfold.degradation.color_space.decode`).
-        steps: in their order. The picture they begin with is called ``sharp``.
-        files: where pictures go: a path with ``{split}``, ``{sequence}`` (the number of the scene)
-            and ``{frame}`` (the how-manieth made of that scene) -> the picture's name.
-        input, target: the pictures that a network is trained from and to.
+        steps: in order. The picture they begin with is called ``sharp``.
+        files: path -> name of the picture written there. Paths have ``{split}``, ``{sequence}``
+            (the number of the scene) and ``{frame}`` (the number of the photo made of that scene).
+        input, target: names of the input and the target picture of a network.
+
+    Example:
+        >>> from unfold.synthesis import read_recipe
+        >>> recipe = read_recipe("deblur")
+        >>> [step.degradation.kind for step in recipe.steps], recipe.input, recipe.target
+        (['clipping-reverse', 'camera-shake', 'clip'], 'blur', 'sharp')
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -153,7 +174,13 @@ _SHIPPED = ShippedFiles("unfold.synthesis", RecipeError)
 
 
 def recipes() -> list[str]:
-    """The names of the recipes that come with the library."""
+    """The names of the recipes that come with the library.
+
+    Example:
+        >>> from unfold.synthesis import recipes
+        >>> recipes()
+        ['deblur', 'deblur-frames', 'defocus', 'lol-blur', 'lol-blur-frames']
+    """
     return _SHIPPED.names()
 
 
@@ -162,6 +189,11 @@ def recipe_text(name: str) -> str:
 
     Raises:
         RecipeError: there is none of that name.
+
+    Example:
+        >>> from unfold.synthesis import recipe_text
+        >>> print(recipe_text("deblur").splitlines()[0])
+        about = "Camera shake on photos by day, in GoPro's layout."
     """
     return _SHIPPED.text(name)
 
@@ -171,6 +203,11 @@ def read_recipe(name: str | os.PathLike[str]) -> SynthesisRecipe:
 
     Raises:
         RecipeError: it cannot be read, or every error of it, each with its place.
+
+    Example:
+        >>> from unfold.synthesis import read_recipe
+        >>> read_recipe("deblur").about
+        "Camera shake on photos by day, in GoPro's layout."
     """
     values = _SHIPPED.read(name)
     try:
@@ -184,6 +221,14 @@ def parse_recipe(values: Mapping[str, Any]) -> SynthesisRecipe:
 
     Raises:
         RecipeError: every error, each with its place.
+
+    Example:
+        >>> from unfold.synthesis import parse_recipe
+        >>> noise = {"kind": "gaussian-noise", "sigma": [0.1, 0.2]}
+        >>> steps = [{"degradation": noise, "saves": "noisy"}]
+        >>> recipe = parse_recipe({"steps": steps, "files": {}, "input": "noisy"})
+        >>> recipe.steps[0].degradation.build().sigma
+        (0.1, 0.2)
     """
     try:
         return SynthesisRecipe.model_validate(dict(values))

@@ -1,4 +1,4 @@
-"""Scenes: the sharp photos, or runs of video frames, that bad photos are made of."""
+"""Scenes: the sharp photos, or runs of video frames, that degraded photos are made of."""
 
 from __future__ import annotations
 
@@ -27,6 +27,16 @@ class Scene:
         name: the path of its (middle) photo below the source folder.
         photos: one photo, or consecutive frames.
         disparity: beside ``photo.jpg``, a picture ``photo.disparity.png``: brighter is nearer.
+
+    Example:
+        >>> import tempfile, torch
+        >>> from pathlib import Path
+        >>> from unfold.imaging import Photo, write
+        >>> from unfold.synthesis import Scene
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write(Path(folder, "street.png"), Photo(torch.rand(3, 16, 16)))
+        ...     Scene("street.png", (Path(folder, "street.png"),)).read()["sharp"].shape
+        torch.Size([3, 16, 16])
     """
 
     name: str
@@ -62,6 +72,17 @@ def find_scenes(source: Path, frames: int = 1, outside: Path | None = None) -> l
 
     Raises:
         ImageError: there are none.
+
+    Example:
+        >>> import tempfile, torch
+        >>> from pathlib import Path
+        >>> from unfold.imaging import Photo, write
+        >>> from unfold.synthesis import find_scenes
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for name in ("a1.png", "a2.png", "a3.png"):
+        ...         write(Path(folder, name), Photo(torch.rand(3, 8, 8)))
+        ...     len(find_scenes(Path(folder))), len(find_scenes(Path(folder), frames=3))
+        (3, 1)
     """
     root = source if source.is_dir() else source.parent
     found = find_photos([source])

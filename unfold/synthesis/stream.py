@@ -1,4 +1,4 @@
-"""Bad photos made while a network trains on them."""
+"""Degraded photos made while a network trains on them."""
 
 from __future__ import annotations
 
@@ -24,12 +24,24 @@ from .scenes import Scene, cut, find_scenes, shrunk
 
 
 class SynthesizedPhotos(Dataset):
-    """Pairs of a recipe, made anew in every epoch.
+    """Pairs made by a recipe, with new random numbers in every epoch.
 
-    Item ``i`` depends on ``(seed, epoch, i)`` alone, whatever process makes it. It is a mapping:
+    Item ``i`` depends on ``(seed, epoch, i)`` alone, in any process. It is a mapping:
     ``input``, ``target`` and any further ``pictures``, ``(3, crop, crop)`` float32 in [0, 1];
-    ``name``, the source's; and, where it is asked for, the blur's kernel, ``(1, n, n)``
-    float32, sum 1: as ``kernel`` where a model is to be given it, else as ``true-kernel``.
+    ``name``, the source's; and, with a ``kernel_size``, the blur kernel, ``(1, n, n)``
+    float32, sum 1: as ``kernel`` if models are given it, else as ``true-kernel``.
+
+    Example:
+        >>> import tempfile, torch
+        >>> from pathlib import Path
+        >>> from unfold.imaging import Photo, write
+        >>> from unfold.synthesis import SynthesizedPhotos, read_recipe
+        >>> recipe = read_recipe("deblur")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write(Path(folder, "sharp.png"), Photo(torch.rand(3, 64, 64)))
+        ...     item = SynthesizedPhotos(folder, recipe, crop=32, kernel_size=63)[0]
+        >>> {name: tuple(value.shape) for name, value in item.items() if name != "name"}
+        {'input': (3, 32, 32), 'target': (3, 32, 32), 'kernel': (1, 63, 63)}
     """
 
     def __init__(
@@ -51,12 +63,12 @@ class SynthesizedPhotos(Dataset):
 
         Args:
             source: a folder of sharp photos (see `find_scenes`).
-            recipe: what is done to them.
+            recipe: the degradations.
             crop: side of the pairs in pixels; no photo may be smaller, after the recipe's scaling.
             margin: how much more of the photo, where it has it, is degraded and cut off again, so
                 that blur brings in what lies beyond the crop.
             length: items an epoch; by default one for each photo.
-            seed: of all chance.
+            seed: of all random numbers.
             kernel_size: side of the blur's kernel in the items; None: they have none.
             kernel_known: whether the kernel is called ``kernel``, which models are given, or
                 ``true-kernel``, which only losses read.
@@ -180,7 +192,7 @@ class SynthesizedPhotos(Dataset):
 
 @dataclass(frozen=True)
 class _Plan:
-    """All that chance decides of an item but its noise."""
+    """The random choices of an item, other than its noise."""
 
     name: str
     pictures: dict[str, Tensor]

@@ -1,4 +1,4 @@
-"""Bad photos of a folder of sharp ones, written as a data set."""
+"""Degraded photos of a folder of sharp ones, written as a data set."""
 
 from __future__ import annotations
 
@@ -29,7 +29,14 @@ from .scenes import Scene, find_scenes, fit
 
 @dataclass(frozen=True)
 class Made:
-    """What became of one photo of the data set: ``error`` is empty where it was made."""
+    """The result for one photo of the data set: ``error`` is empty if it was made.
+
+    Example:
+        >>> from unfold.synthesis import Made
+        >>> made = Made(index=3, source="street.png", error="cut short")
+        >>> f"{made.source}: {made.error or 'made'}"
+        'street.png: cut short'
+    """
 
     index: int
     source: str
@@ -38,19 +45,35 @@ class Made:
 
 @dataclass(frozen=True)
 class Synthesis:
-    """A data set to be made: what is in it depends on these values and on nothing else.
+    """A data set to be made; its content depends on these values alone.
 
-    Photo ``i`` is made of scene ``i mod (number of scenes)``, and its chance of ``(seed, i)``: the
-    files are the same, bit for bit, for any number of workers, and however often the run was cut
-    short. (On one machine: other versions of torch may round otherwise.)
+    Photo ``i`` is made of scene ``i mod (number of scenes)`` with random numbers of ``(seed, i)``:
+    the files are the same, bit for bit, for any number of workers and of interruptions. (On one
+    machine: other versions of torch may round differently.)
 
     Attributes:
         source: the sharp photos (see `find_scenes`).
-        output: a new folder, or that of a run to go on with.
-        recipe: what is done to them.
-        count: how many; may be raised later.
-        seed: of all chance.
-        split: what ``{split}`` stands for in the recipe's paths.
+        output: a new folder, or that of a run to resume.
+        recipe: the degradations, and the files to write.
+        count: number of photos; may be raised later.
+        seed: of all random numbers.
+        split: replaces ``{split}`` in the recipe's paths.
+
+    Example:
+        >>> import tempfile, torch
+        >>> from pathlib import Path
+        >>> from unfold.imaging import Photo, write
+        >>> from unfold.synthesis import Synthesis, parse_recipe
+        >>> dark = {"degradation": "low-light", "saves": "dark"}
+        >>> files = {"{split}/{sequence}-{frame}.png": "dark"}
+        >>> recipe = parse_recipe({"steps": [dark], "files": files, "input": "dark"})
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     source, output = Path(folder, "sharp.png"), Path(folder, "set")
+        ...     write(source, Photo(torch.rand(3, 16, 16)))
+        ...     list(Synthesis(source, output, recipe, count=1).run())
+        ...     sorted(path.name for path in (output / "train").iterdir())
+        [Made(index=0, source='sharp.png', error='')]
+        ['0000-0000.png']
     """
 
     source: Path
@@ -65,9 +88,9 @@ class Synthesis:
             raise RecipeError(f"split {self.split!r}: must be a plain name, such as train")
 
     def run(self, workers: int = 1) -> Iterator[Made]:
-        """Make what is not there yet, and tell of each photo what became of it.
+        """Make the photos that are missing, and yield the result for each.
 
-        What goes wrong with one does not stop the others.
+        A photo that fails does not stop the others.
 
         Args:
             workers: processes; each computes with one thread.
@@ -113,7 +136,7 @@ class Synthesis:
         }
 
     def _is_there(self, line: Mapping[str, Any]) -> bool:
-        """Whether the files of a photo are whole, as far as their ends tell."""
+        """Whether the files of a photo are complete, by their ends."""
         try:
             for path in line["files"]:
                 size_of(self.output / path)

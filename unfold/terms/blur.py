@@ -162,6 +162,7 @@ def embed_kernel(kernel: Tensor, size: tuple[int, int]) -> Tensor:
 
     Example:
         >>> import torch
+        >>> from unfold.terms import embed_kernel
         >>> embed_kernel(torch.ones(1, 1, 1, 2), (3, 4))[0, 0]
         tensor([[0., 0., 0., 0.],
                 [0., 1., 1., 0.],

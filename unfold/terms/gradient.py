@@ -62,6 +62,7 @@ def differences(x: Tensor) -> Tensor:
 
     Example:
         >>> import torch
+        >>> from unfold.terms import differences
         >>> differences(torch.tensor([[[[1.0, 3.0, 6.0]]]]))
         tensor([[[[ 2.,  3., -5.]],
         <BLANKLINE>

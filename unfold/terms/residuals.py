@@ -34,6 +34,17 @@ class Convolution(Affine):
             blurred image.
 
     Source: Cho and Lee, "Fast motion deblurring", SIGGRAPH Asia 2009, for the kernel's update.
+
+    Example:
+        >>> import torch
+        >>> from unfold.terms import Convolution
+        >>> blur = Convolution("I", kernel="H", observed="X")
+        >>> blur.blocks["I"].value, blur.gram_formula("I")
+        ('Fourier-diagonal', '|F(H)|²')
+        >>> box = torch.full((1, 1, 1, 3), 1 / 3)
+        >>> point = torch.tensor([[[[0.0, 0.0, 3.0, 0.0, 0.0]]]])
+        >>> blur({"I": point, "H": box, "X": torch.zeros_like(point)}).round(decimals=3).abs()
+        tensor([[[[0., 1., 1., 1., 0.]]]])
     """
 
     def __init__(self, block: str, *, kernel: str, observed: str) -> None:
@@ -56,6 +67,15 @@ class MaskedConvolution(Affine):
         kernel: ``H``, ``(1 or B, 1 or C, h, w)``; see `Convolution`.
         mask: ``T``, ``(1 or B, 1, H, W)``, at least 0.
         observed: ``X``, ``(B, C, H, W)``.
+
+    Example:
+        >>> import torch
+        >>> from unfold.terms import MaskedConvolution
+        >>> misfit = MaskedConvolution("I", kernel="H", mask="T", observed="X")
+        >>> lamp, clipped = torch.tensor([[[[0.5, 3.0]]]]), torch.tensor([[[[0.5, 1.0]]]])
+        >>> mask, point = (clipped < 1).float(), torch.ones(1, 1, 1, 1)
+        >>> misfit({"I": lamp, "H": point, "T": mask, "X": clipped}).abs().max().item()
+        0.0
     """
 
     def __init__(self, block: str, *, kernel: str, mask: str, observed: str) -> None:
@@ -82,6 +102,16 @@ class FilterFlow(Affine):
 
     Source: Hirsch et al., "Efficient filter flow for space-variant multiframe blind
     deconvolution", CVPR 2010, with the maps after the convolution as in JUDE.
+
+    Example:
+        >>> import torch
+        >>> from unfold.terms import FilterFlow
+        >>> flow = FilterFlow("I", kernels="k", maps="W", observed="X")
+        >>> kernels = torch.tensor([[[[0.0, 1.0, 0.0]], [[0.5, 0.0, 0.5]]]])
+        >>> maps = torch.tensor([[[[1.0, 1.0, 0.0, 0.0]], [[0.0, 0.0, 1.0, 1.0]]]])  # left; right
+        >>> image = torch.tensor([[[[1.0, 2.0, 3.0, 5.0]]]])
+        >>> flow({"I": image, "k": kernels, "W": maps, "X": torch.zeros_like(image)})
+        tensor([[[[1.0000, 2.0000, 3.5000, 2.0000]]]])
     """
 
     def __init__(self, block: str, *, kernels: str, maps: str, observed: str) -> None:
@@ -108,6 +138,7 @@ class Gradient(Affine):
     Example:
         >>> from unfold.core import Constraint, Lagrangian, Regularizer
         >>> from unfold.priors import L0
+        >>> from unfold.terms import Gradient
         >>> edges = Constraint(Gradient("x", gradient="G"), penalty="w", dual="D")
         >>> print(Lagrangian(edges, Regularizer("G", L0(), 0.01)).explain().splitlines()[5])
         x       w·(|F(∂x)|² + |F(∂y)|²)  Fourier-diagonal  FFT, divide, inverse FFT (exact for circular borders)
@@ -129,6 +160,17 @@ class Retinex(Affine):
         block: ``Z``, ``(B, C, H, W)``.
         reflectance: ``P``, ``(B, C, H, W)``.
         illumination: ``Q``, ``(B, 1 or C, H, W)``.
+
+    Example:
+        >>> import torch
+        >>> from unfold.terms import Retinex
+        >>> split = Retinex("Z", reflectance="P", illumination="Q")
+        >>> [kind.value for kind in split.blocks.values()]
+        ['scalar', 'pixel-diagonal', 'pixel-diagonal']
+        >>> paint = torch.tensor([0.8, 0.4, 0.2]).view(1, 3, 1, 1)
+        >>> light = torch.full((1, 1, 1, 1), 0.5)
+        >>> split({"Z": paint * light, "P": paint, "Q": light}).flatten()
+        tensor([0., 0., 0.])
     """
 
     def __init__(self, block: str, *, reflectance: str, illumination: str) -> None:
@@ -146,6 +188,15 @@ class SparseError(Affine):
         block: ``U``, ``(B, C, H, W)``.
         error: ``E``, ``(B, C, H, W)``.
         observed: ``Y``, ``(B, C, H, W)``.
+
+    Example:
+        >>> import torch
+        >>> from unfold.terms import SparseError
+        >>> blurred = torch.full((1, 1, 1, 3), 0.5)
+        >>> observed = torch.tensor([[[[0.5, 1.0, 0.5]]]])  # with a hot pixel
+        >>> residual = SparseError("U", error="E", observed="Y")
+        >>> residual({"U": blurred, "E": observed - blurred, "Y": observed})
+        tensor([[[[0., 0., 0.]]]])
     """
 
     def __init__(self, block: str, *, error: str, observed: str) -> None:

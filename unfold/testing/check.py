@@ -26,12 +26,36 @@ _GROUPS = {
 
 
 class ConformanceError(UnfoldError, AssertionError):
-    """A component does not keep a promise; or keeps one that it was declared to break."""
+    """A component does not keep a promise; or keeps one that it was declared to break.
+
+    Example:
+        >>> from unfold.core import Prior
+        >>> from unfold.testing import checks
+        >>> class Doubling(Prior):
+        ...     def prox(self, v, step):
+        ...         return 2 * v
+        ...     def value(self, x):
+        ...         return x.new_zeros(len(x))  # of g = 0, which leaves v as it is
+        >>> (optimality,) = [c for c in checks("priors", Doubling) if c.name == "prox-optimality"]
+        >>> optimality()
+        Traceback (most recent call last):
+            ...
+        unfold.testing.check.ConformanceError: prox-optimality: ...
+    """
 
 
 @dataclass(frozen=True)
 class Check:
-    """One promise of a component: call it to test it."""
+    """One promise of a component: call it to test it.
+
+    Example:
+        >>> from unfold.priors import Box
+        >>> from unfold.testing import checks
+        >>> check = checks("priors", Box)[0]
+        >>> str(check)
+        'type'
+        >>> check()  # raises nothing: Box keeps this promise
+    """
 
     name: str
     run: Callable[[Subject], None]
@@ -96,6 +120,16 @@ def checks(
 
     Raises:
         ValueError: a group, claim or expected failure that does not exist.
+
+    Example:
+        >>> from unfold.metrics import MAE
+        >>> from unfold.testing import checks
+        >>> for check in checks("metrics", MAE)[:3]:
+        ...     print(check)
+        ...     check()
+        type
+        values
+        precision
     """
     if group not in _GROUPS:
         raise ValueError(f"no checks for {group!r}; there are some for {', '.join(_GROUPS)}")
@@ -122,19 +156,40 @@ def checks(
 
 
 def check_prior(make: Callable[[], Any], **options: Any) -> None:
-    """Run every check of a prior (see `checks`); raise one error that lists what failed."""
+    """Run every check of a prior (see `checks`); raise one error that lists what failed.
+
+    Example:
+        >>> from unfold.priors import SoftThreshold
+        >>> from unfold.testing import check_prior
+        >>> check_prior(SoftThreshold, claims=("nonexpansive",))
+    """
     _run_all(checks("priors", make, **options))
 
 
 def check_term(
     make: Callable[[], Any], state: Callable[[], Mapping[str, Tensor]], **options: Any
 ) -> None:
-    """Run every check of a term (see `checks`); raise one error that lists what failed."""
+    """Run every check of a term (see `checks`); raise one error that lists what failed.
+
+    Example:
+        >>> import torch
+        >>> from unfold.terms import Retinex
+        >>> from unfold.testing import check_term
+        >>> def state():
+        ...     return {name: torch.rand(2, 3, 8, 8, dtype=torch.float64) for name in "ZPQ"}
+        >>> check_term(lambda: Retinex("Z", reflectance="P", illumination="Q"), state)
+    """
     _run_all(checks("terms", make, state=state, **options))
 
 
 def check_model(make: Callable[[], Any], **options: Any) -> None:
-    """Run every check of a model (see `checks`); raise one error that lists what failed."""
+    """Run every check of a model (see `checks`); raise one error that lists what failed.
+
+    Example:
+        >>> from unfold.models.identity import IdentityModel
+        >>> from unfold.testing import check_model
+        >>> check_model(IdentityModel)
+    """
     _run_all(checks("models", make, **options))
 
 

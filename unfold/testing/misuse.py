@@ -1,4 +1,4 @@
-"""What models and priors share of the checks that use them wrongly, or in unusual ways."""
+"""Checks of models and priors with wrong or unusual use."""
 
 from __future__ import annotations
 

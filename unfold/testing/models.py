@@ -263,7 +263,7 @@ def takes_or_refuses_odd_kernels(subject: Subject) -> None:
 
 
 def agrees_in_tiles(subject: Subject) -> None:
-    """Told what it measured of the whole photo, a model makes of a part what it makes there of the
+    """Given the measurements of the whole photo, a model makes of a part what it makes there of the
     whole; or it says that it must see the whole."""
     model, noise = subject.component().eval(), torch.Generator().manual_seed(0)
     if model.needs_full_image:
@@ -325,7 +325,7 @@ def _calls_of_priors(
 
 def tells_priors_noise_levels(subject: Subject) -> None:
     """Steps are variances between that of the noise, where the model gives that as a part, and
-    0.25². A model without priors tells none."""
+    0.25². A model without priors passes."""
     model = subject.component()
     ramp = torch.linspace(0.1, 0.9, 32).expand(2, _channels(model), 24, 32)
     for sigma in (0.0, 0.02, 0.05):

@@ -1,4 +1,4 @@
-"""What the checks share."""
+"""Helpers of the checks."""
 
 from __future__ import annotations
 

@@ -51,6 +51,7 @@ def _write(trace: Trace, folder: Path, title: str) -> Path:
         title=title,
         trace=trace,
         compared=compared,
+        trust=[_row(folder, f"trust-{n.split()[0]}", n, s) for n, s in trace.trust().items()],
         parts=[_row(folder, f"part-{n}", n, shown) for n, shown in trace.parts().items()],
         blocks=[
             _row(folder, f"block-{n}", n, shown, captions) for n, shown in trace.blocks().items()

@@ -20,6 +20,12 @@ class Shown:
     Attributes:
         pictures: ``(3, H, W)`` in [0, 1].
         scale: what their values mean, in words.
+
+    Example:
+        >>> import torch
+        >>> from unfold.trace import Shown
+        >>> Shown((torch.zeros(3, 8, 8),), "as it is").scale
+        'as it is'
     """
 
     pictures: tuple[Tensor, ...]
@@ -34,6 +40,14 @@ def show(tensors: Sequence[Tensor]) -> Shown:
 
     Raises:
         ValueError: another number of channels; nothing at all.
+
+    Example:
+        >>> import torch
+        >>> from unfold.trace import show
+        >>> show([torch.full((1, 8, 8), 0.25)]).scale
+        '4× as bright as it is'
+        >>> show([torch.full((3, 8, 8), 0.25), torch.full((3, 8, 8), -0.25)]).scale
+        'gray is 0; white and black are ±0.25'
     """
     if not tensors or any(x.ndim != 3 or x.shape[0] not in (1, 3) for x in tensors):
         shapes = ", ".join(str(tuple(x.shape)) for x in tensors) or "nothing"

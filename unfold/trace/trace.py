@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from unfold.core import History
+from unfold.restoration.trust import BAND, is_declared, part_of, with_trust
 from unfold.restorer import Restoration, Restorer
 
 from .scale import Shown, show
@@ -25,6 +27,14 @@ class Trace:
         restoration: what came of it.
         history: of its stages, with their states; empty where a model has none.
         explanation: what the model does, in words and formulas.
+
+    Example:
+        >>> import torch, unfold
+        >>> from unfold.trace import trace
+        >>> photo, kernel = torch.rand(1, 3, 16, 16), torch.full((1, 1, 1, 3), 1 / 3)
+        >>> found = trace(unfold.create_model("tv-deblur"), photo, kernel=kernel)
+        >>> found.stages()[0], list(found.blocks())
+        (0, ['I', 'Z'])
     """
 
     image: Tensor
@@ -67,6 +77,23 @@ class Trace:
             if part.ndim == 4 and part[0, 0].numel() > 1
         }
 
+    def trust(self) -> dict[str, Shown]:
+        """How far the result can be trusted, as pictures; none of a model without rounds."""
+        trust = self.restoration.trust
+        if trust is None:
+            return {}
+        bars = "error bar, 90 %" if trust.calibrated else "deviation by noise alone"
+        width = BAND * trust.deviation if trust.calibrated else trust.deviation
+        rows = {"measured": show([trust.measured[0]]), bars: show([width[0]])}
+        if trust.reblur is not None:
+            rows["re-blur test"] = show([trust.reblur[0]])
+        return rows
+
+    def shares(self) -> dict[str, float]:
+        """Block without a prior -> share of the data in its last update."""
+        trust = self.restoration.trust
+        return {} if trust is None else {name: x.item() for name, x in trust.blocks.items()}
+
     def numbers(self) -> dict[str, float]:
         """Part -> its value, where it is one number."""
         return {n: p.item() for n, p in self.restoration.parts.items() if p.numel() == 1}
@@ -96,7 +123,8 @@ def trace(model: Restorer, image: Tensor, *, kernel: Tensor | None = None) -> Tr
     """Restore a photo and write down what each stage does to each block.
 
     Recording takes memory for all states, and time: as much again as a stage with learned priors,
-    several times that of one with cheap ones. Of models in a row the stages are not kept.
+    several times that of one with cheap ones. Of models in a row the stages are not kept. How far
+    the result of an unrolled model can be trusted is found by one more restoration.
 
     Args:
         model: on the device of the photo.
@@ -105,6 +133,14 @@ def trace(model: Restorer, image: Tensor, *, kernel: Tensor | None = None) -> Tr
 
     Raises:
         ValueError: not one photo; or what the model raises.
+
+    Example:
+        >>> import torch, unfold
+        >>> from unfold.trace import trace
+        >>> photo, kernel = torch.rand(1, 3, 16, 16), torch.full((1, 1, 1, 3), 1 / 3)
+        >>> found = trace(unfold.create_model("tv-deblur"), photo, kernel=kernel)
+        >>> found.restoration.image.shape, len(found.history.entries) > 0
+        (torch.Size([1, 3, 16, 16]), True)
     """
     if image.ndim != 4 or len(image) != 1:
         raise ValueError(f"one photo (1, 3, H, W) is traced, got {tuple(image.shape)}")
@@ -113,9 +149,11 @@ def trace(model: Restorer, image: Tensor, *, kernel: Tensor | None = None) -> Tr
     model.eval()
     try:
         with torch.inference_mode():
-            restoration = model(image, kernel=kernel, history=history)
+            restore = partial(with_trust, model) if is_declared(model) else model
+            restoration = restore(image, kernel=kernel, history=history)
     finally:
         model.train(was)
     parts = {name: part.cpu() for name, part in restoration.parts.items()}
-    restored = Restoration(restoration.image.cpu(), parts, origin=restoration.origin)
+    trust = restoration.trust and part_of(restoration.trust, 0)
+    restored = Restoration(restoration.image.cpu(), parts, origin=restoration.origin, trust=trust)
     return Trace(image.cpu(), restored, history, model.explain())

@@ -1,4 +1,4 @@
-"""What a recipe names, built: tasks, optimizers."""
+"""Assembly of a training from its recipe: tasks, optimizers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checkpoints: all that it takes to go on, in a folder that appears whole or not at all."""
+"""Checkpoints: all that is needed to resume, in a folder that appears whole or not at all."""
 
 from __future__ import annotations
 

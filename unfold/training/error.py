@@ -1,4 +1,4 @@
-"""What stops a training."""
+"""The error of a training that cannot start or resume."""
 
 from __future__ import annotations
 
@@ -6,4 +6,12 @@ from unfold.errors import UnfoldError
 
 
 class TrainingError(UnfoldError, ValueError):
-    """A training that cannot begin or go on; the message says why and what to do."""
+    """A training that cannot start or resume; the message says why and what to do.
+
+    Example:
+        >>> from unfold.training import read_recipe
+        >>> read_recipe("zero-dec")
+        Traceback (most recent call last):
+            ...
+        unfold.training.error.TrainingError: no recipe 'zero-dec'; did you mean zero-dce? ...
+    """

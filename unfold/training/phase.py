@@ -1,4 +1,4 @@
-"""Phases: how long, on what size, at which learning rate."""
+"""Phases: number of steps, size of crops, learning rate."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Rate = Annotated[float, Field(ge=0, le=1e3)]
 
 
 class Phase(BaseModel):
-    """A stretch of training.
+    """A part of a training with one size and one schedule of the learning rate.
 
     Attributes:
         steps: updates of the weights.

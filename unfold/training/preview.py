@@ -1,4 +1,4 @@
-"""A dry run: what a recipe would do, before it does."""
+"""A dry run of a recipe."""
 
 from __future__ import annotations
 

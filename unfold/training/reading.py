@@ -19,7 +19,13 @@ _SHIPPED = ShippedFiles("unfold.training", TrainingError)
 
 
 def recipes() -> list[str]:
-    """The names of the recipes that come with the library."""
+    """The names of the recipes that come with the library.
+
+    Example:
+        >>> from unfold.training import recipes
+        >>> [name for name in recipes() if name.startswith("zero")]
+        ['zero-dce', 'zero-dce-small']
+    """
     return _SHIPPED.names()
 
 
@@ -28,6 +34,11 @@ def recipe_text(name: str) -> str:
 
     Raises:
         TrainingError: there is none of that name.
+
+    Example:
+        >>> from unfold.training import recipe_text
+        >>> recipe_text("zero-dce").startswith("about = ")
+        True
     """
     return _SHIPPED.text(name)
 
@@ -41,6 +52,12 @@ def read_recipe(name: str | os.PathLike[str], changes: Mapping[str, Any] | None 
 
     Raises:
         TrainingError: it cannot be read; or every error of it, a line each, with its path.
+
+    Example:
+        >>> from unfold.training import read_recipe
+        >>> recipe = read_recipe("jude-small", {"data.source": "photos", "model.K": 2})
+        >>> recipe.model.kind
+        'jude-small'
     """
     values = _SHIPPED.read(name)
     for path, value in (changes or {}).items():
@@ -53,6 +70,17 @@ def parse_recipe(values: Mapping[str, Any], name: str = "recipe") -> Recipe:
 
     Raises:
         TrainingError: every error, a line each, with its path.
+
+    Example:
+        >>> from unfold.training import parse_recipe
+        >>> recipe = parse_recipe({
+        ...     "model": "zero-dce",
+        ...     "data": {"kind": "photos", "source": "photos"},
+        ...     "losses": [{"loss": "color-constancy", "weight": 5}],
+        ...     "phases": [{"steps": 10, "batch": 2, "crop": 32, "lr": 1e-4}],
+        ... })
+        >>> recipe.steps
+        10
     """
     try:
         return Recipe.model_validate(copy.deepcopy(dict(values)))

@@ -1,4 +1,4 @@
-"""Recipes: what is trained, on what, how, and how it is watched."""
+"""Recipes: model, data, losses, optimization and validation of a training."""
 
 from __future__ import annotations
 
@@ -58,13 +58,13 @@ def _synthesis(value: Any) -> Any:
 
 
 class RecipeModel(BaseModel):
-    """A part of a recipe: it cannot be changed, and nothing else may stand in it."""
+    """A part of a recipe: frozen, and without unknown entries."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
 class SynthesizedData(RecipeModel):
-    """Bad photos made of the sharp ones in a folder, anew each time.
+    """Degraded photos made of the sharp ones in a folder, with new random numbers each time.
 
     Attributes:
         source: the folder.
@@ -116,13 +116,13 @@ class SynthesizedData(RecipeModel):
 
 
 class PairedData(RecipeModel):
-    """A data set of bad photos and good ones.
+    """A data set of degraded photos and their targets.
 
     Attributes:
         dataset: its reader, one of ``unfold list datasets``, by name or with options.
         root: its folder.
         split: of it.
-        flip: mirror every other photo, by chance.
+        flip: mirror a photo left to right with probability ½.
         side: photos whose shorter side is longer are made smaller first, to this many pixels.
     """
 
@@ -135,11 +135,11 @@ class PairedData(RecipeModel):
 
 
 class UnpairedData(RecipeModel):
-    """Bad photos in one folder, good ones of other scenes in another.
+    """Degraded photos in one folder, well-lit sharp ones of other scenes in another.
 
     Attributes:
         input, target: the folders.
-        flip: mirror every other photo, by chance.
+        flip: mirror a photo left to right with probability ½.
         side: photos whose shorter side is longer are made smaller first, to this many pixels.
     """
 
@@ -155,7 +155,7 @@ class PhotosData(RecipeModel):
 
     Attributes:
         source: the folder, with all that is below it.
-        flip: mirror every other photo, by chance.
+        flip: mirror a photo left to right with probability ½.
         side: photos whose shorter side is longer are made smaller first, to this many pixels.
     """
 
@@ -169,14 +169,14 @@ AnyPairs = Annotated[SynthesizedData | PairedData, Field(discriminator="kind")]
 
 
 class Share(RecipeModel):
-    """Pairs that are mixed with others, and how often, compared with them."""
+    """Pairs that are mixed with others, and their relative frequency."""
 
     data: AnyPairs
     weight: Annotated[float, Field(gt=0, le=1e9)] = 1.0
 
 
 class MixedData(RecipeModel):
-    """Pairs of several kinds: each is drawn from one of the parts, by chance and their weights."""
+    """Pairs of several kinds: each is drawn at random from one of the parts, by their weights."""
 
     kind: Literal["mixed"]
     parts: Annotated[tuple[Share, ...], Field(min_length=1)]
@@ -194,16 +194,16 @@ class WeightedLoss(RecipeModel):
 
     @property
     def title(self) -> str:
-        """What it is called in the records."""
+        """Its name in the records."""
         return self.name or self.loss.kind
 
 
 class Adversary(RecipeModel):
-    """What unpaired training needs beside the model (see `unfold.training.unpaired`).
+    """What unpaired training needs besides the model (see `unfold.training.unpaired`).
 
     Attributes:
-        backward: the generator from good photos to bad ones.
-        discriminator: of good photos; an estimator.
+        backward: the generator from sharp photos to degraded ones.
+        discriminator: of sharp photos; an estimator.
         adversarial, cycle, identity: weights of the losses.
     """
 
@@ -231,7 +231,7 @@ class Validation(RecipeModel):
     Attributes:
         data: pairs.
         every: steps from one measurement to the next; the last step is always measured.
-        metrics: the first tells which checkpoint is the best.
+        metrics: the first one decides which checkpoint is the best.
         count: photos, from the first on; None: all of them.
         crop: side of synthesized pairs. (Others are measured whole.)
     """
@@ -261,26 +261,32 @@ class Recipe(RecipeModel):
     """A whole training.
 
     Attributes:
-        about: what it is after.
-        model: what is trained: a name, a table with options, or the path of a config.
-        data: what on.
+        about: its purpose.
+        model: the model to train: a name, a table with options, or the path of a config.
+        data: the photos to train on.
         losses: of pairs or of photos alone, each with a weight.
-        adversary: for unpaired data, in the place of losses.
-        phases: one after the other.
+        adversary: for unpaired data, in place of losses.
+        phases: in order.
         optimizer: of every task.
         precision: ``"bf16"`` computes networks in bfloat16 where autocast does; FFTs stay float32.
-        accumulation: parts that each batch is cut into, to save memory.
+        accumulation: number of parts of a batch, whose gradients are added, to save memory.
         clip: the largest norm of the gradient; None: not clipped.
-        ema: decay of the averaged weights, which are then what is measured and kept; None: none.
+        ema: decay of the averaged weights, which are then measured and saved; None: none.
         compile: whether torch.compile is used.
-        recompute: whether stages are computed again for the gradient, to save memory.
-        parallel: what several processes keep: ``"ddp"`` each the whole model, ``"fsdp"`` each a
+        recompute: whether stages are recomputed for the gradient, to save memory.
+        parallel: what each of several processes holds: ``"ddp"`` the whole model, ``"fsdp"`` a
             shard of its parameters, gradients and moments (torch's FSDP2). One process keeps all.
-        on_device: whether photos are read once and stay on the device, in 8 bits, and bad ones are
-            made there, those of a batch together; workers have nothing to do then. Noise is drawn
-            there, too: the same on every device, but not the one that the CPU draws without it.
-        seed: of all chance.
-        validation, checkpoint, samples: what is measured, kept and shown.
+        on_device: whether photos are read once and stay on the device, in 8 bits, and degraded ones
+            are made there, a batch at a time, without workers. Noise is drawn there, too: the same
+            on every device, but other numbers than without this option.
+        seed: of all random numbers.
+        validation, checkpoint, samples: what is measured, saved and shown.
+
+    Example:
+        >>> from unfold.training import read_recipe
+        >>> recipe = read_recipe("zero-dce", {"data.source": "photos", "phases.0.steps": 10})
+        >>> [loss.loss.kind for loss in recipe.losses], recipe.steps
+        (['spatial-consistency', 'exposure', 'color-constancy', 'curve-smoothness'], 10)
     """
 
     about: str = ""

@@ -1,4 +1,4 @@
-"""A recipe carried out, from Python."""
+"""Training by a recipe, from Python."""
 
 from __future__ import annotations
 
@@ -32,28 +32,46 @@ def train(
     board: bool = False,
     begin: Callable[[Trainer], Callable[[int, dict[str, float]], None]] | None = None,
 ) -> bool:
-    """Train by a recipe; where the folder has checkpoints of it, go on from the last.
+    """Train by a recipe; if the folder has checkpoints of it, resume from the last.
 
     Under torchrun every process calls it, and they share each batch. Ctrl-C ends it after the
-    step that is under way, with a checkpoint; a second one at once.
+    current step, with a checkpoint; a second Ctrl-C ends it immediately.
 
     Args:
         recipe: from `read_recipe` or `parse_recipe`.
         folder: of checkpoints, ``losses.csv``, ``validation.csv``, sample pictures, and in the end
             ``model.safetensors`` and ``model.json``, for `unfold.models.weights.load_model`.
         device: where it computes.
-        workers: processes that read and degrade photos; any number gives the same.
-        allow_changes: go on though the folder was begun with another recipe.
+        workers: processes that read and degrade photos; the result does not depend on it.
+        allow_changes: resume although the folder was begun with another recipe.
         board: whether TensorBoard's files are written too.
         begin: called with the trainer in the process that writes; what it returns is called after
             each step, with its number and losses.
 
     Returns:
-        Whether it came to the end.
+        Whether the training is complete.
 
     Raises:
         TrainingError, ImageError, DataError, ComponentError, MetricError: one line says what is
             missing or went wrong, and what is kept.
+
+    Example:
+        >>> import tempfile, torch
+        >>> from pathlib import Path
+        >>> from unfold.imaging import Photo, write
+        >>> from unfold.training import parse_recipe, train
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write(Path(folder, "photo.png"), Photo(torch.rand(3, 16, 16)))
+        ...     recipe = parse_recipe({
+        ...         "model": {"kind": "zero-dce", "iterations": 2, "width": 4},
+        ...         "data": {"kind": "photos", "source": folder},
+        ...         "losses": [{"loss": "color-constancy"}],
+        ...         "phases": [{"steps": 2, "batch": 1, "crop": 16, "lr": 1e-4}],
+        ...     })
+        ...     train(recipe, Path(folder, "run"))
+        ...     Path(folder, "run", "model.safetensors").exists()
+        True
+        True
     """
 
     def silent(step: int, losses: dict[str, float]) -> None:

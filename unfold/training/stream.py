@@ -1,4 +1,4 @@
-"""The data as an endless stream: item n is the same whoever makes it, and whenever."""
+"""The data as an endless stream: item n is the same in every process and run."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ def open_stream(given: AnyData, phase: Phase, seed: int, kept: Kept | None = Non
     Args:
         given: the data.
         phase: says how large crops are, and what is done to them.
-        seed: of all chance.
+        seed: of all random numbers.
         kept: keeps photos on the device where the items are made; None: they are read from their
             files each time, and items are made on the CPU.
 

@@ -22,6 +22,19 @@ class Task(nn.Module):
     The optimizer updates the parameters of the module. In each step all tasks compute their
     gradients, in order, before any of them is updated. A task can add entries to the batch for the
     tasks after it.
+
+    Example:
+        >>> import torch
+        >>> from unfold.training import Task
+        >>> class FitGain(Task):
+        ...     def __init__(self):
+        ...         super().__init__()
+        ...         self.gain = torch.nn.Parameter(torch.ones(()))
+        ...     def forward(self, batch):
+        ...         return {"l2": (self.gain * batch["input"] - batch["target"]).square().mean()}
+        >>> batch = {"input": torch.ones(1, 3, 2, 2), "target": torch.full((1, 3, 2, 2), 0.5)}
+        >>> FitGain()(batch)["l2"].item()
+        0.25
     """
 
     @abstractmethod
@@ -34,8 +47,18 @@ class Supervised(Task):
 
     Args:
         model: to train.
-        losses: ``(name, weight, loss)``; they are no part of the task's state, and are on its
-            device already.
+        losses: ``(name, weight, loss)``; not part of the task's state, and on its device already.
+
+    Example:
+        >>> import torch, unfold
+        >>> from unfold.losses import L1
+        >>> from unfold.training import Supervised
+        >>> model = unfold.create_model("zero-dce", pretrained=True)
+        >>> task = Supervised(model, [("l1", 0.5, L1())])
+        >>> losses = task({"input": torch.rand(2, 3, 16, 16), "target": torch.rand(2, 3, 16, 16)})
+        >>> losses["l1"].backward()
+        >>> list(losses), all(p.grad is not None for p in model.parameters())
+        (['l1'], True)
     """
 
     def __init__(self, model: Restorer, losses: Sequence[tuple[str, float, Loss]]) -> None:

@@ -1,4 +1,4 @@
-"""The engine: steps, and all that happens between them."""
+"""The training loop: steps, and validation, samples and checkpoints between them."""
 
 from __future__ import annotations
 
@@ -38,25 +38,43 @@ _DATA_FAILURES = (OSError, ValueError, RuntimeError)
 
 
 class Trainer:
-    """A training on its way.
+    """A training run.
 
-    Chance in step s depends on ``(seed, s, process)`` alone: the generators of torch, NumPy and
-    Python are seeded anew in each step. So none of their states need keeping, and a run that goes
-    on from a checkpoint is, bit for bit, the run that was never stopped (on one device, with one
-    version of torch).
+    The random numbers of step s depend on ``(seed, s, process)`` alone: the generators of torch,
+    NumPy and Python are seeded in each step. So their states are not saved, and a run resumed from
+    a checkpoint equals, bit for bit, a run without interruption (on one device, with one version of
+    torch).
 
     Args:
-        recipe: what to do.
-        folder: for checkpoints, records, samples and the final weights. Where there are
-            checkpoints of this recipe, training goes on from the last.
+        recipe: of the training.
+        folder: for checkpoints, records, samples and the final weights. If it has checkpoints of
+            this recipe, training resumes from the last.
         world: where it runs.
         workers: processes that read and degrade photos.
-        allow_changes: go on though the recipe is another one.
+        allow_changes: resume although the recipe has changed.
         board: whether TensorBoard's files are written.
 
     Raises:
         TrainingError: checkpoints of another recipe, which the message compares; damaged ones.
         ImageError, DataError, ComponentError, MetricError: data or components that are not there.
+
+    Example:
+        >>> import tempfile, torch
+        >>> from pathlib import Path
+        >>> from unfold.imaging import Photo, write
+        >>> from unfold.training import Trainer, parse_recipe
+        >>> from unfold.training.distributed import Distributed
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write(Path(folder, "photo.png"), Photo(torch.rand(3, 16, 16)))
+        ...     recipe = parse_recipe({
+        ...         "model": {"kind": "zero-dce", "iterations": 2, "width": 4},
+        ...         "data": {"kind": "photos", "source": folder},
+        ...         "losses": [{"loss": "color-constancy"}],
+        ...         "phases": [{"steps": 2, "batch": 1, "crop": 16, "lr": 1e-4}],
+        ...     })
+        ...     trainer = Trainer(recipe, Path(folder, "run"), Distributed(torch.device("cpu")))
+        ...     trainer.run(), trainer.step
+        (True, 2)
     """
 
     def __init__(
@@ -223,6 +241,8 @@ class Trainer:
     def _next(self, batches: Iterator[Batch]) -> Batch:
         try:
             batch = next(batches)
+        except ConnectionError as error:  # its socket closes before torch notices that it is gone
+            raise self._failed(RuntimeError("a data worker exited unexpectedly")) from error
         except _DATA_FAILURES as error:
             raise self._failed(error) from error
         return self._moved(batch)
@@ -236,7 +256,7 @@ class Trainer:
             self.records.add(table, self.step, values)
 
     def _between(self) -> None:
-        """What is due after a step: measuring, showing, keeping."""
+        """After a step: validation, samples and checkpoints that are due."""
         recipe, last = self.recipe, self.step == self.recipe.steps
         improved = False
         if (
@@ -364,7 +384,7 @@ class Trainer:
         self.distributed.wait()
 
     def _failed(self, error: Exception) -> TrainingError:
-        """What to say of a step that failed; the state before it is kept, if there still is one."""
+        """The error of a step that failed; the state before it is saved, if it still exists."""
         kept = ""
         if self.distributed.first:
             there = [f"step-{step:08d}" for step in checkpoint.steps(self.checkpoints)[-1:]]

@@ -14,9 +14,9 @@ _MADE = "made of the input"
 
 
 class Generators(Task):
-    """G makes bad photos good, G⁻¹ good ones bad; the discriminator D judges G's.
+    """G restores degraded photos, G⁻¹ degrades sharp ones; D classifies the output of G.
 
-    With bad photos a and good ones b, of other scenes, it minimizes::
+    With degraded photos a and sharp ones b, of other scenes, it minimizes::
 
         w_adversarial · mean (D(G(a)) − 1)²  +  w_cycle · mean |a − G⁻¹(G(a))|
         + w_identity · (mean |b − G(b)| + mean |a − G⁻¹(a)|)
@@ -63,7 +63,9 @@ class Generators(Task):
 
 
 class Discriminator(Task):
-    """D learns to tell good photos b from those that G made: ``½ (mean (D(b) − 1)² + mean D²)``.
+    """D learns to distinguish sharp photos b from those that G made.
+
+    It minimizes ``½ (mean (D(b) − 1)² + mean D²)``.
 
     Args:
         discriminator: ``(B, 3, H, W)`` -> scores of any shape.

@@ -1,4 +1,4 @@
-"""Validation: a model measured on photos that it does not learn from."""
+"""Validation: a model measured on photos that it is not trained on."""
 
 from __future__ import annotations
 

@@ -37,7 +37,8 @@ def kernel():
 @pytest.mark.parametrize("name", MODELS)
 def test_looking_changes_nothing(name, image, kernel):
     torch.manual_seed(0)
-    model = unfold.create_model(name).eval()
+    few = {"K": 2} if "K" in spec_type("models", name).model_fields else {}
+    model = unfold.create_model(name, **few).eval()
     restored, trace = look(model, image, kernel=kernel)
     history = History(keep=True)
     with torch.inference_mode():
@@ -61,6 +62,19 @@ def test_what_is_shown_of_a_large_photo_is_small():
     assert sizes == {(3, 233, 420)}
     mean = trace.restoration.image.mean((-2, -1)) - restored.mean((-2, -1))
     assert mean.abs().max() < 1e-3
+
+
+def test_trust_is_shown_where_it_is_asked_for(image, kernel):
+    model = unfold.create_model("tv-deblur", K=2).eval()
+    plain, without = look(model, image, kernel=kernel)
+    restored, found = look(model, image, kernel=kernel, trust=True)
+    assert torch.equal(restored, plain)
+    shown = view.inside(found)
+    for layer in ("measured", "error bar, 90 %", "re-blur test"):
+        assert f'alt="{layer}"' in shown
+        assert f'alt="{layer}"' not in view.inside(without)
+    assert re.search(r"\d+ % of the last update of I is data", shown)
+    assert look(unfold.create_model("identity"), image, trust=True)[1].restoration.trust is None
 
 
 def test_a_page_shows_every_stage_and_escapes_what_others_wrote(image, kernel):

@@ -35,6 +35,7 @@ class Job:
         kernel: of the blur, where it is known.
         device: to compute on.
         max_pixels, max_stages: more are refused.
+        trust: whether it is shown how far the result can be trusted.
     """
 
     source: Path
@@ -48,6 +49,7 @@ class Job:
     device: torch.device
     max_pixels: int
     max_stages: int
+    trust: bool
 
 
 def carry_out(job: Job) -> tuple[str, str, str]:
@@ -66,7 +68,10 @@ def carry_out(job: Job) -> tuple[str, str, str]:
         any_size = TiledInference(model, kernel=kernel, device=job.device)
         note = looked = ""
         if any_size.fits(photo.image):
-            restored, trace = look(model, photo.image[None].to(job.device), kernel=kernel)
+            x = photo.image[None].to(job.device)
+            restored, trace = look(model, x, kernel=kernel, trust=job.trust)
+            if job.trust and trace.restoration.trust is None:
+                note = " It is not unrolled: how far it can be trusted is unknown."
             looked = view.inside(trace)
         else:
             restored = any_size(photo.image).image

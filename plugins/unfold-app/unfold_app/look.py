@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
 from unfold.core import History, Lagrangian, State
-from unfold.restorer import Restoration, Restorer
+from unfold.restoration.trust import is_declared, part_of, with_trust
+from unfold.restorer import Restoration, Restorer, Trust
 from unfold.trace import Trace
 
 _SIDE = 420  # pixels: of what is shown of a state
 
 
-def look(model: Restorer, image: Tensor, *, kernel: Tensor | None = None) -> tuple[Tensor, Trace]:
+def look(
+    model: Restorer, image: Tensor, *, kernel: Tensor | None = None, trust: bool = False
+) -> tuple[Tensor, Trace]:
     """Restore a photo; the result, and the stages and parts as small pictures.
 
     Unlike `unfold.trace.trace` this measures no residuals, which takes several times as long as
@@ -25,6 +30,8 @@ def look(model: Restorer, image: Tensor, *, kernel: Tensor | None = None) -> tup
         model: on the device of the photo, in eval mode.
         image: ``(1, 3, H, W)`` in [0, 1].
         kernel: of the blur, where it is known, ``(1, 1, h, w)``.
+        trust: whether it is found how far the result can be trusted, which takes one more
+            restoration. Of a model that is not unrolled it is not.
 
     Returns:
         The restored photo ``(3, H, W)``, float32 on the CPU; the trace.
@@ -33,13 +40,16 @@ def look(model: Restorer, image: Tensor, *, kernel: Tensor | None = None) -> tup
         size = image.shape[-2:]
         scale = max(1.0, max(size) / _SIDE)
         states = _States(size, scale) if len(model.sequence()) == 1 else None
-        restored = model(image, kernel=kernel, history=states)
+        run = partial(with_trust, model) if trust and is_declared(model) else model
+        restored = run(image, kernel=kernel, history=states)
         parts = {
             name: _small(part, scale) if part.shape[-2:] == size else part.cpu()
             for name, part in restored.parts.items()
         }
         top, left = (int(place / scale) for place in restored.origin)
-        shown = Restoration(_small(restored.image, scale), parts, origin=(top, left))
+        maps = restored.trust and _small_trust(restored.trust, scale)
+        small = _small(restored.image, scale)
+        shown = Restoration(small, parts, origin=(top, left), trust=maps)
         trace = Trace(_small(image, scale), shown, states or History(), model.explain())
         return restored.image[0].float().cpu(), trace
 
@@ -73,6 +83,15 @@ class _States(History):
                 for name, x in state.items()
             }
         )
+
+
+def _small_trust(trust: Trust, scale: float) -> Trust:
+    return replace(
+        part_of(trust, 0),
+        measured=_small(trust.measured, scale),
+        deviation=_small(trust.deviation, scale),
+        reblur=None if trust.reblur is None else _small(trust.reblur, scale),
+    )
 
 
 def _small(x: Tensor, scale: float) -> Tensor:

@@ -69,6 +69,9 @@ def build(restoring: Restoring, models: Sequence[str], *, max_upload: int) -> gr
                     kernel = gr.File(label=".npy, .txt, .csv, or a gray picture", height=110)
                     known = gr.Checkbox(True, label="use the kernel that is known")
                 untrained = gr.Checkbox(False, label="run a model without trained weights")
+                trust = gr.Checkbox(
+                    False, label="show how far the result can be trusted (twice the time)"
+                )
             with gr.Column(scale=5):
                 message = gr.HTML(view.message("Upload a photo or pick a sample."))
                 result = gr.HTML()
@@ -99,11 +102,13 @@ def build(restoring: Restoring, models: Sequence[str], *, max_upload: int) -> gr
                         widgets = [widget(option, field) for option, field in fields.items()]
                 go = gr.Button("Restore", variant="primary")
 
-                def restore(request: gr.Request, known: bool, untrained: bool, *values: Any):
+                def restore(
+                    request: gr.Request, known: bool, untrained: bool, trust: bool, *values: Any
+                ):
                     here, chose = visit(request), chosen(fields, values)
                     return handled(
                         lambda: restoring.restore(
-                            here, name, chose, known=known, untrained=untrained
+                            here, name, chose, known=known, untrained=untrained, trust=trust
                         ),
                         here,
                         3,
@@ -111,7 +116,7 @@ def build(restoring: Restoring, models: Sequence[str], *, max_upload: int) -> gr
 
                 go.click(
                     restore,
-                    [known, untrained, *widgets],
+                    [known, untrained, trust, *widgets],
                     shown,
                     concurrency_limit=1,  # one at a time; the others wait
                     concurrency_id="restore",

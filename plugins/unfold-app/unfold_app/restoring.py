@@ -90,7 +90,14 @@ class Restoring:
         return f"{Path(file).name}: a blur kernel of {width}×{height} pixels"
 
     def restore(
-        self, visit: Visit, name: str, options: Mapping[str, Any], *, known: bool, untrained: bool
+        self,
+        visit: Visit,
+        name: str,
+        options: Mapping[str, Any],
+        *,
+        known: bool,
+        untrained: bool,
+        trust: bool,
     ) -> tuple[str, str, str]:
         """The photo restored: a message, both pictures, and what lies inside.
 
@@ -107,7 +114,7 @@ class Restoring:
         job = Job(
             source, target, f"restored/{visit.folder.name}/{target.name}",
             self.make_model, name, options, untrained, visit.kernel if known else None,
-            self.device, self.limits.pixels, self.limits.stages,
+            self.device, self.limits.pixels, self.limits.stages, trust,
         )  # fmt: skip
 
         def wanted() -> bool:

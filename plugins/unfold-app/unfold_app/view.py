@@ -33,10 +33,13 @@ def pair(before: Tensor, after: Tensor, link: str) -> str:
 
 
 def inside(trace: Trace) -> str:
-    """The parts that a photo was restored with, the kernel first, and the stages on a slider."""
+    """How far the result can be trusted, the parts that a photo was restored with, the kernel
+    first, and the stages on a slider."""
     stages = trace.stages()
     return _render(
         "inside.html",
+        trust=trace.trust(),
+        shares=trace.shares(),
         parts=sorted(trace.parts().items(), key=lambda part: "kernel" not in part[0]),
         numbers=trace.numbers(),
         blocks=trace.blocks(),

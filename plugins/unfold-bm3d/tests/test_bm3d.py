@@ -16,8 +16,15 @@ def make():
     return BM3D(profile="lc")  # three times as fast
 
 
+@pytest.fixture
+def coarse(monkeypatch):
+    """A coarse grid of the noise's spectrum: on the usual one bm3d spends half a second a call."""
+    monkeypatch.setattr(bm3d.BM3DProfile, "nf", 4)
+    monkeypatch.setattr(bm3d.BM3DProfileLC, "nf", 4)
+
+
 @pytest.mark.parametrize("check", checks("priors", make, name="bm3d"), ids=str)
-def test_conformance(check):
+def test_conformance(check, coarse):
     check()
 
 
@@ -59,7 +66,7 @@ def test_step_is_the_variance(channels):
     assert best < 0.8 * error(0.4)
 
 
-def test_each_image_has_its_own_step():
+def test_each_image_has_its_own_step(coarse):
     _, noisy = scene(1)
     prior = make()
     both = prior.prox(torch.cat((noisy, noisy)), variance([0.05, 0.2]))
@@ -67,7 +74,7 @@ def test_each_image_has_its_own_step():
         assert torch.equal(both[i : i + 1], prior.prox(noisy, variance(sigma)))
 
 
-def test_a_gray_image_in_three_channels_is_filtered_as_gray():
+def test_a_gray_image_in_three_channels_is_filtered_as_gray(coarse):
     """Where bm3d_rgb returns NaN. Its intensity is that of one channel, with a third of the
     variance."""
     _, noisy = scene(1)
@@ -77,12 +84,12 @@ def test_a_gray_image_in_three_channels_is_filtered_as_gray():
     torch.testing.assert_close(x, expected, atol=1e-4, rtol=0)
 
 
-def test_a_constant_image_stays():
+def test_a_constant_image_stays(coarse):
     v = torch.tensor([0.2, 0.5, 0.9]).view(1, 3, 1, 1).expand(1, 3, 16, 16)
     torch.testing.assert_close(make().prox(v, torch.full((1, 1, 1, 1), 0.01)), v)
 
 
-def test_colors_at_constant_intensity():
+def test_colors_at_constant_intensity(coarse):
     """Where bm3d matches no blocks: each channel is filtered for itself."""
     _, noisy = scene(1)
     difference = torch.tensor([1.0, 0.0, -1.0], dtype=torch.float64).view(1, 3, 1, 1)
@@ -93,7 +100,7 @@ def test_colors_at_constant_intensity():
     torch.testing.assert_close(x, expected, atol=1e-4, rtol=0)
 
 
-def test_gradients_are_refused():
+def test_gradients_are_refused(coarse):
     v, step = torch.rand(1, 1, 16, 16), torch.full((1, 1, 1, 1), 0.01)
     with pytest.raises(RuntimeError, match=r"passes no gradients, but v requires grad: .*no_grad"):
         make().prox(v.requires_grad_(), step)

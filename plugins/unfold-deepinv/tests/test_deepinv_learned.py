@@ -167,7 +167,8 @@ def test_a_download_is_not_unpickled_either(cls, monkeypatch):
 def test_deepinv_is_imported_only_when_a_prior_is_built(monkeypatch):
     for name in [n for n in sys.modules if n.partition(".")[0] == "unfold_deepinv"]:
         monkeypatch.delitem(sys.modules, name)
-    for name in ("deepinv", "deepinv.models", "ptwt", "pywt"):
+    loaded = [name for name in sys.modules if name.startswith("deepinv.")]
+    for name in ("deepinv", *loaded, "ptwt", "pywt"):
         monkeypatch.setitem(sys.modules, name, None)  # importing it fails from here on
     plugin = importlib.import_module("unfold_deepinv")
     for prior in plugin.__all__:

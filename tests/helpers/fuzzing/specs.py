@@ -29,7 +29,8 @@ DEGRADATION = TypeAdapter(DegradationSpec)  # as it stands in a recipe, which bu
 @cache
 def seeds() -> tuple[Component | Path, ...]:
     """Every component, and the declared models among the examples."""
-    found = [c for c in scan().components if not c.obstacle]
+    # (An engine is built with objects: the model, the journal.)
+    found = [c for c in scan().components if not c.obstacle and c.group != "engines"]
     named = [c for c in found if c.name not in ("trained", "declared")]
     return (*named, *sorted(EXAMPLES.glob("*.toml")))
 
