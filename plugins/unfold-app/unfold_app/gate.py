@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import ipaddress
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -14,6 +16,7 @@ _POLICY = (
 _MEGABYTE = 1024**2
 _BODY = _MEGABYTE  # of what is no upload
 _FORM = 64 * 1024  # what an upload's form takes beside the file
+_LINGER = 2.0  # seconds that what a refused visitor still sends is read, and thrown away
 _UPLOADS = 20  # files of the largest size that may lie on the disk; they go after a minute
 
 
@@ -42,7 +45,7 @@ class Gate:
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         refusal = self._refusal(scope, headers)
         if refusal is not None:
-            await _answer(send, *refusal)
+            await _answer(receive, send, *refusal)
             return
         most, got, answered = self._most(scope), 0, False
 
@@ -68,7 +71,7 @@ class Gate:
             if got <= most:
                 raise
         if got > most and not answered:
-            await _answer(send, 413, _too_large(most))
+            await _answer(receive, send, 413, _too_large(most))
 
     def _refusal(self, scope, headers: dict[bytes, str]) -> tuple[int, str] | None:
         host = headers.get(b"host", "")
@@ -120,7 +123,7 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-async def _answer(send, status: int, text: str) -> None:
+async def _answer(receive, send, status: int, text: str) -> None:
     body = text.encode()
     headers = [
         (b"content-type", b"text/plain; charset=utf-8"),
@@ -128,4 +131,15 @@ async def _answer(send, status: int, text: str) -> None:
         (b"connection", b"close"),
     ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.body", "body": body, "more_body": True})
+    # A connection that is closed while more arrives is reset, and the visitor loses the answer.
+    with contextlib.suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(_read_away(receive), _LINGER)
+    await send({"type": "http.response.body"})
+
+
+async def _read_away(receive) -> None:
+    more = True
+    while more:
+        message = await receive()
+        more = message["type"] == "http.request" and message.get("more_body", False)
