@@ -210,6 +210,7 @@ class TiledInference:
 
         Raises:
             MemoryError: not even one tile fits into the budget.
+            ValueError: ``tile`` is too small.
         """
         model, x = self.model, image[None]
         measurements = dict(model.measure(x.to(self.device), kernel=self.kernel))
@@ -217,13 +218,10 @@ class TiledInference:
             return measurements
         if self._fits(model, x, self.kernel):
             return dict(with_pooled_features(model, x.to(self.device), self.kernel, measurements))
-        pixels = self._tile_pixels(model, x, self.kernel)
-        grid = Grid.plan(*x.shape[-2:], radius=_GATHERED, pixels=pixels)
-        if grid is None:
-            raise MemoryError(
-                f"not even one tile fits into what is left of {format_bytes(self.budget)}"
-            )
         tiles = _Tiles(model, x, self.kernel, measurements, self.device)
+        grid = tiles.plan(_GATHERED, self._tile_pixels(model, x, self.kernel))
+        if grid is None:
+            raise self._no_tile(tiles, _GATHERED)
         tiles.gather(grid)
         return dict(tiles.measurements)
 
@@ -301,27 +299,15 @@ class TiledInference:
         )
         reach = REACH if self.trust else 0
         field = replace(field, radius=max(field.radius, model.min_receptive_field, reach))
-        grid = Grid.plan(*x.shape[-2:], radius=field.radius, pixels=pixels)
-        if grid is None or field.error == math.inf:
-            side = 2 * (2 * field.radius + 2 * ALIGN)
-            if self.tile is not None:
-                raise ValueError(
-                    f"tile={self.tile}: so small tiles cannot overlap by the receptive field; "
-                    f"allow {max(side, 384) ** 2} or more"
-                )
-            rate = self._rate(model, x, kernel)
-            least = self.budget - self.room() + int(max(side, 384) ** 2 * rate)
-            least += self._result_bytes(model, x)
-            raise MemoryError(
-                f"not even one tile fits into what is left of {format_bytes(self.budget)}: allow "
-                f"{format_bytes(least)} or more"
-            )
         tiles = _Tiles(model, x, kernel, measurements, self.device)
+        grid = tiles.plan(field.radius, pixels)
+        if grid is None or field.error == math.inf:
+            raise self._no_tile(tiles, field.radius)
         if model.finish_reads and not self.trust:
             tiles.gather(grid)
         elif model.pooled_features:
             # (Means bear what is wrong along the seams: these tiles overlap less.)
-            tiles.gather(Grid.plan(*x.shape[-2:], radius=_GATHERED, pixels=pixels) or grid)
+            tiles.gather(tiles.plan(_GATHERED, pixels) or grid)
         if self.trust:
             noise = noise_of(x.to(self.device), measurements)
             out, trust = tiles.assemble_with_trust(grid, noise)
@@ -330,6 +316,21 @@ class TiledInference:
         seams = tiles.check(out, grid, pixels) if self.verify else None
         restored = Restoration(out, measurements, trust=trust)
         return restored, Tiling(type(model).__name__, grid, field, seams)
+
+    def _no_tile(self, tiles: _Tiles, radius: int) -> Exception:
+        """The error of tiles that would be too small, and what to allow instead."""
+        least = max(2 * (2 * radius + 2 * ALIGN), 384) ** 2
+        if self.tile is not None:
+            return ValueError(
+                f"tile={self.tile}: so small tiles cannot overlap by the receptive field; "
+                f"allow {least} or more"
+            )
+        takes = int(least * self._rate(tiles.model, tiles.x, tiles.kernel))
+        takes += self.budget - self.room() + self._result_bytes(tiles.model, tiles.x)
+        return MemoryError(
+            f"not even one tile fits into what is left of {format_bytes(self.budget)}: allow "
+            f"{format_bytes(takes)} or more"
+        )
 
 
 class _Tiles:
@@ -346,6 +347,10 @@ class _Tiles:
         self.model, self.x, self.kernel, self.device = model, x, kernel, device
         self.measurements = measurements
         self.begun: dict[str, Tensor] = {}
+
+    def plan(self, radius: int, pixels: int) -> Grid | None:
+        """Tiles of so many pixels, which overlap by twice the radius; None: they cannot."""
+        return Grid.plan(*self.x.shape[-2:], radius=radius, pixels=pixels)
 
     def restore(self, rows: slice, columns: slice) -> Tensor:
         options = {"measurements": self.measurements} if self.measurements else {}

@@ -7,7 +7,6 @@ the same photos; that by default, at least three.
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from unfold.datasets.folder import natural
 from unfold.imaging import read
 
 from .options import bounds_its_numbers
-from .tools import Rule, Subject, need
+from .tools import Rule, Subject, need, spec_round_trip
 
 
 @contextmanager
@@ -143,13 +142,7 @@ def misses_a_target(subject: Subject) -> None:
 
 def has_a_spec(subject: Subject) -> None:
     """The registered spec survives JSON, and builds the reader."""
-    from unfold.registry.spec import resolve, spec_type
-
-    assert subject.name is not None
-    example = resolve("datasets", {"kind": subject.name})
-    text = json.loads(example.model_dump_json())
-    again = spec_type("datasets", subject.name).model_validate(text)
-    need(again == example, "the spec changes on its way through JSON")
+    again = spec_round_trip(subject)
     with _data_set(subject) as root:
         need(
             list(again.build(root)) == list(_read(subject, root)), "the spec builds another reader"

@@ -7,7 +7,6 @@ channel, and once none.
 
 from __future__ import annotations
 
-import json
 from unittest import SkipTest
 
 import torch
@@ -17,7 +16,7 @@ from unfold.degradation import Degradation
 from unfold.degradation.base import Parameters
 
 from .options import bounds_its_numbers
-from .tools import Rule, Subject, close, need
+from .tools import Rule, Subject, close, need, spec_round_trip
 
 _SIZES = ((24, 32), (17, 23), (1, 9), (2, 1), (1, 1))
 _LARGEST = 64  # numbers of a parameter for one photo
@@ -162,14 +161,7 @@ def agrees_on_a_gpu(subject: Subject) -> None:
 
 def has_a_spec(subject: Subject) -> None:
     """The registered spec survives JSON, and builds a degradation that draws and does the same."""
-    from unfold.registry.spec import resolve, spec_type
-
-    assert subject.name is not None
-    example = resolve("degradations", {"kind": subject.name})
-    text = json.loads(example.model_dump_json())
-    again = spec_type("degradations", subject.name).model_validate(text)
-    need(again == example, "the spec changes on its way through JSON")
-    built, made = again.build(), subject.make()
+    built, made = spec_round_trip(subject).build(), subject.make()
     image, inputs = _photos(made)
     want = made.apply(image, _sample(made, 3), **inputs)
     got = built.apply(image, _sample(built, 3), **inputs)

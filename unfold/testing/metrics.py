@@ -11,7 +11,7 @@ from torch import Tensor
 from unfold.metrics import Metric
 
 from .options import bounds_its_numbers
-from .tools import Rule, Subject, close, need, spec_round_trip
+from .tools import Rule, Subject, builds_from_spec, close, need
 
 # Two blocks of NIQE and more than the fields of view of LPIPS.
 _SIZE = (96, 200)
@@ -154,7 +154,7 @@ CHECKS = {
     "direction": Rule(worsens_with_noise),
     "bad-input": Rule(refuses_bad_input),
     "no-graph": Rule(builds_no_graph),
-    "spec": Rule(spec_round_trip, named=True),
+    "spec": Rule(builds_from_spec, named=True),
     "gpu": Rule(agrees_on_a_gpu),
     "bounds": Rule(bounds_its_numbers, named=True),
 }

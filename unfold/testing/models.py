@@ -19,7 +19,16 @@ from unfold.restorer import Restoration, Restorer
 
 from . import misuse
 from .options import bounds_its_numbers
-from .tools import Rule, Subject, close, export, need, spec_round_trip, state_dict_round_trip
+from .tools import (
+    Rule,
+    Subject,
+    builds_from_spec,
+    close,
+    export,
+    leave_start,
+    need,
+    state_dict_round_trip,
+)
 
 
 def _channels(model: torch.nn.Module) -> int:
@@ -268,8 +277,7 @@ def agrees_in_tiles(subject: Subject) -> None:
     model, noise = subject.component().eval(), torch.Generator().manual_seed(0)
     if model.needs_full_image:
         return
-    for parameter in model.parameters():  # leave a start where zero layers hide how far it looks
-        parameter.data.add_(0.01 * torch.randn(parameter.shape, generator=noise))
+    leave_start(model)
     coarse = 0.1 + 0.8 * torch.rand(1, _channels(model), 14, 16, generator=noise)
     photo = interpolate(coarse, (224, 256), mode="bicubic")
     # (Of little noise a deconvolution rings further than this photo is wide.)
@@ -292,8 +300,7 @@ def passes_gradients(subject: Subject) -> None:
     photo = _photo(model).requires_grad_()
     if not model.requires_training:
         return
-    for parameter in model.parameters():  # leave a start where zero layers block gradients
-        parameter.data.add_(0.01 * torch.randn_like(parameter))
+    leave_start(model)
     _restored(model, photo).image.square().sum().backward()
     need(photo.grad is not None and photo.grad.any(), "no gradient reaches the photo")
     reached = [p.grad is not None and bool(p.grad.isfinite().all()) for p in model.parameters()]
@@ -413,7 +420,7 @@ CHECKS = {
     "gradients-flow": Rule(passes_gradients),
     "noise-levels": Rule(tells_priors_noise_levels),
     "state-dict": Rule(survives_a_state_dict),
-    "spec": Rule(spec_round_trip, named=True),
+    "spec": Rule(builds_from_spec, named=True),
     "explain": Rule(explains_itself),
     "gpu": Rule(agrees_on_a_gpu),
     "compile": Rule(compiles, claim="compile"),

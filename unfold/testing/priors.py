@@ -13,7 +13,16 @@ from unfold.core import Constraint, Equal, Lagrangian, Prior, Quadratic, Regular
 
 from . import misuse
 from .options import bounds_its_numbers
-from .tools import Rule, Subject, close, export, need, spec_round_trip, state_dict_round_trip
+from .tools import (
+    Rule,
+    Subject,
+    builds_from_spec,
+    close,
+    export,
+    leave_start,
+    need,
+    state_dict_round_trip,
+)
 
 _SIZES = ((16, 16), (17, 23), (9, 12))
 
@@ -182,8 +191,7 @@ def passes_gradients(subject: Subject) -> None:
         except RuntimeError:
             return
         raise AssertionError("differentiable is False, but asking for a gradient raises nothing")
-    for parameter in prior.parameters():  # leave a start where zero layers block gradients
-        parameter.data.add_(0.01 * torch.randn_like(parameter))
+    leave_start(prior)
     prior.prox(v, _step()).square().sum().backward()
     if prior.channels is None:  # what it has for other numbers of channels learns from those
         prior.prox(v[:, :1], _step()).square().sum().backward()
@@ -309,7 +317,7 @@ CHECKS = {
     "gradients-flow": Rule(passes_gradients),
     "gradcheck": Rule(has_the_right_gradient),
     "state-dict": Rule(survives_a_state_dict),
-    "spec": Rule(spec_round_trip, named=True),
+    "spec": Rule(builds_from_spec, named=True),
     "prox-optimality": Rule(minimizes_its_value),
     "lagrangian": Rule(works_in_a_lagrangian),
     "gpu": Rule(agrees_on_a_gpu),
