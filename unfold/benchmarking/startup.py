@@ -10,6 +10,7 @@ from functools import partial
 import torch
 
 from .case import Case, PairedRun
+from .size import Size
 
 IMPORT = "import unfold, torch"
 LIST = """
@@ -29,7 +30,7 @@ except OSError:
 """
 
 
-def startup_cases(size: object = None) -> Iterator[Case]:
+def startup_cases(size: Size) -> Iterator[Case]:
     """``import unfold`` (and torch, which it leaves for later) against ``import torch``; ``unfold
     list``, which must not import torch, against starting Python."""
     pairs = {

@@ -72,7 +72,7 @@ class BlindKernel(KernelEstimator):
     kernel's size of a clipped pixel S is 0, and ``H⊗S`` of the estimate before replaces ∇X.
 
     Errors that noise makes differ from part to part of a photo, and the kernel does not: where σ >
-    0.02 the result is the mean of the kernels of the photo and of its halves (`with_agreement`). A
+    0.02 the result is the mean of the kernels of the photo and of its halves (`compare_halves`). A
     kernel that is no stroke (`is_stroke`) is that of a sharp photo, and a point is returned, which
     blurs nothing. So is it where the halves do not agree, where σ > 0.08, and for a photo less than
     twice as high or wide as the kernel. A dark photo is brightened first (σ is then the noise of
@@ -139,11 +139,12 @@ class BlindKernel(KernelEstimator):
         return kernel if agreement >= self.agreement else point(self.kernel_size, photo)
 
     @torch.no_grad()
-    def with_agreement(self, photo: Tensor) -> tuple[Tensor, float]:
+    def compare_halves(self, photo: Tensor, kernel: Tensor, noisy: bool) -> tuple[Tensor, float]:
         """The kernel of one photo, and how well its halves agree about it.
 
         Args:
             photo: ``(1, C, H, W)``.
+            kernel, noisy: what `estimate` returned for it.
 
         Returns:
             The kernel of the photo; where that is noisy and its halves are large, the mean of it
@@ -151,11 +152,6 @@ class BlindKernel(KernelEstimator):
             `correlation` of the halves' kernels: 1 where the photo has none, 0 where they have
             none.
         """
-        return self.compare_halves(photo, *self.estimate(photo))
-
-    @torch.no_grad()
-    def compare_halves(self, photo: Tensor, kernel: Tensor, noisy: bool) -> tuple[Tensor, float]:
-        """`with_agreement`, from what `estimate` returned for the photo."""
         if is_point(kernel):
             return kernel, 1.0
         parts = [self.kernel_of(half) for half in halves(photo)]

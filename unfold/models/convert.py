@@ -219,6 +219,6 @@ def _shape(value: Any) -> str:
     return str(tuple(value.shape)) if isinstance(value, Tensor) else type(value).__name__
 
 
-def _some(names: list[str], limit: int = 4) -> str:
-    shown = ", ".join(names[:limit])
-    return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown
+def _some(names: list[str]) -> str:
+    shown, others = ", ".join(names[:4]), len(names) - 4
+    return f"{shown} and {others} more" if others > 0 else shown

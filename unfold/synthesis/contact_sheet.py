@@ -14,11 +14,11 @@ from .manifest import ManifestError, read_manifest
 from .pipeline import Pipeline, from_json
 from .recipe import SHARP, SynthesisRecipe, parse_recipe
 
-_HEIGHT, _WIDTH, _GAP, _TITLE = 180, 540, 4, 16
+_ROWS, _HEIGHT, _WIDTH, _GAP, _TITLE = 10, 180, 540, 4, 16
 _REVERSE = "clipping-reverse"
 
 
-def contact_sheet(folder: Path, rows: int = 10) -> Photo:
+def contact_sheet(folder: Path) -> Photo:
     """Ten photos of the data set, evenly chosen; a column for each picture of the recipe.
 
     Where the recipe reverses clipping (of single photos), a last column shows the input as it
@@ -48,7 +48,7 @@ def contact_sheet(folder: Path, rows: int = 10) -> Photo:
     if not lines:
         raise ManifestError(f"{folder}: none of its photos was made")
     indices = sorted(lines)
-    count = min(rows, len(indices))
+    count = min(_ROWS, len(indices))
     chosen = [indices[i * len(indices) // count] for i in range(count)]
     pipeline = Pipeline(recipe)
     rows_of_tiles = [_tiles(folder, lines[index], pipeline) for index in chosen]
