@@ -9,8 +9,7 @@ import pytest
 from layouts import LAYOUTS, lol_blur, photos, put, two_folders
 
 from unfold.datasets import DataError
-from unfold.datasets.defocus import CUHK, RTF, RealDOF
-from unfold.datasets.dpdd import DPDD
+from unfold.datasets.defocus import CUHK, DPDD, RTF, RealDOF
 from unfold.datasets.gopro import GoPro
 from unfold.datasets.lol_blur import LOLBlur, RealLOLBlur
 from unfold.datasets.plain import Paired, Unpaired

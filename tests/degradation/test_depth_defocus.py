@@ -6,8 +6,8 @@ import skimage.data
 import torch
 
 from unfold.degradation import blur
-from unfold.degradation.aperture import aperture_kernels
 from unfold.degradation.depth_defocus import DepthDefocus, plane, render
+from unfold.degradation.kernels import aperture_kernels
 
 
 def numbers(**values):

@@ -9,10 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unfold.degradation import blur, motion_kernel
-from unfold.degradation.aperture import SHAPES, aperture_kernels
 from unfold.degradation.camera_shake import CameraShake
 from unfold.degradation.defocus import Defocus
-from unfold.degradation.kernels import disturbed, kernel_size, motion_kernels
+from unfold.degradation.kernels import (
+    SHAPES,
+    aperture_kernels,
+    disturbed,
+    kernel_size,
+    motion_kernels,
+)
 
 
 def seeded(seed):

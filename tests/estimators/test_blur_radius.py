@@ -6,7 +6,7 @@ import torch
 from skimage.data import astronaut, chelsea, coffee
 
 from unfold.degradation import blur
-from unfold.degradation.aperture import SHAPES, aperture_kernels
+from unfold.degradation.kernels import SHAPES, aperture_kernels
 from unfold.estimators import blur_radius as module
 from unfold.estimators.blur_radius import blur_radius
 

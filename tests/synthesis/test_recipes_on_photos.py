@@ -7,8 +7,7 @@ import torch
 from skimage.data import coffee, rocket, stereo_motorcycle
 
 from unfold.cli import main
-from unfold.degradation.color_space import decode
-from unfold.degradation.lightness import lightness
+from unfold.degradation.color_space import decode, lightness
 from unfold.imaging import Photo, read, write
 from unfold.registry.spec import spec_type
 from unfold.synthesis import Pipeline, read_manifest, read_recipe, recipe_text, recipes

@@ -2,12 +2,11 @@
 
 from unfold.registry.swap import SwapError
 
-from .case import Case, PairedRun, SkippedError
+from .case import Case, PairedRun, Size, SkippedError
 from .cases import GROUPS, cases
 from .memory import peak_memory
 from .networks import chosen_cases
 from .row import BenchmarkRow, measure
-from .size import Size
 from .swap import swap_cases
 
 __all__ = [

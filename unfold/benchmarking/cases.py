@@ -5,11 +5,10 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from .case import Case
+from .case import Case, Size
 from .imaging import imaging_cases
 from .networks import fast_cases, metric_cases, model_cases, prior_cases
 from .peers import peer_cases
-from .size import Size
 from .stages import stage_cases
 from .startup import startup_cases
 from .terms import term_cases

@@ -17,9 +17,8 @@ from torch.nn.functional import pad
 from unfold.imaging import Photo, read, write
 from unfold.imaging.boundary import pad_periodic
 
-from .case import Case, PairedRun
+from .case import Case, PairedRun, Size
 from .sample import photo
-from .size import Size
 
 _MARGIN = 15  # of a 31×31 kernel
 

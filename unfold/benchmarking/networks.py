@@ -14,10 +14,9 @@ from unfold.models.jude import JUDE
 from unfold.registry.spec import Spec
 from unfold.restorer import Restoration, Restorer
 
-from .case import Case, PairedRun
+from .case import Case, PairedRun, Size
 from .registered import build, provider, registered
 from .sample import kernels, photo
-from .size import Size
 from .yardstick import yardstick
 
 CHANNELS = 3

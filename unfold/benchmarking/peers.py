@@ -11,9 +11,8 @@ from torch import Tensor
 from unfold.core import Constraint, Equal, Lagrangian, Quadratic, lower
 from unfold.terms import Convolution
 
-from .case import Case, PairedRun, SkippedError
+from .case import Case, PairedRun, Size, SkippedError
 from .sample import kernels, photo
-from .size import Size
 
 _PENALTY = 0.1
 

@@ -11,8 +11,7 @@ import torch
 from unfold.registry.catalog import Component, ComponentError, components
 from unfold.registry.spec import Spec, spec_type
 
-from .case import Case, PairedRun, SkippedError
-from .size import Size
+from .case import Case, PairedRun, Size, SkippedError
 
 MakePair = Callable[[Any, Size, torch.device], PairedRun]
 

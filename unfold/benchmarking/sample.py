@@ -8,7 +8,7 @@ from torch.nn.functional import interpolate
 
 from unfold.degradation import motion_kernel
 
-from .size import Size
+from .case import Size
 
 
 def photo(size: Size, device: torch.device, *, seed: int = 0) -> Tensor:

@@ -17,9 +17,8 @@ from unfold.models.jude import PAPER_ORDER, jude_objective
 from unfold.priors import ResUNet, SoftThreshold
 from unfold.terms import differences
 
-from .case import Case, PairedRun
+from .case import Case, PairedRun, Size
 from .sample import kernels, photo
-from .size import Size
 from .yardstick import TRANSFORMS, transforms
 
 ROUNDS = 5

@@ -9,8 +9,7 @@ from functools import partial
 
 import torch
 
-from .case import Case, PairedRun
-from .size import Size
+from .case import Case, PairedRun, Size
 
 IMPORT = "import unfold, torch"
 LIST = """

@@ -10,10 +10,9 @@ import torch
 from unfold.registry.catalog import Component, components
 from unfold.registry.swap import Candidate, Swap, SwapError, held_groups
 
-from .case import Case, PairedRun, SkippedError
+from .case import Case, PairedRun, Size, SkippedError
 from .networks import CHANNELS, restoring
 from .registered import build, find_spec, provider
-from .size import Size
 
 
 def swap_cases(text: str, size: Size) -> Iterator[Case]:

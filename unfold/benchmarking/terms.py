@@ -22,10 +22,9 @@ from unfold.core import (
 )
 from unfold.registry.catalog import Component
 
-from .case import Case, PairedRun, SkippedError
+from .case import Case, PairedRun, Size, SkippedError
 from .registered import find_spec, registered
 from .sample import kernels, photo, shares
-from .size import Size
 from .yardstick import TRANSFORMS, transforms
 
 TOLERANCE = 1e-4  # of the relative residual, where the solve is iterative

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from .base import Degradation, Parameters
-from .lightness import check_lightness, lightness
+from .color_space import check_lightness, lightness
 from .rng import IN_ORDER, Share, check_range, columns, uniform
 
 

@@ -10,9 +10,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from .aperture import SHAPES, aperture_kernels
 from .base import Degradation, Parameters
 from .blur import blur
+from .kernels import SHAPES, aperture_kernels
 from .rng import IN_ORDER, Pixels, check_photos, check_range, uniform
 
 Beta = Annotated[float, Field(ge=0.1, le=20)]
@@ -23,7 +23,7 @@ class Defocus(Degradation):
     """Blur by a lens out of focus, the same all over the photo: ``y = H ⊗ x`` in linear light.
 
     ``H`` is a disc, a generalized Gaussian ``exp(−½ (xᵀ Σ⁻¹ x)^β)`` or a plateau
-    ``1 / ((xᵀ Σ⁻¹ x)^β + 1)``, drawn for each photo (`unfold.degradation.aperture`). The photo is
+    ``1 / ((xᵀ Σ⁻¹ x)^β + 1)``, drawn for each photo (`unfold.degradation.kernels`). The photo is
     mirrored at its borders. For blur that varies over the photo, see `DepthDefocus`.
 
     Options:

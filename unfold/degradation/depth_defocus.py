@@ -10,9 +10,9 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from .aperture import SHAPES, aperture_kernels
 from .base import Degradation, Parameters
 from .blur import blur
+from .kernels import SHAPES, aperture_kernels
 from .rng import IN_ORDER, Pixels, Share, check_range, columns, uniform
 
 

@@ -17,8 +17,7 @@ from torch.func import functional_call
 from unfold.priors.dce_net import DCENet
 
 from .base import Degradation, Parameters
-from .color_space import decode
-from .lightness import lightness
+from .color_space import decode, lightness
 from .rng import IN_ORDER, Share, check_range, columns, uniform
 
 BRIGHT = 0.97  # of lightness; what is above it is a light, and stays one

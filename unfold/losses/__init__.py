@@ -1,19 +1,22 @@
 """Losses, which training minimizes."""
 
+from .absolute_error import FFT, L1, PlantedError
 from .base import OTHER, TRUE_KERNEL, Loss, LossError, Outcome
-from .color_constancy import ColorConstancy
-from .curve_smoothness import CurveSmoothness, smoothness
-from .exposure import Exposure, exposure_control
-from .fft import FFT
 from .kernel import KernelCorrelation
-from .l1 import L1
 from .lsgan import lsgan
 from .perceptual import Perceptual
 from .reblur import Reblur
 from .reflectance_consistency import ReflectanceConsistency
-from .sparse_error import PlantedError
-from .spatial_consistency import SpatialConsistency, spatial_consistency
 from .stage_wise import StageWise
+from .zero_dce import (
+    ColorConstancy,
+    CurveSmoothness,
+    Exposure,
+    SpatialConsistency,
+    exposure_control,
+    smoothness,
+    spatial_consistency,
+)
 
 __all__ = [
     "FFT",

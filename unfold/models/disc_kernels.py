@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from unfold.degradation.aperture import SHAPES, aperture_kernels
+from unfold.degradation.kernels import SHAPES, aperture_kernels
 from unfold.estimators.blur_radius import blur_radius
 from unfold.estimators.noise import PhotoNoise
 from unfold.estimators.roles import KernelEstimator

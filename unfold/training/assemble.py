@@ -11,10 +11,9 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from unfold.core import Prior, Unrolled
 from unfold.restorer import Restorer
 
-from .distributed import Distributed
+from .distributed import Distributed, shard
 from .error import TrainingError
 from .recipe import Recipe
-from .sharding import shard
 from .task import Supervised, Task
 from .unpaired import Discriminator, Generators
 

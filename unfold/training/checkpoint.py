@@ -23,8 +23,8 @@ from torch import Tensor, nn
 
 from unfold.registry.catalog import HOME
 
+from .distributed import cut_like, whole
 from .error import TrainingError
-from .sharding import cut_like, whole
 
 _TENSORS, _FACTS = "tensors.safetensors", "state.json"
 _NAME = re.compile(r"step-(\d+)")

@@ -9,7 +9,7 @@ from torch import nn
 
 from unfold.restorer import Restorer
 
-from .sharding import whole
+from .distributed import whole
 from .task import Batch, captured, known
 
 

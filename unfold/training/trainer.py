@@ -18,17 +18,15 @@ from unfold.restorer import Restorer
 from . import checkpoint
 from .assemble import assemble
 from .diagnosis import bad, find_cause
-from .differences import differences
-from .distributed import Distributed
+from .distributed import Distributed, whole
 from .error import TrainingError
 from .gradients import accumulate, clip
 from .log import Records
 from .phase import Phase
-from .reading import parse_recipe
+from .reading import differences, parse_recipe
 from .recipe import Recipe
 from .rng import own_rng, seed_all
 from .samples import sample_sheet, write_sheet
-from .sharding import whole
 from .stream import Items, loader, open_stream
 from .task import Batch
 from .validation import Validator
