@@ -30,6 +30,9 @@ MODEL = {
     "light_prior": None,
 }
 
+# Where the model does not matter: a step takes a fifth of the time.
+CURVES = {"kind": "zero-dce", "iterations": 2, "width": 4}
+
 
 def photos(folder, names=("astronaut", "coffee", "rocket"), scale=2):
     """Sharp photos of scikit-image in a new folder."""

@@ -116,25 +116,27 @@ def test_two_processes_have_the_gradients_of_one_with_their_batch(source, tmp_pa
         assert one == pytest.approx(two, rel=1e-4)
 
 
-@pytest.mark.parametrize("prior", [MODEL["prior"], "total-variation"])
-def test_shards_are_kept_and_go_on(source, tmp_path, prior):
-    """Stopped and begun again in shards: the weights of one process that was never stopped."""
+def test_shards_are_kept_and_go_on(source, tmp_path):
+    """Stopped and begun again in shards: the weights of one process that was never stopped.
+
+    One prior has no parameters to cut. (`test_starts` cuts a model that has no prior at all.)
+    """
     given = values(
         source,
-        model=MODEL | {"prior": prior},
-        phases=[{"steps": 4, "batch": 4, "crop": 16, "lr": 1e-3}],
+        model=MODEL | {"reflectance_prior": "total-variation"},
+        phases=[{"steps": 3, "batch": 2, "crop": 16, "lr": 1e-3}],
         ema=0.5,
         clip=1.0,
         recompute=True,
-        samples={"every": 2, "count": 1},
+        samples={"every": 3, "count": 1},
         validation={
-            "data": values(source)["data"], "crop": 16, "count": 1, "every": 2, "metrics": ["psnr"]
+            "data": values(source)["data"], "crop": 16, "count": 1, "every": 3, "metrics": ["psnr"]
         },
     )  # fmt: skip
 
     def stop_in_the_middle(trainer):
         def watch(step, losses):
-            trainer.stopping = step == 2  # seen in the next step
+            trainer.stopping = step == 1  # seen in the next step
 
         return watch
 
@@ -148,7 +150,7 @@ def test_shards_are_kept_and_go_on(source, tmp_path, prior):
     for name, tensor in one.items():
         # Adam's first steps go by the sign of the gradient, so that rounding shows.
         torch.testing.assert_close(two[name], tensor, atol=1e-5, rtol=1e-4)
-    pictures = [read(tmp_path / n / "samples" / "step-00000004.png").image for n in ("one", "two")]
+    pictures = [read(tmp_path / n / "samples" / "step-00000003.png").image for n in ("one", "two")]
     assert (pictures[0] - pictures[1]).abs().max() <= 2 / 255
 
 

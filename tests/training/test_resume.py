@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import random
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_training import apart, photos, recipe, values
+from tiny_training import CURVES, apart, photos, recipe, values
 
 from unfold.cli import main
 from unfold.training import TrainingError, parse_recipe, train
@@ -27,6 +28,7 @@ def long(source):
     extra = [{"kind": "gaussian-noise", "sigma": [0.0, 0.05]}]
     return values(
         source,
+        model=CURVES,
         phases=[
             {"steps": 14, "batch": 2, "crop": 16, "lr": 1e-3},
             {"steps": STEPS - 14, "batch": 4, "crop": 8, "lr": 5e-4, "extra": extra},
@@ -41,19 +43,21 @@ def long(source):
     )  # fmt: skip
 
 
-def start(given, folder, workers):
-    return apart(lambda: 0 if train(parse_recipe(given), folder, workers=workers) else 3)
+def start(given, folder, workers, begin=None):
+    return apart(
+        lambda: 0 if train(parse_recipe(given), folder, workers=workers, begin=begin) else 3
+    )
 
 
-def test_one_training_a_folder(tmp_path):
-    source = photos(tmp_path / "photos", scale=8)
-    process = start(long(source), tmp_path / "run", 2)
+def test_one_training_a_folder(source, tmp_path):
+    endless = long(source) | {"phases": [{"steps": 10**4, "batch": 2, "crop": 16, "lr": 1e-3}]}
+    process = start(endless, tmp_path / "run", 2)
     while rows(tmp_path / "run") < 6:  # the header; a checkpoint comes after the fourth
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGSTOP)
     told = rf"run: process {process.pid} is training there; wait for it, or choose"
     with pytest.raises(TrainingError, match=told):
-        train(parse_recipe(long(source)), tmp_path / "run")
+        train(parse_recipe(endless), tmp_path / "run")
     process.kill()
     process.join()
     short = recipe(source, phases=[{"steps": 1, "batch": 2, "crop": 16, "lr": 1e-3}])
@@ -75,14 +79,41 @@ def results(folder):
 
 
 @pytest.fixture(scope="module")
-def unbroken(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("unbroken")
-    source = photos(folder / "photos", scale=8)
+def source(tmp_path_factory):
+    return photos(tmp_path_factory.mktemp("source") / "photos", scale=8)
+
+
+@pytest.fixture(scope="module")
+def run(source, tmp_path_factory):
+    """The folder of a run that was never stopped, and the checkpoints kept after each step."""
+    folder, kept = tmp_path_factory.mktemp("unbroken"), []
+
+    def begin(trainer):
+        return lambda step, losses: kept.append(checkpoints.steps(folder / "checkpoints"))
+
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    assert train(parse_recipe(long(source)), folder / "run")
+    assert train(parse_recipe(long(source)), folder, begin=begin)
     torch.set_num_threads(threads)
-    return source, results(folder / "run")
+    return folder, kept
+
+
+@pytest.fixture(scope="module")
+def unbroken(source, run):
+    return source, results(run[0])
+
+
+@pytest.fixture(scope="module")
+def trained(source, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    assert train(recipe(source), folder)
+    return folder
+
+
+@pytest.fixture
+def begun(trained, tmp_path):
+    """A run of the tiny recipe, complete; a copy to go on from or to damage."""
+    return shutil.copytree(trained, tmp_path / "run")
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -95,7 +126,7 @@ def test_killed_at_random_moments(unbroken, tmp_path, workers):
         goal = rows(tmp_path) + rng.randrange(1, STEPS // 3)
         while process.is_alive() and rows(tmp_path) < goal:
             time.sleep(0.001)
-        time.sleep(rng.random() * 0.05)
+        time.sleep(rng.random() * 0.02)
         process.kill()  # SIGKILL
         process.join()
         killed.append(process.exitcode == -signal.SIGKILL)
@@ -118,7 +149,15 @@ def test_the_number_of_workers_changes_nothing(unbroken, tmp_path):
 
 def test_a_signal_stops_after_the_step_and_keeps_it(unbroken, tmp_path):
     source, wanted = unbroken
-    process = start(long(source), tmp_path, 0)
+
+    def begin(trainer):
+        def watch(step, losses):
+            while step == STEPS - 4 and not trainer.stopping:  # were the signal so late
+                time.sleep(0.001)
+
+        return watch
+
+    process = start(long(source), tmp_path, 0, begin)
     while process.is_alive() and rows(tmp_path) < 6:
         time.sleep(0.001)
     process.terminate()
@@ -131,24 +170,15 @@ def test_a_signal_stops_after_the_step_and_keeps_it(unbroken, tmp_path):
     assert results(tmp_path) == wanted
 
 
-def test_checkpoints_that_are_kept(unbroken, tmp_path):
-    source, _ = unbroken
-    seen = []
-
-    def begin(trainer):
-        def watch(step, losses):
-            seen.append((step, checkpoints.steps(tmp_path / "checkpoints"), dict(trainer.best)))
-
-        return watch
-
-    train(parse_recipe(long(source)), tmp_path, begin=begin)
-    best = json.loads((tmp_path / "model.json").read_text())["training"]["best"]
-    lines = (tmp_path / "validation.csv").read_text().splitlines()[1:]
+def test_checkpoints_that_are_kept(run):
+    folder, kept = run
+    best = json.loads((folder / "model.json").read_text())["training"]["best"]
+    lines = (folder / "validation.csv").read_text().splitlines()[1:]
     table = {int(step): float(value) for step, value in (line.split(",") for line in lines)}
     assert best["step"] == max(table, key=lambda step: table[step])
-    there = checkpoints.steps(tmp_path / "checkpoints")
-    assert set(there) == {STEPS - 4, STEPS, best["step"]}
-    assert all(len(kept) <= 3 for _, kept, _ in seen)
+    assert set(checkpoints.steps(folder / "checkpoints")) == {STEPS - 4, STEPS, best["step"]}
+    assert len(kept) == STEPS
+    assert all(len(steps) <= 3 for steps in kept)
 
 
 @pytest.mark.parametrize(("best", "kept"), [(None, {6, 8}), (4, {4, 6, 8}), (8, {6, 8})])
@@ -161,22 +191,19 @@ def test_the_last_and_the_best_are_kept(tmp_path, best, kept):
     assert {path.name for path in tmp_path.iterdir()} == {f"step-{k:08d}" for k in kept}
 
 
-def test_another_recipe_is_refused_and_its_differences_are_told(tmp_path):
-    source = photos(tmp_path / "photos", scale=8)
-    train(recipe(source), tmp_path / "run")
+def test_another_recipe_is_refused_and_its_differences_are_told(source, begun):
     other = recipe(source, phases=[{"steps": 8, "batch": 2, "crop": 16, "lr": 2e-3}], clip=1.0)
     with pytest.raises(TrainingError) as told:
-        train(other, tmp_path / "run")
+        train(other, begun)
     lines = str(told.value).splitlines()
     assert sorted(line.strip() for line in lines[1:-1]) == [
         "clip: None -> 1.0", "phases.0.lr: 0.001 -> 0.002", "phases.0.steps: 6 -> 8",
     ]  # fmt: skip
-    assert train(other, tmp_path / "run", allow_changes=True)
-    assert rows(tmp_path / "run") == 8 + 1
+    assert train(other, begun, allow_changes=True)
+    assert rows(begun) == 8 + 1
 
 
-def test_options_that_came_later_are_no_change_of_the_recipe(tmp_path):
-    source = photos(tmp_path / "photos", scale=8)
+def test_options_that_came_later_are_no_change_of_the_recipe(source, tmp_path):
     short = [{"steps": 2, "batch": 2, "crop": 16, "lr": 1e-3}]
     train(recipe(source, phases=short), tmp_path / "run")
     path = tmp_path / "run" / "checkpoints" / "step-00000002" / "state.json"
@@ -192,19 +219,15 @@ def test_options_that_came_later_are_no_change_of_the_recipe(tmp_path):
         train(recipe(source, phases=short), tmp_path / "run")
 
 
-def test_damaged_checkpoints_are_told_of(tmp_path):
-    source = photos(tmp_path / "photos", scale=8)
-    train(recipe(source), tmp_path / "run")
-    tensors = tmp_path / "run" / "checkpoints" / "step-00000006" / "tensors.safetensors"
+def test_damaged_checkpoints_are_told_of(source, begun):
+    tensors = begun / "checkpoints" / "step-00000006" / "tensors.safetensors"
     tensors.write_bytes(tensors.read_bytes()[:-100])
     with pytest.raises(TrainingError, match=r"step-00000006: is damaged .* the one before"):
-        train(recipe(source), tmp_path / "run")
+        train(recipe(source), begun)
 
 
-def test_nothing_is_pickled(tmp_path):
-    source = photos(tmp_path / "photos", scale=8)
-    train(recipe(source), tmp_path / "run")
-    place = tmp_path / "run" / "checkpoints" / "step-00000006"
+def test_nothing_is_pickled(begun):
+    place = begun / "checkpoints" / "step-00000006"
     assert sorted(p.name for p in place.iterdir()) == ["state.json", "tensors.safetensors"]
     assert load_file(place / "tensors.safetensors")
     facts = json.loads((place / "state.json").read_text())
@@ -212,8 +235,7 @@ def test_nothing_is_pickled(tmp_path):
     assert facts["versions"]["torch"] == torch.__version__
 
 
-def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, monkeypatch):
-    source = photos(tmp_path / "photos", scale=8)
+def test_a_full_disk_leaves_the_last_checkpoint(source, tmp_path, monkeypatch):
     real, calls = checkpoints.save_file, []
 
     def full(tensors, path):
@@ -256,14 +278,12 @@ def test_records_are_cut_back_whole_or_not_at_all(tmp_path, monkeypatch):
     assert not left.exists()
 
 
-def test_a_loss_that_is_new_has_a_column_of_its_own(tmp_path):
-    source = photos(tmp_path / "photos", scale=8)
-    train(recipe(source), tmp_path / "run")
+def test_a_loss_that_is_new_has_a_column_of_its_own(source, begun):
     losses = [{"loss": "l1"}, {"loss": "l1", "name": "again", "weight": 2.0}]
     longer = [{"steps": 8, "batch": 2, "crop": 16, "lr": 1e-3}]
     other = recipe(source, losses=losses, phases=longer)
-    assert train(other, tmp_path / "run", allow_changes=True)
-    with (tmp_path / "run" / "losses.csv").open() as file:
+    assert train(other, begun, allow_changes=True)
+    with (begun / "losses.csv").open() as file:
         table = list(csv.DictReader(file))
     assert [bool(row["again"]) for row in table] == [False] * 6 + [True] * 2
     assert [bool(row["fft"]) for row in table] == [True] * 6 + [False] * 2
@@ -271,9 +291,7 @@ def test_a_loss_that_is_new_has_a_column_of_its_own(tmp_path):
 
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs Linux's /proc")
-def test_a_checkpoint_that_is_removed_gives_its_room_back(tmp_path):
-    source = photos(tmp_path / "photos", scale=8)
-    train(recipe(source), tmp_path / "run")
+def test_a_checkpoint_that_is_removed_gives_its_room_back(source, begun):
     longer = recipe(source, phases=[{"steps": 8, "batch": 2, "crop": 16, "lr": 1e-3}])
     mapped = []
 
@@ -282,7 +300,7 @@ def test_a_checkpoint_that_is_removed_gives_its_room_back(tmp_path):
         mapped.extend(line for line in maps.splitlines() if "step-00000006" in line)
         return lambda step, losses: None
 
-    train(longer, tmp_path / "run", allow_changes=True, begin=begin)
+    train(longer, begun, allow_changes=True, begin=begin)
     assert not mapped
 
 

@@ -6,7 +6,7 @@ import shutil
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_training import photos, recipe, two_processes, values
+from tiny_training import CURVES, photos, recipe, two_processes, values
 
 from unfold.training import TrainingError, parse_recipe, train
 from unfold.training import checkpoint as checkpoints
@@ -18,6 +18,7 @@ BORDER, END = 12, 20
 def given(source, **changes):
     base = values(
         source,
+        model=CURVES,
         phases=[
             {"steps": BORDER, "batch": 2, "crop": 16, "lr": 1e-3, "schedule": "constant"},
             {"steps": END - BORDER, "batch": 2, "crop": 8, "lr": 5e-4, "start": "best"},
