@@ -22,7 +22,7 @@ from unfold.imaging import Photo, read, write
 httpx = pytest.importorskip("httpx")
 
 PATIENCE = 120  # seconds: the machine may be busy
-SECONDS = 10  # that a restoration may take
+SECONDS = 6  # that a restoration may take
 SLOW = (
     "import time\nfrom unfold.restorer import Restorer\n"
     "class Model(Restorer):\n    'It never ends.'\n    requires_training = False\n"
