@@ -5,6 +5,7 @@ import sys
 
 import pytest
 import torch
+from distributions import install
 
 from unfold.benchmarking import GROUPS, Size, SwapError, measure, swap_cases
 from unfold.benchmarking.row import BenchmarkRow
@@ -37,12 +38,8 @@ def acme(tmp_path, monkeypatch):
     """A plugin with a prior that works, three that do not, and one that needs an option."""
     monkeypatch.syspath_prepend(str(tmp_path))
     _spec_type.cache_clear()
-    info = tmp_path / "acme_bench-1.2.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-bench\nVersion: 1.2\n")
     points = POINTS + "acme-gone = acme_bench:Gone\nacme-needy = acme_bench:Needy\n"
-    (info / "entry_points.txt").write_text(f"[unfold.priors]\n{points}")
-    (tmp_path / "acme_bench.py").write_text(GOOD)
+    install(tmp_path, "acme-bench", f"[unfold.priors]\n{points}", acme_bench=GOOD)
     yield
     _spec_type.cache_clear()
     sys.modules.pop("acme_bench", None)

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 import torch
+from distributions import install
 
 from unfold.cli import main
 from unfold.imaging import Photo, write
@@ -50,11 +51,7 @@ acme-slow = acme_command:slow
 @pytest.fixture
 def acme(tmp_path, monkeypatch):
     """A plugin on sys.path, as pip would write it."""
-    info = tmp_path / "site" / "acme_command-1.2.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-command\nVersion: 1.2\n")
-    (info / "entry_points.txt").write_text(ENTRIES)
-    (tmp_path / "site" / "acme_command.py").write_text(ACME)
+    install(tmp_path / "site", "acme-command", ENTRIES, acme_command=ACME)
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     yield
     sys.modules.pop("acme_command", None)

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 import torch
+from distributions import install
 
 import unfold
 from unfold import ComponentError
@@ -232,11 +233,7 @@ class Acme(Convolution):
 @pytest.fixture
 def acme(tmp_path, monkeypatch):
     """An installed distribution with a blur."""
-    facts = tmp_path / "acme_blur-1.0.dist-info"
-    facts.mkdir()
-    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-blur\nVersion: 1.0\n")
-    (facts / "entry_points.txt").write_text("[unfold.terms]\nacme-blur = acme_blur:Acme\n")
-    (tmp_path / "acme_blur.py").write_text(BLUR)
+    install(tmp_path, "acme-blur", "[unfold.terms]\nacme-blur = acme_blur:Acme\n", acme_blur=BLUR)
     monkeypatch.syspath_prepend(tmp_path)
     _spec_type.cache_clear()
     yield

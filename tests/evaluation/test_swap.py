@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from distributions import install
 from PIL import Image
 from skimage.data import coffee
 
@@ -46,12 +47,8 @@ def acme(tmp_path, monkeypatch):
     """A plugin with two priors that can be measured, and some that cannot."""
     monkeypatch.syspath_prepend(str(tmp_path))
     _spec_type.cache_clear()
-    info = tmp_path / "acme_swap-1.2.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-swap\nVersion: 1.2\n")
     points = "".join(f"acme-{name} = acme_swap:{name.title()}\n" for name in NAMES)
-    (info / "entry_points.txt").write_text(f"[unfold.priors]\n{points}")
-    (tmp_path / "acme_swap.py").write_text(PRIORS)
+    install(tmp_path, "acme-swap", f"[unfold.priors]\n{points}", acme_swap=PRIORS)
     yield
     _spec_type.cache_clear()
     sys.modules.pop("acme_swap", None)

@@ -86,7 +86,11 @@ def check_refused(path, *fragments, **options):
 def png_bytes(samples, bits, color, interlace=0, extra=b""):
     """A PNG file, encoded independently of the library; rows of (H, row bytes) uint8."""
     height, width, rows = samples
-    body = b"".join(b"\0" + row for row in rows)
+    return png_file(width, height, bits, color, b"".join(b"\0" + r for r in rows), interlace, extra)
+
+
+def png_file(width, height, bits, color, body, interlace=0, extra=b""):
+    """A PNG file of a header and a body, which need not fit."""
     header = struct.pack(">IIBBBBB", width, height, bits, color, 0, 0, interlace)
     return (
         b"\x89PNG\r\n\x1a\n"

@@ -7,6 +7,7 @@ import zlib
 import numpy as np
 import pytest
 import tifffile
+from photo_files import png_file
 from PIL import Image
 
 from unfold.imaging import ImageError, read, size_of, tiff
@@ -130,13 +131,7 @@ def test_a_strip_of_unsaid_length_goes_to_the_end(tmp_path):
 
 
 def png(width, height, bits, color):
-    def chunk(name, body):
-        checksum = zlib.crc32(name + body)
-        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", checksum)
-
-    header = struct.pack(">IIBBBBB", width, height, bits, color, 0, 0, 0)
-    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(99)))
-    return b"\x89PNG\r\n\x1a\n" + body + chunk(b"IEND", b"")
+    return png_file(width, height, bits, color, bytes(99))
 
 
 @pytest.mark.parametrize(("bits", "color"), [(8, 2), (16, 6), (8, 3), (1, 0)])

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import pytest
 import torch
+from distributions import install
 from pydantic import Field, ValidationError
 
 import unfold
@@ -22,15 +23,7 @@ def site(tmp_path, monkeypatch):
     _spec_type.cache_clear()
 
     def add(project, entry_points, modules=(), version="1.2", folder=tmp_path):
-        info = folder / f"{project.replace('-', '_')}-{version}.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(
-            f"Metadata-Version: 2.1\nName: {project}\nVersion: {version}\n"
-        )
-        data = entry_points if isinstance(entry_points, bytes) else entry_points.encode()
-        (info / "entry_points.txt").write_bytes(data)
-        for name, text in modules:
-            (folder / f"{name}.py").write_text(text)
+        install(folder, project, entry_points, version, **dict(modules))
 
     yield add
     _spec_type.cache_clear()

@@ -5,14 +5,13 @@ import hashlib
 import json
 import os
 import random
-import struct
 import time
-import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from photo_files import png_file
 from PIL import Image
 from skimage.data import astronaut, chelsea, coffee
 from tiny_training import apart
@@ -158,13 +157,7 @@ def test_what_is_no_shard(unbroken, tmp_path, shard):
 
 
 def png(width, height, body=b"x"):
-    def chunk(name, data):
-        check = struct.pack(">I", zlib.crc32(name + data))
-        return struct.pack(">I", len(data)) + name + data + check
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(body))
-            + chunk(b"IEND", b""))  # fmt: skip
+    return png_file(width, height, 8, 2, body)
 
 
 def hostile(folder, good, count):

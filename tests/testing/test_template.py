@@ -6,6 +6,7 @@ import sys
 from xml.etree import ElementTree
 
 import pytest
+from distributions import install
 from tiny_training import apart
 
 from unfold.cli import main
@@ -45,12 +46,9 @@ def begun(group, place):
     }  # fmt: skip
     assert not any("template" in p.read_text() for p in folder.rglob("*") if p.is_file())
     # Metadata as pip would write it, beside the sources.
-    info = folder / f"{package}-0.1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 0.1.0\n")
     text = (folder / "pyproject.toml").read_text()
     (line,) = [row for row in text.splitlines() if row.startswith(f"{name} = ")]
-    (info / "entry_points.txt").write_text(f"[unfold.{group}]\n{line.replace(chr(34), '')}\n")
+    install(folder, name, f"[unfold.{group}]\n{line.replace(chr(34), '')}\n", "0.1.0")
     return folder
 
 

@@ -1,9 +1,11 @@
 """Training teaches: held-out photos come out better than they went in."""
 
 import csv
+import shutil
 
 import pytest
 import torch
+from distributions import install
 from skimage.data import stereo_motorcycle
 from tiny_training import MODEL, photos
 
@@ -99,13 +101,10 @@ class Acme(Prior):
 def acme(tmp_path, monkeypatch):
     """An installed distribution that the library knows nothing of."""
     site = tmp_path / "site"
-    facts = site / "acme_prior-0.2.dist-info"
-    facts.mkdir(parents=True)
-    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-prior\nVersion: 0.2\n")
-    (facts / "entry_points.txt").write_text("[unfold.priors]\nacme = acme_prior:Acme\n")
-    (site / "acme_prior.py").write_text(ACME)
+    points = "[unfold.priors]\nacme = acme_prior:Acme\n"
+    info = install(site, "acme-prior", points, "0.2", acme_prior=ACME)
     monkeypatch.syspath_prepend(site)
-    return site
+    return info
 
 
 def test_a_prior_from_a_plugin_trains_too(source, tmp_path, acme):
@@ -126,9 +125,7 @@ def test_a_prior_from_a_plugin_trains_too(source, tmp_path, acme):
     priors = [n for n in last if ".priors." in n]
     assert len(priors) == 2 * 4  # of Q and Z: two convolutions, weights and biases
     assert all(not torch.equal(last[n], first[n]) for n in priors)
-    (acme / "acme_prior-0.2.dist-info" / "METADATA").unlink()
-    (acme / "acme_prior-0.2.dist-info" / "entry_points.txt").unlink()
-    (acme / "acme_prior-0.2.dist-info").rmdir()
+    shutil.rmtree(acme)
     with pytest.raises(ComponentError, match=r"needs acme-prior>=0\.2"):
         load_model(run)
 

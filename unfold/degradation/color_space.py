@@ -41,7 +41,7 @@ def encode(linear: Tensor, transfer: Transfer = "srgb") -> Tensor:
 
 
 # Luminance of linear sRGB (IEC 61966-2-1).
-_LUMINANCE = (0.2126729, 0.7151522, 0.0721750)
+LUMINANCE = (0.2126729, 0.7151522, 0.0721750)
 
 
 def lightness(image: Tensor) -> Tensor:
@@ -52,7 +52,7 @@ def lightness(image: Tensor) -> Tensor:
     # Not kornia's rgb_to_lab: it rounds the luminance to 6 digits (L* moves by up to 1e-3) and,
     # called on linear light, takes 7 to 10 times as long.
     red, green, blue = image.split(1, 1)
-    y = _LUMINANCE[0] * red + _LUMINANCE[1] * green + _LUMINANCE[2] * blue
+    y = LUMINANCE[0] * red + LUMINANCE[1] * green + LUMINANCE[2] * blue
     # (The root's slope at 0 is infinite: no gradient may come from there.)
     return torch.where(y > 0.008856, 116 * y.clamp_min(0.008856) ** (1 / 3) - 16, 903.3 * y)
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .color_space import LUMINANCE
+
 GAMMA = 2.2
 # Camera colors from CIE XYZ: four cameras of the Darmstadt noise data set (there section 3.2).
 CAMERAS = torch.tensor(
@@ -25,7 +27,7 @@ CAMERAS = torch.tensor(
 XYZ_FROM_RGB = torch.tensor(
     [
         [0.4124564, 0.3575761, 0.1804375],
-        [0.2126729, 0.7151522, 0.0721750],
+        LUMINANCE,
         [0.0193339, 0.1191920, 0.9503041],
     ],
     dtype=torch.float64,

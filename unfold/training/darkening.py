@@ -12,6 +12,7 @@ from unfold.degradation.zero_dce import DarkeningCurve, relative_lightness
 from unfold.losses import exposure_control, smoothness, spatial_consistency
 
 SPATIAL, EXPOSURE, SMOOTH = 1.0, 10.0, 200.0  # the weights of LEDNet's synthesis
+AIM = 0.05, 0.3  # of the mean lightness
 
 
 def darkening_losses(curve: DarkeningCurve, before: Tensor, exposure: Tensor) -> dict[str, Tensor]:
@@ -35,11 +36,12 @@ def train_darkening(
     batch: int = 8,
     crop: int = 128,
     learning_rate: float = 1e-3,
-    exposure: tuple[float, float] = (0.05, 0.3),
     seed: int = 0,
     half: bool = False,
 ) -> tuple[DarkeningCurve, list[dict[str, float]]]:
     """A curve trained by Adam, its rate falling to zero along a cosine, on random crops.
+
+    The mean lightness to aim at is drawn from `AIM` anew for each crop.
 
     Args:
         photos: well-exposed, ``(3, H, W)`` sRGB-encoded in [0, 1], of any sizes.
@@ -47,7 +49,6 @@ def train_darkening(
         batch: crops of one.
         crop: their side, at least 16; smaller photos are an error.
         learning_rate: at the start.
-        exposure: range of the mean lightness to aim at, drawn anew for each crop.
         seed: of the network's start, the crops and the exposures.
         half: compute convolutions in bfloat16: twice as fast on a CPU that has it.
 
@@ -68,7 +69,7 @@ def train_darkening(
         curve = DarkeningCurve().to(memory_format=torch.channels_last)  # three times as fast
     optimizer = torch.optim.Adam(curve.parameters(), lr=learning_rate)
     schedule = CosineAnnealingLR(optimizer, steps)
-    low, high = exposure
+    low, high = AIM
     history = []
     for _ in range(steps):
         before = torch.stack([_crop(scenes, crop, generator) for _ in range(batch)])

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import tifffile
 from fuzzing.hostile import scrambled
+from photo_files import chunk
 from PIL import Image
 
 from unfold.imaging import ImageError, read, size_of, tiff
@@ -137,11 +138,7 @@ def _chunks(data: bytes, rng: random.Random) -> bytes:
         chunks[index] = name, zlib.compress(rows)
     else:
         chunks[index] = name, scrambled(body, rng)
-    packed = [
-        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-        for name, body in chunks
-    ]
-    return data[:8] + b"".join(packed)
+    return data[:8] + b"".join(chunk(name, body) for name, body in chunks)
 
 
 def _segments(data: bytes, rng: random.Random) -> bytes:
