@@ -435,6 +435,21 @@ def test_of_a_model(name, make, options):
         by_name("models", make, **options)[name]()
 
 
+class Unborn(Good):
+    """At its start a layer of zeros lets no gradient through to the one before it."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = nn.Parameter(torch.ones(1)), nn.Parameter(torch.zeros(1))
+
+    def prox(self, v, step):
+        return super().prox(v, step) + self.last * self.first * v
+
+
+def test_gradients_are_looked_at_beside_the_start():
+    by_name("priors", Unborn)["gradients"]()
+
+
 def test_the_good_ones_pass_everything():
     every = ("nonexpansive", "bfloat16", "compile", "export")
     for check in (
@@ -447,12 +462,13 @@ def test_the_good_ones_pass_everything():
             check()
 
 
-def test_of_a_spec(monkeypatch):
+@pytest.mark.parametrize("default", [object(), (1, 2)], ids=["no JSON", "a list in JSON"])
+def test_of_a_spec(monkeypatch, default):
     class Vague(Good):
-        def __init__(self, channels=3, *, rate: object = object()):
+        def __init__(self, channels=3, *, rate: object = default):
             super().__init__()
 
-    entry = Component("priors", "vague", "acme", "1", "acme:Vague")
+    entry = Component("priors", "vague", "acme", "1", f"acme:Vague{default}")
     monkeypatch.setattr("unfold.registry.spec.find", lambda group, name: entry)
     monkeypatch.setattr("unfold.registry.spec.load", lambda found: Vague)
     with pytest.raises(ConformanceError, match="^spec: "):
