@@ -47,7 +47,7 @@ _FIRST_DEVIATION = 0.1
 _THRESHOLD, _ERROR_PENALTY = 0.05, 4.0
 # One stage moves X a little from where the last left it: a few warm-started steps suffice, and a
 # fixed number never waits for the device.
-_CG = CG(maximum=4, tolerance=None)
+_CG = CG(maximum=2, tolerance=None)
 
 
 def era_objective(
