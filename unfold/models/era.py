@@ -99,7 +99,7 @@ class ErA(Estimating):
 
     All updates but that of X minimize the Lagrangian over their block exactly. That of X does so
     with one kernel; with several the gradient in X vanishes (to 1e-10 in float64) only if conjugate
-    gradients run to convergence, and the four steps taken here leave a small residual.
+    gradients run to convergence, and the two steps taken here leave a small residual.
 
     Args:
         K: stages.
