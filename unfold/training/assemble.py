@@ -47,6 +47,7 @@ def assemble(recipe: Recipe, distributed: Distributed) -> Components:
     device = distributed.device
     torch.manual_seed(recipe.seed)
     model: Restorer = recipe.model.build()
+    _freeze(model, recipe.frozen)
     tasks: dict[str, Task]
     if recipe.adversary is None:
         losses = [(w.title, w.weight, w.loss.build().to(device)) for w in recipe.losses]
@@ -83,6 +84,19 @@ def assemble(recipe: Recipe, distributed: Distributed) -> Components:
         for task in tasks.values():
             task.compile()
     return Components(model, tasks, optimizers, average)
+
+
+def _freeze(model: nn.Module, names: tuple[str, ...]) -> None:
+    parts = dict(model.named_modules())
+    for name in names:
+        if not name or name not in parts:
+            have = ", ".join(
+                name for name, part in model.named_children() if list(part.parameters())
+            )
+            raise TrainingError(
+                f"frozen: the model has no part {name!r}; parts with weights are: {have}"
+            )
+        parts[name].requires_grad_(False)
 
 
 def _check_gradients(task: nn.Module) -> None:

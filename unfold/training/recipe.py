@@ -274,6 +274,7 @@ class Recipe(RecipeModel):
         ema: decay of the averaged weights, which are then measured and saved; None: none.
         compile: whether torch.compile is used.
         recompute: whether stages are recomputed for the gradient, to save memory.
+        frozen: names of parts of the model that keep their weights, such as ``"enhancer"``.
         parallel: what each of several processes holds: ``"ddp"`` the whole model, ``"fsdp"`` a
             shard of its parameters, gradients and moments (torch's FSDP2). One process keeps all.
         on_device: whether photos are read once and stay on the device, in 8 bits, and degraded ones
@@ -302,6 +303,7 @@ class Recipe(RecipeModel):
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     compile: bool = False
     recompute: bool = False
+    frozen: tuple[str, ...] = ()
     parallel: Literal["ddp", "fsdp"] = "ddp"
     on_device: bool = False
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
