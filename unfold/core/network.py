@@ -63,7 +63,8 @@ def unrolled(objective: Objective, K: int, *, tied: bool, **options: Any) -> Unr
     first = objective.lagrangian
     if tied:
         return Unrolled(learned_stage(objective, first, **options), repeat=K)
-    check_size(K * sum(p.numel() for p in first.parameters()), f"{K} rounds")
+    parameters = sum(p.numel() for p in first.parameters())
+    check_size(K * parameters, f"{K} untied rounds", modules=K * len(list(first.modules())))
     copies = [copy.deepcopy(first) for _ in range(K)]
     return Unrolled([learned_stage(objective, own, **options) for own in copies])
 

@@ -56,7 +56,7 @@ def unroll(
     """
     first = declare(0)
     if not tied:
-        check_size(K * count(first), f"{K} stages")
+        check_size(K * count(first), f"{K} untied stages", modules=K * len(list(first.modules())))
 
     def stage(index: int) -> Stage:
         lagrangian = first if tied or index == 0 else declare(index)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import typing
@@ -69,8 +70,10 @@ class Spec(BaseModel):
         """
         names = [name for name in type(self).model_fields if name != "kind"]
         options = {name: getattr(self, name) for name in names}
+        # (What has no options is of one size, which its author chose.)
+        limit = limited() if names else contextlib.nullcontext()
         try:
-            with one_scan(), limited():
+            with one_scan(), limit:
                 built = supply(type(self).component, inputs, options)
         except ValueError as error:
             if type(error) is not ValueError:  # a kind of its own is for who knows that kind

@@ -16,6 +16,7 @@ from torch import Tensor
 from unfold.degradation import Degradation
 from unfold.degradation.base import Parameters
 
+from .building import is_built_quickly
 from .options import bounds_its_numbers
 from .tools import Rule, Subject, close, need
 
@@ -188,4 +189,5 @@ CHECKS = {
     "gpu": Rule(agrees_on_a_gpu),
     "spec": Rule(has_a_spec, named=True),
     "bounds": Rule(bounds_its_numbers, named=True),
+    "building": Rule(is_built_quickly, named=True),
 }

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from unfold.metrics import Metric
 
+from .building import is_built_quickly
 from .options import bounds_its_numbers
 from .tools import Rule, Subject, close, need, spec_round_trip
 
@@ -157,4 +158,5 @@ CHECKS = {
     "spec": Rule(spec_round_trip, named=True),
     "gpu": Rule(agrees_on_a_gpu),
     "bounds": Rule(bounds_its_numbers, named=True),
+    "building": Rule(is_built_quickly, named=True),
 }

@@ -18,6 +18,7 @@ from unfold.restoration import TiledInference
 from unfold.restorer import Restoration, Restorer
 
 from . import misuse
+from .building import is_built_quickly
 from .options import bounds_its_numbers
 from .tools import Rule, Subject, close, export, need, spec_round_trip, state_dict_round_trip
 
@@ -419,4 +420,5 @@ CHECKS = {
     "compile": Rule(compiles, claim="compile"),
     "export": Rule(exports, claim="export"),
     "bounds": Rule(bounds_its_numbers, named=True),
+    "building": Rule(is_built_quickly, named=True),
 }

@@ -12,6 +12,7 @@ from torch import Tensor
 from unfold.core import Constraint, Equal, Lagrangian, Prior, Quadratic, Regularizer, lower
 
 from . import misuse
+from .building import is_built_quickly
 from .options import bounds_its_numbers
 from .tools import Rule, Subject, close, export, need, spec_round_trip, state_dict_round_trip
 
@@ -318,4 +319,5 @@ CHECKS = {
     "compile": Rule(compiles, claim="compile"),
     "export": Rule(exports, claim="export"),
     "bounds": Rule(bounds_its_numbers, named=True),
+    "building": Rule(is_built_quickly, named=True),
 }

@@ -19,6 +19,7 @@ from unfold.core import (
     lower,
 )
 
+from .building import is_built_quickly
 from .options import bounds_its_numbers
 from .tools import Rule, Subject, close, need
 
@@ -218,4 +219,5 @@ CHECKS = {
     "gradients": Rule(passes_gradients),
     "explain": Rule(explains_itself),
     "bounds": Rule(bounds_its_numbers, named=True),
+    "building": Rule(is_built_quickly, named=True),
 }

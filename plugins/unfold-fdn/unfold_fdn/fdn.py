@@ -68,7 +68,7 @@ class FDN(Restorer):
         self,
         *,
         weights: Path | None = None,
-        stages: Annotated[int, Field(ge=1, le=100)] = 10,
+        stages: Annotated[int, Field(ge=1, le=64)] = 10,
         levels: Levels = (0.1, 12.75),
         noise: NoiseLike = "noise",
     ) -> None:
