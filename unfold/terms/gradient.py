@@ -70,7 +70,7 @@ def differences(x: Tensor) -> Tensor:
     """
     if torch.is_grad_enabled() or torch.compiler.is_compiling():
         return torch.cat((x.roll(-1, -1) - x, x.roll(-1, -2) - x), 1)
-    # Equivalent to torch.roll without copies, in less than half the time.
+    # The same without the copies of roll, in less than half the time.
     y = x.new_empty(x.shape[0], 2 * x.shape[1], *x.shape[2:])
     right, down = y.chunk(2, 1)
     torch.sub(x[..., 1:], x[..., :-1], out=right[..., :-1])
