@@ -1,19 +1,19 @@
-"""How many parameters a module may have: what would fill the memory is refused, not built."""
+"""An upper bound of the number of parameters, checked before memory is allocated."""
 
 from __future__ import annotations
 
-LARGEST = 2**28  # parameters: 1 GiB of float32; the restoration networks of papers have a tenth
+LARGEST = 2**28  # 1 GiB of float32, ten times the size of the restoration networks of papers
 
 
 def check_size(parameters: int, what: str) -> None:
-    """See that what is about to be built is not too large.
+    """Check the number of parameters of a module before it is built.
 
     Args:
-        parameters: their number, as far as known before it is built.
-        what: of whom, for the message: "8 stages".
+        parameters: number of parameters, as far as it is known.
+        what: name of the module, for the message: "8 stages".
 
     Raises:
-        ValueError: there are more than 2²⁸.
+        ValueError: if there are more than 2²⁸.
 
     Example:
         >>> from unfold.core.size import check_size

@@ -8,7 +8,7 @@ from unfold.core.prior import Prior
 
 
 class L0(Prior):
-    """``g(x)`` is the number of nonzero values; for gradients it favors few edges of any contrast.
+    """``g(x)`` is the number of nonzero values; for gradients it favors few edges.
 
     The prox is the hard threshold ``v · 1[v² > 2 step]``. If grouped, ``g`` is the number of pixels
     at which any channel is nonzero, and all channels are kept where ``Σ_c v_c² / step_c > 2``. For
