@@ -1,21 +1,21 @@
-"""How large a component may be: what takes long to build, or fills the memory, is refused."""
+"""The largest size of a component, checked before memory is allocated."""
 
 from __future__ import annotations
 
-LARGEST = 10**8  # parameters: 0.4 GB, and a second to draw; networks of papers have a tenth
+LARGEST = 10**8  # parameters: 0.4 GB, a second to draw; ten times the networks of papers
 MODULE = 12_000  # parameters that are drawn in the time that one module takes to be made
 
 
 def check_size(parameters: int, what: str, *, modules: int = 0) -> None:
-    """See that what is about to be built is not too large.
+    """Check the size of a module before it is built.
 
     Args:
-        parameters: their number, as far as known before it is built.
-        what: of whom, for the message: "8 stages".
-        modules: their number; each counts as 12,000 parameters, which take as long to make.
+        parameters: number of parameters, as far as it is known.
+        what: name of the module, for the message: "8 stages".
+        modules: number of modules; each counts as 12,000 parameters, which take as long to make.
 
     Raises:
-        ValueError: they count for more than 100 million.
+        ValueError: if they count for more than 100 million.
 
     Example:
         >>> from unfold.core.size import check_size

@@ -79,7 +79,7 @@ class Component:
         >>> component.qualified, component.target
         ('unfold-imaging:l0', 'unfold.priors.l0:L0')
         >>> component.summary
-        '``g(x)``, the number of values other than zero; of gradients: few edges, however high.'
+        '``g(x)`` is the number of nonzero values; for gradients it favors few edges.'
     """
 
     group: str

@@ -133,7 +133,7 @@ class Visitor:
         self.until(lambda: self.find("input[type=file]"))[0].send_keys(str(path))
 
     def give_kernel(self, path):
-        self.click("Blur kernel, where it is known")
+        self.click("Blur kernel, if it is known")
         self.until(lambda: len(self.find("input[type=file]")) == 2)
         self.find("input[type=file]")[1].send_keys(str(path))
 
