@@ -166,7 +166,7 @@ def _model(name: str, options: list[str]) -> Restorer:
     model = ready(name, model_spec(name, options, pretrained=True).build()).eval()
     if len(model.sequence()) > 1:
         raise CommandError(
-            f"{name}: the measurements of a model depend on the one before it; export them one by one"
+            f"{name}: each model's measurements depend on the one before; export them one by one"
         )
     return model
 
