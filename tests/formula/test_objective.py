@@ -232,7 +232,7 @@ def test_what_is_wrong_is_refused_when_it_is_written():
         ),
         (lambda: uf.sq(x) - uf.sq(z), TypeError, "terms are added"),
         (lambda: w * (v * uf.sq(x)), TypeError, "penalties v and w: keep one"),
-        (lambda: w * x, TypeError, "what multiplies a block is declared as data"),
+        (lambda: w * x, TypeError, "declare a factor of a block as data"),
         (lambda: uf.sq(3), TypeError, "sq takes an expression of blocks"),
         (lambda: uf.sq(x) + 3, TypeError, "a sum of terms"),
         (lambda: uf.sq(torch.rand(3) * x), TypeError, "declare it as data"),

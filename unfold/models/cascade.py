@@ -101,5 +101,5 @@ def config_of(name: str) -> dict[str, Any]:
         return read_config(name) if name.endswith(SUFFIXES) else {"kind": name}
     names = [part.strip() for part in name.split(ARROW)]
     if not all(names):
-        raise ComponentError(f"{name!r}: a model is missing; write 'first {ARROW} second'")
+        raise ComponentError(f"{name!r}: a model is missing; write it as 'first {ARROW} second'")
     return {"kind": "cascade", "models": [config_of(part) for part in names]}

@@ -359,7 +359,7 @@ def _penalties(
     noise_of_z: str,
 ) -> dict[str, Tensor | float]:
     noise = state["noise"]
-    channels = state["I"].shape[1] // state["L"].shape[1]  # that share a light
+    channels = state["I"].shape[1] // state["L"].shape[1]  # number that share a light
     w2, w5 = values["log_w2"].exp(), values["log_w5"].exp()
     z = 0.0
     if "Z" in step_for:

@@ -21,7 +21,7 @@ _LIGHT_PRIOR = {"kind": "resunet", "widths": (16, 32), "residual": True, "unshuf
 _SMALL_KERNEL = {"kind": "kernel", "size": 21, "widths": (16, 32, 64, 96)}
 _FEW_STEPS = {"kind": "total-variation", "iterations": 5}
 _SCHEDULE = {"kind": "noise-powers", "learned": False}
-# Of the networks of deconv-small, which deblur has, too; by benchmarks/weights/coverage.py.
+# Errors of the networks of deconv-small and deblur; from benchmarks/weights/coverage.py.
 _DECONV_ERRORS = 2.6, 3.5
 
 

@@ -83,8 +83,8 @@ def run(arguments: argparse.Namespace) -> int:
         print(comparison)
         if not comparison.equal:
             raise CommandError(
-                f"{output}: not written, as the results differ; leave out "
-                + ("--dft" if arguments.dft else "--check to have it all the same")
+                f"{output}: not written, because the results differ; remove "
+                + ("--dft" if arguments.dft else "--check to write it anyway")
             )
     replace_file(output, data)
     tiles = "for whole photos only" if overlap is None else f"which overlap by {overlap}"
@@ -137,7 +137,7 @@ def _check_output(output: Path, suffix: str) -> None:
     if not output.parent.is_dir():
         raise CommandError(f"{output.parent}: no such folder; create it first")
     if output.exists() and not _is_ours(output):
-        raise CommandError(f"{output}: exists, and no export of unfold's; choose another name")
+        raise CommandError(f"{output}: exists, and is not an export of unfold; choose another name")
 
 
 def _is_ours(path: Path) -> bool:
@@ -166,7 +166,7 @@ def _model(name: str, options: list[str]) -> Restorer:
     model = ready(name, model_spec(name, options, pretrained=True).build()).eval()
     if len(model.sequence()) > 1:
         raise CommandError(
-            f"{name}: what each model measures depends on the one before it; export them one by one"
+            f"{name}: each model's measurements depend on the one before; export them one by one"
         )
     return model
 
@@ -247,8 +247,8 @@ def _inputs(arguments: argparse.Namespace, measured: dict[str, Tensor]) -> tuple
     unknown = [name for name in asked if name not in measured]
     if unknown:
         raise CommandError(
-            f"--inputs {arguments.inputs}: {arguments.model} takes no {', '.join(unknown)}; what "
-            f"it takes is {', '.join(measured) or 'nothing'}"
+            f"--inputs {arguments.inputs}: {arguments.model} has no input "
+            f"{', '.join(unknown)}; it has {', '.join(measured) or 'none'}"
         )
     if arguments.photo is None and "sigma" in measured:  # nothing measured it
         return ("sigma",)
