@@ -92,7 +92,7 @@ def test_a_second_run_leaves_the_first_ones_pictures_alone(photos):
 
 
 def test_outputs_that_cannot_be(photos, tmp_path):
-    with pytest.raises(ImageError, match="one file for 2 photos"):
+    with pytest.raises(ImageError, match="is one file, got 2 photos"):
         plan([photos], tmp_path / "out.png")
     with pytest.raises(ImageError, match=r"\.gif cannot be written; use one of \.png"):
         plan([photos / "a.png"], tmp_path / "o.gif")

@@ -169,7 +169,7 @@ def test_a_model_that_must_see_the_whole_photo_is_not_tiled(photo, monkeypatch):
 
 
 def test_a_budget_below_what_is_used_says_how_much_it_takes(photo):
-    with pytest.raises(MemoryError, match=r"what is left of 1 MiB: allow \d.* or more"):
+    with pytest.raises(MemoryError, match=r"the free part of 1 MiB: allow \d.* or more"):
         TiledInference(Toy(3).eval(), memory=1 << 20)(photo)
 
 
