@@ -216,7 +216,7 @@ def test_listing_goes_on_and_tells_what_stands_in_the_way(scratch):
     status = {(row["distribution"], row["name"]): row["status"] for row in json.loads(done.stdout)}
     assert status["acme-good", "acme-good"] == "ok"
     assert status["acme-import", "acme-import"] == "ok", "only importing it could tell"
-    assert "written for unfold-imaging>=9" in status["acme-future", "acme-future"]
+    assert "requires unfold-imaging>=9" in status["acme-future", "acme-future"]
     assert status["acme-one", "acme-shared"] == "name taken: call it acme-one:acme-shared"
     assert status["acme-shadow", "resunet"] == "name taken: call it acme-shadow:resunet"
     assert status["unfold-imaging", "resunet"] == "ok"
@@ -246,7 +246,7 @@ assert not {"acme_hang", "acme_die", "acme_one", "acme_future"} & set(sys.module
     assert "No module named 'no_such_module'" in said["acme-import"]
     assert "SystemExit: 3" in said["acme-exit"]
     assert "requires unfold-imaging>=9" in said["acme-future"]
-    assert "name one, acme-one:acme-shared, acme-two:acme-shared" in said["acme-shared"]
+    assert "choose acme-one:acme-shared, acme-two:acme-shared" in said["acme-shared"]
     assert "did you mean" in said["acme-gone"]
 
 

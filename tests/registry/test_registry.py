@@ -219,7 +219,9 @@ def test_malformed_metadata_is_told(site):
         find("priors", "acme-nowhere")
     with pytest.raises(ComponentError, match=r"the module 'acme', not to a name in it"):
         find("priors", "acme-module")
-    with pytest.raises(ComponentError, match=r"acme_bad.* cannot be read: unfold plugins check"):
+    with pytest.raises(
+        ComponentError, match=r"acme_bad.* cannot be read; see `unfold plugins check`"
+    ):
         find("priors", "acme-none")
 
 

@@ -69,10 +69,10 @@ def test_a_photo_is_never_written_over_another(photos, tmp_path):
     write(tmp_path / "other" / "a.png", Photo(torch.rand(3, 2, 2)))
     before = {p: p.read_bytes() for p in tmp_path.rglob("*.*")}
     outcomes = run([photos], photos)  # every photo onto itself
-    assert all("written over itself" in o.error for o in outcomes)
+    assert all("would replace the photo itself" in o.error for o in outcomes)
     clashing = run([photos / "a.png", tmp_path / "other" / "a.png"], tmp_path / "out")
     assert [bool(o.error) for o in clashing] == [True, False]  # the first is restored
-    assert "as " + str(photos / "a.png") in clashing[0].error
+    assert " as " + str(photos / "a.png") in clashing[0].error
     over = run([photos / "a.png", tmp_path / "other" / "a.png"], tmp_path / "other")
     assert len([o for o in over if o.error]) == 2
     assert {p: p.read_bytes() for p in before} == before
