@@ -138,7 +138,7 @@ def test_a_table_outlives_a_file_that_cannot_be_written(tmp_path, capsys, monkey
         (["--swap", "K=3"], "kernel_estimator, light_prior, noise, prior"),
         (["--swap", "prior=irc"], "did you mean ircnn"),
         (["--swap", "prior=zz*"], "no prior matches; installed:"),
-        (["--swap", "prior={"], "is no config"),
+        (["--swap", "prior={"], "is not a config"),
         (["--swap", 'prior={"width": 3}'], 'it has no "kind"'),
         (["--swap", "prior=*", "--group", "terms"], "cannot be combined with --group"),
         (["--size", "big"], "must be a side such as 256"),

@@ -600,7 +600,7 @@ def test_truncated_tiff_says_so(tmp_path, layout):
     path = tmp_path / "a.tif"
     tiff_file(path, noise(40, 40, 3, 16), **layout)
     path.write_bytes(path.read_bytes()[:-100])
-    check_refused(path, "cut short")
+    check_refused(path, "truncated")
 
 
 @pytest.mark.parametrize("name", ["rgb.jpg", "progressive.jpg", "gray.jpg"])
@@ -613,7 +613,7 @@ def test_truncated_jpeg_with_an_end_mark_is_no_half_gray_picture(tmp_path, name)
 @pytest.mark.parametrize("name", ["rgb.png", "palette.png", "bilevel.png", "gray-alpha.png"])
 def test_png_without_its_end(tmp_path, name):
     (tmp_path / name).write_bytes(WHOLE[name][:-12])
-    check_refused(tmp_path / name, "cut short")
+    check_refused(tmp_path / name, "truncated")
 
 
 @pytest.mark.parametrize("name", ["rgb.png", "palette.png", "bilevel.png", "gray-alpha.png"])
@@ -749,7 +749,7 @@ def test_permission_error_becomes_one_line(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied", str(self))
 
     monkeypatch.setattr(type(path), "open", refuse)
-    check_refused(path, "Permission denied", "rights")
+    check_refused(path, "Permission denied", "permissions")
 
 
 def test_panic_in_rust_becomes_an_image_error(tmp_path, monkeypatch):
@@ -815,8 +815,8 @@ def test_write_refuses_what_is_no_photo(tmp_path, photo, fragment):
 @pytest.mark.parametrize(
     ("name", "remedy"),
     [
-        ("a.webp", "use one of .png"),
-        ("a", "use one of .png"),
+        ("a.webp", "must be one of .png"),
+        ("a", "must be one of .png"),
         ("none/a.png", "create it first"),
         ("folder.png", "name a file in it"),
     ],
@@ -984,7 +984,7 @@ def test_find_keeps_to_the_folder_and_its_own_paths(tmp_path):
 
 def test_find_names_what_is_missing_or_empty(tmp_path):
     (tmp_path / "empty").mkdir()
-    for name, fragment in (("none", "No such file"), ("empty", "no photographs")):
+    for name, fragment in (("none", "No such file"), ("empty", "no photos")):
         with pytest.raises(ImageError) as caught:
             find_photos([tmp_path / name])
         assert str(caught.value).startswith(f"{tmp_path / name}: ")

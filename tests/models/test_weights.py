@@ -76,7 +76,7 @@ def test_other_weights_are_refused(saved):
     [
         ({"model": {**SPEC, "K": 2}}, "cannot be built"),
         ({"model": {**SPEC, "J": 2}}, "cannot be built"),
-        ({"model": {}}, "a model needs its name"),
+        ({"model": {}}, "a model must be named by"),
         ({"needs": {"torch": "the newest"}}, "is not a distribution with its version"),
         ({"needs": {"torch": [2, 6]}}, "is not a distribution with its version"),
         ({"needs": {"": "1"}}, "is not a distribution with its version"),

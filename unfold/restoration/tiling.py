@@ -221,7 +221,7 @@ class TiledInference:
         grid = Grid.plan(*x.shape[-2:], radius=_GATHERED, pixels=pixels)
         if grid is None:
             raise MemoryError(
-                f"not even one tile fits into what is left of {format_bytes(self.budget)}"
+                f"not even one tile fits into the free part of {format_bytes(self.budget)}"
             )
         tiles = _Tiles(model, x, self.kernel, measurements, self.device)
         tiles.gather(grid)
@@ -290,8 +290,8 @@ class TiledInference:
             sizes = int(self._rate(model, x, kernel) * height * width), self.room(), self.budget
             takes, left, of = map(format_bytes, sizes)
             raise MemoryError(
-                f"it must see the whole photo, which takes {takes}, and {left} are left of {of}: "
-                "allow more memory, or scale the photo down"
+                f"the model needs the whole photo, which takes {takes}, and {left} of {of} are "
+                "free: allow more memory, or scale the photo down"
             )
         release(self.device)
         measurements = dict(model.measure(x.to(self.device), kernel=kernel))
@@ -306,14 +306,14 @@ class TiledInference:
             side = 2 * (2 * field.radius + 2 * ALIGN)
             if self.tile is not None:
                 raise ValueError(
-                    f"tile={self.tile}: so small tiles cannot overlap by the receptive field; "
-                    f"allow {max(side, 384) ** 2} or more"
+                    f"tile={self.tile}: such small tiles cannot overlap by the receptive field; "
+                    f"use {max(side, 384) ** 2} or more"
                 )
             rate = self._rate(model, x, kernel)
             least = self.budget - self.room() + int(max(side, 384) ** 2 * rate)
             least += self._result_bytes(model, x)
             raise MemoryError(
-                f"not even one tile fits into what is left of {format_bytes(self.budget)}: allow "
+                f"not even one tile fits into the free part of {format_bytes(self.budget)}: allow "
                 f"{format_bytes(least)} or more"
             )
         tiles = _Tiles(model, x, kernel, measurements, self.device)

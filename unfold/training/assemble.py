@@ -122,7 +122,7 @@ def _optimizer(recipe: Recipe, task: nn.Module) -> torch.optim.Optimizer:
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[given.kind]
     learning = [p for p in task.parameters() if p.requires_grad]
     if not learning:
-        raise TrainingError(f"{recipe.model.kind} has no parameters to learn: train another model")
+        raise TrainingError(f"{recipe.model.kind} has no parameters to train: choose another model")
     return kind(
         learning, lr=recipe.phases[0].lr, betas=given.betas, weight_decay=given.weight_decay
     )

@@ -45,7 +45,7 @@ class Phase(BaseModel):
     @model_validator(mode="after")
     def _holds_together(self) -> Phase:
         if (self.schedule == "step") != (self.halve is not None):
-            raise ValueError("halve: goes with the schedule step, and step with it")
+            raise ValueError('halve: must be given for schedule = "step", and only for it')
         return self
 
     def rate(self, step: int) -> float:
