@@ -15,8 +15,8 @@ from .jude import JUDE
 
 Model = TypeVar("Model", bound=Restorer)
 
-_DENOISER = {"kind": "resunet", "widths": (48, 96), "blocks": 2, "residual": True, "unshuffle": 2}
 _SMALL_PRIOR = {"kind": "resunet", "widths": (32, 64), "residual": True, "unshuffle": 2}
+_MAIN_PRIOR = {**_SMALL_PRIOR, "blocks": 2}
 _LIGHT_PRIOR = {"kind": "resunet", "widths": (16, 32), "residual": True, "unshuffle": 4}
 _SMALL_KERNEL = {"kind": "kernel", "size": 21, "widths": (16, 32, 64, 96)}
 _FEW_STEPS = {"kind": "total-variation", "iterations": 5}
@@ -70,7 +70,7 @@ def preset(
 
 jude_small = preset(
     JUDE,
-    """JUDE with 2 stages, a prior on Z as large as the prior `denoiser` and a small prior on Q,
+    """JUDE with 3 stages, a learned prior on Z and a smaller one on Q,
     both on unshuffled pixels, a one-channel illumination, and a kernel that `BlindKernel`
     estimates. The reflectance ``Z/L`` is denoised at the end and has no prior within the stages.
 
@@ -86,8 +86,8 @@ jude_small = preset(
         >>> bool(model(dark, kernel=point).image.mean() > 2 * dark.mean())
         True""",
     error_scale=(None, 5.0),
-    K=2,
-    prior=_DENOISER,
+    K=3,
+    prior=_MAIN_PRIOR,
     light_prior=_LIGHT_PRIOR,
     reflectance_prior="box",
     reflectance="Z/L",
