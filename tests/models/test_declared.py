@@ -363,7 +363,7 @@ def test_all_faults_are_told_at_once():
 
 def test_a_component_is_named_so_that_it_can_be_written_down():
     declared = changed(TV, put("terms", 2, "prior", Recorder))
-    with pytest.raises(ValidationError, match="must name its components"):
+    with pytest.raises(ValidationError, match="must give its components by name"):
         resolve("models", declared)
 
 
