@@ -1,4 +1,4 @@
-"""What is wrong with a user's input, as pydantic found it."""
+"""Messages of the errors that pydantic finds in a user's input."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def _dotted(place: Sequence[int | str]) -> str:
 def error_messages(
     error: ValidationError, place: Callable[[tuple[int | str, ...]], str] = _dotted
 ) -> list[str]:
-    """Every error: where, and what."""
+    """One line for each error: its place and its message."""
     return [
         ": ".join(filter(None, (place(e["loc"]), e["msg"].removeprefix("Value error, "))))
         for e in error.errors()

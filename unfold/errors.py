@@ -2,11 +2,10 @@
 
 
 class UnfoldError(Exception):
-    """An error of what was given to the library, not of the library itself.
+    """An error in the input of the library, not in the library itself.
 
-    Every error class of `unfold` derives from it and from the built-in exception that fits (most
-    of them `ValueError`), so that either may be caught. Plain functions of mathematics raise the
-    built-in ones.
+    Every error class of `unfold` derives from it and from the matching built-in exception (mostly
+    `ValueError`), so that either can be caught. Mathematical functions raise built-in exceptions.
 
     Example:
         >>> import unfold
@@ -21,7 +20,7 @@ class UnfoldError(Exception):
 class InputError(UnfoldError, ValueError):
     """An image, a kernel or a step that a model or a prior cannot take.
 
-    The message says what must hold, what was got, and what to do.
+    The message states the requirement, the given value and the remedy.
 
     Example:
         >>> import torch

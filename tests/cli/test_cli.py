@@ -128,8 +128,8 @@ def test_configs_name_a_model_and_its_options(tmp_path, capsys):
     ("name", "text", "message"),
     [
         ("m.toml", "kind = ", "cannot be read as a config"),
-        ("m.json", "[1]", "names its component"),
-        ("m.json", '{"K": 3}', "names its component"),
+        ("m.json", "[1]", "must name its component"),
+        ("m.json", '{"K": 3}', "must name its component"),
         ("gone.json", None, "No such file"),
         ("m.json", '{"kind": "jude", "K": 0, "prior": {"kind": "resunet", "blocks": "x", "q": 1}}',
          "K: Input should be greater than or equal to 1; prior.blocks: Input should be a valid "

@@ -315,7 +315,7 @@ def test_an_output_folder_that_is_removed_is_told_and_not_made_anew(
     said = capsys.readouterr()
     assert status == (1 if name in ("restore", "evaluate") else 2)
     assert str(out) in said.err
-    assert "removed meanwhile" in said.err or "there is no folder" in said.err
+    assert "removed during the run" in said.err or "there is no folder" in said.err
     assert name != "synthesize" or "manifest.jsonl: was removed" in said.err  # (it stops)
     assert "Traceback" not in said.err
     assert not out.exists()

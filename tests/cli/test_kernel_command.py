@@ -42,7 +42,7 @@ def test_the_kernel_is_written_and_told(shaken, tmp_path, capsys):
     ("arguments", "message"),
     [
         (["none.png", "-o", "k.npy"], "none.png"),
-        (["PHOTO", "-o", "k.png"], "end the name in .npy"),
+        (["PHOTO", "-o", "k.png"], "use a name that ends in .npy"),
         (["PHOTO", "-o", "k.npy", "--picture", "k.bmp"], "k.bmp"),
         (["PHOTO", "-o", "nowhere/k.npy", "--size", "9"], "nowhere"),
     ],

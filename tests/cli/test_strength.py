@@ -93,7 +93,7 @@ def test_a_model_without_priors_is_refused(photo, tmp_path, capsys, command, nam
         "demo": ["-o", str(tmp_path / "out.png")],
     }[command]
     assert main([command, *words, "--model", name, "--strength", "2"]) == 2
-    message = f"unfold: {name} has no priors whose weight could be changed: leave out --strength\n"
+    message = f"unfold: {name} has no priors whose weight can be changed: leave out --strength\n"
     assert capsys.readouterr().err == message
     assert not (tmp_path / "out.png").exists()
 

@@ -174,7 +174,7 @@ def test_descent_is_measured_where_it_is_not_proven():
     found = descent(rising, y=inputs()["y"])
     assert (found.status, found.value) == ("measured", "no")
     learned = split(Linear()(z)).unroll(2, output=z).double()
-    assert descent(learned, **inputs()).reason == "the prior on z is known by its prox alone"
+    assert descent(learned, **inputs()).reason == "the prior on z is only given by its prox"
 
 
 def test_what_passes_no_gradient_is_unknown():

@@ -129,6 +129,6 @@ def test_without_a_compiler_a_warning_says_so(monkeypatch):
 
     monkeypatch.setattr(torch, "compile", fail)
     module._compiles.cache_clear()
-    with pytest.warns(UserWarning, match=r"stages as they are \(no compiler here\)"):
+    with pytest.warns(UserWarning, match=r"are not compiled \(no compiler here\)"):
         assert not module._compiles(torch.device("cpu"))
     module._compiles.cache_clear()

@@ -357,7 +357,7 @@ class TestRefusals:
             Quadratic(FilterFlow("I", kernels="K", maps="W", observed="X")),
             Quadratic(Equal("W", "V")),
         )
-        with pytest.raises(ValueError, match="'W' cannot be minimized over: FilterFlow reads it"):
+        with pytest.raises(ValueError, match="'W' cannot be updated: FilterFlow reads it"):
             lower(lagrangian, ("W",))
 
     @pytest.mark.parametrize("shape", [(1, 3, 6, 1), (1, 3, 5, 6), (1, 2, 6, 6), (3, 6, 6)])
@@ -372,7 +372,7 @@ class TestRefusals:
     def test_a_block_of_a_smaller_batch_than_its_kernels(self):
         state = random_state([*JUDE_ORDER, "X"], (1, 3, 6, 6))
         state |= {"H": random_kernel(2), "X": torch.rand(2, 3, 6, 6).double()}
-        with pytest.raises(ValueError, match="update of 'I' has shape .*batch of its kernels"):
+        with pytest.raises(ValueError, match="update of 'I' has shape .*batch size of its kernels"):
             lower(jude(), ("I",))[0](state, JUDE_WEIGHTS)
 
     @pytest.mark.parametrize(

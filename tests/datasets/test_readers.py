@@ -63,9 +63,9 @@ def refusal(reader):
 
 
 BAD = {
-    "empty": (lambda file: file.write_bytes(b""), "the file is empty; get it again"),
+    "empty": (lambda file: file.write_bytes(b""), "the file is empty; copy or download it again"),
     "text": (lambda file: file.write_text("no picture"), "not a PNG, JPEG or TIFF file"),
-    "cut": (lambda file: file.write_bytes(file.read_bytes()[:-9]), "get it again"),
+    "cut": (lambda file: file.write_bytes(file.read_bytes()[:-9]), "copy or download it again"),
     "header": (lambda file: file.write_bytes(file.read_bytes()[:30]), "again"),
     "other size": (lambda file: put(file, 0, (8, 9)), "sizes differ"),
 }
@@ -143,7 +143,7 @@ def test_names_in_any_writing(tmp_path):
     assert [pair.name for pair in Paired(tmp_path)] == ["a\nb", "x.y", "é", "雪 1"]
     (tmp_path / "input" / "a\nb.png").write_bytes(b"")
     assert refusal(lambda: Paired(tmp_path)).errors == (
-        "input/a\\nb.png: the file is empty; get it again",
+        "input/a\\nb.png: the file is empty; copy or download it again",
     )
 
 
@@ -181,8 +181,8 @@ def test_what_is_no_file(tmp_path):
     (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere")
     (tmp_path / "folder.png").mkdir()
     assert refusal(lambda: Unpaired(tmp_path)).errors == (
-        "gone.png: cannot be read (No such file or directory); get it again",
-        "pipe.png: this is no regular file; copy it into one",
+        "gone.png: cannot be read (No such file or directory); copy or download it again",
+        "pipe.png: this is not a regular file; copy its content into one",
     )
 
 

@@ -157,7 +157,9 @@ def test_what_does_not_fit_is_told_what_would(role):
         make_part(role, resolve("estimators", name), *inputs)
     message = str(caught.value)
     assert message.startswith(f"'{name}' cannot serve as {role.role}: ")
-    assert message.endswith(f"is no unfold.estimators.{role.__name__}, which offers {role.offers}")
+    assert message.endswith(
+        f"is not an unfold.estimators.{role.__name__}, which offers {role.offers}"
+    )
     assert "\n" not in message
 
 

@@ -126,7 +126,7 @@ def test_a_limit_is_a_number_of_photos(data, capsys):
     for bad in ("0", "-1", "x"):
         with pytest.raises(SystemExit):
             main(command(data, "--limit", bad))
-    assert "whole number from 1" in capsys.readouterr().err
+    assert "an integer of at least 1" in capsys.readouterr().err
     assert main(command(data, "--limit", "1")) == 0
 
 

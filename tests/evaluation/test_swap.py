@@ -99,7 +99,7 @@ def test_each_component_is_a_row_and_the_best_comes_first(data, acme, capsys):
     assert broken[-1] == "ZeroDivisionError: no prior today"
     assert faulty[-1] == "3 of 3 photos failed: no prox today"
     assert "weights: Field required" in missing[-1]
-    assert untrained[-1] == "needs training"
+    assert untrained[-1] == "requires training"
     refusal = "the prior 'acme-weightless' cannot be built: acme's net needs weights: "
     assert weightless[-1].startswith(refusal)
 
@@ -225,14 +225,14 @@ def test_an_option_of_a_component_in_the_model_is_swapped(data, tmp_path, capsys
     ("swap", "more", "message"),
     [
         ("prior", [], "--swap prior: must be OPTION=NAME"),
-        ("K=3", [], "plug-and-play has no option 'K' that holds a component; there is blur, "
+        ("K=3", [], "plug-and-play has no option 'K' that holds a component; these do: blur, "
          "hyper_parameters, kernel_estimator, noise, prior"),
-        ("light.prior=*", [], "plug-and-play holds no component 'light'"),
+        ("light.prior=*", [], "plug-and-play has no option 'light' that holds a component"),
         ("prior.width=*", [], "denoiser has no option 'width' that holds a component"),
         ("prior=zz*", [], "no prior matches; installed:"),
         ("prior=irc", [], "did you mean ircnn"),
-        ("prior=*", ["-o", "p.html"], "leave out --save-images and pages"),
-        ("prior=*", ["--save-images", "d"], "leave out --save-images and pages"),
+        ("prior=*", ["-o", "p.html"], "cannot be combined with --save-images or an .html"),
+        ("prior=*", ["--save-images", "d"], "cannot be combined with --save-images or an .html"),
         ("prior=*", ["-o", "r.txt"], "a report ends in .json, .csv, .md"),
         ("prior=box", ["--without", "lpips"], "'lpips' cannot be left out"),
         ("prior=*", ["--set", "K=0"], "K: Input should be greater"),
@@ -248,4 +248,4 @@ def test_what_cannot_be_done_is_said_before_anything_is(data, capsys, swap, more
 
 def test_nothing_measured_is_no_success(data, capsys):
     assert main(command(data, "prior=ircnn")) == 1
-    assert "needs training" in capsys.readouterr().out
+    assert "requires training" in capsys.readouterr().out

@@ -117,7 +117,7 @@ def test_blocks_start_where_a_residual_places_them(problem):
     given = started(objective, data, {"z": torch.zeros(SHAPE).double(), x: y})
     assert given["z"].abs().max() == 0
     p, q = uf.blocks("p q")
-    with pytest.raises(ValueError, match="where p, q starts: give start="):
+    with pytest.raises(ValueError, match="start of p, q: give start="):
         started(uf.Objective(uf.sq(y - p * q)), {"y": data["y"]}, {})
 
 
@@ -176,7 +176,7 @@ def test_it_is_written_down_and_read_back(problem):
     assert uf.from_dict(record).explain() == scaled.explain()
     assert uf.from_dict(record).to_dict() == record
     for prior in (SoftThreshold()(x), uf.box(x, 0, float("inf"))):
-        with pytest.raises(ValueError, match="cannot be written down: make it by unfold.prior"):
+        with pytest.raises(ValueError, match="cannot be written down: create it by unfold.prior"):
             (uf.sq(x - y) + prior).to_dict()
 
 
@@ -225,10 +225,14 @@ def test_what_is_wrong_is_refused_when_it_is_written():
         (lambda: uf.sq(y - k), ValueError, "no block, only data"),
         (lambda: uf.tv(y), ValueError, "which is data"),
         (lambda: uf.tv(torch.rand(1, 1, 2, 2)), TypeError, "a block or an expression"),
-        (lambda: 0.5 * uf.constraint(x - z, 1), TypeError, "its penalty is its second argument"),
+        (
+            lambda: 0.5 * uf.constraint(x - z, 1),
+            TypeError,
+            "give its penalty as the second argument",
+        ),
         (lambda: uf.sq(x) - uf.sq(z), TypeError, "terms are added"),
         (lambda: w * (v * uf.sq(x)), TypeError, "penalties v and w: keep one"),
-        (lambda: w * x, TypeError, "what multiplies a block is declared as data"),
+        (lambda: w * x, TypeError, "declare a factor of a block as data"),
         (lambda: uf.sq(3), TypeError, "sq takes an expression of blocks"),
         (lambda: uf.sq(x) + 3, TypeError, "a sum of terms"),
         (lambda: uf.sq(torch.rand(3) * x), TypeError, "declare it as data"),
@@ -254,7 +258,10 @@ def test_what_cannot_be_solved_is_refused_with_the_remedy(problem):
         (lambda: objective.solve(**data, roh=1.0), "'roh' is neither data nor a penalty"),
         (lambda: objective.solve(y=data["y"][0], k=data["k"], rho=1), "y must be a floating"),
         (lambda: objective.solve(**data, rho=1, start={"q": 1}), "'q', which is no block"),
-        (lambda: objective.solve(y=data["y"] / 0, k=data["k"], rho=1), "y has values that are not"),
+        (
+            lambda: objective.solve(y=data["y"] / 0, k=data["k"], rho=1),
+            "y has NaN or infinite values",
+        ),
         (lambda: objective.solve(y=data["y"], k=torch.ones(1, 1, 20, 3).double(), rho=1), "crop"),
         (lambda: objective.unroll(3, output="y"), "'y' is no block"),
         (lambda: objective.unroll(0, output="x"), "at least one round"),

@@ -112,7 +112,7 @@ def test_permission_error_becomes_one_line(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied", str(self))
 
     monkeypatch.setattr(type(path), "open", refuse)
-    check_refused(path, "Permission denied", "rights")
+    check_refused(path, "Permission denied", "permissions")
 
 
 def test_panic_in_rust_becomes_an_image_error(tmp_path, monkeypatch):

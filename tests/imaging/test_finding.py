@@ -49,7 +49,7 @@ def test_find_keeps_to_the_folder_and_its_own_paths(tmp_path):
 
 def test_find_names_what_is_missing_or_empty(tmp_path):
     (tmp_path / "empty").mkdir()
-    for name, fragment in (("none", "No such file"), ("empty", "no photographs")):
+    for name, fragment in (("none", "No such file"), ("empty", "no photos")):
         with pytest.raises(ImageError) as caught:
             find_photos([tmp_path / name])
         assert str(caught.value).startswith(f"{tmp_path / name}: ")

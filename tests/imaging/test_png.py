@@ -115,7 +115,7 @@ def test_png_interlaced_palette(tmp_path, size):
 @pytest.mark.parametrize("name", ["rgb.png", "palette.png", "bilevel.png", "gray-alpha.png"])
 def test_png_without_its_end(tmp_path, name):
     (tmp_path / name).write_bytes(WHOLE[name][:-12])
-    check_refused(tmp_path / name, "cut short")
+    check_refused(tmp_path / name, "truncated")
 
 
 @pytest.mark.parametrize("name", ["rgb.png", "palette.png", "bilevel.png", "gray-alpha.png"])

@@ -163,4 +163,4 @@ def test_truncated_tiff_says_so(tmp_path, layout):
     path = tmp_path / "a.tif"
     tiff_file(path, noise(40, 40, 3, 16), **layout)
     path.write_bytes(path.read_bytes()[:-100])
-    check_refused(path, "cut short")
+    check_refused(path, "truncated")

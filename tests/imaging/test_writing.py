@@ -49,8 +49,8 @@ def test_write_refuses_what_is_no_photo(tmp_path, photo, fragment):
 @pytest.mark.parametrize(
     ("name", "remedy"),
     [
-        ("a.webp", "use one of .png"),
-        ("a", "use one of .png"),
+        ("a.webp", "must be one of .png"),
+        ("a", "must be one of .png"),
         ("none/a.png", "create it first"),
         ("folder.png", "name a file in it"),
     ],

@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import lsq_linear
 from scipy.signal import convolve2d
 
 import unfold
@@ -46,6 +47,31 @@ def test_l1_of_a_smaller_part():
     assert L1(of="side", scale=4)(small).item() == pytest.approx(want)
     with pytest.raises(LossError, match=r"'side' has shape .* at scale 2: compare"):
         L1(of="side", scale=2)(small)
+
+
+@given(shape=SHAPES, share=st.floats(0.1, 4))
+@settings(max_examples=20)
+def test_l1_of_channels_brought_to_the_targets_brightness(shape, share):
+    made, target = pictures(shape)
+    target = share * target
+    want = np.zeros(shape)
+    for at in np.ndindex(shape[:2]):  # least squares with bounds, channel by channel
+        x, y = made[at].numpy().reshape(-1, 1), target[at].numpy().ravel()
+        ratio = lsq_linear(x, y, bounds=(0.4, 2.5)).x.item()
+        want[at] = np.abs(ratio * made[at].numpy() - target[at].numpy())
+    got = L1(match_brightness=True)(outcome(made, target)).item()
+    assert got == pytest.approx(want.mean(), rel=1e-5, abs=1e-9)
+
+
+def test_the_brightness_that_l1_matches_gives_no_gradient():
+    made, target = pictures((1, 3, 4, 4))
+    learned = made.clone().requires_grad_()
+    L1(match_brightness=True)(outcome(learned, target)).backward()
+    ratio = (made * target).sum((-2, -1), keepdim=True) / made.square().sum((-2, -1), keepdim=True)
+    want = ratio * (ratio * made - target).sign() / made.numel()
+    torch.testing.assert_close(learned.grad, want)
+    black = torch.zeros_like(made)
+    assert L1(match_brightness=True)(outcome(black, target)).item() == pytest.approx(target.mean())
 
 
 @given(shape=SHAPES)

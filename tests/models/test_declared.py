@@ -307,35 +307,35 @@ FAULTS = [
     (TV, put("start", "Y", "photo"), "start.Y", "no term contains 'Y'"),
     (TV, put("data", "Y", "photo"), "data.Y", "no term contains 'Y'"),
     (TV, put("start", "noise", "photo"), "start.noise", "reserved"),
-    (TV, put("start", "X", "photo"), "start.X", "too"),
-    (TV, put("start", "H", "photo"), "start.H", "too"),
+    (TV, put("start", "X", "photo"), "start.X", "also in [data]"),
+    (TV, put("start", "H", "photo"), "start.H", "also in [data]"),
     (TV, put("start", "Z", {"value": "photo", "channels": 1}), "start.Z.channels", "3 channels"),
-    (JUDE, put("terms", 2, "dual", "D"), "terms.4.dual", "terms.2 too"),
-    (JUDE, put("terms", 2, "dual", "I"), "terms.2.dual", "taken"),
+    (JUDE, put("terms", 2, "dual", "D"), "terms.4.dual", "dual of terms.2"),
+    (JUDE, put("terms", 2, "dual", "I"), "terms.2.dual", "another entry has"),
     (TV, put("terms", 2, "block", "I"), "terms.2.block", "Fourier-diagonal"),
     (TV, put("terms", 2, "block", "Q"), "terms.2.block", "no block; blocks are I, Z"),
-    (TV, append("terms", {"prior": "box", "block": "Z"}), "terms.3.block", "terms.2 is a prior"),
-    (TV, put("terms", 2, "weight", 1), "terms.2", "not both") ,
+    (TV, append("terms", {"prior": "box", "block": "Z"}), "terms.3.block", "is also a prior"),
+    (TV, put("terms", 2, "weight", 1), "terms.2", "either a level or") ,
     (JUDE, drop("penalties", "w3", "bounds"), "terms.5.block", "varies from pixel to pixel"),
     (TV, put("order", ["I"]), "order", "Z would never be updated"),
     (JUDE, drop("order", 8), "order", "D would never be updated"),
-    (TV, append("order", "Y"), "order.2", "neither block nor dual; there are I, Z"),
+    (TV, append("order", "Y"), "order.2", "neither a block nor a dual; choose from I, Z"),
     (TV, append("order", "X"), "order.2", "fixed"),
     (TV, put("penalties", {}), "terms.1.weight", "has no 'w'"),
-    (TV, put("penalties", "v", 1), "penalties.v", "no term has the weight 'v'"),
+    (TV, put("penalties", "v", 1), "penalties.v", "no term uses the weight 'v'"),
     (TV, put("penalties", "w", {"value": 0, "balances": "Z"}), "penalties.w.value", "positive"),
     (TV, put("penalties", "w", {"balances": "I"}), "penalties.w.balances", "no prior on 'I'"),
-    (TV, put("penalties", "w", {"bounds": "Z"}), "penalties.w.bounds", "no factor"),
-    (JUDE, put("penalties", "w3", "balances", "Z"), "penalties.w3", "not both"),
+    (TV, put("penalties", "w", {"bounds": "Z"}), "penalties.w.bounds", "not a factor"),
+    (JUDE, put("penalties", "w3", "balances", "Z"), "penalties.w3", "either balances or"),
     (JUDE, put("penalties", "w3", 0), "terms.2.penalty", "positive"),
     (JUDE, put("penalties", "w5", {"bounds": "P"}), "penalties.w5.bounds", "w3"),
-    (JUDE, put("penalties", "w2", {"bounds": "P"}), "penalties.w2.bounds", "'w3' bounds 'P' too"),
+    (JUDE, put("penalties", "w2", {"bounds": "P"}), "penalties.w2.bounds", "'w3' also bounds 'P'"),
     (JUDE, bound_by_w1, "penalties.w1.bounds", "must be the penalty"),
     (TV, put("output", "X"), "output", "'X' is no block"),
     (JUDE, put("output", "reflectance", "Z/Y"), "output.reflectance", "'Y' is no block"),
     (TV, put("enhancer", "power-curve"), "enhancer", "single block"),
     (TV, put("num_kernels", 2), "num_kernels", "need maps"),
-    (ERA, put("data", "T", "trust"), "data", "exclude each other"),
+    (ERA, put("data", "T", "trust"), "data", "either maps or trust"),
 ]  # fmt: skip
 
 
@@ -363,7 +363,7 @@ def test_all_faults_are_told_at_once():
 
 def test_a_component_is_named_so_that_it_can_be_written_down():
     declared = changed(TV, put("terms", 2, "prior", Recorder))
-    with pytest.raises(ValidationError, match="names its components"):
+    with pytest.raises(ValidationError, match="must give its components by name"):
         resolve("models", declared)
 
 

@@ -106,7 +106,7 @@ def test_bench(tmp_path, capsys):
     assert [row["name"] for row in rows] == [str(TV), "identity"]
     assert str(TV) in capsys.readouterr().out
     assert main(["bench", "--model", str(TV), "--group", "models", *tiny]) == 2
-    assert "leave out --group" in capsys.readouterr().err
+    assert "cannot be combined with --group" in capsys.readouterr().err
 
 
 def test_evaluate(tmp_path, capsys):

@@ -88,5 +88,5 @@ def test_it_sees_the_whole_photo():
     "options", [{"order": "paper"}, {"blur": "filter-flow", "num_kernels": 2, "trust": False}]
 )
 def test_other_blurs_and_orders_are_refused(options):
-    with pytest.raises(ValueError, match="blur='convolution' with order='data-first'"):
+    with pytest.raises(ValueError, match="blur='convolution' and order='data-first'"):
         unfold.create_model("jude", kernel_updates=True, **options)

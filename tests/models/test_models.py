@@ -151,7 +151,7 @@ def test_priors_are_given_as_objects_too():
 def test_a_prior_that_is_made_already_is_refused(name):
     from unfold.priors import TotalVariation
 
-    with pytest.raises(ValueError, match="several times, got one TotalVariation: give a function"):
+    with pytest.raises(ValueError, match="several times, got one TotalVariation: pass a function"):
         unfold.create_model(name, prior=TotalVariation())
 
 

@@ -110,7 +110,7 @@ def test_what_has_no_weights_says_so():
 def test_options_that_change_no_weights_may_be_given():
     loaded = unfold.create_model("deconv-small", pretrained=True, noise=0.02)
     assert loaded.noise == 0.02
-    with pytest.raises(unfold.ComponentError, match=r"cannot be built.*; leave out K, or train"):
+    with pytest.raises(unfold.ComponentError, match=r"cannot be built.*; remove K, or train"):
         unfold.create_model("deconv-small", pretrained=True, K=3)
 
 

@@ -76,10 +76,10 @@ def test_other_weights_are_refused(saved):
     [
         ({"model": {**SPEC, "K": 2}}, "cannot be built"),
         ({"model": {**SPEC, "J": 2}}, "cannot be built"),
-        ({"model": {}}, "a model needs its name"),
-        ({"needs": {"torch": "the newest"}}, "is no distribution and its version"),
-        ({"needs": {"torch": [2, 6]}}, "is no distribution and its version"),
-        ({"needs": {"": "1"}}, "is no distribution and its version"),
+        ({"model": {}}, "a model must be named by"),
+        ({"needs": {"torch": "the newest"}}, "is not a distribution with its version"),
+        ({"needs": {"torch": [2, 6]}}, "is not a distribution with its version"),
+        ({"needs": {"": "1"}}, "is not a distribution with its version"),
     ],
 )
 def test_weights_of_another_model_are_refused(saved, facts, message):

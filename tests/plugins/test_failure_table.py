@@ -166,17 +166,17 @@ def verdicts(scratch):
 BROKEN = {
     "acme-import": "No module named 'no_such_module'",
     "acme-syntax": "SyntaxError",
-    "acme-type": "is no unfold.core.Prior",
+    "acme-type": "is not a subclass of unfold.core.Prior",
     "acme-number": "is int 3, not a class or function",
     "acme-nowhere": "has no attribute 'Gone'",
-    "acme-abstract": "lacks prox",
+    "acme-abstract": "does not implement prox",
     "acme-signature": "name 'Nothing' is not defined",
     "acme-exit": "SystemExit: 3",
     "acme-die": "ends the process that imports it, with status 7",
     "acme-hang": "takes more than 4 s to import",
-    "acme-future": "was written for unfold-imaging>=9, and this is 0.1.0",
+    "acme-future": "requires unfold-imaging>=9, and 0.1.0 is installed",
     "acme-text": "is str 'text', not a class or function",
-    "acme-group": "is in no group; groups are terms, priors",
+    "acme-group": "is in an unknown group; groups are terms, priors",
 }
 SOUND = [
     "unfold-imaging", "acme-good", "acme-noise", "acme-command", "acme-one", "acme-two",
@@ -225,7 +225,7 @@ def test_listing_goes_on_and_tells_what_stands_in_the_way(scratch):
     status = {(row["distribution"], row["name"]): row["status"] for row in json.loads(done.stdout)}
     assert status["acme-good", "acme-good"] == "ok"
     assert status["acme-import", "acme-import"] == "ok", "only importing it could tell"
-    assert "written for unfold-imaging>=9" in status["acme-future", "acme-future"]
+    assert "requires unfold-imaging>=9" in status["acme-future", "acme-future"]
     assert status["acme-one", "acme-shared"] == "name taken: call it acme-one:acme-shared"
     assert status["acme-shadow", "resunet"] == "name taken: call it acme-shadow:resunet"
     assert status["unfold-imaging", "resunet"] == "ok"
@@ -254,8 +254,8 @@ assert not {"acme_hang", "acme_die", "acme_one", "acme_future"} & set(sys.module
     said = dict(line.split(" -> ", 1) for line in done.stdout.splitlines())
     assert "No module named 'no_such_module'" in said["acme-import"]
     assert "SystemExit: 3" in said["acme-exit"]
-    assert "was written for unfold-imaging>=9" in said["acme-future"]
-    assert "name one, acme-one:acme-shared, acme-two:acme-shared" in said["acme-shared"]
+    assert "requires unfold-imaging>=9" in said["acme-future"]
+    assert "choose acme-one:acme-shared, acme-two:acme-shared" in said["acme-shared"]
     assert "did you mean" in said["acme-gone"]
 
 

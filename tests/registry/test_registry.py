@@ -142,7 +142,7 @@ def test_a_models_spec_round_trips_with_the_prior_in_it():
 
 
 def test_what_names_no_component_is_refused():
-    with pytest.raises(ValueError, match="needs its name"):
+    with pytest.raises(ValueError, match="must be named"):
         resolve("priors", {"widths": (8,)})
     with pytest.raises(ValueError, match="got int"):
         resolve("priors", 3)
@@ -210,9 +210,11 @@ def test_malformed_metadata_is_told(site):
     assert damage.distribution == "acme_bad-1.2.dist-info"
     with pytest.raises(ComponentError, match=r"'not a target', which is not module:attribute"):
         find("priors", "acme-nowhere")
-    with pytest.raises(ComponentError, match=r"the module 'acme', to nothing in it"):
+    with pytest.raises(ComponentError, match=r"the module 'acme', not to a name in it"):
         find("priors", "acme-module")
-    with pytest.raises(ComponentError, match=r"acme_bad.* cannot be read: unfold plugins check"):
+    with pytest.raises(
+        ComponentError, match=r"acme_bad.* cannot be read; see `unfold plugins check`"
+    ):
         find("priors", "acme-none")
 
 

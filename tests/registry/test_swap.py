@@ -60,7 +60,7 @@ def test_a_name_or_a_config_is_one_component():
         ("=box", "--swap =box: must be OPTION=NAME"),
         ("prior=", "--swap prior=: must be OPTION=NAME"),
         ("prior=zz*", "--swap prior=zz*: no prior matches; installed: .*total-variation"),
-        ("prior={", "is no config"),
+        ("prior={", "is not a config"),
         ('prior={"high": 2}', 'it has no "kind"'),
     ],
 )

@@ -100,7 +100,7 @@ def test_what_is_no_photo_is_refused(photo):
         (photo.astype(np.int32), "unsigned integers or floating-point, got int32"),
         (photo[None], r"\(H, W, C\) or \(H, W\), got"),
         (torch.zeros(2, 3, 8, 8), "one by one"),
-        (torch.zeros(3, 8, 8, dtype=torch.uint8), "divide 8 bits by 255"),
+        (torch.zeros(3, 8, 8, dtype=torch.uint8), "divide 8-bit values by 255"),
         (42, "got int"),
     ):
         with pytest.raises(ImageError, match=error):

@@ -26,7 +26,7 @@ def photo(tmp_path):
 def test_tiles_and_their_seams(photo, tmp_path, capsys, monkeypatch):
     arguments = ["restore", str(photo), *MODEL, "--verify", "-o"]
     assert main([*arguments, str(tmp_path / "whole.png")]) == 0
-    assert "coffee.png: restored whole, without seams" in capsys.readouterr().err
+    assert "coffee.png: restored without tiles, there are no seams" in capsys.readouterr().err
     monkeypatch.setattr(batch, "TiledInference", partial(TiledInference, tile=30_000))
     assert main([*arguments, str(tmp_path / "tiled.png")]) == 0
     told = capsys.readouterr().err
@@ -39,7 +39,7 @@ def test_tiles_and_their_seams(photo, tmp_path, capsys, monkeypatch):
 def test_a_budget_that_is_none(photo, capsys):
     with pytest.raises(SystemExit):
         main(["restore", str(photo), "-o", "out", "--memory", "much"])
-    assert "'much' is no amount of memory; write it as 2GiB" in capsys.readouterr().err
+    assert "'much' is not an amount of memory; write it as 2GiB" in capsys.readouterr().err
 
 
 def test_a_budget_below_what_is_used_is_told(photo, tmp_path, capsys):

@@ -137,7 +137,7 @@ def test_one_process_a_journal(place):
     journal = open_journal(place)
 
     def other():
-        with pytest.raises(ImageError, match=f"process {os.getppid()} restores to that folder"):
+        with pytest.raises(ImageError, match=f"process {os.getppid()} restores to this folder"):
             open_journal(place)
 
     process = multiprocessing.get_context("fork").Process(target=other)
@@ -151,10 +151,10 @@ def test_one_process_a_journal(place):
 def test_what_is_no_journal_stays_as_it_is(place, data):
     path = place / "out" / "journal.jsonl"
     path.write_bytes(data)
-    with pytest.raises(ImageError, match="is no journal, or damaged"):
+    with pytest.raises(ImageError, match="is not a journal, or is damaged"):
         open_journal(place)
     assert path.read_bytes() == data
-    with pytest.raises(ImageError, match="is no journal, or damaged"):
+    with pytest.raises(ImageError, match="is not a journal, or is damaged"):
         read_journal(path)
 
 
@@ -182,6 +182,6 @@ def test_shards_are_merged(place, capsys):
     good = shard(place, 3, [record("c", "done", "1")])
     assert main(["journal", "merge", str(good), "--output", str(output)]) == 0
     assert main(["journal", "merge", str(good), "--output", str(place / "out" / "x")]) == 2
-    assert "lies in another folder" in capsys.readouterr().err
+    assert "is in another folder" in capsys.readouterr().err
     assert main(["journal", "merge", str(place / "none"), "--output", str(output)]) == 2
     assert len(read_journal(output)) == 1

@@ -239,5 +239,5 @@ def test_a_photo_that_changes_while_it_is_read(tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(os, "fstat", changing)
     assert restore(folder, tmp_path / "out") == 1
-    assert "00.png: was changed while it was read; try again" in capsys.readouterr().err
+    assert "00.png: the file was changed while it was read; try again" in capsys.readouterr().err
     assert len(done(tmp_path / "out")) == 1

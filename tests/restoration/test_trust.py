@@ -155,9 +155,9 @@ def test_command(file, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (["--trust", "out.png"], "over the photo or its restoration; choose another name"),
-        (["--trust", "shaken.png"], "over the photo or its restoration; choose another name"),
-        (["--trust", "map.npy"], "must be a picture's name"),
+        (["--trust", "out.png"], "is also the photo or its restoration; choose another name"),
+        (["--trust", "shaken.png"], "is also the photo or its restoration; choose another name"),
+        (["--trust", "map.npy"], "must be the name of a picture"),
         (["--trust", "map.png", "-o", "folder"], "restore photos one by one, with a file"),
         (["--trust", "map.png", "--model", "zero-dce"], "zero-dce: ZeroDCE has no Lagrangian"),
     ],

@@ -78,7 +78,7 @@ def test_recipes_that_do_not_hold_together(change, message):
 def test_a_class_is_no_name():
     from unfold.degradation.camera_shake import CameraShake
 
-    with pytest.raises(RecipeError, match="names its degradations"):
+    with pytest.raises(RecipeError, match="must name its degradations"):
         parse_recipe(GOOD | {"steps": [{"degradation": CameraShake, "saves": "blur"}]})
 
 

@@ -165,4 +165,4 @@ def test_a_bad_photo_makes_the_status_1(source, tmp_path, capsys):
         main(["synthesize", str(folder), "-o", str(tmp_path / "x"), *command[4:], "--count", "1"])
         == 2
     )
-    assert "no photographs" in capsys.readouterr().err
+    assert "no photos" in capsys.readouterr().err

@@ -167,7 +167,7 @@ def test_other_files_are_not_written_among(photos, tmp_path):
     with pytest.raises(ManifestError, match="does not begin with a run"):
         list(synthesis(photos, tmp_path / "odd").run())
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ImageError, match="no photographs"):
+    with pytest.raises(ImageError, match="no photos"):
         list(synthesis(tmp_path / "empty", tmp_path / "out").run())
     assert not (tmp_path / "out").exists()
 

@@ -7,6 +7,7 @@ import threading
 from typing import Annotated, Literal
 from unittest import SkipTest
 
+import numpy as np
 import pytest
 import torch
 from pydantic import Field
@@ -516,6 +517,76 @@ def test_of_the_bounds_of_options(monkeypatch, group, annotation, default, error
         check()
 
 
+class Loops(Good):
+    def __init__(self, *, rounds: Annotated[int, Field(ge=1, le=10**7)] = 1):
+        super().__init__()
+        self.sum = sum(range(rounds))
+
+
+class LoopsWhereBoth(Good):
+    """Each number alone does little."""
+
+    def __init__(
+        self,
+        *,
+        rows: Annotated[int, Field(ge=1, le=3000)] = 1,
+        span: tuple[Rate, Rate] = (0, 1),
+        columns: Annotated[int, Field(ge=1, le=3000)] = 1,
+        doubled: bool = True,
+    ):
+        super().__init__()
+        self.sum = sum(i * j for i in range(rows) for j in range(columns * (not doubled)))
+
+    @staticmethod
+    def option_errors(spec):
+        low, high = spec.span
+        return [(("rows",), "must be odd")] * (spec.rows % 2 == 0) + [(("span",), "must rise")] * (
+            low >= high
+        )
+
+
+class FillsTheMemory(Good):
+    def __init__(self, *, size: Annotated[int, Field(ge=1, le=20_000)] = 1):
+        super().__init__()
+        self.table = np.zeros((size, size, size))
+
+
+class RefusesALot(Good):
+    def __init__(self, *, size: Annotated[int, Field(ge=1, le=10**8)] = 1):
+        super().__init__()
+        if size > 1000:
+            raise ValueError(f"size={size}: 1000 is the most")
+
+
+class LargeButCounted(Good):
+    def __init__(self, *, size: Annotated[int, Field(ge=1, le=10**8)] = 1):
+        super().__init__()
+        self.table = nn.Parameter(torch.zeros(size, size))
+
+
+@pytest.mark.parametrize(
+    ("prior", "error"),
+    [
+        (Loops, "rounds=10000000: it takes"),
+        (LoopsWhereBoth, "its numbers at their largest, its switches turned: it takes"),
+        (FillsTheMemory, "size=20000: .*MemoryError, no UnfoldError"),
+        (RefusesALot, ""),
+        (LargeButCounted, ""),
+    ],
+)
+def test_of_building(monkeypatch, prior, error):
+    entry = Component("priors", "vague", "acme", "1", f"acme:{prior.__name__}")
+    monkeypatch.setattr("unfold.registry.spec.find", lambda group, name: entry)
+    monkeypatch.setattr("unfold.registry.spec.load", lambda found: prior)
+    monkeypatch.setattr("unfold.testing.building._SECONDS", 0.1)  # so that the loops are short
+    check = by_name("priors", prior, name="vague")["building"]
+    if not error:
+        check()
+        return
+    with pytest.raises(ConformanceError, match=f"^building: {error}"):
+        check()
+
+
 @pytest.mark.parametrize("group", GROUPS)
 def test_every_group_with_checks_asks_for_bounds(group):
     try:
@@ -524,6 +595,7 @@ def test_every_group_with_checks_asks_for_bounds(group):
         assert group in ("estimators", "losses")
     else:
         assert "bounds" in asked
+        assert ("building" in asked) == (group != "datasets")
 
 
 def test_every_check_has_a_wrong_component():

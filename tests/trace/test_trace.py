@@ -121,7 +121,7 @@ def test_curves(image, kernel):
 
 def test_the_command(image, tmp_path, capsys):
     write(tmp_path / "a b.png", Photo(image[0]))
-    arguments = ["trace", str(tmp_path / "a b.png"), "--set", "K=2", "--device", "cpu"]
+    arguments = ["trace", str(tmp_path / "a b.png"), "--set", "K=3", "--device", "cpu"]
     assert main([*arguments, "-o", str(tmp_path / "page")]) == 0
     assert "index.html: open it in a browser" in capsys.readouterr().out
     assert "a b.png by jude-small" in (tmp_path / "page" / "index.html").read_text()

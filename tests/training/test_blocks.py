@@ -168,9 +168,12 @@ def test_extra_degradations_are_on_both_inputs_and_unlike(source):
         ({"data.pictures.target": "dark"}, r"pictures\.target: the name is taken"),
         (
             {"data.kernel_size": None},
-            r"kernel_known: there is no kernel; set kernel_size to its side",
+            r"kernel_known: the data have no kernel; set kernel_size, its side",
         ),
-        ({"data.kernel_error": 0.5}, r"kernel_error: the model is given no kernel; leave it out"),
+        (
+            {"data.kernel_error": 0.5},
+            r"kernel_error: the model is not given a kernel; leave kernel_error out",
+        ),
     ],
 )
 def test_recipes_that_do_not_hold_together(source, changes, message):
@@ -188,8 +191,11 @@ def test_recipes_that_do_not_hold_together(source, changes, message):
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        ({"kernel_size": 7}, r"data\.parts\.1: its items have no 'other', which models read"),
-        ({"kernel_size": 7, "kernel_known": False}, r"kernels of unlike sides \(true-kernel\)"),
+        (
+            {"kernel_size": 7},
+            r"data\.parts\.1: its items have no 'other', but those of other parts do",
+        ),
+        ({"kernel_size": 7, "kernel_known": False}, r"kernels of different sizes \(true-kernel\)"),
     ],
 )
 def test_mixed_data_must_agree_in_what_models_read(source, other, message):

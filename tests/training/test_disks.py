@@ -58,7 +58,7 @@ def test_a_full_disk_keeps_the_last_checkpoint(given, unbroken, room, tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     fill = after(3, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard)))
     try:
-        with pytest.raises(TrainingError, match=r"has room, then go on .* \(step 2 is kept\)"):
+        with pytest.raises(TrainingError, match=r"has space, then run .* \(step 2 is kept\)"):
             train(given, tmp_path, begin=fill)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -109,7 +109,7 @@ def test_a_folder_with_files_of_others_is_refused(source, given, tmp_path, capsy
 def test_a_folder_that_is_removed_is_told_and_what_was_learned_is_kept(given, unbroken, tmp_path):
     out = tmp_path / "out"
     with pytest.raises(
-        TrainingError, match=r"losses\.csv: was removed meanwhile, but not the check"
+        TrainingError, match=r"losses\.csv: was removed during the training; the new check"
     ):
         train(given, out, begin=after(3, lambda: shutil.rmtree(out)))
     assert whole(out) == [4]
@@ -126,7 +126,10 @@ def test_photos_that_vanish_are_told_and_the_step_before_is_kept(
         take, give = lambda: source.rename(moved), lambda: moved.rename(source)
     else:
         take, give = lambda: source.chmod(0), lambda: source.chmod(0o755)
-    with rights.respected(), pytest.raises(TrainingError, match=r"\.png.* goes on from .*step-0+3"):
+    with (
+        rights.respected(),
+        pytest.raises(TrainingError, match=r"\.png.* continues from .*step-0+3"),
+    ):
         train(given, tmp_path, begin=after(3, take))
     give()
     assert whole(tmp_path) == [2, 3]

@@ -160,7 +160,7 @@ def test_what_cannot_be_sharded_is_told(source):
             super().__init__()
             self.scale = torch.nn.Parameter(torch.tensor(1.0))
 
-    with pytest.raises(TrainingError, match=r"parallel: fsdp cannot cut .* scale; give them"):
+    with pytest.raises(TrainingError, match=r"parallel: fsdp cannot shard .* scale; give them"):
         shard(Odd(), CPU, 2)
 
 
@@ -177,7 +177,7 @@ def test_the_gradient_is_clipped_as_torch_does(limit):
 
 
 def test_shares_must_be_equal(source, tmp_path):
-    with pytest.raises(TrainingError, match=r"phases\.0\.batch: 2 cannot be cut into 4 equal"):
+    with pytest.raises(TrainingError, match=r"phases\.0\.batch: 2 cannot be divided into 4 equal"):
         Trainer(recipe(source), tmp_path, Distributed(CPU, 0, 4))
 
 
@@ -303,7 +303,7 @@ def test_bad_numbers_stop_it_and_are_blamed(source, tmp_path):
         train(recipe(source, model=model), tmp_path, begin=begin)
     message = str(told.value)
     assert message.startswith("step 4: l1 is nan, fft is nan")
-    assert "stage 2 is the first that is not finite, in P, R, Q" in message
+    assert "stage 2 is the first with values that are not finite, in P, R, Q" in message
     assert "step-00000003" in message
     assert len(table(tmp_path)) == 3
 
@@ -354,7 +354,7 @@ def test_a_worker_that_dies_leaves_a_state_to_go_on_from(source, tmp_path, monke
         return real(self, places)
 
     monkeypatch.setattr(SynthesizedPhotos, "items", deadly)
-    with pytest.raises(TrainingError, match=r"worker.*exited unexpectedly.*goes on from"):
+    with pytest.raises(TrainingError, match=r"worker.*exited unexpectedly.*continues from"):
         train(recipe(source), tmp_path, workers=1)
     monkeypatch.undo()
     assert train(recipe(source), tmp_path)

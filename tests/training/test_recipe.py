@@ -36,9 +36,12 @@ def test_every_fault_is_told_with_its_path_before_data_are_touched():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"losses": []}, "losses: pairs need at least one"),
-        ({"losses": [{"loss": "l1"}, {"loss": "l1"}]}, "give each a name of its own, got l1, l1"),
-        ({"accumulation": 4}, r"phases\.0\.batch: 2 cannot be cut into 4 equal parts"),
+        ({"losses": []}, "losses: paired data require at least one"),
+        (
+            {"losses": [{"loss": "l1"}, {"loss": "l1"}]},
+            "each must have a different name, got l1, l1",
+        ),
+        ({"accumulation": 4}, "batch: 2 is no multiple of accumulation = 4"),
         (
             {"data": {"kind": "photos", "source": "a", "side": 8}},
             r"phases\.0\.crop: 16 does not fit into photos of side 8",
@@ -46,7 +49,7 @@ def test_every_fault_is_told_with_its_path_before_data_are_touched():
         ({"phases": []}, "phases: there must be at least one"),
         (
             {"data": {"kind": "unpaired", "input": "a", "target": "b"}},
-            "adversary: unpaired data need one",
+            "adversary: unpaired data require an adversary",
         ),
         ({"phases": [{"steps": 1, "batch": 1, "crop": 8, "lr": 1, "schedule": "step"}]}, "halve"),
     ],
@@ -70,7 +73,7 @@ def test_changes_reach_into_lists_and_components():
 
 @pytest.mark.parametrize("path", ["phases.5.steps", "phases.x", "seed.deep"])
 def test_changes_that_lead_nowhere(path):
-    with pytest.raises(TrainingError, match="no such place|errors?"):
+    with pytest.raises(TrainingError, match="no such entry|errors?"):
         read_recipe("jude-small", {"data.source": "x", path: 1})
 
 
@@ -182,7 +185,7 @@ def test_the_command_trains_and_restore_uses_it(tmp_path, capsys):
     assert main([*command, "--dry-run"]) == 0
     said = capsys.readouterr().out
     assert "parameters: " in said
-    assert "losses at first: l1" in said
+    assert "initial losses: l1" in said
     assert not (tmp_path / "run" / "checkpoints").exists()
     assert (tmp_path / "run" / "dry-run.png").exists()
     assert main(command) == 0
@@ -197,7 +200,7 @@ def test_the_command_tells_what_is_wrong(tmp_path, capsys):
     path = tmp_path / "mine.toml"
     path.write_text(TOML)
     assert main(["train", str(path), "-o", str(tmp_path / "run"), "--device", "cpu"]) == 2
-    assert "identity has no parameters to learn" in capsys.readouterr().err
+    assert "identity has no parameters to train" in capsys.readouterr().err
     source = photos(tmp_path / "photos", scale=8)
     era = ["era-small", "--device", "cpu", "--workers", "1"]
     small = [*era, "--set", f"data.source={source}", "-o", str(tmp_path / "small")]
@@ -209,9 +212,9 @@ def test_the_command_tells_what_is_wrong(tmp_path, capsys):
         (["era-small", "--set", "data.source"], "must be KEY=VALUE"),
         (["era-small", "--set", "data.source=gone", "-o", str(tmp_path / "r")], "gone"),
         ([*small, "--dry-run"], "first batch cannot be made: "),
-        (small, "below the crop of 64; the same command goes on from"),
-        ([*apart, "--dry-run"], "photos without targets"),
-        (apart, "photos without targets"),
+        (small, "below the crop of 64; the same command continues from"),
+        ([*apart, "--dry-run"], "the photos have no targets"),
+        (apart, "the photos have no targets"),
     ]:
         assert main(["train", *arguments]) == 2
         assert message in capsys.readouterr().err

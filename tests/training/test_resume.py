@@ -61,7 +61,7 @@ def test_one_training_a_folder(source, tmp_path):
     process.kill()
     process.join()
     short = recipe(source, phases=[{"steps": 1, "batch": 2, "crop": 16, "lr": 1e-3}])
-    with pytest.raises(TrainingError, match="was begun with another recipe"):
+    with pytest.raises(TrainingError, match="was started with another recipe"):
         train(short, tmp_path / "run")  # free at once, though workers may still end
     with pytest.raises(ValueError, match="nowhere"):
         train(recipe(tmp_path / "nowhere"), tmp_path / "none")
@@ -222,7 +222,7 @@ def test_options_that_came_later_are_no_change_of_the_recipe(source, tmp_path):
 def test_damaged_checkpoints_are_told_of(source, begun):
     tensors = begun / "checkpoints" / "step-00000006" / "tensors.safetensors"
     tensors.write_bytes(tensors.read_bytes()[:-100])
-    with pytest.raises(TrainingError, match=r"step-00000006: is damaged .* the one before"):
+    with pytest.raises(TrainingError, match=r"step-00000006: is damaged .* the previous one"):
         train(recipe(source), begun)
 
 
@@ -247,7 +247,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(source, tmp_path, monkeypatch):
 
     monkeypatch.setattr(checkpoints, "save_file", full)
     with pytest.raises(
-        TrainingError, match=r"No space left on device; .*has room, .*step 2 is kept"
+        TrainingError, match=r"No space left on device; .*has space, .*step 2 is kept"
     ):
         train(recipe(source), tmp_path / "run")
     assert [p.name for p in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-00000002"]
@@ -334,7 +334,7 @@ def test_a_photo_to_measure_on_that_vanishes_loses_no_measurement(unbroken, tmp_
 
     torch.set_num_threads(1)
     with pytest.raises(
-        TrainingError, match=r"step 20: .*\.png.* goes on from step-00000016"
+        TrainingError, match=r"step 20: .*\.png.* continues from step-00000016"
     ) as told:
         train(parse_recipe(long(source)), tmp_path, begin=begin)
     assert "\n" not in str(told.value)

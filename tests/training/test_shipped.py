@@ -110,7 +110,7 @@ def test_the_dry_run_of_its_command(name, source, laid_out, tmp_path, capsys, vg
     code = main(["train", name, "--dry-run", *arguments, "-o", str(tmp_path / "run")])
     told = capsys.readouterr()
     assert code == 0, told.err
-    assert "losses at first: " in told.out
+    assert "initial losses: " in told.out
     assert "nan" not in told.out
     assert (tmp_path / "run" / "dry-run.png").exists()
 

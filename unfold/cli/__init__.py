@@ -1,6 +1,6 @@
-"""The command line: find the command, call it, print. Commands are entries of ``unfold.commands``.
+"""The command line: finds a command among the entry points of ``unfold.commands`` and runs it.
 
-What a command needs is imported when it runs.
+The imports that a command needs happen when it runs.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ __all__ = [
 _CHAPTERS = {
     "photos": ("restore", "kernel", "trace", "demo", "journal"),
     "models": ("list", "explain", "certify", "train", "convert"),
-    "data and numbers": ("synthesize", "evaluate", "table", "bench"),
+    "data and measurements": ("synthesize", "evaluate", "table", "bench"),
     "plugins": ("plugins", "schema"),
 }
 
@@ -44,7 +44,7 @@ _CHAPTERS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``unfold ARGUMENTS``; returns the exit status.
 
-    0: done. 1: some of it failed, the rest is done. 2: nothing was done (a wrong command).
+    0: all is done. 1: a part failed and the rest is done. 2: nothing is done (a wrong command).
 
     Example:
         >>> from unfold.cli import main
@@ -92,7 +92,7 @@ def _run(argv: list[str]) -> int:
 
 
 def parser_of(name: str) -> Parser:
-    """What parses the arguments of a command; imports it and no other."""
+    """The parser of a command's arguments. Imports this command only."""
     add = function("commands", name)
     parser = Parser(prog=f"unfold {name}", about=inspect.getdoc(add))
     add(parser)
@@ -100,7 +100,7 @@ def parser_of(name: str) -> Parser:
 
 
 def _overview() -> str:
-    """What ``unfold`` prints: every command and its summary. Imports none."""
+    """The page that ``unfold`` prints: every command with its summary. Imports no command."""
     summaries = {e.call: e.describe().rstrip(".") for e in entries("commands") if e.call}
     known = {name for names in _CHAPTERS.values() for name in names}
     brought = [name for name in summaries if name not in known]
@@ -111,5 +111,5 @@ def _overview() -> str:
         for name in there:
             line = f"  {name:<12} {summaries[name][:1].lower()}{summaries[name][1:]}"
             lines += textwrap.wrap(line, 80, subsequent_indent=" " * 15)
-    lines += ["", "`unfold COMMAND --help` explains a command, `unfold list` what there is to use."]
+    lines += ["", "`unfold COMMAND --help` explains a command; `unfold list` lists all components."]
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""What commands share."""
+"""Arguments and checks that several commands share."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _BEST_WITHOUT_KERNEL = "jude-small"
 
 
 class CommandError(UnfoldError):
-    """An error of a command, in one line.
+    """An error of a command; the message is one line.
 
     Example:
         >>> from unfold.cli import find_device
@@ -34,16 +34,16 @@ class CommandError(UnfoldError):
 
 
 def default_model(kernel: object) -> str:
-    """What photos are restored by where no model is named.
+    """The model that restores photos if none is named.
 
-    Told no kernel, jude-small is the better one on dark photos, shaken ones and those out of focus
-    (its card has the numbers); it was never trained with kernels that are given.
+    Without a kernel, jude-small is the better one on dark, shaken and defocused photos (its card
+    has the numbers). With a kernel, jude-classic needs no trained weights.
     """
     return _BEST_WITHOUT_KERNEL if kernel is None else DEFAULT_MODEL
 
 
 def checked(parse: Callable[[str], Any]) -> Callable[[str], Any]:
-    """A type for argparse, which prints the message of a ValueError of this type only."""
+    """A type for argparse, which prints the messages of its own error type only."""
 
     def convert(text: str) -> Any:
         try:
@@ -63,12 +63,12 @@ def positive_int(text: str, least: int = 1) -> int:
         12
     """
     if not text.isdecimal() or int(text) < least:
-        raise argparse.ArgumentTypeError(f"must be a whole number from {least}, got {text!r}")
+        raise argparse.ArgumentTypeError(f"must be an integer of at least {least}, got {text!r}")
     return int(text)
 
 
 def positive_float(text: str) -> float:
-    """An argument that is a finite number greater than zero."""
+    """The value of an argument that is a finite number greater than zero."""
     try:
         value = float(text)
     except ValueError:
@@ -81,11 +81,11 @@ def positive_float(text: str) -> float:
 def declare(
     where: argparse._ActionsContainer, names: str, help: str, *, repeat: bool = False, **more: Any
 ) -> None:
-    """An argument or option, as in ``declare(parser, "-o --output FILE", "the kernel (.npy)")``.
+    """Add an argument or option, such as ``declare(parser, "-o --output FILE", "kernel (.npy)")``.
 
-    The last word of ``names`` is the metavar, which tells the type: FILE, DIR, PATH and PHOTO are
-    paths, N is a count, X and S are positive numbers, all else is text. An option without a metavar
-    is a switch.
+    The last word of ``names`` is the metavar, which determines the type: FILE, DIR, PATH and PHOTO
+    are paths, N is a count, X and S are positive numbers, any other is text. An option without a
+    metavar is a switch.
 
     Example:
         >>> import argparse
@@ -113,18 +113,18 @@ _TYPES: dict[str, Callable[[str], Any]] = {
 
 
 def add_model(parser: argparse.ArgumentParser, help: str, **more: Any) -> None:
-    """``--model`` and what changes it: ``--strength``, ``--set``."""
+    """``--model``, and the options that change the model: ``--strength`` and ``--set``."""
     group = parser.add_argument_group("model")
     declare(group, "--model NAME", help, **more)
-    declare(group, "--strength X", "weight of the model's priors against the photo: more than 1 "
-            "smooths more, less than 1 keeps more detail and noise (default: 1); as --set "
-            "strength=X, in every model of a cascade that has the option")  # fmt: skip
+    declare(group, "--strength X", "weight of the model's priors relative to the photo: above 1 "
+            "smooths more, below 1 keeps more detail and noise (default: 1); sets the option "
+            "strength of every model of a cascade that has it")  # fmt: skip
     add_options(group)
 
 
 def add_options(parser: argparse._ActionsContainer) -> None:
     """``--set key=value``, for the options of a model and of the components in it."""
-    declare(parser, "--set KEY=VALUE", "an option of the model, e.g. K=3, prior=ircnn or "
+    declare(parser, "--set KEY=VALUE", "set an option of the model, e.g. K=3, prior=ircnn or "
             "prior.widths=[8,16]", repeat=True, dest="options")  # fmt: skip
 
 
@@ -144,12 +144,12 @@ def add_device(parser: argparse._ActionsContainer) -> None:
 
 
 def add_seconds(parser: argparse._ActionsContainer) -> None:
-    """``--seconds``, the patience with a stranger's import."""
-    declare(parser, "--seconds S", "limit for importing each component, in seconds", default=30.0)
+    """``--seconds``, the time limit for importing a component."""
+    declare(parser, "--seconds S", "time limit for importing a component, in seconds", default=30.0)
 
 
 class ShowRecipe(argparse.Action):
-    """``--show RECIPE`` prints a recipe and ends, as ``--help`` does; ``const`` finds its text."""
+    """``--show RECIPE`` prints a recipe and exits, as ``--help`` does; ``const`` reads its text."""
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
         print(self.const(values), end="")
@@ -159,14 +159,14 @@ class ShowRecipe(argparse.Action):
 def model_spec(
     name: str, assignments: list[str], *, pretrained: bool = False, strength: float | None = None
 ) -> Spec:
-    """A model's validated config: by name, by a config's path, or ``"first -> second"``.
+    """The validated config of a model: of a name, a config's path, or ``"first -> second"``.
 
-    The options of a cascade's models begin with their number: ``2.K=3``. ``pretrained`` loads the
-    weights that come with the library, if there are any. ``strength`` is that of ``--strength``;
-    assignments may override it.
+    In a cascade, an assignment begins with the number of its model: ``2.K=3``. ``pretrained`` loads
+    the weights that come with the library, if there are any. ``strength`` is the value of
+    ``--strength``; assignments may override it.
 
     Raises:
-        CommandError: an option that is no assignment or does not fit; every error is reported.
+        CommandError: if an assignment is malformed or does not fit the model; lists every error.
 
     Example:
         >>> from unfold.cli import model_spec
@@ -193,7 +193,7 @@ def model_spec(
         else:
             raise CommandError(
                 f"--set {assignment}: {name} has {len(parts)} models; begin with the number of "
-                "the one that is meant, e.g. 1.K=3"
+                "one of them, e.g. 1.K=3"
             )
     try:
         return resolve("models", with_weights(config) if pretrained else config)
@@ -207,16 +207,15 @@ def _with_strength(name: str, config: dict[str, Any], strength: float) -> dict[s
     changed = with_strength(config, strength)
     if changed is None:
         raise CommandError(
-            f"{name} has no priors whose weight could be changed: leave out --strength"
+            f"{name} has no priors whose weight can be changed: leave out --strength"
         )
     return changed
 
 
 def parse_options(assignments: list[str], options: dict[str, Any]) -> dict[str, Any]:
-    """``["K=3", "prior=resunet", "prior.blocks=2"]`` as nested options, set in those given.
+    """Set ``["K=3", "prior=resunet", "prior.blocks=2"]`` in nested options, and return them.
 
-    ``prior=NAME`` and ``prior.option=...`` go
-    together in any order.
+    ``prior=NAME`` and ``prior.option=...`` may come in any order.
     """
     for assignment in assignments:
         path, value = parse_assignment(assignment)
@@ -225,7 +224,7 @@ def parse_options(assignments: list[str], options: dict[str, Any]) -> dict[str, 
 
 
 def parse_assignment(text: str, example: str = "K=3") -> tuple[str, Any]:
-    """``"prior.blocks=2"`` as a path of keys and a value: JSON if it is some, otherwise text."""
+    """``"prior.blocks=2"`` as a path of keys and a value: parsed JSON, or else text."""
     path, equals, value = text.partition("=")
     if not equals or not all(path.strip().split(".")):
         raise CommandError(f"--set {text}: must be KEY=VALUE, e.g. {example}")
@@ -236,13 +235,13 @@ def parse_assignment(text: str, example: str = "K=3") -> tuple[str, Any]:
 
 
 def _assign(options: Any, keys: list[str], value: Any) -> None:
-    """Set what a path of keys (of tables) and indices (of lists) leads to."""
+    """Set the option at a path of keys (of tables) and indices (of lists)."""
     *way, last = keys
     try:
         for key in way:
             place = _place(options, key)
             inner = options.setdefault(key, {}) if isinstance(options, dict) else options[place]
-            # `prior=resunet` came first: its name is the kind of what more is said of it.
+            # `prior=resunet` came before `prior.blocks=2`: the name becomes the kind.
             if not isinstance(inner, (dict, list)):
                 inner = options[place] = {"kind": inner}
             options = inner
@@ -280,7 +279,7 @@ def ready(name: str, model: Restorer) -> Restorer:
 
 
 def find_device(name: str) -> torch.device:
-    """The device of a name; ``auto`` is a GPU if there is one.
+    """The device with this name; ``auto`` is a GPU if there is one.
 
     Example:
         >>> from unfold.cli import find_device

@@ -1,4 +1,4 @@
-"""Help pages of at most 80 columns, made of a command's docstring and its options."""
+"""Help pages of at most 80 columns, made from a command's docstring and options."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Parser(argparse.ArgumentParser):
         super().error(f"{message}; see `{self.prog} --help`")
 
     def _short_usage(self) -> None:
-        """``unfold kernel PHOTO -o FILE [options]``: what must be given, and no more."""
+        """``unfold kernel PHOTO -o FILE [options]``: the required arguments only."""
         words = filter(None, map(_word, self._actions))
         usage = " ".join([self.prog, *words, "[options]"])
         self.usage = textwrap.fill(usage, 73, subsequent_indent=" " * 9).replace("%", "%%")
@@ -49,7 +49,7 @@ _NONE = ("", [], argparse.SUPPRESS)
 
 
 class Page(argparse.HelpFormatter):
-    """Fills paragraphs, keeps those with indented lines, and tells the default of each option."""
+    """Fills paragraphs except those with indented lines, and adds the default of each option."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=26, width=min(80, get_terminal_size().columns))

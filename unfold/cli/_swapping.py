@@ -1,4 +1,4 @@
-"""``unfold evaluate --swap``: the same model with one installed component after the other."""
+"""``unfold evaluate --swap``: the same model with each of several installed components."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ Measure = Callable[["Spec", "Restorer"], "Report"]
 
 
 def compare(arguments: argparse.Namespace, measure: Measure) -> Comparison:
-    """Measure the model with each component that is wanted; photo by photo, errors are reported.
+    """Measure the model with each matching component; report errors photo by photo.
 
     Raises:
         SwapError: if the option holds no component, or none matches.
-        EvaluationError, ProtocolError, MetricError: what would go wrong with all of them.
+        EvaluationError, ProtocolError, MetricError: if every component would fail in the same way.
     """
     import shlex
 
@@ -91,10 +91,10 @@ def _spec(arguments: argparse.Namespace, given: list[str]) -> Spec:
 
 
 def _build(spec: Spec) -> Restorer:
-    """A model that can restore photos.
+    """Build a model that can restore photos.
 
     Raises:
-        NotMeasuredError: if it refuses the component, or requires training.
+        NotMeasuredError: if the model refuses the component, or requires training.
     """
     from unfold.evaluation.comparison import NotMeasuredError
 
@@ -103,18 +103,18 @@ def _build(spec: Spec) -> Restorer:
     except (ValueError, FileNotFoundError, ImportError) as error:
         raise NotMeasuredError(str(error)) from error
     if model.requires_training:
-        raise NotMeasuredError("needs training")
+        raise NotMeasuredError("requires training")
     return model
 
 
 @dataclass(frozen=True)
 class _Place:
-    """Where components are put.
+    """The option that takes the components.
 
     Attributes:
-        group: of the components.
-        path: of the option, as ``--set`` has it.
-        given: what ``--set`` must assign first.
+        group: the group of the components.
+        path: the path of the option, as in ``--set``.
+        given: the assignments that come first, as in ``--set``.
     """
 
     group: str
@@ -123,10 +123,10 @@ class _Place:
 
 
 def _find_place(arguments: argparse.Namespace, swap: Swap) -> _Place:
-    """Where the option is in the model.
+    """Find the option in the model.
 
-    Of a path, ``denoiser.prior``, the options of the component ``denoiser`` are assigned first:
-    another prior is put into the denoiser that the model has.
+    For a path such as ``denoiser.prior``, the model's own options of ``denoiser`` are assigned
+    first, so that nothing but its prior changes.
 
     Raises:
         SwapError: if there is no such option, or it holds no component.
@@ -146,20 +146,20 @@ def _find_place(arguments: argparse.Namespace, swap: Swap) -> _Place:
     for key in keys:
         inner = getattr(holder, key, None)
         if not isinstance(inner, Spec):
-            raise SwapError(f"{swap}: {holder.kind} holds no component {key!r}")
+            raise SwapError(f"{swap}: {holder.kind} has no option {key!r} that holds a component")
         given.append(f"{prefix}{key}={inner.model_dump_json()}")
         holder, prefix = inner, f"{prefix}{key}."
     held = held_groups(type(holder))
     if option not in held:
         raise SwapError(
-            f"{swap}: {holder.kind} has no option {option!r} that holds a component; there is "
+            f"{swap}: {holder.kind} has no option {option!r} that holds a component; these do: "
             f"{', '.join(sorted(held)) or 'none'}"
         )
     return _Place(held[option], f"{prefix}{option}", given)
 
 
 def _part(arguments: argparse.Namespace, swap: Swap, number: str, *, pretrained: bool) -> Spec:
-    """The spec of the model, of a cascade that of the model with this number."""
+    """The spec of the model; in a cascade, of the model with this number."""
     from unfold.registry.swap import SwapError
 
     name, options, strength = arguments.model, arguments.options, arguments.strength
@@ -169,7 +169,7 @@ def _part(arguments: argparse.Namespace, swap: Swap, number: str, *, pretrained:
     models = spec.models  # type: ignore[attr-defined]
     if not (number.isdecimal() and 1 <= int(number) <= len(models)):
         raise SwapError(
-            f"{swap}: {name} has {len(models)} models; begin with the number of the one that is "
-            "meant, e.g. 1.prior=*"
+            f"{swap}: {name} has {len(models)} models; begin with the number of one of them, "
+            "e.g. 1.prior=*"
         )
     return models[int(number) - 1]

@@ -1,4 +1,4 @@
-"""``unfold bench``: what everything that is installed costs."""
+"""``unfold bench``: the cost of installed components."""
 
 from __future__ import annotations
 
@@ -19,29 +19,30 @@ _GROUPS = ("terms", "priors", "stages", "models", "metrics", "imaging", "startup
 def add(parser: argparse.ArgumentParser) -> None:
     """Measure what installed components cost.
 
-    Times every installed term, prior, model and metric, plugins included, each in turns with a
-    bound or baseline, and prints a table to paste. What fails is a line with its reason and the
-    others go on; the exit status is then 1. A default run takes some minutes on two cores.
+    Times every installed term, prior, model and metric, including those of plugins, alternately
+    with a bound or baseline, and prints a table. A component that fails becomes a line with the
+    reason; the others are still measured, and the exit status is 1. A default run takes some
+    minutes on two cores.
 
     Example:
         unfold bench --group priors --only 'acme-*'
         unfold bench --model jude-small --size 720p -o cost.json
     """
-    declare(parser, "-o --output FILE", "all that was measured, row by row (.json)")
+    declare(parser, "-o --output FILE", "all measurements (.json), saved after each row")
     add_device(parser)
-    declare(parser, "--size SIZE", "of the pictures, in pixels: 256, 720x1280, 720p (default: "
+    declare(parser, "--size SIZE", "image size in pixels: 256, 720x1280, 720p (default: "
             "256, and 720p for the stationary deconvolution; 128 with --swap)",
             repeat=True)  # fmt: skip
     declare(parser, "--rounds N", "repetitions of each row (default: as many as fit two seconds, "
             "at most 20)")  # fmt: skip
-    chosen = parser.add_argument_group("what is measured")
+    chosen = parser.add_argument_group("selection")
     declare(chosen, "--group GROUP", f"one of {', '.join(_GROUPS)} (default: all)", repeat=True,
             choices=_GROUPS)  # fmt: skip
-    declare(chosen, "--only PATTERN", "only names that match, e.g. 'acme-*'", default="*")
-    declare(chosen, "--model NAME", "in place of groups: this model, one of `unfold list models` "
-            "or a config (.json, .toml)", repeat=True, dest="models")  # fmt: skip
-    declare(chosen, "--swap OPTION=NAME", "in place of groups: each model that has the option, "
-            "with this component in it; prior=* tries all priors in turn")  # fmt: skip
+    declare(chosen, "--only PATTERN", "measure only names that match, e.g. 'acme-*'", default="*")
+    declare(chosen, "--model NAME", "measure this model instead of groups: one of `unfold list "
+            "models`, or a config (.json, .toml)", repeat=True, dest="models")  # fmt: skip
+    declare(chosen, "--swap OPTION=NAME", "measure each model that has the option, with this "
+            "component in it, instead of groups; prior=* tries all priors")  # fmt: skip
     parser.set_defaults(run=run)
 
 
@@ -55,10 +56,10 @@ def run(arguments: argparse.Namespace) -> int:
 
     device = find_device(arguments.device)
     if arguments.output:
-        check_place(arguments.output)  # before minutes are spent on what it is to hold
+        check_place(arguments.output)  # before minutes are spent on measurements
     chosen = [case for case in _cases(arguments) if device.type == "cpu" or not case.host]
     if not chosen:
-        raise CommandError(f"nothing to measure is named {arguments.only!r}; see `unfold list`")
+        raise CommandError(f"no component to measure matches {arguments.only!r}; see `unfold list`")
     for damage in scan().damaged:
         print(f"unfold: {damage.distribution} cannot be read: {damage.error}", file=sys.stderr)
     facts = machine(device)
@@ -69,10 +70,10 @@ def run(arguments: argparse.Namespace) -> int:
             for case in bar:
                 bar.set_description(str(case))
                 rows.append(measure(case, device, arguments.rounds))
-                # Row by row: whoever is killed keeps what was measured.
+                # Saved after each row, so that a killed run keeps its measurements.
                 saved = saved and _save(arguments.output, rows, facts, len(chosen))
     except KeyboardInterrupt:
-        print("unfold: stopped; what was measured follows", file=sys.stderr)
+        print("unfold: stopped; the measurements so far follow", file=sys.stderr)
     complete = len(rows) == len(chosen)
     say(text(rows, facts) + "\n")
     if not complete:
@@ -81,7 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _save(path: Path | None, rows: list[BenchmarkRow], facts: dict[str, Any], chosen: int) -> bool:
-    """Write the rows so far; whether that could be done, and if not, say so."""
+    """Write the rows so far. Returns False, and prints the reason, if that fails."""
     from unfold.benchmarking.report import write_json
 
     if path is None:
@@ -106,7 +107,7 @@ def _cases(arguments: argparse.Namespace) -> list[Case]:
     if not arguments.swap:
         return list(cases(arguments.group or (), sizes, arguments.only))
     if arguments.group:
-        raise CommandError("--swap measures models with other parts: leave out --group")
+        raise CommandError("--swap cannot be combined with --group: leave out one of them")
     return list(_swapped(arguments.swap, sizes or [Size(128, 128)], arguments.only))
 
 
@@ -114,7 +115,7 @@ def _chosen(arguments: argparse.Namespace, sizes: list[Size]) -> list[Case]:
     from unfold.benchmarking import chosen_cases
 
     if arguments.group or arguments.swap or arguments.only != "*":
-        raise CommandError("--model measures the models named: leave out --group, --swap, --only")
+        raise CommandError("--model cannot be combined with --group, --swap or --only")
     models = {name: model_spec(name, [], pretrained=True) for name in arguments.models}
     return [case for size in sizes for case in chosen_cases(models, size)]
 

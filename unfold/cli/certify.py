@@ -1,4 +1,4 @@
-"""``unfold certify``: what is known of a model's rounds."""
+"""``unfold certify``: the known properties of a model's rounds."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """Say what is proven and what measured of a model's rounds.
+    """Report proven and measured properties of a model's rounds.
 
-    Whether the last round, repeated, contracts near the state that it reaches; how much each prior
-    may amplify an error; whether the Lagrangian descends. Measurements are made on the middle of
-    each photo, and the worst is reported. Without photos only what can be proven is reported.
+    Reports whether the last round, repeated, contracts near the state that it reaches; how much
+    each prior can amplify an error; and whether the Lagrangian descends. Measures the middle of
+    each photo and reports the worst value. Without photos, reports only what can be proven.
 
     Example:
         unfold certify tv-deblur photo.jpg
@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def middles(paths: list[Path], size: int) -> Tensor:
-    """The middle of each photo, all of one size, ``(B, 3, h, w)``."""
+    """The middle of each photo, all of the same size, ``(B, 3, h, w)``."""
     import torch
 
     from unfold.imaging import read

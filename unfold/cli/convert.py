@@ -1,4 +1,4 @@
-"""``unfold convert``: released weights of others, for a model here."""
+"""``unfold convert``: converts weights that others released."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from ._common import add_options, declare, model_spec
 def add(parser: argparse.ArgumentParser) -> None:
     """Convert a model's publicly released weights.
 
-    For models that have a converter. Only tensors are unpickled; a file that does not fit the
-    model is refused, and its errors are listed.
+    The model must have a converter. Only tensors are unpickled; a file that does not fit the model
+    is refused, and all its errors are listed.
 
     Example:
         unfold convert lednet lednet.pth -o lednet.safetensors

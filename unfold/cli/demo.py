@@ -1,4 +1,4 @@
-"""``unfold demo``: a real photo, made bad in a known way, and restored."""
+"""``unfold demo``: degrades a photo and restores it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from ._common import (
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """Darken and blur a photo, restore it, measure and show both.
+    """Darken and blur a photo, restore it, and measure both.
 
-    Scikit-image's astronaut, at a quarter of its exposure, blurred by a known camera shake, with
-    noise: prints PSNR and SSIM before and after, and writes a side-by-side picture.
+    Darkens scikit-image's astronaut to a quarter of its exposure, blurs it by a known camera shake
+    and adds noise. Prints PSNR and SSIM before and after, and writes a side-by-side picture.
 
     Example:
         unfold demo -o demo.png
@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
         from skimage.metrics import peak_signal_noise_ratio, structural_similarity
     except ImportError as error:
         raise CommandError(
-            "the demo's photo and measures are scikit-image's: pip install 'unfold-imaging[demo]'"
+            "the demo needs scikit-image: pip install 'unfold-imaging[demo]'"
         ) from error
     import torch
 

@@ -1,4 +1,4 @@
-"""``unfold evaluate``: a model measured on a data set, by a named protocol."""
+"""``unfold evaluate``: measures a model on a data set by a named protocol."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 def add(parser: argparse.ArgumentParser) -> None:
     """Measure a model on a data set.
 
-    Restores every photo and measures it by a named protocol. A bad file becomes a row with an
-    error and the others go on; the exit status is 1 if there was one. Ctrl-C ends it early and
-    keeps what was measured.
+    Restores every photo and measures it by a named protocol. A file that fails becomes a row with
+    the error; the others are still measured, and the exit status is 1. Ctrl-C ends the command
+    early and keeps the measurements so far.
 
     Example:
         unfold evaluate --model jude-classic --data LOL --dataset lol \\
@@ -42,28 +42,29 @@ def add(parser: argparse.ArgumentParser) -> None:
     """
     declare(parser, "-o --output FILE", "a report (.json, .csv, .md), or a page of the worst, the "
             "median and the best photo (.html) (default: none)", repeat=True)  # fmt: skip
-    declare(parser, "--save-images DIR", "write what was measured there, as PNG; new, empty, or "
-            "of an earlier evaluation")  # fmt: skip
+    declare(parser, "--save-images DIR", "write the measured images into this folder, as PNG; it "
+            "must be new, empty, or of an earlier evaluation")  # fmt: skip
     add_device(parser)
     declare(parser, "--swap OPTION=NAME", "measure the model once with each installed component "
             "that matches, and print one table: 'prior=*', 'noise=*', 'denoiser.prior=deepinv-*'; "
-            "what does not fit or needs training is a line with the reason")  # fmt: skip
+            "a component that does not fit, or a model that requires training, is a line with the "
+            "reason")  # fmt: skip
     add_model(parser, "one of `unfold list models`, a config (.json, .toml), or a cascade, as in "
               "'jude-classic -> jude-classic'; identity measures the input",
               required=True)  # fmt: skip
     data = parser.add_argument_group("data")
-    declare(data, "--data DIR", "the data set", required=True)
+    declare(data, "--data DIR", "folder of the data set", required=True)
     declare(data, "--dataset KIND", "one of `unfold list datasets`", required=True)
-    declare(data, "--split NAME", "of the data set (default: its test split)", default="")
-    declare(data, "--set-data KEY=VALUE", "an option of the data set, e.g. input=low", repeat=True,
-            dest="data_options")  # fmt: skip
-    declare(data, "--limit N", "the first N photos only (default: all)")
+    declare(data, "--split NAME", "split of the data set (default: its test split)", default="")
+    declare(data, "--set-data KEY=VALUE", "set an option of the data set, e.g. input=low",
+            repeat=True, dest="data_options")  # fmt: skip
+    declare(data, "--limit N", "measure only the first N photos (default: all)")
     metrics = parser.add_argument_group("metrics")
     declare(metrics, "--protocol NAME", "one of `unfold list protocols`", required=True)
-    declare(metrics, "--also METRIC", "one of `unfold list metrics`, beside the protocol's",
+    declare(metrics, "--also METRIC", "also measure this one of `unfold list metrics`",
             repeat=True)  # fmt: skip
     declare(metrics, "--without METRIC", "leave out a metric of the protocol", repeat=True)
-    declare(metrics, "--weights METRIC=FILE", "the file that a metric needs, e.g. "
+    declare(metrics, "--weights METRIC=FILE", "the weight file that a metric needs, e.g. "
             "lpips=alexnet-owt-7be5be79.pth", repeat=True)  # fmt: skip
     parser.set_defaults(run=run)
 
@@ -87,7 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
     dataset = _dataset(arguments)
     model = ready(arguments.model, spec.build())
     report = _measure(arguments, spec, model, dataset)
-    # Written before anything is printed: whoever reads that may be gone.
+    # Written before anything is printed, since printing to a closed pipe fails.
     written = _write(report, reports)
     for path in pages:
         try:
@@ -104,11 +105,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _compare(arguments: argparse.Namespace) -> int:
-    """Measure the model with one component after the other; the exit status."""
+    """Measure the model with each component; returns the exit status."""
     from ._swapping import compare
 
     if arguments.save_images or any(path.suffix == ".html" for path in arguments.output):
-        raise CommandError("--swap measures several models: leave out --save-images and pages")
+        raise CommandError(
+            "--swap cannot be combined with --save-images or an .html output: it measures several "
+            "models"
+        )
     dataset = _dataset(arguments)
     found = compare(arguments, lambda spec, model: _measure(arguments, spec, model, dataset))
     written = _write(found, arguments.output)
@@ -119,7 +123,7 @@ def _compare(arguments: argparse.Namespace) -> int:
 
 
 def _write(report: Report | Comparison, paths: list[Path]) -> list[str]:
-    """Write a report to files; a line for each that could be written."""
+    """Write a report to files; returns a line for each file that could be written."""
     from unfold.evaluation import ReportError
     from unfold.evaluation.markdown import one_line
 
@@ -135,7 +139,7 @@ def _write(report: Report | Comparison, paths: list[Path]) -> list[str]:
 
 
 def say(text: str) -> None:
-    """Print, with what the terminal's encoding lacks escaped."""
+    """Print a text; characters that the terminal's encoding lacks are escaped."""
     encoding = sys.stdout.encoding or "utf-8"
     sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
 
@@ -156,7 +160,7 @@ def _measure(
         "inner_config": inner_config(spec),
         "files": files(spec),
     }
-    provided = providers(spec)  # all of it before hours pass, in which files may change
+    provided = providers(spec)  # before the measurement: files may change during it
     count = len(dataset) if arguments.limit is None else min(arguments.limit, len(dataset))
     with tqdm(total=count, unit="photo", file=sys.stderr) as bar:
 
@@ -190,7 +194,7 @@ def _measure(
 
 
 def _dataset(arguments: argparse.Namespace) -> Dataset:
-    """The data set; its bad files are no reason to refuse the good ones."""
+    """The data set; files that cannot be used are reported later, one by one."""
     from pydantic import ValidationError
 
     from unfold._error_messages import error_messages
@@ -213,7 +217,7 @@ def _dataset(arguments: argparse.Namespace) -> Dataset:
 
 
 def _splits(spec: Spec, root: Path) -> list[str]:
-    """The splits of which a folder has photos."""
+    """The splits for which a folder has photos."""
     from unfold.datasets import DataError
 
     there = []

@@ -1,4 +1,4 @@
-"""``unfold explain``: what a model does, block by block."""
+"""``unfold explain``: prints what a model does, block by block."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``unfold journal``: what became of restored folders."""
+"""``unfold journal``: the records of restored folders."""
 
 from __future__ import annotations
 
@@ -10,24 +10,26 @@ from ._common import declare
 def add(parser: argparse.ArgumentParser) -> None:
     """Merge the journals of restored folders.
 
-    `unfold restore FOLDER` writes a journal into its output folder: a line of JSON for each photo,
-    with the SHA-256 of its content, the options of the run, the time, the status and the error.
+    `unfold restore FOLDER` writes a journal into its output folder: one line of JSON for each
+    photo, with the SHA-256 of its content, the options of the run, the time, the status and the
+    error.
 
     Example:
         unfold journal merge out/unfold-journal-*.jsonl -o out/unfold-journal.jsonl
     """
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    merge = actions.add_parser("merge", help="write one journal of several", about=run.__doc__)
+    merge = actions.add_parser("merge", help="merge several journals into one", about=run.__doc__)
     declare(merge, "journals FILE", "journals of shards", nargs="+")
-    declare(merge, "-o --output FILE", "in the same folder; may be one of those merged",
+    declare(merge, "-o --output FILE", "the merged journal, in the same folder; may be one of the "
+            "journals",
             required=True)  # fmt: skip
     merge.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Write one journal of several, such as those of all shards.
+    """Merge several journals into one, such as those of all shards.
 
-    Of each photo the last line counts, where done precedes failed. The exit status is 1 if a photo
+    Keeps the last record of each photo, and prefers done to failed. The exit status is 1 if a photo
     is not done.
 
     Example:

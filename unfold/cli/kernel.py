@@ -1,4 +1,4 @@
-"""``unfold kernel``: how a photo was blurred."""
+"""``unfold kernel``: estimates the kernel of a photo's blur."""
 
 from __future__ import annotations
 
@@ -18,18 +18,19 @@ if TYPE_CHECKING:
 def add(parser: argparse.ArgumentParser) -> None:
     """Estimate the kernel of a photo's blur.
 
-    Blind deconvolution of a shaken photo: writes the kernel, and prints its size and how well the
-    two halves of the photo agree about it. `unfold restore PHOTO --kernel FILE` takes the kernel.
+    Estimates the kernel of a shaken photo by blind deconvolution, writes it, and prints its size
+    and how well the kernels of the photo's two halves agree. `unfold restore PHOTO --kernel FILE`
+    takes the kernel.
 
     Example:
         unfold kernel shaken.jpg -o kernel.npy --picture kernel.png
     """
     declare(parser, "photo PHOTO", "a PNG, JPEG or TIFF photo")
     declare(parser, "-o --output FILE", "the kernel (.npy)", required=True)
-    declare(parser, "--picture FILE", "also a picture of the kernel (.png, .tif, .jpg), its "
-            "largest entry white")  # fmt: skip
-    declare(parser, "--size N", "side of the square that holds the kernel, in pixels, odd "
-            "(default: 31, and larger if the blur reaches farther)", type=odd)  # fmt: skip
+    declare(parser, "--picture FILE", "also write the kernel as a picture (.png, .tif, .jpg), with "
+            "its largest entry white")  # fmt: skip
+    declare(parser, "--size N", "side of the kernel in pixels, odd (default: 31, or more if "
+            "the blur is wider)", type=odd)  # fmt: skip
     parser.set_defaults(run=run)
 
 
@@ -48,10 +49,12 @@ def run(arguments: argparse.Namespace) -> int:
     from unfold.restoration.kernel_file import write_kernel
 
     if arguments.output.suffix.lower() != ".npy":
-        raise CommandError(f"{arguments.output}: the kernel is an array: end the name in .npy")
+        raise CommandError(
+            f"{arguments.output}: use a name that ends in .npy, the kernel is an array"
+        )
     same = os.path.realpath(arguments.photo)
     if arguments.picture and os.path.realpath(arguments.picture) == same:
-        raise CommandError(f"{arguments.picture}: is the photo itself; choose another picture")
+        raise CommandError(f"{arguments.picture}: is the photo itself; choose another name")
     try:
         if arguments.picture:
             encode(arguments.picture, _picture(torch.ones(1, 1, 1, 1)))  # (refuses a bad name)
@@ -72,7 +75,7 @@ def _picture(kernel: Tensor) -> Photo:
 
 
 def sentence(estimate: KernelEstimate) -> str:
-    """What was found, in one line."""
+    """A kernel estimate in one line."""
     if estimate.sharp:
         return "1×1: the photo shows no blur that one kernel describes"
     n = estimate.kernel.shape[-1]

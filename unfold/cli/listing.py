@@ -1,4 +1,4 @@
-"""``unfold list``: what there is. Imports no component, and not torch."""
+"""``unfold list``: lists installed components. Imports neither components nor torch."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from ._common import declare
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """List models, priors, recipes and all else that is installed.
+    """List the installed models, priors, recipes and other components.
 
-    Without a group, the names in all of them; with one, a line about each name. Nothing is
-    imported for it: `unfold plugins check` tries components out.
+    Without a group, prints the names of all groups; with a group, one line for each name. Does not
+    import the components: `unfold plugins check` does.
 
     Example:
         unfold list models
         unfold list recipes 'jude*'
     """
     declare(parser, "group GROUP", f"one of {', '.join(GROUPS)}", nargs="?")
-    declare(parser, "pattern PATTERN", "of the names, e.g. 'jude*'", nargs="?", default="*")
+    declare(parser, "pattern PATTERN", "names to list, e.g. 'jude*'", nargs="?", default="*")
     declare(parser, "--json", "print a JSON array of objects")
     parser.set_defaults(run=run)
 
@@ -55,7 +55,7 @@ def _row(entry: ListEntry) -> dict[str, str]:
 
 
 def _print_lines(found: list[ListEntry]) -> None:
-    """A line for each; on a terminal, wrapped to its width."""
+    """One line for each entry; on a terminal, wrapped to its width."""
     columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
     width = max((len(entry.name) for entry in found), default=0)
     for entry in found:
@@ -72,4 +72,4 @@ def _print_overview(found: dict[str, list[ListEntry]]) -> None:
         names = [e.name if e.status == "ok" else f"{e.name} [{e.status}]" for e in here]
         print(textwrap.fill(", ".join(names) or "none", 80, initial_indent="  ",
                             subsequent_indent="  ", break_on_hyphens=False))  # fmt: skip
-    print("\n`unfold list GROUP` says what each is.")
+    print("\n`unfold list GROUP` describes each name.")

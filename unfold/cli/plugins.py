@@ -1,4 +1,4 @@
-"""``unfold plugins``: try out what is installed, and begin a plugin of one's own."""
+"""``unfold plugins``: checks installed components, and creates a plugin."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ._common import CommandError, add_seconds, declare
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """Check plugins, or begin one.
+    """Check plugins, or create one.
 
     Example:
         unfold plugins check
@@ -21,23 +21,23 @@ def add(parser: argparse.ArgumentParser) -> None:
     check = actions.add_parser("check", help="find broken components", about=run_check.__doc__)
     declare(check, "name NAME", "a component or distribution (default: all)", nargs="?")
     declare(check, "--json", "print a JSON array of objects")
-    declare(check, "--traceback", "print whole tracebacks")
+    declare(check, "--traceback", "print the full tracebacks")
     add_seconds(check)
     check.set_defaults(run=run_check)
 
     new = actions.add_parser("new", help="write a small, installable plugin", about=run_new.__doc__)
-    declare(new, "name NAME", "of the distribution, e.g. acme-prior")
-    declare(new, "-o --output DIR", "the folder in which a folder NAME is made", default=Path())
-    declare(new, "--group GROUP", "what it brings: priors, terms or models", default="priors",
-            choices=("priors", "terms", "models"))  # fmt: skip
+    declare(new, "name NAME", "name of the distribution, e.g. acme-prior")
+    declare(new, "-o --output DIR", "folder in which the folder NAME is created", default=Path())
+    declare(new, "--group GROUP", "group of its component: priors, terms or models",
+            default="priors", choices=("priors", "terms", "models"))  # fmt: skip
     new.set_defaults(run=run_new)
 
 
 def run_check(arguments: argparse.Namespace) -> int:
-    """Import every component in another process, and print what is wrong.
+    """Import every component in another process, and print the errors.
 
-    Each is imported and its options are read within a time limit. The exit status is 1 if one is
-    broken.
+    Imports each component and reads its options within a time limit. The exit status is 1 if a
+    component is broken.
 
     Example:
         unfold plugins check unfold-bm3d
@@ -90,7 +90,7 @@ def _print_report(rows: list[dict[str, str]], tracebacks: bool) -> None:
 def run_new(arguments: argparse.Namespace) -> int:
     """Write a small, complete, installable plugin.
 
-    A distribution with one component, its tests (the conformance kit), a README and a CI example.
+    The distribution has one component, its tests (the conformance kit), a README and a CI example.
 
     Example:
         unfold plugins new acme-prior -o . --group priors

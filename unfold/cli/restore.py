@@ -1,4 +1,4 @@
-"""``unfold restore``: the user's own photos."""
+"""``unfold restore``: restores photos."""
 
 from __future__ import annotations
 
@@ -34,46 +34,50 @@ if TYPE_CHECKING:
 def add(parser: argparse.ArgumentParser) -> None:
     """Restore photos.
 
-    PNG, JPEG and TIFF files of 8 or 16 bits; depth and metadata are kept. A bad file is reported
-    and the others go on; the exit status is 1 if there was one.
+    Reads PNG, JPEG and TIFF files of 8 or 16 bits, and keeps their depth and metadata. A file that
+    fails is reported; the others are still restored, and the exit status is 1.
 
     Example:
         unfold restore dark.jpg -o restored.jpg
         unfold restore holiday/ -o restored/ --model deblur --memory 2GiB
     """
     declare(parser, "photos PHOTO", "a PNG, JPEG or TIFF photo, or a folder of photos", nargs="+")
-    declare(parser, "-o --output PATH", "a file for one photo, otherwise a folder (made if need "
-            "be) that mirrors the folders given; files of others in it are never replaced",
+    declare(parser, "-o --output PATH", "a file for one photo, otherwise a folder, which is "
+            "created if missing and mirrors the given folders; it keeps every file that unfold did "
+            "not write",
             required=True)  # fmt: skip
     declare(parser, "--kernel FILE", "the kernel of the blur, a 2-D array (.npy, .txt) or a gray "
-            "picture (default: the model estimates the blur, or takes the photo for sharp, as "
-            "tv-deblur does)")  # fmt: skip
-    declare(parser, "--trust MAP", "of one photo: write how far each pixel can be trusted, as a "
-            "color picture. Red: the error bar of 90 %% (full red: ± a tenth of white), green: the "
-            "square root of the share that is measured and not made by the prior, blue: where the "
-            "kernel does not explain the photo. Takes twice the time", type=Path)  # fmt: skip
+            "picture (default: the model estimates the blur; tv-deblur and others without an "
+            "estimator treat the photo as sharp)")  # fmt: skip
+    declare(parser, "--trust MAP", "write a color picture that shows how far each pixel can be "
+            "trusted (one photo only). Red: the 90 %% error bar (full red: ± a tenth of white); "
+            "green: the square root of the share that comes from the photo and not from the prior; "
+            "blue: pixels that the kernel does not explain. Takes twice the time",
+            type=Path)  # fmt: skip
     add_model(parser, "one of `unfold list models`, or a config (.json, .toml) (default: "
               "jude-small, which estimates the blur; with --kernel, jude-classic)")  # fmt: skip
     computing = parser.add_argument_group("computation")
     add_device(computing)
-    declare(computing, "--memory SIZE", "limit for the process (on a GPU: for its memory there), "
-            "e.g. 2GiB; a photo that does not fit is restored in tiles (default: what is free)",
+    declare(computing, "--memory SIZE", "memory limit of the process (on a GPU: of its GPU "
+            "memory), e.g. 2GiB; a photo that does not fit is restored in tiles (default: "
+            "the free memory)",
             type=checked(memory_size))  # fmt: skip
-    declare(computing, "--max-pixels N", "refuse photos of more pixels", default=200_000_000)
-    declare(computing, "--batch N", "restore up to N photos of one size at once, which keeps a GPU "
-            "busy; results differ by rounding", default=1)  # fmt: skip
-    declare(computing, "--fast", "bfloat16 convolutions where the device computes them fast, and "
-            "compiled stages on a GPU (the first photo takes longer); nearly all values differ by "
-            "less than one step of 8 bits")  # fmt: skip
+    declare(computing, "--max-pixels N", "refuse photos with more pixels", default=200_000_000)
+    declare(computing, "--batch N", "restore up to N photos of equal size at once, which uses a "
+            "GPU better; results differ by rounding", default=1)  # fmt: skip
+    declare(computing, "--fast", "use bfloat16 convolutions where the device computes them fast, "
+            "and compile the stages on a GPU (the first photo takes longer); nearly all values "
+            "change by less than one step of 8 bits")  # fmt: skip
     declare(computing, "--verify", "restore the seams of tiles again, and print the difference")
     folders = parser.add_argument_group("folders")
-    declare(folders, "--again", "restore also the photos that the output folder's journal has as "
-            "done")  # fmt: skip
-    declare(folders, "--shard I/N", "restore share I of N; photos are shared out by their content, "
-            "and each share has a journal: see `unfold journal merge`",
+    declare(folders, "--again", "restore the photos again that the output folder's journal records "
+            "as done")  # fmt: skip
+    declare(folders, "--shard I/N", "restore shard I of N; photos are assigned by their content, "
+            "and each shard writes a journal (see `unfold journal merge`)",
             type=checked(shard))  # fmt: skip
-    declare(folders, "--engine NAME", "local, or one of `unfold list engines`; ray: all workers of "
-            "a Ray cluster, or of this machine (plugin unfold-ray; needs a shared file system)",
+    declare(folders, "--engine NAME", "local, or one of `unfold list engines`; ray uses all "
+            "workers of a Ray cluster, or this machine (plugin unfold-ray; needs a shared "
+            "file system)",
             default="local")  # fmt: skip
     declare(folders, "--workers N", "processes of the engine (default: one for each CPU or GPU)")
     parser.set_defaults(run=run)
@@ -167,16 +171,15 @@ def _check_trust(arguments: argparse.Namespace, name: str, model: Restorer) -> N
     target = arguments.trust
     if not is_file(arguments.output) or arguments.engine != "local":
         raise CommandError(
-            f"--trust {target}: it is the map of one photo; restore photos one by one, with a file "
+            f"--trust {target}: works for one photo only; restore photos one by one, with a file "
             "as --output"
         )
     if not is_file(target):
-        raise CommandError(f"--trust {target}: must be a picture's name, such as trust.png")
+        raise CommandError(f"--trust {target}: must be the name of a picture, such as trust.png")
     taken = {path.resolve() for path in (arguments.output, *arguments.photos)}
     if target.resolve() in taken:
         raise CommandError(
-            f"--trust {target}: would be written over the photo or its restoration; choose another "
-            "name"
+            f"--trust {target}: is also the photo or its restoration; choose another name"
         )
     try:
         check_declared(model)
@@ -187,7 +190,7 @@ def _check_trust(arguments: argparse.Namespace, name: str, model: Restorer) -> N
 def _journal(
     arguments: argparse.Namespace, spec: Spec, model: Restorer, kernel: Tensor | None
 ) -> Journal:
-    """That of the output folder, or of a share of it."""
+    """The journal of the output folder, or of a shard."""
     import hashlib
     import importlib.metadata
 
@@ -210,6 +213,6 @@ def _journal(
 
 
 def _place(outcome: FileResult) -> Path:
-    """Where the record of a source without a place in the output goes."""
+    """The target to record for a source that has no place in the output."""
     inside = outcome.target.suffix != ""
     return outcome.target if inside else outcome.target / outcome.source.name

@@ -12,13 +12,13 @@ from ._common import add_seconds, declare
 def add(parser: argparse.ArgumentParser) -> None:
     """Write a JSON schema of every installed component's options.
 
-    With it an editor completes and checks the configs of models. Broken components are left out,
-    and named on the standard error.
+    With the schema, an editor completes and checks the configs of models. Broken components are
+    left out, and are named on standard error.
 
     Example:
         unfold schema -o unfold.schema.json
     """
-    declare(parser, "-o --output FILE", "the schema, JSON (default: printed)")
+    declare(parser, "-o --output FILE", "the JSON schema (default: print it)")
     add_seconds(parser)
     parser.set_defaults(run=run)
 

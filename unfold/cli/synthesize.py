@@ -1,4 +1,4 @@
-"""``unfold synthesize``: bad photos of good ones."""
+"""``unfold synthesize``: makes degraded photos from sharp ones."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ _SHEET = "contact_sheet.png"
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """Make bad photos of sharp ones, as a data set.
+    """Make a data set of degraded photos from sharp ones.
 
     Degrades sharp photos (or frames of video) by a recipe, and writes a data set with a manifest of
-    every number drawn and a contact sheet. The same seed gives the same files for any number of
-    workers. A run that was stopped goes on where it was.
+    all random numbers and a contact sheet. The same seed gives the same files for any number of
+    workers. The same command continues a run that was stopped.
 
     Example:
         unfold synthesize PHOTOS -o pairs --recipe lol-blur --count 100
         unfold synthesize --show lol-blur > mine.toml
     """
     declare(parser, "source DIR", "sharp photos or frames")
-    declare(parser, "-o --output DIR", "a new folder, or one that the same command began",
+    declare(parser, "-o --output DIR", "a new folder, or that of a stopped run of the same command",
             required=True)  # fmt: skip
     declare(parser, "--recipe NAME", "one of `unfold list recipes`, or a .toml file", required=True)
-    declare(parser, "--count N", "photos to make", required=True)
-    declare(parser, "--show NAME", "print a recipe, to copy and edit, and end",
+    declare(parser, "--count N", "number of photos to make", required=True)
+    declare(parser, "--show NAME", "print a recipe, to copy and edit, and exit",
             action=ShowRecipe, const=_text)  # fmt: skip
-    declare(parser, "--seed SEED", "of the random numbers, an integer", type=int, default=0)
-    declare(parser, "--split NAME", "part of the data set to make", default="train")
-    declare(parser, "--workers N", "processes (default: one for each CPU of this process)")
+    declare(parser, "--seed SEED", "seed of the random numbers, an integer", type=int, default=0)
+    declare(parser, "--split NAME", "split of the data set to make", default="train")
+    declare(parser, "--workers N", "number of processes (default: one for each available CPU)")
     parser.set_defaults(run=run)
 
 

@@ -1,4 +1,4 @@
-"""``unfold table``: a paper's table, with our numbers beside it."""
+"""``unfold table``: prints a paper's table beside your reports."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from .evaluate import say
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """Print a paper's table beside our reports.
+    """Print a paper's table beside your reports.
 
-    Beside the printed numbers stand those that `unfold evaluate` measured of the same data set
-    under the same protocol. A report that cannot be used is named and left out; the exit status is
-    then 1.
+    Prints the paper's numbers beside those that `unfold evaluate` measured on the same data set by
+    the same protocol. A report that cannot be used is named and left out, and the exit status is
+    1.
 
     Example:
         unfold table jude-1 --reports reports/
     """
     declare(parser, "name NAME", "one of `unfold list tables`")
-    declare(parser, "--reports PATH", "reports (.json), or folders that hold some (default: none)",
+    declare(parser, "--reports PATH", "reports (.json), or folders with reports (default: none)",
             nargs="+", default=[])  # fmt: skip
     parser.set_defaults(run=run)
 

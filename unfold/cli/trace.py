@@ -1,4 +1,4 @@
-"""``unfold trace``: a look inside."""
+"""``unfold trace``: shows every stage of a restoration."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from ._common import (
 def add(parser: argparse.ArgumentParser) -> None:
     """Restore a photo and show every stage.
 
-    Writes a page of HTML that shows what each stage did: its blocks as pictures, the estimated
-    kernel, curves of residuals, Lagrangian, penalties and time. The pictures are PNG files beside
-    the page.
+    Writes an HTML page that shows each stage: its blocks as pictures, the estimated kernel, and
+    curves of the residuals, the Lagrangian, the penalties and the time. The pictures are PNG files
+    beside the page.
 
     Example:
         unfold trace dark.jpg -o look/ --model jude-small
     """
     declare(parser, "photo PHOTO", "a PNG, JPEG or TIFF photo")
-    declare(parser, "-o --output DIR", "for the page and its pictures: new, empty, or of an "
+    declare(parser, "-o --output DIR", "folder for the page and its pictures: new, empty, or of an "
             "earlier trace", required=True)  # fmt: skip
     declare(parser, "--kernel FILE", "the kernel of the blur, as for `unfold restore` (default: "
             "the model estimates the blur)")  # fmt: skip
@@ -37,7 +37,7 @@ def add(parser: argparse.ArgumentParser) -> None:
             default=4_000_000)  # fmt: skip
     add_device(parser)
     add_model(parser, "one of `unfold list models`, or a config (default: as for `unfold restore`)")
-    declare(parser, "--untrained", "allow a learned model without trained weights")
+    declare(parser, "--untrained", "allow a model that requires training")
     parser.set_defaults(run=run)
 
 

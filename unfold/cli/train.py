@@ -1,4 +1,4 @@
-"""``unfold train``: a recipe carried out."""
+"""``unfold train``: trains a model by a recipe."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     """Train a model by a recipe.
 
     Writes checkpoints, records and weights into a folder, which `unfold restore --model DIR` takes.
-    The same command goes on where a run was stopped or killed. On several GPUs: torchrun
+    The same command continues a run that was stopped or killed. On several GPUs: torchrun
     --nproc-per-node 4 -m unfold train ...
 
     Example:
@@ -36,19 +36,19 @@ def add(parser: argparse.ArgumentParser) -> None:
         unfold train --show jude-small > mine.toml
     """
     declare(parser, "recipe RECIPE", "one of `unfold list recipes`, or a .toml file")
-    declare(parser, "-o --output DIR", "for checkpoints, records and weights (default: runs/ and "
-            "the recipe's name)")  # fmt: skip
-    declare(parser, "--set KEY=VALUE", "a change of the recipe, e.g. phases.0.steps=100 or "
+    declare(parser, "-o --output DIR", "folder for checkpoints, records and weights (default: "
+            "runs/ and the recipe's name)")  # fmt: skip
+    declare(parser, "--set KEY=VALUE", "change the recipe, e.g. phases.0.steps=100 or "
             "model.K=2", repeat=True, dest="changes")  # fmt: skip
-    declare(parser, "--show NAME", "print a recipe, to copy and edit, and end",
+    declare(parser, "--show NAME", "print a recipe, to copy and edit, and exit",
             action=ShowRecipe, const=_text)  # fmt: skip
     declare(parser, "--dry-run", "show the model, its size, the memory it needs and the first "
             "photos; train nothing")  # fmt: skip
-    declare(parser, "--allow-changes", "go on though the recipe has changed")
+    declare(parser, "--allow-changes", "continue although the recipe has changed")
     add_device(parser)
-    declare(parser, "--workers N", "processes that read and degrade photos; 0 is none beside the "
-            "training", type=partial(positive_int, least=0), default=2)  # fmt: skip
-    declare(parser, "--tensorboard", "write TensorBoard's files too")
+    declare(parser, "--workers N", "processes that read and degrade photos; 0: the training "
+            "process does", type=partial(positive_int, least=0), default=2)  # fmt: skip
+    declare(parser, "--tensorboard", "also write TensorBoard files")
     parser.set_defaults(run=run)
 
 
@@ -82,7 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
             begin=lambda trainer: _progress(trainer, recipe, ends),
         )
     if not done:
-        print(f"unfold: stopped; the same command goes on from {folder}", file=sys.stderr)
+        print(f"unfold: stopped; the same command continues {folder}", file=sys.stderr)
         return 130
     if os.environ.get("RANK", "0") == "0":  # one of torchrun's processes prints
         print(f"trained: {folder}; try: unfold restore --model {folder} PHOTO --output OUT")

@@ -1,4 +1,4 @@
-"""The mathematics: declare an augmented Lagrangian, lower it to steps, unroll them."""
+"""The mathematics: declare an augmented Lagrangian, derive its update steps, unroll them."""
 
 from .affine import Affine, Equal
 from .ambiguity import Ambiguity

@@ -16,17 +16,17 @@ from .state import State
 
 
 class Affine(Residual):
-    """``r = e``: a residual that is written as an expression.
+    """``r = e``: a residual given as an expression.
 
-    What its normal matrix is in each block follows from the maps that the block passes through:
-    ``conv(k, x) + e − y`` is Fourier-diagonal in x and scalar in e. What does not change (the
-    spectrum of an observation, say) is computed once.
+    The structure of its normal matrix in each block follows from the maps that are applied to the
+    block: ``conv(k, x) + e − y`` is Fourier-diagonal in x and scalar in e. Quantities that do not
+    change, such as the spectrum of an observation, are computed once.
 
     Args:
         expression: affine in each of its blocks.
 
     Raises:
-        ValueError: no entry is a block.
+        ValueError: if no entry is a block.
 
     Example:
         >>> from unfold.core.expression import Entry
@@ -41,7 +41,7 @@ class Affine(Residual):
         roles = {role: [e.name for e in total.entries if e.role == role] for role in _ROLES}
         if not (roles["block"] or roles["optional"]):
             raise ValueError(
-                f"{total.bare_formula()} has no block, only data: declare what is sought as a block"
+                f"{total.bare_formula()} has no block, only data: declare the unknowns as blocks"
             )
         structures = {name: total.structure(name) for name in total.names}
         super().__init__(
@@ -120,11 +120,11 @@ _ROLES = ("block", "optional", "data")
 
 
 class Equal(Affine):
-    """``r = x − y``: the splitting that a constraint drives to zero.
+    """``r = x − y``: the residual of a split, which a constraint sets to zero.
 
     Args:
         left: block ``x``.
-        right: block ``y``. One of them may have one channel where the other has three.
+        right: block ``y``. Either block may have one channel.
 
     Example:
         >>> import torch
@@ -140,7 +140,7 @@ class Equal(Affine):
 
 
 def different(*entries: Entry) -> Expression:
-    """Two entries, the second taken from the first, which must not be the same."""
+    """The first entry minus the second; they must have different names."""
     one, other = entries
     if one.name == other.name:
         raise ValueError(f"a residual uses {one.name!r} twice: each entry needs a name of its own")

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Ambiguity:
-    """A change of blocks that leaves a residual as it is.
+    """A change of blocks that does not change a residual.
 
     Attributes:
         kind: ``"scale"``, ``"shift"`` or ``"no blur"``, the argument of `Prior.determines`.
-        blocks: the blocks that change together.
-        text: the change, for ``explain``.
+        blocks: blocks that change together.
+        text: description of the change, for ``explain``.
 
     Example:
         >>> from unfold.terms import Retinex
@@ -33,12 +33,12 @@ class Ambiguity:
 
 
 def scale(one: str, other: str) -> Ambiguity:
-    """Of the two factors of a product: ``(s x, y / s)`` for any number s but 0."""
+    """The ambiguity of the factors of a product: ``(s x, y / s)`` for any nonzero number s."""
     return Ambiguity("scale", (one, other), f"scale and sign between {one} and {other}")
 
 
 def of_a_blur(block: str, kernel: str, observed: str) -> tuple[Ambiguity, ...]:
-    """Of an image and the kernel that blurs it, where both are sought."""
+    """The ambiguities of an image and its blur kernel, if both are blocks of the order."""
     pair = (block, kernel)
     return (
         scale(*pair),
@@ -48,12 +48,12 @@ def of_a_blur(block: str, kernel: str, observed: str) -> tuple[Ambiguity, ...]:
 
 
 def ambiguities(lagrangian: Lagrangian, order: Collection[str]) -> list[tuple[Ambiguity, str]]:
-    """Each ambiguity of the residuals where the blocks of an order are sought, with what removes
-    it, in words.
+    """Each ambiguity of the residuals if the blocks of an order are unknown, with a description of
+    the terms that remove it.
 
-    A factor is tied to whatever the declaration equates it with. An ambiguity is
-    removed by a tie to data, by another residual that has nothing but data beside the factor, or
-    by a prior that says so.
+    A factor is identified with every entry that a constraint makes equal to it. An ambiguity is
+    removed by such an entry if it is data, by another residual in which the factor occurs with data
+    only, or by a prior (`Prior.determines`).
 
     Example:
         >>> from unfold.core import Lagrangian, Quadratic
@@ -85,7 +85,7 @@ def _remedy(lagrangian: Lagrangian, found: Ambiguity, order: Collection[str]) ->
 
 
 def _tied(lagrangian: Lagrangian, block: str) -> set[str]:
-    """The block, and all that is equal to it."""
+    """The block, and all entries that are equal to it."""
     found, before = {block}, set[str]()
     while found != before:
         before = set(found)
@@ -98,7 +98,7 @@ def _tied(lagrangian: Lagrangian, block: str) -> set[str]:
 def _data(
     lagrangian: Lagrangian, found: Ambiguity, tied: set[str], order: Collection[str]
 ) -> Iterator[str]:
-    """The residuals in which some of the tied blocks meet nothing but data."""
+    """The residuals in which the given blocks occur with data only."""
     for residual in _residuals(lagrangian):
         sought = [name for name in (*residual.blocks, *residual.optional_blocks) if name in order]
         if len(sought) == 1 and sought[0] in tied:

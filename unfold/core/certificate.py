@@ -19,9 +19,9 @@ from .state import State
 from .steps import Minimize
 from .unroll import Stage, Unrolled
 
-_ROUNDS = 20  # in which the Lagrangian is watched
-_ROUNDING = 1e-5  # by which it may rise, relative
-_PRODUCTS = 20  # of power iteration with a prior's Jacobian
+_ROUNDS = 20  # in which the Lagrangian is observed
+_ROUNDING = 1e-5  # allowed relative increase
+_PRODUCTS = 20  # products with a prior's Jacobian in the power iteration
 _COLUMNS = (25, 8, 11)
 
 Status = Literal["proven", "measured", "unknown"]
@@ -33,9 +33,9 @@ class Finding:
 
     Attributes:
         claim: the property.
-        status: proven for all photos, measured on those given, or unknown.
-        value: of the property; ``"-"`` if unknown.
-        reason: the theorem, the measurement, or why it is unknown.
+        status: proven for all photos, measured on the given ones, or unknown.
+        value: value of the property; ``"-"`` if unknown.
+        reason: the theorem, the measurement, or why the property is unknown.
     """
 
     claim: str
@@ -46,10 +46,10 @@ class Finding:
 
 @dataclass(frozen=True)
 class Certificate:
-    """Properties of the rounds of a model; as text, a table.
+    """Properties of the rounds of a model; ``str()`` returns a table.
 
     Attributes:
-        findings: the lines.
+        findings: the lines of the table.
     """
 
     findings: tuple[Finding, ...]
@@ -60,28 +60,30 @@ class Certificate:
 
 
 def certify(model: nn.Module, *inputs: Any, **data: Any) -> Certificate:
-    """Certify the last round of a model, repeated: does it contract, which Lipschitz constants do
-    its priors have, does the Lagrangian descend?
+    """Certify the last round of a model: whether it contracts if it is repeated, which Lipschitz
+    constants its priors have, and whether the Lagrangian decreases.
 
     Args:
         model: an unrolled or equilibrium model: a restoration model, or the network of an
             objective.
-        inputs: of the model, such as a photo ``(B, 3, H, W)``; without any, nothing is measured.
+        inputs: inputs of the model, such as a photo ``(B, 3, H, W)``; without inputs, nothing is
+            measured.
         data: keyword arguments of the model, such as ``kernel=``.
 
     Returns:
-        These findings; of several photos, the worst value.
+        The following findings; for several photos, the worst value.
 
-        - contraction: the largest modulus of an eigenvalue of the round's Jacobian at the state
-          that the model reaches, as 30 steps of power iteration show it.
-        - change: of that state by one more round, relative.
-        - Lipschitz: of each prior's proximal operator; proven where its architecture allows, and
-          measured from below by power iteration at the point where the last round applies it.
-        - descent: of the augmented Lagrangian, in 20 rounds from the model's start; proven where
-          every update minimizes it.
+        - contraction: the largest modulus of an eigenvalue of the round's Jacobian at the final
+          state of the model, estimated by 30 steps of power iteration.
+        - change: the relative change of that state in one more round.
+        - Lipschitz: the constant of each prior's proximal operator. It is proven if the
+          architecture allows it; otherwise power iteration at the last input of the prior measures
+          a lower bound.
+        - descent: the decrease of the augmented Lagrangian in 20 rounds from the model's start;
+          proven if every update minimizes it.
 
     Raises:
-        UnfoldError: the model has no rounds; or what the model raises.
+        UnfoldError: if the model has no rounds, or raises an error itself.
 
     Example:
         >>> import unfold as uf
@@ -142,8 +144,8 @@ def _at_the_end(stage: Stage, state: State | None) -> Iterator[Finding]:
         worst = int(factor.argmax())
         reason = (
             f"power iteration with its Jacobian (residual {doubt[worst].item():.1g}): "
-            f"{_verdict(factor[worst].item(), doubt[worst].item())} near the state reached; of "
-            "other states nothing is said"
+            f"{_verdict(factor[worst].item(), doubt[worst].item())} near the final state; this "
+            "does not cover other states"
         )
         yield Finding(claims[0], "measured", f"{factor[worst].item():.3g}", reason)
     reason = "of all blocks and duals, relative; 0 at a fixed point"
@@ -153,7 +155,7 @@ def _at_the_end(stage: Stage, state: State | None) -> Iterator[Finding]:
 def _verdict(factor: float, doubt: float) -> str:
     if factor + doubt < 1:
         return "it contracts"
-    return "it does not contract" if factor - doubt >= 1 else "whether it contracts is open"
+    return "it does not contract" if factor - doubt >= 1 else "this does not decide contraction"
 
 
 def _priors(stage: Stage, state: State | None) -> Iterator[Finding]:
@@ -174,7 +176,7 @@ def _priors(stage: Stage, state: State | None) -> Iterator[Finding]:
 def _measured(
     claim: str, name: str, prior: Prior, stage: Stage, state: State | None, block: str
 ) -> Finding:
-    """The Lipschitz constant of a prior from below."""
+    """A lower bound of the Lipschitz constant of a prior."""
     if state is None:
         return Finding(claim, "unknown", "-", _NO_PHOTO)
     inputs: list[tuple[Tensor, Tensor]] = []
@@ -197,13 +199,13 @@ def _measured(
 
 
 def _gain(prior: Prior, v: Tensor, step: Tensor) -> Tensor:
-    """``‖J‖₂`` of the prox at v, from below, ``(B,)``: power iteration on ``JᵀJ``."""
+    """A lower bound of ``‖J‖₂`` of the prox at v, ``(B,)``: power iteration on ``JᵀJ``."""
     direction = torch.randn(v.shape, generator=torch.Generator().manual_seed(0)).to(v)
     gain = v.new_zeros(len(v))
     with torch.enable_grad():
         point, weight = v.clone().requires_grad_(), torch.zeros_like(v, requires_grad=True)
         value = prior.prox(point, step)
-        # Jᵀ w is linear in w: its transposed is J.
+        # Jᵀ w is linear in w, and its transpose is J.
         (pulled,) = torch.autograd.grad(value, point, weight, create_graph=True)
     for _ in range(_PRODUCTS):
         size = direction.square().sum((1, 2, 3), keepdim=True).sqrt()
@@ -225,17 +227,19 @@ def _descent(stage: Stage, state: State | None) -> Finding:
     start = stage.lagrangian.start(state)
     hidden = [b for b in stage.lagrangian.regularizers if _value(b, stage, start) is None]
     if hidden:
-        reason = f"the prior on {', '.join(hidden)} is known by its prox alone"
+        reason = f"the prior on {', '.join(hidden)} is only given by its prox"
         return Finding(claim, "unknown", "-", reason)
     path = _path(stage, start)
     if not bool(path.isfinite().all()):
-        return Finding(claim, "unknown", "-", "its value is not finite: a bound is not met")
+        return Finding(claim, "unknown", "-", "its value is not finite: a bound is violated")
     scale = path.abs().amax(0)
     rises = (path.diff(dim=0) > _ROUNDING * scale).any(1)
     fall = ((path[0] - path[-1]) / scale).min().item()
     reason = (
-        f"it rose in {int(rises.sum())} of {_ROUNDS - 1} rounds from the start, and fell by "
-        f"{fall:.2g} of itself in all" + " (dual ascent raises it)" * bool(stage.lagrangian.duals)
+        f"it rose in {int(rises.sum())} of {_ROUNDS - 1} rounds from the start, with a total "
+        f"relative decrease of {fall:.2g}"
+        + " (dual ascent raises it)"
+        * bool(stage.lagrangian.duals)
     )
     return Finding(claim, "measured", "no" if bool(rises.any()) else "yes", reason)
 
@@ -251,7 +255,7 @@ def _path(stage: Stage, state: State) -> Tensor:
 
 
 def _minimizes(stage: Stage) -> bool:
-    """Whether each step of a stage lowers one and the same Lagrangian, or leaves it."""
+    """Whether no step of a stage increases the Lagrangian, which all steps share."""
     if not isinstance(stage.penalties, (FixedPenalties, LearnedPenalties)):
         return False
     priors: Mapping[str, Prior] = stage.lagrangian.priors  # type: ignore[assignment]
@@ -264,7 +268,7 @@ def _value(block: str, stage: Stage, state: State) -> Tensor | None:
     return prior.at(state).value(state[block])
 
 
-_NO_PHOTO = "measured on a photo only: give one"
+_NO_PHOTO = "it is measured on photos only: give one"
 
 
 def _line(finding: Finding) -> str:

@@ -17,9 +17,9 @@ class CG:
     """Conjugate gradients, with their stopping rule.
 
     Args:
-        maximum: number of iterations, at most.
-        tolerance: stop once ``‖b − A x‖ <= tolerance · ‖b‖`` for every image. None runs
-            exactly ``maximum`` iterations and never waits for the device.
+        maximum: largest number of iterations.
+        tolerance: stop when ``‖b − A x‖ <= tolerance · ‖b‖`` for every image. None: run exactly
+            ``maximum`` iterations, without waiting for the device.
 
     Example:
         >>> import torch
@@ -50,18 +50,18 @@ class CG:
         Args:
             apply: ``x -> A x``.
             rhs: ``b``, ``(B, C, H, W)``.
-            start: first guess; solved from there (a warm start).
+            start: initial value (a warm start).
             precondition: ``r -> M⁻¹ r`` with ``M ≈ A`` symmetric positive definite.
 
         The gradient is that of the solution, not of the iterations: one more solve with the same
-        ``A``, and no iteration is kept in memory. It is as accurate as the solve.
+        ``A``, for which no iteration is stored. It is as accurate as the solve.
         """
         with torch.no_grad():
             x = self._iterate(apply, rhs, start, precondition)
         if not torch.is_grad_enabled():
             return x
-        # A x' = b has dx' = A⁻¹ (db − dA x): differentiate the residual at the solution, then
-        # send its gradient through A⁻¹.
+        # A x' = b implies dx' = A⁻¹ (db − dA x): differentiate the residual at the solution, and
+        # multiply its gradient by A⁻¹.
         residual = rhs - apply(x)
 
         def solve(grad: Tensor) -> Tensor:
@@ -78,7 +78,7 @@ class CG:
             if goal is not None and bool((_dot(r, r) <= goal).all()):
                 break
             q = apply(p)
-            # An image already solved exactly has p = 0: its quotients are 0/0, and stay at 0.
+            # For an image that is solved exactly p = 0: its quotients 0/0 are replaced by 0.
             step = _divide(rz, _dot(p, q))
             x = torch.addcmul(x, step, p)
             r = torch.addcmul(r, step, q, value=-1)

@@ -9,8 +9,8 @@ from torch import Tensor
 def clip(x: Tensor, low: float | Tensor = 0.0, high: float | Tensor = 1.0) -> Tensor:
     """``x`` clipped to ``[low, high]``, with the gradient of ``x`` itself.
 
-    The gradient of a plain clamp is zero outside the range: a network whose output lies there
-    could never leave again.
+    The gradient of a plain clamp is zero outside the range: a network whose output is there could
+    not be trained any more.
     """
     if x.requires_grad and torch.is_grad_enabled():
         return _Clip.apply(x, low, high)  # type: ignore[return-value]

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 
 def tensors_digest(module: nn.Module) -> str | None:
-    """SHA-256 over the names, kinds, shapes and values of a module's tensors, those that are
-    plain attributes too; None if it has none."""
+    """SHA-256 of the names, dtypes, shapes and values of a module's tensors, including plain
+    attributes; None if it has no tensors."""
     plain = {name: value for name, value in vars(module).items() if isinstance(value, Tensor)}
     tensors = {**module.state_dict(), **plain}
     if not tensors:

@@ -1,4 +1,4 @@
-"""A stage as a network of infinitely many rounds: its fixed point, and the gradient of that."""
+"""The fixed point of a stage as a network of infinitely many rounds, with its gradient."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .fixed_point import FixedPoint, Map, anderson, arnoldi, resolvent
 from .state import State
 from .unroll import Stage
 
-_PRODUCTS = 30  # of power iteration
+_PRODUCTS = 30  # products in the power iteration
 
 
 class EquilibriumError(UnfoldError, RuntimeError):
@@ -34,25 +34,26 @@ class EquilibriumError(UnfoldError, RuntimeError):
 
 
 class Equilibrium(nn.Module):
-    """The fixed point of one stage, from state to state: `Unrolled` without a number of rounds.
+    """The fixed point of one stage: `Unrolled` without a fixed number of rounds.
 
     Problem: ``s = round(s)``, s all entries that the round changes (blocks and duals).
 
     The gradient is that of the fixed point, by the implicit function theorem: for the gradient u
-    of the output, ``g = u + Jᵀ g`` is solved with products of one round, and g is
-    propagated through that round once. So memory holds one round, whatever their number. The
-    gradient is as accurate as the tolerance and the inner solves of the round (`CG`).
+    of the output, ``g = u + Jᵀ g`` is solved with products of one round, and g is propagated
+    through that round once. The memory is therefore that of one round. The gradient is as accurate
+    as the tolerance and the inner solves of the round (`CG`).
 
     Args:
         stage: the round to repeat.
-        tolerance: relative, ``‖round(s) − s‖ <= tolerance ‖s‖`` for each image; for the gradient
-            likewise, relative to ``‖u‖``.
-        maximum: rounds at most, and products with J at most.
+        tolerance: relative tolerance: ``‖round(s) − s‖ <= tolerance ‖s‖`` for each image; likewise
+            for the gradient, relative to ``‖u‖``.
+        maximum: largest number of rounds, and of products with J.
 
     Raises:
-        EquilibriumError: (from ``forward``) the tolerance was not met; it names the block that
-            changes most and what a round does to small errors. (From ``backward``) the round does
-            not contract where the gradient is asked for, or the maximum did not do.
+        EquilibriumError: (from ``forward``) if the tolerance is not reached. The message names the
+            block that changes most, and the factor by which a round multiplies small errors. (From
+            ``backward``) if the round does not contract at the fixed point, or the maximum is too
+            small.
 
     Source: Bai, Kolter and Koltun, "Deep equilibrium models", NeurIPS 2019; of imaging: Gilton,
     Ongie and Willett, "Deep equilibrium architectures for inverse problems in imaging", IEEE TCI
@@ -83,7 +84,7 @@ class Equilibrium(nn.Module):
         """The state at the fixed point.
 
         Args:
-            state: every block, observation and kernel; duals that are missing start at zero.
+            state: every block, observation and kernel; missing duals start at zero.
         """
         stage: Stage = self.stages[0]  # type: ignore[assignment]
         with torch.no_grad():
@@ -107,8 +108,8 @@ class Equilibrium(nn.Module):
         factor, doubt = krylov.radius()
         if bool((factor - doubt >= 1).any()):
             raise EquilibriumError(
-                f"no gradient: a round multiplies some small error by {factor.max().item():.3g} at "
-                f"the fixed point, so that it leads away from it: {_REMEDY}"
+                f"no gradient: a round multiplies some small errors by {factor.max().item():.3g} "
+                f"at the fixed point, so it is unstable: {_REMEDY}"
             )
         if not bool(g.isfinite().all()):
             raise EquilibriumError(
@@ -119,11 +120,11 @@ class Equilibrium(nn.Module):
 
 
 class Round:
-    """A stage as a map of one tensor ``(B, D)``: all entries that it changes, side by side.
+    """A stage as a map of one tensor ``(B, D)``, the concatenation of all entries that it changes.
 
     Attributes:
-        state: the last one; the entries that the stage leaves alone are fixed.
-        names: of the entries that it changes.
+        state: the last state; entries that the stage does not change are fixed.
+        names: names of the entries that it changes.
     """
 
     def __init__(self, stage: Stage, state: Mapping[str, Tensor]) -> None:
@@ -155,7 +156,7 @@ class Round:
         return dict(zip(self.names, shaped, strict=True))
 
     def learns(self) -> bool:
-        """Whether a gradient of anything but the entries that change is asked for."""
+        """Whether a gradient is required for anything but the entries that change."""
         fixed = (self.state[name] for name in self.state if name not in self.names)
         own = (*self.stage.parameters(), *self.stage.buffers())
         return any(x.requires_grad for x in (*own, *fixed))
@@ -163,11 +164,11 @@ class Round:
     def linearized(self, flat: Tensor) -> tuple[Tensor, Map]:
         """The round's value at ``flat``, and the product of its transposed Jacobian with a vector.
 
-        The value is part of a graph that ends at ``flat``; gradients of fixed entries and
-        parameters pass through it.
+        The graph of the value ends at ``flat``; gradients of fixed entries and parameters pass
+        through it.
         """
         with torch.inference_mode(False), torch.enable_grad():
-            # A state of its own: what others derived belongs to their graph.
+            # A new state: cached values of the old one belong to its graph.
             self.state = State({name: _plain(value) for name, value in self.state.items()})
             point = _plain(flat).detach().requires_grad_()
             value = self(point)
@@ -182,11 +183,12 @@ class Round:
 
 
 def contraction(round: Round, flat: Tensor) -> tuple[Tensor, Tensor]:
-    """By what a round multiplies a small error near ``flat`` in the long run: the largest modulus
-    of an eigenvalue of its Jacobian, as 30 steps of power iteration show it (see `arnoldi`).
+    """The asymptotic factor by which a round multiplies small errors near ``flat``: the largest
+    modulus of an eigenvalue of its Jacobian, estimated by 30 steps of power iteration (see
+    `arnoldi`).
 
     Returns:
-        The factor and how sure it is (that of an eigenvector, ``‖J q − θ q‖``), ``(B,)`` each.
+        The factor, and the residual of its eigenvector, ``‖J q − θ q‖``; ``(B,)`` each.
     """
     _, transposed = round.linearized(flat)
     noise = torch.randn(flat.shape, generator=torch.Generator().manual_seed(0))
@@ -200,7 +202,7 @@ _REMEDY = (
 
 
 def _reason(round: Round, found: FixedPoint, tolerance: float) -> str:
-    """Why a run ended without a fixed point."""
+    """Why an iteration ended without a fixed point."""
     worst = int(found.error.nan_to_num(torch.inf).argmax())
     x, image = (round.parts(flat[worst : worst + 1]) for flat in (found.x, found.image))
     name = max(round.names, key=lambda n: _change(x[n], image[n]))
@@ -228,12 +230,12 @@ def _change(x: Tensor, image: Tensor) -> float:
 
 
 def _plain(x: Tensor) -> Tensor:
-    """The tensor, or a copy that may take part in a graph, where it was made in inference mode."""
+    """The tensor; a copy that can be part of a graph if it was made in inference mode."""
     return x.clone() if x.is_inference() else x
 
 
 class _Attach(torch.autograd.Function):
-    """The value of a round, whose gradient goes through all rounds before."""
+    """The value of a round, with the gradient of the fixed point."""
 
     @staticmethod
     def forward(ctx: Any, value: Tensor, solve: Map) -> Tensor:  # type: ignore[override]

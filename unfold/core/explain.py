@@ -1,4 +1,4 @@
-"""A Lagrangian and its updates in words."""
+"""A text description of a Lagrangian and its updates."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ _SOLVER = {
 
 
 def explain(lagrangian: Lagrangian, order: Sequence[str] | None = None) -> str:
-    """The objective; then block by block, in the order of update: normal matrix, kind, solver;
-    what is held fixed; what the residuals do not determine, and what else removes it."""
+    """Describe the objective; each block's normal matrix, its structure and its solver, in the
+    order of update; the fixed entries; the ambiguities of the residuals, and the terms that remove
+    them."""
     blocks = lagrangian.blocks
     names = list(order) if order is not None else [*blocks, *lagrangian.duals]
     lagrangian.check_order(names)

@@ -1,4 +1,4 @@
-"""Expressions: what a residual is written as, a signed sum of linear maps of blocks."""
+"""Expressions for residuals: signed sums of linear maps of blocks."""
 
 from __future__ import annotations
 
@@ -29,18 +29,20 @@ Role = Literal["block", "data", "optional"]
 class Expression(ABC):
     """An expression that is affine in each of its blocks taken alone.
 
-    Numbers, ``+``, ``-`` and products of expressions without a common name make larger ones::
+    Sums, differences, multiples, and products of expressions without a common name are expressions,
+    too::
 
         >>> from unfold.core.expression import Entry
         >>> z, p, q = Entry("Z"), Entry("P"), Entry("Q")
         >>> z - p * q
         Z − P⊙Q
 
-    A subclass is one kind of linear map of an expression, or of an entry (a kernel, say) into it.
+    A subclass represents one kind of linear map of an expression, or of an entry (such as a kernel)
+    into it.
     """
 
     entries: tuple[Entry, ...]
-    """The entries that occur in it, in the order in which they are written."""
+    """The entries of the expression, in the order in which they are written."""
     names: tuple[str, ...]
     """Their names."""
 
@@ -56,7 +58,7 @@ class Expression(ABC):
         """The shape of its value.
 
         Raises:
-            ValueError: the entries do not fit together; it names them and their shapes.
+            ValueError: if the shapes of the entries do not fit together; it lists them.
         """
 
     @abstractmethod
@@ -69,22 +71,22 @@ class Expression(ABC):
 
     @abstractmethod
     def offset(self, name: str, state: State) -> Tensor | None:
-        """Its value where one of its entries is zero; None where that is zero."""
+        """Its value if one of its entries is zero; None if that value is zero."""
 
     @abstractmethod
     def formula(self) -> str:
-        """It in the field's notation; a sum in brackets."""
+        """The expression in mathematical notation; a sum is in parentheses."""
 
     @abstractmethod
     def code(self) -> str:
-        """It as it is written in Python, and in a declared model's file."""
+        """The expression as Python code, which a declared model's file also accepts."""
 
     @abstractmethod
     def symbols(self, name: str) -> tuple[str, ...]:
-        """Of the maps that one of its entries passes through, the last one first."""
+        """Symbols of the maps that are applied to one of its entries, the last map first."""
 
     def gram_formula(self, name: str) -> str:
-        """``JᵀJ`` of one of its entries in the field's notation."""
+        """``JᵀJ`` of one of its entries in mathematical notation."""
         symbols = self.symbols(name)
         if not symbols:
             return "1"
@@ -92,17 +94,17 @@ class Expression(ABC):
         return left + "".join(symbols)
 
     def ambiguities(self, order: Collection[str], rest: str) -> Iterator[Ambiguity]:
-        """The changes of its entries that leave it as it is (see `Residual.ambiguities`).
+        """The changes of its entries that do not change its value (see `Residual.ambiguities`).
 
         Args:
-            order: the entries that are sought.
-            rest: what it is to equal, in words.
+            order: the unknown entries.
+            rest: description of the quantity that the expression should equal.
         """
         return iter(())
 
     def inverse(self, name: str, state: State, target: Tensor | None = None) -> Tensor | None:
-        """A value of one of its entries for which it is near a target (of a sum: zero), where that
-        is easily guessed: to start from."""
+        """A value of one of its entries for which it is close to a target (of a sum: zero), as an
+        initial value; None if there is no simple one."""
         return None
 
     def __contains__(self, name: object) -> bool:
@@ -147,9 +149,9 @@ class Entry(Expression):
     """An entry of the state, by name.
 
     Args:
-        name: in the state.
-        role: a ``"block"`` is minimized over, where it is in the order; ``"data"`` is held fixed;
-            what is ``"optional"`` is data unless it is in the order (a blur's kernel).
+        name: name in the state.
+        role: ``"block"``: updated if it is in the order; ``"data"``: fixed; ``"optional"``: data
+            unless it is in the order, such as a blur's kernel.
     """
 
     def __init__(self, name: str, role: Role = "block") -> None:
@@ -197,7 +199,7 @@ class Sum(Expression):
     def __init__(self, summands: Collection[tuple[float, Expression]]) -> None:
         self.summands = tuple(summands)
         self._remember(merged(*(e for _, e in self.summands)))
-        # What is added comes first: a total that begins with what is subtracted costs a pass.
+        # Positive summands come first, because an initial negation costs one pass over the image.
         up = tuple(sorted(self.summands, key=lambda summand: summand[0] < 0))
         down = tuple(sorted(self.summands, key=lambda summand: summand[0] > 0))
         self._ordered = {1.0: up, -1.0: down}
@@ -234,11 +236,11 @@ class Sum(Expression):
         return value
 
     def signed(self, state: State, sign: float, without: str = "") -> Tensor | None:
-        """``sign`` times the value, where an entry is zero; None where that is zero.
+        """``sign`` times the value at which one entry is zero; None if that value is zero.
 
         Args:
-            state: of all other entries.
-            sign: 1 or −1, carried into the sum, where it costs no pass over the image.
+            state: all other entries.
+            sign: 1 or −1; applied to the summands, which costs no pass over the image.
             without: the entry that is zero.
         """
         total: Tensor | None = None
@@ -307,14 +309,14 @@ class Sum(Expression):
 
 
 class Product(Expression):
-    """``a ⊙ b``: pixel by pixel; batch and channels of one may be 1."""
+    """``a ⊙ b``, pixel by pixel; batch size and channels of either factor may be 1."""
 
     def __init__(self, left: Expression, right: Expression) -> None:
         self.left, self.right = left, right
         self._remember(merged(left, right, apart=True))
 
     def _sides(self, name: str) -> tuple[Expression, Expression]:
-        """The factor in which an entry is, and the other."""
+        """The factor that contains an entry, and the other factor."""
         return (self.left, self.right) if name in self.left else (self.right, self.left)
 
     def structure(self, name: str) -> Structure:
@@ -382,14 +384,14 @@ class Product(Expression):
 class Mapped(Expression):
     """A linear map of an expression.
 
-    A subclass gives the map (`outer`), its structure and symbol, the shape that it makes, and the
-    entries that it has of its own.
+    A subclass defines the map (`outer`), its structure and symbol, the shape of its result, and its
+    own entries.
     """
 
     outer_structure: Structure
     symbol: str
     word: str
-    """The function that writes it."""
+    """The function that creates it."""
 
     def __init__(self, of: Expression, *own: Entry) -> None:
         self.of = _expression(of, "mapped")
@@ -398,7 +400,7 @@ class Mapped(Expression):
 
     @abstractmethod
     def outer(self, state: State) -> LinearMap:
-        """The map, on the shape of what it maps."""
+        """The map, for the shape of its argument."""
 
     def structure(self, name: str) -> Structure:
         return self.outer_structure + self.of.structure(name)
@@ -436,8 +438,8 @@ def merged(*parts: Expression, apart: bool = False) -> tuple[Entry, ...]:
     """The entries of several expressions.
 
     Raises:
-        ValueError: a name occurs in two of them, where they are to be ``apart``, as it is not
-            affine in that; see `consistent`.
+        ValueError: if two expressions that must be ``apart`` have a common name, in which their
+            combination would not be affine; see also `consistent`.
     """
     counts = [name for part in parts for name in part.names]
     twice = [name for name in counts if apart and counts.count(name) > 1]
@@ -451,10 +453,10 @@ def merged(*parts: Expression, apart: bool = False) -> tuple[Entry, ...]:
 
 
 def consistent(entries: Iterable[Entry]) -> tuple[Entry, ...]:
-    """The entries, each once. What is optional in one place may be a block or data in another.
+    """The entries without duplicates. An optional entry may elsewhere be a block or data.
 
     Raises:
-        ValueError: one name is a block and data; a name is empty or has a full stop.
+        ValueError: if a name is both a block and data, is empty, or contains a full stop.
     """
     found: dict[str, Entry] = {}
     for entry in entries:

@@ -1,4 +1,4 @@
-"""Fixed points of flat states: Anderson acceleration, and Krylov methods for what is linear."""
+"""Fixed points of flat states: Anderson acceleration, and Krylov methods for linear maps."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from torch import Tensor
 
 Map = Callable[[Tensor], Tensor]
 
-_WINDOW = 6  # iterates that Anderson acceleration remembers
-_KRYLOV = 15  # products before GMRES starts again
-_GROWTH = 2.0  # a residual that grows by this makes Anderson acceleration forget its iterates
+_WINDOW = 6  # number of iterates for Anderson acceleration
+_KRYLOV = 15  # products between restarts of GMRES
+_GROWTH = 2.0  # if a residual grows by this factor, Anderson acceleration discards its iterates
 
 
 @dataclass(frozen=True)
 class FixedPoint:
-    """Where an iteration ended.
+    """The end of a fixed-point iteration.
 
     Attributes:
         x: the last iterate, ``(B, D)``.
-        image: the map's value there.
+        image: the map's value at ``x``.
         error: ``‖map(x) − x‖ / ‖map(x)‖`` for each image, ``(B,)``.
-        count: values of the map that it took.
+        count: number of evaluations of the map.
     """
 
     x: Tensor
@@ -34,19 +34,19 @@ class FixedPoint:
 
 
 def anderson(step: Map, start: Tensor, *, tolerance: float, maximum: int) -> FixedPoint:
-    """``x = step(x)`` by Anderson acceleration, each image of the batch by itself.
+    """Solve ``x = step(x)`` by Anderson acceleration, independently for each image of the batch.
 
     Iteration, r = step(x) − x, from the last six iterates::
 
         γ = argmin ‖r_k + Σ_i γ_i (r_i − r_k)‖,   x_{k+1} = f_k + Σ_i γ_i (f_i − f_k),   f = step(x)
 
-    Where a residual doubles, the image's iterates are forgotten: the next step is a plain one.
+    If a residual doubles, the iterates of that image are discarded: the next step is a plain one.
 
     Args:
-        step: of ``(B, D)``.
+        step: a map of ``(B, D)``.
         start: ``(B, D)``.
-        tolerance: it ends when every image's relative residual is at most this,
-        maximum: or when this many values of the map were taken, or one is not finite.
+        tolerance: the iteration ends when the relative residual of every image is at most this.
+        maximum: largest number of evaluations. The iteration also ends if a value is not finite.
 
     Source: Walker and Ni, "Anderson acceleration for fixed-point iterations", SIAM J. Numer. Anal.
     2011 (type II, with the residuals' Gram matrix regularized relative to its diagonal).
@@ -73,7 +73,7 @@ def anderson(step: Map, start: Tensor, *, tolerance: float, maximum: int) -> Fix
 
 
 def _mixed(r: Tensor, image: Tensor, residuals: list[Tensor], images: list[Tensor]) -> Tensor:
-    """The next iterate: a combination of the last ones whose residual is least."""
+    """The next iterate: the combination of the last iterates with the smallest residual."""
     if not residuals:
         return image
     columns = torch.stack([old - r for old in residuals], 1)
@@ -89,7 +89,7 @@ def _mixed(r: Tensor, image: Tensor, residuals: list[Tensor], images: list[Tenso
 
 @dataclass(frozen=True)
 class Krylov:
-    """What products with a linear map say of it: ``A Q_n = Q_{n+1} H``, each image by itself.
+    """The Krylov decomposition of a linear map: ``A Q_n = Q_{n+1} H``, for each image.
 
     Attributes:
         basis: orthonormal, ``(B, n + 1, D)``.
@@ -100,8 +100,8 @@ class Krylov:
     hessenberg: Tensor
 
     def radius(self) -> tuple[Tensor, Tensor]:
-        """The largest modulus of an eigenvalue, as far as the products show it, and how far the
-        vector that it was read from is from an eigenvector, ``‖A q − θ q‖``: ``(B,)`` each."""
+        """Estimates of the largest modulus of an eigenvalue, and of the residual of its
+        eigenvector, ``‖A q − θ q‖``; ``(B,)`` each."""
         square, last = self.hessenberg[:, :-1].cpu(), self.hessenberg[:, -1, -1].cpu()
         values, vectors = cast(tuple[Tensor, Tensor], torch.linalg.eig(square))  # pyright: ignore
         largest = values.abs().argmax(1, keepdim=True)
@@ -111,7 +111,7 @@ class Krylov:
 
 
 def arnoldi(apply: Map, start: Tensor, products: int) -> Krylov:
-    """Power iteration from a start ``(B, D)``, whose iterates are kept and made orthonormal.
+    """Power iteration from a start ``(B, D)``; the iterates are stored and orthonormalized.
 
     Source: Arnoldi, "The principle of minimized iterations in the solution of the matrix
     eigenvalue problem", 1951; orthogonalized twice.
@@ -129,7 +129,7 @@ def arnoldi(apply: Map, start: Tensor, products: int) -> Krylov:
             v = v - (shares[:, None] @ known)[:, 0]
             hessenberg[:, : n + 1, n] += shares
         rest = _norm(v)
-        # (What rounding leaves of an exhausted space is no direction.)
+        # (After the space is exhausted, only rounding errors remain, which are not a direction.)
         rest = torch.where(rest > 100 * torch.finfo(v.dtype).eps * size, rest, 0)
         hessenberg[:, n + 1, n] = rest
         basis[:, n + 1] = torch.where(rest[:, None] > 0, v / rest.clamp_min(tiny)[:, None], 0)
@@ -137,17 +137,18 @@ def arnoldi(apply: Map, start: Tensor, products: int) -> Krylov:
 
 
 def resolvent(apply: Map, rhs: Tensor, *, tolerance: float, maximum: int) -> tuple[Tensor, Krylov]:
-    """``g = rhs + A g`` for a linear A, by GMRES on ``I − A``: Anderson acceleration that forgets
-    nothing, for maps that are linear (Walker and Ni 2011).
+    """Solve ``g = rhs + A g`` for a linear A, by GMRES on ``I − A``, which is Anderson acceleration
+    with all iterates (Walker and Ni 2011).
 
     Args:
-        apply: ``x -> A x`` of ``(B, D)``.
+        apply: ``x -> A x`` for ``(B, D)``.
         rhs: ``(B, D)``.
-        tolerance: it ends when ``‖rhs + A g − g‖ <= tolerance ‖rhs‖`` for each image,
-        maximum: or after this many products.
+        tolerance: the iteration ends when ``‖rhs + A g − g‖ <= tolerance ‖rhs‖`` for each image.
+        maximum: largest number of products.
 
     Returns:
-        g, and what the first products say of A. NaN where the maximum did not do.
+        g, and the Krylov decomposition of A from the first products. g is NaN if the tolerance is
+        not reached.
     """
     x, residual, goal = torch.zeros_like(rhs), rhs, tolerance * _norm(rhs)
     first: Krylov | None = None
@@ -160,7 +161,7 @@ def resolvent(apply: Map, rhs: Tensor, *, tolerance: float, maximum: int) -> tup
         shifted = torch.eye(n + 1, n).to(rhs) - found.hessenberg
         right = torch.zeros_like(shifted[..., :1])
         right[:, 0, 0] = _norm(residual)
-        # (By its pseudo-inverse: an image that is solved has a basis of zeros.)
+        # (By the pseudo-inverse: the basis of an image that is solved contains zeros.)
         y = torch.pinverse(shifted) @ right
         x = x + (y.mT @ found.basis[:, :-1])[:, 0]
         residual = rhs + apply(x) - x

@@ -1,4 +1,4 @@
-"""The history of a run: what each stage did to each block."""
+"""The history of a run: residuals, values and times of the update of each block in each stage."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Update:
-    """One block in one stage; tensors hold a value for each image, ``(B,)``.
+    """The update of one block in one stage; tensors have one value for each image, ``(B,)``.
 
     Attributes:
-        stage: counted from 0.
-        block: its name.
-        primal: ``max_j ‖r_j‖ / max(‖its blocks‖)`` over the constraints that the block is in, at
-            the end of the stage; 0 if it is in none.
-        dual: how far the block is from stationary at the end of the stage, relative to the right
-            side of its normal equations. With the duals ascended this is ADMM's dual residual,
-            ``‖ρ JᵀK(z − z_before)‖`` for two blocks.
-        lagrangian: its value after the update, priors of unknown value left out.
-        seconds: wall time of the update (on a GPU: of launching it).
+        stage: index of the stage, from 0.
+        block: name of the block.
+        primal: ``max_j ‖r_j‖ / max(‖its blocks‖)`` over the constraints on the block, at the end of
+            the stage; 0 if there is none.
+        dual: distance of the block from a stationary point at the end of the stage, relative to the
+            right side of its normal equations. If the duals are updated, this is ADMM's dual
+            residual, ``‖ρ JᵀK(z − z_before)‖`` for two blocks.
+        lagrangian: value of the Lagrangian after the update, without priors of unknown value.
+        seconds: wall time of the update (on a GPU: of its launch).
 
     Example:
         >>> import torch
@@ -56,15 +56,15 @@ class Update:
 class History:
     """The record of a run: one `Update` per stage and block, detached from autograd.
 
-    `Unrolled` and `converge` fill it.
+    `Unrolled` and `converge` write it.
 
     Args:
-        keep: whether the states between the stages are kept.
+        keep: whether the states between the stages are stored.
 
     Attributes:
-        entries: in the order of update.
-        penalties: for each stage, the penalties that it used.
-        states: where ``keep``: that before the first stage, and that after each.
+        entries: the updates, in order.
+        penalties: the penalties of each stage.
+        states: with ``keep``, the state before the first stage and the state after each stage.
 
     Example:
         >>> import torch
@@ -113,12 +113,12 @@ class History:
         return state
 
     def stage(self, index: int) -> list[Update]:
-        """The entries of one stage; negative counts from the last."""
+        """The entries of one stage; a negative index counts from the last stage."""
         index = range(len(self.penalties))[index]
         return [entry for entry in self.entries if entry.stage == index]
 
     def converged(self, tolerance: float) -> bool:
-        """Whether the last stage left every primal and dual residual at or below ``tolerance``."""
+        """Whether all primal and dual residuals of the last stage are at most ``tolerance``."""
         if not self.penalties:
             return False
         last = self.stage(-1)
@@ -128,11 +128,11 @@ class History:
         """Curves over the stages: residuals (largest of the batch), Lagrangian, penalties, time.
 
         Returns:
-            A figure of matplotlib, for ``figure.savefig(path)``.
+            A matplotlib figure, for ``figure.savefig(path)``.
 
         Raises:
-            ImportError: matplotlib is not installed.
-            ValueError: no stage has run with this history.
+            ImportError: if matplotlib is not installed.
+            ValueError: if no stage has run with this history.
         """
         from .plot import plot
 
@@ -152,9 +152,9 @@ class History:
 
 
 def _slope(lagrangian: Lagrangian, block: str, state: State, penalties: Penalties) -> Tensor | None:
-    """Just after its update: minus a subgradient of the block's prior, which the prox made zero.
+    """Minus a subgradient of the block's prior just after its update, which made the sum zero.
 
-    None without a prior, where the slope should be zero and whatever is left is an error.
+    None without a prior: the slope should then be zero, and any other value is an error.
     """
     if block not in lagrangian.regularizers:
         return None

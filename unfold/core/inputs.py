@@ -1,4 +1,4 @@
-"""What tensors must be before a model or a prior computes with them."""
+"""Checks of the tensors given to models and priors."""
 
 from __future__ import annotations
 
@@ -17,17 +17,16 @@ _TYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 
 def check_tensor(what: str, x: Any, module: nn.Module | None = None) -> None:
-    """Refuse what is no dense floating-point tensor.
+    """Check that an argument is a dense floating-point tensor.
 
     Args:
-        what: its name, for the message: ``"an image"``.
-        x: the tensor.
-        module: what computes with it; its parameters must be of the same type and device. (Where
-            its layers convert what they are given it has a true ``casts_inputs``; any type will
-            do then.)
+        what: name of the argument, for the message: ``"an image"``.
+        x: the argument.
+        module: module that uses it, whose parameters must have the same type and device. (A module
+            with a true ``casts_inputs`` converts its inputs: it accepts any type.)
 
     Raises:
-        InputError: it is not.
+        InputError: if the check fails.
 
     Example:
         >>> import torch
@@ -53,58 +52,59 @@ def check_tensor(what: str, x: Any, module: nn.Module | None = None) -> None:
 
 
 def _check_match(what: str, x: Tensor, module: nn.Module) -> None:
-    """Refuse another device or floating-point type than that of a module's parameters."""
+    """Check that the device and floating-point type are those of a module's parameters."""
     for own in itertools.chain(module.parameters(), module.buffers()):
         if own.device != x.device:
             raise InputError(
-                f"{what} must be where {type(module).__name__} is, on {own.device}, got one on "
-                f"{x.device}: move one of them with .to(...)"
+                f"{what} must be on the device of {type(module).__name__}, {own.device}, got one "
+                f"on {x.device}: move one of them with .to(...)"
             )
     if getattr(module, "casts_inputs", False):
         return
     dtype = None
     for parameter in module.parameters():
-        # Where some layers are of a smaller type, they convert what they are given.
+        # Layers of a smaller type convert their inputs.
         dtype = torch.promote_types(dtype or parameter.dtype, parameter.dtype)
     if dtype is not None and dtype != x.dtype:
         raise InputError(
-            f"{what} must be {dtype}, as the parameters of {type(module).__name__} are, got "
+            f"{what} must be {dtype}, the type of the parameters of {type(module).__name__}, got "
             f"{x.dtype}: convert one of them with .to(...)"
         )
 
 
 def check_values(what: str, x: Tensor) -> None:
-    """Refuse a tensor on the meta device, where values are needed.
+    """Refuse a tensor on the meta device, which has no values.
 
     Raises:
-        InputError: it is there. (A subclass of `torch.Tensor` may be, and hold values.)
+        InputError: if the tensor is on that device. (A subclass of `torch.Tensor` may be on it and
+            have values.)
     """
     if x.is_meta and type(x) is Tensor:
         raise InputError(
-            f"{what} must hold values, got a tensor on the meta device: give real data"
+            f"{what} must have values, got a tensor on the meta device: give real data"
         )
 
 
 def check_prox(prior: Prior, v: Tensor, step: Tensor) -> None:
-    """Refuse what is no input of a proximal operator (see `unfold.core.Prior.prox`).
+    """Check the arguments of a proximal operator (see `unfold.core.Prior.prox`).
 
-    ``v`` need not be finite: infinities and NaN are passed on, because their cause is earlier.
+    ``v`` may contain infinities and NaN. They are passed on, because their cause is earlier.
 
     Args:
-        prior: with ``accepts_map`` and ``channels``.
+        prior: prior with ``accepts_map`` and ``channels``.
         v: the point.
         step: the step.
 
     Raises:
-        InputError: a wrong type, device or shape; on the CPU also a step that is negative or not
-            finite. (On a GPU looking at values would wait for the device.)
+        InputError: if a type, device or shape is wrong; on the CPU also if a step is negative or
+            not finite. (On a GPU this check would wait for the device.)
     """
     name = type(prior).__name__
     check_tensor(f"v, the input of {name},", v, prior)
     if v.ndim != 4 or 0 in v.shape:
         raise InputError(
             f"v, the input of {name}, must have shape (batch, channels, height, width), none of "
-            f"them 0, got {tuple(v.shape)}: add the axes that are missing with v[None]"
+            f"them 0, got {tuple(v.shape)}: add missing axes with v[None]"
         )
     if prior.channels not in (None, v.shape[1]):
         raise InputError(
@@ -133,7 +133,7 @@ def check_prox(prior: Prior, v: Tensor, step: Tensor) -> None:
         if not (low >= 0 and high < torch.inf) and v.isfinite().all():
             raise InputError(
                 f"the step of {name} must be finite and at least 0, got values from {low:g} to "
-                f"{high:g}: it is a variance; look at the weight of the prior and the penalties"
+                f"{high:g}: it is a variance; check the weight of the prior and the penalties"
             )
 
 

@@ -102,16 +102,16 @@ class Lagrangian(nn.Module):
 
         min Σ w/2 ‖r_i‖² + Σ w g_b(x_b)   subject to   r_j = 0
 
-    where every residual is affine in each block taken alone (bilinear ones such as a Retinex
-    split are welcome). `lower` derives from it the update of every block.
+    where every residual is affine in each block taken alone (also bilinear residuals, such as a
+    Retinex split). `lower` derives the update of every block.
 
     Args:
         terms: any number of `Quadratic`, `Constraint` and `Regularizer`.
 
     Raises:
-        TypeError: a term is none of these.
-        ValueError: a dual is named twice or like a block; a prior is put on a name that no
-            residual has, or two on one block.
+        TypeError: if a term is none of these.
+        ValueError: if a dual has the name of another dual or of a block, a prior is on a name that
+            is in no residual, or two priors are on one block.
 
     Example:
         >>> from unfold.core import Constraint, Equal, Lagrangian, Quadratic, Regularizer
@@ -133,8 +133,8 @@ class Lagrangian(nn.Module):
         self.constraints = tuple(t for t in terms if isinstance(t, Constraint))
         self.regularizers = {t.block: t for t in terms if isinstance(t, Regularizer)}
         _check(self)
-        # The terms are plain records: the modules in them are owned here, or their parameters
-        # would be lost.
+        # The terms are plain records: their modules are registered here, so that their parameters
+        # are found.
         self.residuals = nn.ModuleList(t.residual for t in self._affine())
         self.priors = nn.ModuleDict({b: t.prior for b, t in self.regularizers.items()})
 
@@ -143,8 +143,8 @@ class Lagrangian(nn.Module):
 
     @property
     def blocks(self) -> dict[str, Structure]:
-        """Every block of some residual, and every one with a prior -> the structure of its normal
-        matrix. Optional blocks that nothing else names are left out: they are data."""
+        """Every block of a residual or a prior -> the structure of its normal matrix. Optional
+        blocks that are in no other term are data and omitted."""
         named = [block for term in self._affine() for block in term.residual.blocks]
         structures = self.structures
         names = dict.fromkeys([*named, *self.regularizers])
@@ -152,7 +152,7 @@ class Lagrangian(nn.Module):
 
     @property
     def structures(self) -> dict[str, Structure]:
-        """Every name that can be in the order, duals aside -> the structure of its normal matrix:
+        """Every name that can be in the order, except duals -> the structure of its normal matrix:
         the blocks, and the optional blocks of every residual."""
         parts: dict[str, list[Structure]] = {}
         for term in self._affine():
@@ -169,7 +169,7 @@ class Lagrangian(nn.Module):
     def values(self, state: Mapping[str, Tensor], penalties: Penalties) -> Tensor:
         """The augmented Lagrangian of each image, ``(B,)``.
 
-        Priors whose ``g`` is unknown (learned ones) are left out of the sum.
+        Priors with an unknown ``g`` (learned priors) are omitted.
         """
         state = State(state)
         total: Tensor | None = None
@@ -181,7 +181,7 @@ class Lagrangian(nn.Module):
         return total
 
     def value(self, state: Mapping[str, Tensor], penalties: Penalties) -> Tensor:
-        """The augmented Lagrangian, summed over the batch: a scalar to differentiate."""
+        """The augmented Lagrangian, summed over the batch: a scalar that can be differentiated."""
         return self.values(state, penalties).sum()
 
     def _term(self, term: Term, state: State, penalties: Penalties) -> Tensor | None:
@@ -204,13 +204,13 @@ class Lagrangian(nn.Module):
         penalties: Penalties,
         without_penalty: frozenset[str] = frozenset(),
     ) -> Normal:
-        """The normal equations of one block, its prior left out.
+        """The normal equations of one block, without its prior.
 
         Args:
             block: a block of some residual, optional or not.
-            state: every other entry, and the block itself (its shape is read from it).
+            state: all other entries, and the block itself, whose shape is used.
             penalties: name -> positive number or tensor ``()``, ``(1 or B, 1, 1, 1)``.
-            without_penalty: duals whose constraint enters as ``⟨Γ, r⟩`` alone, without its penalty.
+            without_penalty: duals whose constraint contributes ``⟨Γ, r⟩`` without its penalty.
         """
         normal = Normal(state[block])
         for term in self._affine():
@@ -243,10 +243,10 @@ class Lagrangian(nn.Module):
         return state
 
     def check_order(self, names: Sequence[str]) -> None:
-        """Refuse names that are neither block nor dual.
+        """Check that all names are blocks or duals.
 
         Raises:
-            ValueError: it lists them, and what there is.
+            ValueError: lists the other names, and the blocks and duals.
         """
         blocks, duals = self.structures, self.duals
         unknown = [name for name in names if name not in blocks and name not in duals]
@@ -257,7 +257,7 @@ class Lagrangian(nn.Module):
             )
 
     def explain(self, order: Sequence[str] | None = None) -> str:
-        """What is minimized, each block's normal matrix, how it is solved and why."""
+        """Describe the objective, each block's normal matrix, its solver and the reason for it."""
         from .explain import explain
 
         return explain(self, order)
@@ -269,14 +269,14 @@ def weight_of(
     """The weight or penalty of a term: a number, or a tensor ``()`` or ``(1 or B, 1, 1, 1)``.
 
     Args:
-        map_allowed: whether a map ``(1 or B, 1, H, W)`` is a weight, too: that of a prior which
-            takes a step for each pixel.
+        map_allowed: whether the weight may be a map ``(1 or B, 1, H, W)``: that of a prior that
+            accepts a step for each pixel.
 
     Raises:
-        MissingEntryError: `penalties` lacks its name.
-        ValueError: a number that is negative, zero (a penalty) or not finite; a tensor that
-            varies from pixel to pixel or from channel to channel. (Values of tensors are not
-            looked at: on a GPU that would wait for the device.)
+        MissingEntryError: if its name is not in ``penalties``.
+        ValueError: if a number is negative, zero (for a penalty) or not finite, or a tensor varies
+            from pixel to pixel or from channel to channel. (Values of tensors are not checked: on a
+            GPU this would wait for the device.)
     """
     name = term.penalty if isinstance(term, Constraint) else term.weight
     if isinstance(name, Multiple):
@@ -292,7 +292,7 @@ def weight_of(
         _check_number(weight, name, least=None if isinstance(term, Constraint) else 0)
         return float(weight)
     if weight.ndim == 0:
-        return weight  # takes part in no promotion of types
+        return weight  # a number does not affect type promotion
     is_map = map_allowed and weight.shape[1:2] == (1,)
     if weight.ndim == 4 and (is_map or weight.shape[1:] == (1, 1, 1)):
         return weight.to(dtype)
@@ -303,7 +303,7 @@ def weight_of(
 
 
 def _named(term: Term, name: str) -> Term:
-    """The same, its weight a plain name."""
+    """The same term, with a plain name as its weight."""
     field = "penalty" if isinstance(term, Constraint) else "weight"
     return replace(term, **{field: name})
 
@@ -344,7 +344,9 @@ def _check(lagrangian: Lagrangian) -> None:
     regularized = [t.block for t in terms if isinstance(t, Regularizer)]
     for block in regularized:
         if hasattr(nn.ModuleDict(), block):
-            raise ValueError(f"a block with a prior cannot be called {block!r}, torch's own word")
+            raise ValueError(
+                f"a block with a prior cannot be called {block!r}: torch uses this name"
+            )
         if block not in blocks:
             raise ValueError(
                 f"a prior is put on {block!r}, which no residual has; blocks are "

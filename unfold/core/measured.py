@@ -1,4 +1,4 @@
-"""How much of a block, and of a fit to the data, is measured, and how much comes from the rest."""
+"""The shares of the data and of the other terms in a block, and in a fit to the data."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ def measured_share(
 ) -> Tensor:
     """The diagonal of ``A⁻¹ A_d``: the share of the measured terms in the update of a block.
 
-    ``A = A_d + A_r`` is the normal matrix of the block, its prior left out, ``A_d`` its part from
-    the terms that tie the block to an observation, be it through other blocks. An entry is 1 where
-    the block follows the observation, 0 where it follows the other terms. Exact where A is
-    diagonal in the pixel or the Fourier basis; else the mean over random signs v of
-    ``v ⊙ A⁻¹ A_d v``, by conjugate gradients, which at a single pixel is rough.
+    ``A = A_d + A_r`` is the normal matrix of the block without its prior, ``A_d`` its part from the
+    terms that connect the block to an observation, possibly through other blocks. An entry is 1 if
+    the block follows the observation, and 0 if it follows the other terms. The result is exact if A
+    is diagonal in the pixel or the Fourier basis. Otherwise it is the mean over random signs v of
+    ``v ⊙ A⁻¹ A_d v``, by conjugate gradients, which is inaccurate for single pixels.
 
     Args:
-        lagrangian: of the block.
-        block: that the share is of.
+        lagrangian: Lagrangian of the block.
+        block: name of the block.
         order: the blocks that are updated; all other entries of the state are data.
         state: every block and all data.
         penalties: name -> positive number or tensor ``()``, ``(1 or B, 1, 1, 1)``.
-        cg: for a matrix-free A.
-        probes: for a matrix-free A.
+        cg: solver for a matrix-free A.
+        probes: number of random v for a matrix-free A.
 
     Returns:
-        In [0, 1] but for the roughness of probes, of the block's shape; a block that is solved in
-        the Fourier basis has one value for all pixels of a channel, ``(B, C, 1, 1)``.
+        Values in [0, 1], up to the error of the probes, of the block's shape. A block that is
+        solved in the Fourier basis has one value for all pixels of a channel, ``(B, C, 1, 1)``.
 
     Raises:
-        ValueError: the block has no terms.
+        ValueError: if the block has no terms.
 
     Example:
         >>> import torch
@@ -99,7 +99,7 @@ def measured_share(
 def data_terms(
     lagrangian: Lagrangian, order: Collection[str], state: Mapping[str, Tensor]
 ) -> tuple[Affine, ...]:
-    """The terms that hold an observation: their residual is not zero where all blocks are.
+    """The terms with an observation: their residual is not zero if all blocks are zero.
 
     Args:
         order: the blocks that are updated.
@@ -112,7 +112,7 @@ def data_terms(
 def without_blocks(
     lagrangian: Lagrangian, order: Collection[str], state: Mapping[str, Tensor]
 ) -> State:
-    """The state, with zeros for the blocks that are updated."""
+    """The state with zeros in the blocks that are updated."""
     state = State(state)
     for name in lagrangian.structures.keys() & set(order):
         state = state.replace(name, torch.zeros_like(state[name]))
@@ -122,18 +122,18 @@ def without_blocks(
 def explained(
     lagrangian: Lagrangian, order: Collection[str], state: Mapping[str, Tensor]
 ) -> list[tuple[Tensor, Tensor]]:
-    """What the blocks explain of each observation, and the observation, with one sign for both.
+    """The prediction of each observation by the blocks, and the observation, with the same sign.
 
-    A block without a prior is a compromise between the data and the rest. It is replaced by what
-    the rest says of it, where a term makes it equal to that: I by Z where ``I = Z``, U by B X
-    where ``U = B X``. What is left then bears the priors.
+    The update of a block without a prior is a compromise between the data and the other terms. If
+    a term makes such a block equal to another expression, the prediction uses that expression: Z
+    for I if ``I = Z``, B X for U if ``U = B X``. The prediction then follows the priors.
 
     Args:
         order: the blocks that are updated.
         state: every block and all data.
 
     Returns:
-        For each of `data_terms`, ``(B, C, H, W)`` each.
+        For each of `data_terms`, two tensors ``(B, C, H, W)``.
 
     Example:
         >>> import torch
@@ -162,7 +162,7 @@ def explained(
 def _by_the_rest(
     lagrangian: Lagrangian, block: str, observed: Sequence[Affine], state: State
 ) -> Tensor:
-    """The value of a block at which the first other term that is ±1 in it vanishes."""
+    """The value of a block at which the residual of the first other term with J = ±1 is zero."""
     for term in _affine(lagrangian):
         if term not in observed and term.residual.structure(block) is Structure.SCALAR:
             operator = term.residual.operator(block, state)
@@ -178,7 +178,7 @@ def _leads_to(
     lagrangian: Lagrangian,
     order: Collection[str],
 ) -> bool:
-    """Whether a term ties a block to an observation, if only through other blocks."""
+    """Whether a term connects a block to an observation, possibly through other blocks."""
     reached, todo = {block}, [term]
     while todo:
         term = todo.pop()

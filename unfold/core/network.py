@@ -1,4 +1,4 @@
-"""An objective unrolled to a network, and split so that its priors have blocks of their own."""
+"""An objective as an unrolled network, and the splits that give its priors blocks of their own."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class Network(nn.Module):
     `Objective.equilibrium`.
 
     Attributes:
-        stages: the rounds, from state to state.
+        stages: the rounds, a map from state to state.
         output: the block that is returned.
 
     Raises:
-        ValueError: the output is no block.
+        ValueError: if the output is not a block.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Network(nn.Module):
         self.stages = stages
 
     def forward(self, **data: Tensor) -> Tensor:
-        """The output block after the last round, for data by name."""
+        """The output block after the last round; the arguments are the data by name."""
         values, _ = read_values(self.objective, data)
         return self.stages(started(self.objective, values, self.start))[self.output]
 
@@ -63,7 +63,8 @@ def unrolled(objective: Objective, K: int, *, tied: bool, **options: Any) -> Unr
     first = objective.lagrangian
     if tied:
         return Unrolled(learned_stage(objective, first, **options), repeat=K)
-    check_size(K * sum(p.numel() for p in first.parameters()), f"{K} rounds")
+    parameters = sum(p.numel() for p in first.parameters())
+    check_size(K * parameters, f"{K} untied rounds", modules=K * len(list(first.modules())))
     copies = [copy.deepcopy(first) for _ in range(K)]
     return Unrolled([learned_stage(objective, own, **options) for own in copies])
 
@@ -76,7 +77,7 @@ def learned_stage(
     penalties: Mapping[str, float],
     cg: CG | None,
 ) -> Stage:
-    """One round of an objective's Lagrangian, or of a copy of that; its penalties are learned."""
+    """One round of an objective's Lagrangian, or of a copy of it, with learned penalties."""
     unknown = [name for name in penalties if name not in objective.penalties]
     if unknown:
         raise ValueError(
@@ -89,8 +90,8 @@ def learned_stage(
 
 
 def splits(objective: Objective, penalty: Penalty) -> tuple[Term, ...]:
-    """The terms, each prior on a block that a division solves for (see `Objective.split`)."""
-    # Those on expressions first: their constraints change the normal matrices of the blocks.
+    """The terms, with each prior on a block that a division solves (see `Objective.split`)."""
+    # Priors on expressions first: their constraints change the normal matrices of the blocks.
     held = set[str]()
     split = _split(objective.terms, penalty, lambda term: isinstance(term.on, Entry))
     structures = _structures(split)
@@ -100,7 +101,7 @@ def splits(objective: Objective, penalty: Penalty) -> tuple[Term, ...]:
 def _split(
     terms: Sequence[Term], penalty: Penalty, keeps: Callable[[Belief], bool]
 ) -> tuple[Term, ...]:
-    """The terms, those priors that are not kept on new blocks, tied to what they were on."""
+    """The terms, with new blocks for the priors that are not kept, and constraints for them."""
     taken = {entry.name for term in terms for entry in term.entries}
     names = (name for i in count(1) if (name := f"z{i}") not in taken)
     made: list[Term] = []
@@ -114,13 +115,13 @@ def _split(
 
 
 def _structures(terms: Sequence[Term]) -> Mapping[str, Structure]:
-    """Block -> structure of its normal matrix, priors left out."""
+    """Block -> structure of its normal matrix, without priors."""
     affine = [t.lowered(f"dual{i}") for i, t in enumerate(terms) if not isinstance(t, Belief)]
     return Lagrangian(*affine).structures if affine else {}
 
 
 def _is_direct(term: Belief, structures: Mapping[str, Structure], held: set[str]) -> bool:
-    """Whether a prior can act on the block that it is put on; the block is then held."""
+    """Whether a prior can be applied to its block; the block is then added to ``held``."""
     name = term.on.names[0]
     structure = structures.get(name)
     diagonal = structure is Structure.PIXEL and term.prior.accepts_map

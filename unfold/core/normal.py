@@ -1,4 +1,4 @@
-"""The normal equations of one block: accumulate them, then solve by what they are made of."""
+"""The normal equations of one block: accumulation, and solution according to their structure."""
 
 from __future__ import annotations
 
@@ -25,17 +25,16 @@ from .operators import (
 class Normal:
     """``A x = b`` for the minimizer of ``Σ w/2 ‖J x + c‖² + ⟨Γ, J x + c⟩``.
 
-    ``A = Σ w JᵀJ`` and ``b = −Σ Jᵀ(w c + Γ)``. Both are kept apart by the basis in which they are
-    diagonal: ``pixel`` and ``power`` (a real spectrum) for ``A``, ``rhs`` and ``spectra`` (to be
-    added up, each with its weight) for ``b``. Maps that are diagonal in neither basis are kept in
-    ``matrix_free``.
+    ``A = Σ w JᵀJ`` and ``b = −Σ Jᵀ(w c + Γ)``. Both are stored by the basis in which they are
+    diagonal: ``pixel`` and ``power`` (a real spectrum) for ``A``, ``rhs`` and ``spectra`` (a
+    weighted sum) for ``b``. Maps that are diagonal in neither basis are stored in ``matrix_free``.
     """
 
     def __init__(self, block: Tensor) -> None:
         self.shape = block.shape
         self.dtype = block.dtype
         self.structure = Structure.SCALAR
-        self.positive_definite = False  # whether some term holds every pixel and frequency
+        self.positive_definite = False  # whether some term determines every pixel and frequency
         self.pixel: float | Tensor = 0.0
         self.power: Tensor | None = None
         self.matrix_free: list[tuple[float | Tensor, MatrixFree]] = []
@@ -45,13 +44,13 @@ class Normal:
     def add(self, weight: float | Tensor, operator: LinearMap) -> None:
         """Add ``w JᵀJ`` to ``A``."""
         if self._empty(weight):
-            return  # (If all are zero nothing is left, and the solve says so.)
+            return  # (If all weights are zero, the solve raises an error.)
         if isinstance(operator, PixelDiagonal):
             diagonal = operator.gram_diagonal()
             scalar = not isinstance(diagonal, Tensor)
             self.positive_definite |= scalar
             self.structure += Structure.SCALAR if scalar else Structure.PIXEL
-            # (Not `0.0 + tensor`: that would be one more pass over the image.)
+            # (Not `0.0 + tensor`, which would be one more pass over the image.)
             weighted = times(weight, diagonal)
             self.pixel = weighted if self._empty(self.pixel) else self.pixel + weighted
         elif isinstance(operator, FourierDiagonal):
@@ -67,16 +66,16 @@ class Normal:
             )
 
     def add_rhs(self, weight: float | Tensor, pulled: Tensor) -> None:
-        """Add ``w Jᵀ y`` to ``b``; a complex tensor is taken for the spectrum of ``Jᵀ y``."""
+        """Add ``w Jᵀ y`` to ``b``; a complex tensor is the spectrum of ``Jᵀ y``."""
         if pulled.is_complex():
             self.spectra.append((weight, pulled))
         else:
             self.rhs = add_scaled(self.rhs, weight, pulled)
 
     def solve_diagonal(self) -> tuple[Tensor, float | Tensor]:
-        """``b / d`` and ``1 / d``, where ``A`` is the diagonal ``d`` in the pixel basis.
+        """``b / d`` and ``1 / d``, if ``A`` is the diagonal ``d`` in the pixel basis.
 
-        What a proximal operator needs.
+        These are the arguments of a proximal operator.
         """
         if self.structure not in (Structure.SCALAR, Structure.PIXEL):
             raise ValueError(f"a {self.structure.value} normal matrix has no pixel diagonal")
@@ -86,9 +85,10 @@ class Normal:
     def majorized(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """``x − (d ⊙ x − b) / c`` and ``1 / c``, c the largest entry of the diagonal of each image.
 
-        ``c/2 ‖y − (x − (d ⊙ x − b)/c)‖²`` lies above the quadratic of these equations and touches
-        it at x: whatever lowers it (with a prior added to both) lowers the other. So an operator
-        that takes one step for each image can stand in where the diagonal varies.
+        ``c/2 ‖y − (x − (d ⊙ x − b)/c)‖²`` is an upper bound of the quadratic of these equations, up
+        to a constant, with equality at y = x. A decrease of the bound (plus a prior) therefore
+        implies a decrease of the quadratic (plus the prior). A prior that accepts one step for each
+        image can thus be used although the diagonal varies.
         """
         diagonal = self.pixel
         if not isinstance(diagonal, Tensor) or diagonal.ndim == 0:
@@ -99,14 +99,14 @@ class Normal:
         return x - (diagonal * x - self._pixel_rhs()) * inverse, inverse
 
     def solve(self, start: Tensor, cg: CG) -> Tensor:
-        """``A⁻¹ b`` by the cheapest exact method; ``start`` and ``cg`` serve the
+        """``A⁻¹ b`` by the cheapest exact method; ``start`` and ``cg`` are used in the
         matrix-free case."""
         if self.structure in (Structure.SCALAR, Structure.PIXEL):
             return self.solve_diagonal()[0]
         if self.structure is Structure.FOURIER:
             assert self.power is not None
-            # `pixel` is a number or one value per image and channel here: flat in any basis. The
-            # reciprocal is real: to multiply by it is far cheaper than a complex division.
+            # `pixel` is a number or one value per image and channel here, which is diagonal in any
+            # basis. Multiplication by the real reciprocal is cheaper than a complex division.
             inverse = cast(Tensor, self._reciprocal(self.power + self.pixel))
             return image(self._filtered_rhs(inverse), self.shape)
         return cg.solve(self.apply, self._pixel_rhs(), start, self._preconditioner())
@@ -143,21 +143,21 @@ class Normal:
                 total = add_scaled(total, weight, x)
             assert total is not None
             return filtered(total, response)
-        for weight, x in self.spectra:  # (the total is ours alone: it may be changed in place)
+        for weight, x in self.spectra:  # (the total is a new tensor, which may be modified)
             total.add_(times(weight, x))
         return filtered(total, response) if torch.is_grad_enabled() else total.mul_(response)
 
     def _preconditioner(self) -> Apply:
-        """``M⁻¹`` of the stationary part of ``A``; of its diagonal, if no part is stationary."""
+        """``M⁻¹`` of the stationary part of ``A``; of its diagonal if no part is stationary."""
         power = self.power
         for weight, operator in self.matrix_free:
             if operator.stationary is not None:
                 power = add_scaled(power, weight, operator.stationary)
         if power is None:
-            # With nothing but matrix-free maps nothing is known, and plain CG is what is left.
+            # With matrix-free maps only, there is no preconditioner.
             if not isinstance(self.pixel, Tensor) or self.pixel.ndim == 0:
                 return lambda r: r
-            # The mean stands in for what the matrix-free part adds where the diagonal is zero.
+            # Where the diagonal is zero, its mean approximates the matrix-free part.
             diagonal = self.pixel + self.pixel.mean((-2, -1), keepdim=True)
             return lambda r: r / diagonal
         flat = self.pixel
@@ -168,8 +168,8 @@ class Normal:
         )
 
     def _reciprocal(self, diagonal: float | Tensor) -> float | Tensor:
-        """``1 / d``; where nothing holds a pixel or frequency (``d = 0``), large instead of
-        infinite: its right side is zero too, and the solution of least norm comes out."""
+        """``1 / d``; where no term determines a pixel or frequency (``d = 0``), a large number. The
+        right side is zero there, too, and the result is the solution of least norm."""
         if isinstance(diagonal, Tensor):
             if not self.positive_definite:
                 diagonal = diagonal.clamp_min(torch.finfo(diagonal.dtype).eps)
@@ -200,12 +200,12 @@ def _filtered_sum(
 
 
 def times(weight: float | Tensor, x: float | Tensor) -> float | Tensor:
-    """``weight · x``, without a pass over the image where the weight is the number 1."""
+    """``weight · x``; without a pass over the image if the weight is the number 1."""
     return x if _is_one(weight) else weight * x
 
 
 def add_scaled(total: Tensor | None, weight: float | Tensor, x: Tensor) -> Tensor:
-    """``total + weight · x`` in as few passes over the image as it takes."""
+    """``total + weight · x`` with as few passes over the image as possible."""
     if total is None:
         return x if _is_one(weight) else weight * x
     if isinstance(weight, Tensor):

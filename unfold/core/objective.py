@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Penalty:
-    """A named weight of a term: a number that is given, learned or predicted later.
+    """A named weight of a term; its value is given, learned or predicted later.
 
     Attributes:
-        name: of it.
-        factor: a number that it is multiplied by.
+        name: name of the penalty.
+        factor: number by which it is multiplied.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Penalty:
             return Penalty(self.name, self.factor * other)
         raise TypeError(
             f"the penalty {self.name} is multiplied by {other!r:.40}: it multiplies a number or a "
-            "term, such as sq(x - y); what multiplies a block is declared as data"
+            "term, such as sq(x - y); declare a factor of a block as data"
         )
 
     __rmul__ = __mul__
@@ -57,7 +57,7 @@ class Term:
     """A term of an objective.
 
     Attributes:
-        penalty: its weight or, of a constraint, its penalty; a plain number has no name.
+        penalty: the weight of the term or the penalty of a constraint; a number has no name.
     """
 
     penalty: Penalty
@@ -66,10 +66,10 @@ class Term:
         return Objective(self) + other
 
     def __radd__(self, other: Any) -> Objective:
-        return Objective(self) if other == 0 else NotImplemented  # (of the built-in sum)
+        return Objective(self) if other == 0 else NotImplemented  # (for the built-in sum)
 
     def __sub__(self, other: Any) -> Objective:
-        raise TypeError("terms are added: an objective less a square or a prior has no minimum")
+        raise TypeError("terms are added: an objective minus a square or a prior has no minimum")
 
     def __mul__(self, factor: float) -> Term:
         number = isinstance(factor, (int, float))  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -82,7 +82,7 @@ class Term:
 
     @abstractmethod
     def weighted(self, penalty: Penalty) -> Term:
-        """The same, its weight multiplied by a number (with an empty name) or a penalty."""
+        """The same term, with its weight multiplied by a number (with an empty name) or penalty."""
 
     @property
     @abstractmethod
@@ -122,7 +122,7 @@ class Tie(Term):
 
     def weighted(self, penalty: Penalty) -> Term:
         raise TypeError(
-            f"the constraint {self.residual.formula()} = 0 is multiplied: its penalty is its "
+            f"the constraint {self.residual.formula()} = 0 is multiplied: give its penalty as the "
             "second argument, constraint(expression, penalty)"
         )
 
@@ -136,10 +136,10 @@ class Tie(Term):
 
 @dataclass(frozen=True, eq=False)
 class Belief(Term):
-    """``w g(e)``: a prior on a block or, until it is split, on an expression.
+    """``w g(e)``: a prior on a block, or on an expression that `Objective.split` replaces.
 
     Attributes:
-        spec: the prior's name and options, where it is to be written down.
+        spec: the prior's name and options; None if the prior was not created by name.
     """
 
     prior: Prior
@@ -165,13 +165,13 @@ class Belief(Term):
 
 
 class Objective:
-    """A sum of terms: what is minimized, as a paper prints it.
+    """A sum of terms to minimize, written as in a paper.
 
     It is written with `unfold.blocks`, `unfold.data`, `unfold.sq`, `unfold.constraint` and priors
     that are called on blocks. Each block's update is derived from it, as `Lagrangian` describes.
 
     Raises:
-        ValueError: (where it is written) one name for a block and for data.
+        ValueError: (when the formula is written) if a block and data have the same name.
 
     Example:
         >>> import unfold as uf
@@ -199,7 +199,7 @@ class Objective:
 
     @property
     def blocks(self) -> tuple[str, ...]:
-        """The blocks: those of the squares first, then of the constraints, as they are written."""
+        """The blocks, in the order in which they are written: first those of the squares."""
         kinds = (Square, Tie, Belief)
         terms = [term for kind in kinds for term in self.terms if isinstance(term, kind)]
         names = [e.name for term in terms for e in term.entries if e.role != "data"]
@@ -207,7 +207,7 @@ class Objective:
 
     @property
     def data(self) -> tuple[str, ...]:
-        """What is held fixed."""
+        """The fixed entries."""
         return tuple(entry.name for entry in self.entries if entry.role == "data")
 
     @property
@@ -217,15 +217,15 @@ class Objective:
 
     @property
     def order(self) -> tuple[str, ...]:
-        """The order of the updates, unless another is given: the blocks, then the duals."""
+        """The default order of the updates: the blocks, then the duals."""
         return (*self.blocks, *self.lagrangian.duals)
 
     @property
     def lagrangian(self) -> Lagrangian:
-        """The augmented Lagrangian; duals that have no name are ``dual1``, ``dual2``, ...
+        """The augmented Lagrangian; duals without a name are ``dual1``, ``dual2``, ...
 
         Raises:
-            ValueError: a prior on an expression that is no block; two priors on one block.
+            ValueError: if a prior is on an expression that is not a block, or two are on one block.
         """
         if self._lagrangian is None:
             self._lagrangian = Lagrangian(*self._lowered())
@@ -238,15 +238,15 @@ class Objective:
             yield term.lowered(f"dual{count}")
 
     def explain(self, order: Sequence[str] | None = None) -> str:
-        """What is minimized, each block's normal matrix, how it is solved and why."""
+        """Describe the objective, each block's normal matrix, its solver and the reason for it."""
         return self.lagrangian.explain(self.order if order is None else order)
 
     def split(self, penalty: str | float | Penalty = 1.0) -> Objective:
-        """The same objective, where every prior is on a block that a division solves for.
+        """The same objective, with every prior on a block that a division solves.
 
-        A prior on an expression, a second one on a block, and one on a block whose normal matrix
-        its proximal operator cannot invert each get a block of their own, ``z1``, ``z2``, ..., and
-        a constraint with the given penalty.
+        A prior on an expression, a second prior on a block, and a prior on a block whose normal
+        matrix is not diagonal in the pixel basis each get a new block, ``z1``, ``z2``, ..., and a
+        constraint with the given penalty.
 
         Example:
             >>> import unfold as uf
@@ -271,20 +271,20 @@ class Objective:
         """Repeat the updates until the primal and dual residuals are below a tolerance.
 
         Args:
-            start: block -> its first value, a tensor or some data. The others start where a
-                residual places them: from ``conv(k, x) - y`` x starts at y.
-            order: of the updates.
+            start: block -> its initial value: a tensor, or some data. The initial values of other
+                blocks follow from a residual: that of x is y if the residual is ``conv(k, x) - y``.
+            order: order of the updates.
             tolerance: relative, for each image (see `unfold.core.History`).
-            maximum: rounds at most.
+            maximum: largest number of rounds.
             cg: for blocks whose normal matrix is diagonal in no known basis.
-            values: every data and every penalty by its name; data ``(B, C, H, W)``.
+            values: all data and penalties by name; data are ``(B, C, H, W)``.
 
         Returns:
             The value of each block by `Solution.__getitem__`, and how the run ended.
 
         Raises:
-            ValueError: a name that is neither data nor a penalty, or one that is lacking; a block
-                whose start cannot be derived.
+            ValueError: if a name is neither data nor a penalty, a value is missing, or the initial
+                value of a block cannot be derived.
         """
         from .solution import solve
 
@@ -301,15 +301,15 @@ class Objective:
         penalties: Mapping[str, float] | None = None,
         cg: CG | None = None,
     ) -> Network:
-        """K rounds of the updates as a network, whose penalties and priors are learned.
+        """K rounds of the updates as a network with learned penalties and priors.
 
         Args:
-            K: rounds.
-            output: the block that it returns.
-            start: data that every block starts from, or a mapping as in `solve`.
-            tied: whether all rounds share their penalties and priors. Otherwise each has a copy.
-            order: of the updates.
-            penalties: the first value of each named penalty; 1 unless given.
+            K: number of rounds.
+            output: the block that the network returns.
+            start: data that is the initial value of every block, or a mapping as in `solve`.
+            tied: whether all rounds share their penalties and priors; otherwise each has a copy.
+            order: order of the updates.
+            penalties: the initial value of each named penalty; by default 1.
             cg: for blocks whose normal matrix is diagonal in no known basis.
 
         Returns:
@@ -331,27 +331,27 @@ class Objective:
         tolerance: float = 1e-4,
         maximum: int = 200,
     ) -> Network:
-        """The fixed point of the updates as a network, whose penalties and priors are learned.
+        """The fixed point of the updates as a network with learned penalties and priors.
 
-        It is `unroll` without a number of rounds: they are repeated to a tolerance, by Anderson
-        acceleration, and the gradient is that of the fixed point, so that memory does not grow
-        with the rounds (see `unfold.core.Equilibrium`). `unfold.certify` measures whether the
+        This is `unroll` without a fixed number of rounds: Anderson acceleration repeats them to a
+        tolerance, and the gradient is that of the fixed point, so that memory does not grow with
+        the number of rounds (see `unfold.core.Equilibrium`). `unfold.certify` measures whether the
         rounds contract.
 
         Args:
-            output: the block that it returns.
-            start: data that every block starts from, or a mapping as in `solve`.
-            order: of the updates.
-            penalties: the first value of each named penalty; 1 unless given.
+            output: the block that the network returns.
+            start: data that is the initial value of every block, or a mapping as in `solve`.
+            order: order of the updates.
+            penalties: the initial value of each named penalty; by default 1.
             cg: for blocks whose normal matrix is diagonal in no known basis.
             tolerance: relative change of all blocks and duals in a round, for each image.
-            maximum: rounds at most.
+            maximum: largest number of rounds.
 
         Returns:
             A module; ``network(y=photo, k=kernel)`` is the output block.
 
         Raises:
-            EquilibriumError: (from the network) the rounds do not lead to a fixed point.
+            EquilibriumError: (from the network) if the rounds do not converge to a fixed point.
 
         Example:
             >>> import torch
@@ -379,10 +379,10 @@ class Objective:
         return Network(self, stages, output=str(name_of(output)), start=starts or {})
 
     def to_dict(self) -> dict[str, Any]:
-        """The objective as plain data, which `unfold.from_dict` and a declared model's file read.
+        """The objective as plain data, for `unfold.from_dict` and a declared model's file.
 
         Raises:
-            ValueError: a prior that was not made by name has no spec; a residual is no formula.
+            ValueError: if a prior was not created by name, or a residual is not a formula.
         """
         from .record import as_dict
 
@@ -396,8 +396,8 @@ def believed(prior: Prior, on: Any, spec: Mapping[str, Any] | None = None) -> Be
     """A prior on a block or an expression of blocks.
 
     Raises:
-        TypeError: on something else.
-        ValueError: on data.
+        TypeError: if ``on`` is anything else.
+        ValueError: if it is data.
     """
     if not isinstance(on, Expression):
         raise TypeError(f"a prior is put on a block or an expression of blocks, got {on!r:.40}")
@@ -407,7 +407,7 @@ def believed(prior: Prior, on: Any, spec: Mapping[str, Any] | None = None) -> Be
 
 
 def as_penalty(value: str | float | Penalty) -> Penalty:
-    """A penalty of its name or number."""
+    """A penalty with a name or number."""
     if isinstance(value, Penalty):
         return value
     return Penalty(value) if isinstance(value, str) else Penalty("", float(value))
@@ -418,7 +418,7 @@ def name_of(block: Entry | str) -> str:
 
 
 def as_residual(value: Any, what: str) -> Residual:
-    """The residual of an expression; residuals are left as they are."""
+    """The residual of an expression; a residual is returned unchanged."""
     if isinstance(value, Expression):
         return Affine(value)
     if isinstance(value, Residual):

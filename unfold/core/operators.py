@@ -1,7 +1,7 @@
 """Linear maps on batches of images: ``mv``, ``adjoint`` and ``gram``.
 
-Three kinds, by what they make of the normal equations: a pixel-diagonal map, a Fourier-diagonal
-map, and one known only by its action.
+There are three kinds, which determine the normal equations: pixel-diagonal maps, Fourier-diagonal
+maps, and maps that are given as functions only.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor
 
 
 class Structure(Enum):
-    """What is known of ``JᵀJ`` before any value is seen; decides how a block is solved.
+    """The structure of ``JᵀJ``, known before any value; it determines the solver of a block.
 
     Example:
         >>> from unfold.core import Structure
@@ -33,8 +33,8 @@ class Structure(Enum):
     MATRIX_FREE = "matrix-free"
 
     def __add__(self, other: Structure) -> Structure:
-        """The structure of a sum, and of one map after another: a scalar changes nothing, diagonals
-        in two bases are mixed."""
+        """The structure of a sum or composition of maps: scalars do not change it, and diagonals in
+        two bases give a matrix-free map."""
         if self is other or other is Structure.SCALAR:
             return self
         return other if self is Structure.SCALAR else Structure.MATRIX_FREE
@@ -62,7 +62,7 @@ class LinearMap(ABC):
 
     domain: torch.Size
     sign: float = 1.0
-    """1 or −1, of the whole map: the Gram matrix has none, so it costs nothing to keep it apart."""
+    """1 or −1, a factor of the map, which has no effect on the Gram matrix."""
 
     @abstractmethod
     def mv(self, x: Tensor) -> Tensor:
@@ -77,12 +77,11 @@ class LinearMap(ABC):
         return self.adjoint(self.mv(x))
 
     def pull(self, y: Tensor) -> Tensor:
-        """``Jᵀ y`` but for the sign, in the basis that costs least: complex where it is the
-        spectrum."""
+        """``Jᵀ y`` without the sign, in the cheapest basis: a complex tensor is the spectrum."""
         return _signed(self.adjoint(y), self.sign)
 
     def mean_gram(self) -> Tensor | None:
-        """The power spectrum of a convolution close to ``JᵀJ``, where one is known."""
+        """The power spectrum of a convolution that approximates ``JᵀJ``; None if unknown."""
         return None
 
     def scaled(self, factor: float) -> LinearMap:
@@ -107,8 +106,8 @@ class PixelDiagonal(LinearMap):
     Args:
         diagonal: a number (then the Gram matrix is a multiple of the identity) or a tensor.
         domain: shape ``(B, C, H, W)`` of ``x``.
-        codomain: shape of ``d ⊙ x``; differs from ``domain`` where the result is broadcast.
-        sign: of the whole map; the Gram matrix has none, so it costs nothing to keep it apart.
+        codomain: shape of ``d ⊙ x``; differs from ``domain`` if the result is broadcast.
+        sign: a factor of the map, which has no effect on the Gram matrix.
 
     Example:
         >>> import torch
@@ -166,12 +165,12 @@ class PixelDiagonal(LinearMap):
         return PixelDiagonal(diagonal, self.domain, self.codomain, sign)
 
     def onto(self, codomain: torch.Size) -> PixelDiagonal:
-        """The same, its result broadcast to a shape."""
+        """The same map, with its result broadcast to a shape."""
         return PixelDiagonal(self.diagonal, self.domain, codomain, self.sign)
 
     @property
     def is_scalar(self) -> bool:
-        """Whether it is a multiple of the identity."""
+        """Whether the map is a multiple of the identity."""
         return not isinstance(self.diagonal, Tensor) and self.domain == self.codomain
 
 
@@ -179,11 +178,11 @@ class FourierDiagonal(LinearMap):
     """Circular convolution ``x -> F⁻¹(t ⊙ F x)`` with a real kernel's transfer function ``t``.
 
     Args:
-        otf: ``(B or 1, C or 1, H, W // 2 + 1)`` complex: ``spectrum`` of the kernel, its center
-            moved to the origin.
+        otf: ``(B or 1, C or 1, H, W // 2 + 1)`` complex: ``spectrum`` of the kernel with its center
+            at the origin.
         domain: shape ``(B, C, H, W)`` of ``x``.
-        power: ``|otf|²`` where the caller has it already.
-        sign: of the whole map.
+        power: ``|otf|²``, if it is already known.
+        sign: a factor of the map.
 
     Example:
         >>> import torch
@@ -216,7 +215,7 @@ class FourierDiagonal(LinearMap):
         return self.adjoint_spectrum(spectrum(y))
 
     def after(self, inner: FourierDiagonal) -> FourierDiagonal:
-        """This map after another one."""
+        """The composition of this map with an inner one."""
         return FourierDiagonal(self.otf * inner.otf, inner.domain, sign=self.sign * inner.sign)
 
     def mean_gram(self) -> Tensor | None:
@@ -231,7 +230,7 @@ class FourierDiagonal(LinearMap):
         return copied
 
     def adjoint_spectrum(self, y: Tensor) -> Tensor:
-        """``F(Jᵀ y)`` from ``F y`` but for the sign, so that a sum of such terms costs one inverse
+        """``F(Jᵀ y)`` from ``F y``, without the sign, so that a sum of such terms needs one inverse
         transform."""
         return sum_spectrum(self.otf.conj() * y, self.domain)
 
@@ -253,9 +252,9 @@ class MatrixFree(LinearMap):
         mv: ``x -> J x``.
         adjoint: ``y -> Jᵀ y``.
         domain: shape ``(B, C, H, W)`` of ``x``.
-        stationary: power spectrum of a convolution close to ``JᵀJ``, broadcastable to
-            ``(B, C, H, W // 2 + 1)``; preconditions the solve. Any positive choice is right, a
-            good one is fast.
+        stationary: power spectrum of a convolution that approximates ``JᵀJ``, broadcastable to
+            ``(B, C, H, W // 2 + 1)``; the preconditioner of the solve. Any positive value gives the
+            correct solution; a good approximation is fast.
 
     Example:
         >>> import torch
@@ -289,7 +288,7 @@ class MatrixFree(LinearMap):
 
 
 def composed(outer: LinearMap, inner: LinearMap) -> LinearMap:
-    """``outer · inner``, diagonal where both are so in one basis."""
+    """``outer · inner``, diagonal if both are diagonal in the same basis."""
     if isinstance(inner, PixelDiagonal) and inner.is_scalar:
         return outer.scaled(inner.sign * inner.diagonal)  # type: ignore[operator]
     if isinstance(outer, PixelDiagonal) and isinstance(inner, PixelDiagonal):
@@ -308,7 +307,7 @@ def composed(outer: LinearMap, inner: LinearMap) -> LinearMap:
 
 
 def added(one: LinearMap, other: LinearMap) -> LinearMap:
-    """The sum of two maps of one block, diagonal where both are so in one basis."""
+    """The sum of two maps of one block, diagonal if both are diagonal in the same basis."""
     if isinstance(one, PixelDiagonal) and isinstance(other, PixelDiagonal):
         diagonal = one.sign * one.diagonal + other.sign * other.diagonal
         return PixelDiagonal(diagonal, one.domain, broadcast_shapes(one.codomain, other.codomain))
@@ -332,25 +331,25 @@ def _as_fourier(operator: LinearMap) -> Tensor | float | None:
 
 
 def _product(outer: Tensor | None, inner: Tensor | None, domain: torch.Size) -> Tensor | None:
-    """Of the power spectra of two maps, where they are on one grid or one of them is flat."""
+    """The product of the power spectra of two maps, if their grids agree or one is constant."""
     if outer is None or inner is None:
         return None
     flat = 1 in (outer.shape[-2] * outer.shape[-1], inner.shape[-2] * inner.shape[-1])
     if not flat and outer.shape[-2:] != inner.shape[-2:]:
         return None
-    # (The inner one has summed what it broadcasts.)
+    # (The inner map has summed over the axes that it broadcasts.)
     shared = [axis for axis in (0, 1) if domain[axis] == 1]
     return (outer.mean(shared, keepdim=True) if shared else outer) * inner
 
 
 def broadcast_shapes(*shapes: tuple[int, ...]) -> torch.Size:
-    """What the shapes broadcast to."""
-    if torch.compiler.is_compiling():  # (which warns of caches)
+    """The shape to which the given shapes broadcast."""
+    if torch.compiler.is_compiling():  # (the compiler warns about caches)
         return torch.broadcast_shapes(*shapes)  # pyright: ignore
     return _broadcast_shapes(*shapes)
 
 
-# A run asks for the same few, and torch takes longer than to add two small images.
+# Cached: a run uses few shapes, and torch takes longer for this than for adding two small images.
 @lru_cache
 def _broadcast_shapes(*shapes: tuple[int, ...]) -> torch.Size:
     return torch.broadcast_shapes(*shapes)  # pyright: ignore
@@ -363,12 +362,12 @@ def spectrum(x: Tensor) -> Tensor:
     return torch.fft.rfft2(x)  # pyright: ignore (torch does not type it)
 
 
-# On CPUs torch before 2.9 ends in "MKL FFT error" where a gradient is expanded, as that of a sum.
+# On CPUs, torch before 2.9 raises "MKL FFT error" for an expanded gradient, such as that of a sum.
 _DENSE_GRADIENTS = tuple(map(int, torch.__version__.split(".")[:2])) < (2, 9)
 
 
 def image(spectrum: Tensor, shape: torch.Size) -> Tensor:
-    """The real image of a half spectrum; ``shape`` distinguishes odd widths from even ones."""
+    """The real image of a half spectrum; ``shape`` distinguishes odd and even widths."""
     made: Tensor = torch.fft.irfft2(spectrum, s=shape[-2:])  # pyright: ignore (torch does not type)
     if _DENSE_GRADIENTS and made.requires_grad:  # pyright: ignore
         made.register_hook(_dense)  # pyright: ignore
@@ -382,14 +381,14 @@ def _dense(gradient: Tensor | None) -> Tensor | None:
 def filtered(spectrum: Tensor, response: Tensor) -> Tensor:
     """A spectrum times a real response."""
     if torch.compiler.is_compiling():
-        # Compilers fuse real arithmetic alone. (Not so in general: torch's own loops over a
+        # Compilers fuse real arithmetic only. (Without a compiler, torch's real loops over a
         # broadcast last axis are ten times slower than its complex ones.)
         return torch.view_as_complex(torch.view_as_real(spectrum) * response[..., None])
     return spectrum * response
 
 
 def power_spectrum(otf: Tensor) -> Tensor:
-    """``|otf|²``, real; without the square root that ``abs`` would take and differentiate."""
+    """``|otf|²``, real, without the square root of ``abs`` and its gradient."""
     return otf.real.square() + otf.imag.square()
 
 

@@ -1,4 +1,4 @@
-"""The penalties of a stage: fixed, or learned and kept positive."""
+"""The penalties of a stage: constants, or learned positive numbers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class LearnedPenalties(nn.Module):
     penalties of each image, shape ``(B, 1, 1, 1)``.
 
     Args:
-        initial: name -> first value, positive.
+        initial: name -> initial value, positive.
 
     Example:
         >>> from unfold.core import LearnedPenalties
@@ -32,9 +32,11 @@ class LearnedPenalties(nn.Module):
             if not (math.isfinite(value) and value > 0):
                 raise ValueError(f"initial weight {name!r} is {value}: must be positive")
             if hasattr(nn.ParameterDict(), name):
-                raise ValueError(f"a learned weight cannot be called {name!r}, torch's own word")
-        # The inverse of softplus, in the form that keeps large and small values exact.
-        # (Of shape (1,): a parameter without any axis cannot be sharded over processes.)
+                raise ValueError(
+                    f"a learned weight cannot be called {name!r}: torch uses this name"
+                )
+        # The inverse of softplus, in a form that is accurate for large and small values. (Its
+        # shape is (1,), because a parameter without axes cannot be sharded over processes.)
         raw = {n: torch.tensor([v + math.log(-math.expm1(-v))]) for n, v in initial.items()}
         self.raw = nn.ParameterDict({n: nn.Parameter(t) for n, t in raw.items()})
 
@@ -43,7 +45,7 @@ class LearnedPenalties(nn.Module):
 
 
 class FixedPenalties(nn.Module):
-    """Constant penalties, the same for every state; not learned.
+    """Constant penalties, the same for every state; they are not learned.
 
     Example:
         >>> from unfold.core import FixedPenalties

@@ -1,4 +1,4 @@
-"""The curves of a history."""
+"""Plots of a history."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from .history import History
 
-_LEAST = 1e-12  # a residual of zero has no place on a logarithmic axis
+_LEAST = 1e-12  # replaces a residual of zero on the logarithmic axis
 
 
 def plot(history: History) -> Figure:
@@ -53,7 +53,7 @@ def plot(history: History) -> Figure:
 
 
 def _lagrangian(axis: Any, history: History) -> None:
-    """After each update: those of a stage stand between its number and the next."""
+    """After each update: those of a stage are drawn between its number and the next."""
     places: list[float] = []
     values: list[float] = []
     for stage in range(len(history.penalties)):

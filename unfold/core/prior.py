@@ -19,21 +19,22 @@ if TYPE_CHECKING:
 class Prior(nn.Module):
     """A function ``g`` of one block, given by its proximal operator.
 
-    A learned prior is one whose ``prox`` is a network: its ``g`` is unknown, so it has no
-    ``value``, and only shape, dtype and device of its output are guaranteed.
+    A learned prior is a prior whose ``prox`` is a network: its ``g`` is unknown, so it has no
+    ``value``, and only the shape, dtype and device of its output are guaranteed.
 
     Attributes:
         accepts_map: whether ``step`` may vary from pixel to pixel. True for priors that act
-            pixel by pixel, for those that solve the weighted problem, and for learned ones, which
-            take the map as their conditioning. Where it is False, the update of a block whose
-            normal matrix is pixel-diagonal majorizes (see `unfold.core.Minimize`).
-        differentiable: whether gradients pass through ``prox``. Where they do not, it raises a
-            RuntimeError if one is asked for, rather than cut the graph silently.
+            pixel by pixel, for those that solve the weighted problem, and for learned priors with
+            the map as an input. If it is False, the update of a block with a pixel-diagonal normal
+            matrix majorizes (see `unfold.core.Minimize`).
+        differentiable: whether gradients pass through ``prox``. If not, ``prox`` raises a
+            RuntimeError for inputs that require one.
         convex: whether ``g`` is known to be convex.
-        exact: whether ``prox`` is the minimizer to rounding, and no finite number of iterations.
-        requires_training: whether its output is meaningless until it is trained.
-        reads: the data of the state that ``g`` reads (see `at`).
-        channels: number of channels of ``v``; None: any.
+        exact: whether ``prox`` is the minimizer up to rounding errors, not an iterative
+            approximation.
+        requires_training: whether its output is meaningless before training.
+        reads: the data of the state that ``g`` depends on (see `at`).
+        channels: number of channels of ``v``; None: any number.
 
     Calling the prior checks the arguments, and raises an `unfold.errors.InputError`; ``prox``
     itself checks nothing.
@@ -71,9 +72,9 @@ class Prior(nn.Module):
     def step_for(self, variance: Tensor) -> Tensor:
         """The ``step`` that removes white noise of a given variance from a photo in [0, 1].
 
-        A denoiser is given the variance itself, which is the default. A function ``g`` that was
-        not scaled to be the negative logarithm of a density of photos needs another step: total
-        variation, say, half the standard deviation. Models that take any prior ask for it here.
+        The default is the variance itself, which is correct for a denoiser. A function ``g`` that
+        is not the negative logarithm of a density of photos needs another step: for total
+        variation, half the standard deviation. Models that accept any prior call this method.
 
         Args:
             variance: positive, ``(1 or B, 1, 1, 1)``.
@@ -81,33 +82,33 @@ class Prior(nn.Module):
         return variance
 
     def value(self, x: Tensor) -> Tensor | None:
-        """``g(x)`` for each image, ``(B,)``; None where ``g`` is not known (a learned prior)."""
+        """``g(x)`` for each image, ``(B,)``; None if ``g`` is unknown (a learned prior)."""
         return None
 
     def lipschitz(self) -> float | None:
-        """A proven bound of the Lipschitz constant of ``prox`` in ``v``; None where none is known.
+        """A proven upper bound of the Lipschitz constant of ``prox`` in ``v``; None if unknown.
 
-        By default 1 where ``g`` is convex and its prox exact. (Where the step is a map: in the norm
-        whose squares it divides.)
+        The default is 1 if ``g`` is convex and its prox exact. (If the step is a map, the norm is
+        weighted by its reciprocal.)
 
         Source: Moreau, "Proximité et dualité dans un espace hilbertien", 1965.
         """
         return 1.0 if self.convex and self.exact else None
 
     def determines(self, ambiguity: str) -> str | None:
-        """How ``g`` removes an ambiguity of its block, in words, for ``explain``.
+        """How ``g`` removes an ambiguity of its block, as text for ``explain``.
 
         Args:
             ambiguity: its kind, ``"scale"``, ``"shift"`` or ``"no blur"`` (see
                 `unfold.core.ambiguity`).
 
         Returns:
-            How it removes it, or to what part; None where it does not, or where that is not known.
+            How, or to which extent, ``g`` removes it; None if it does not, or if that is unknown.
         """
         return None
 
     def at(self, state: Mapping[str, Tensor]) -> Prior:
-        """The prior at a state: itself, unless ``g`` reads data (the counts of a photo, say)."""
+        """The prior at a state: itself, unless ``g`` depends on data, such as counts."""
         return self
 
     @overload
@@ -115,7 +116,7 @@ class Prior(nn.Module):
     @overload
     def __call__(self, v: Tensor, step: Tensor) -> Tensor: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """The term ``g(x)`` of a block or an expression; of a tensor and a step, ``prox``."""
+        """The term ``g(x)`` for a block or an expression; ``prox`` for a tensor and a step."""
         return super().__call__(*args, **kwargs)
 
     def forward(self, v: Any, step: Tensor | None = None) -> Any:

@@ -1,4 +1,4 @@
-"""From coarse to fine: each level starts where the coarser one ended."""
+"""Coarse-to-fine optimization: each level starts from the result of the coarser one."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ def coarse_to_fine(
     *,
     kernels: Collection[str] = (),
 ) -> State:
-    """Run stages at one scale after the other, and carry over what they changed.
+    """Run stages at a sequence of scales, and pass on the entries that they changed.
 
-    At each level an entry that the run before replaced (a block) is resized to the level from
-    there, and all others (observations, and at the first level everything) from the given state.
-    What a run adds to it (duals that start at zero) does not go on; give zeros that shall.
-    Alternating minimization of a problem that is not convex, such as blind deconvolution, so finds
-    the large before the small.
+    At each level, an entry that the previous run replaced (a block) is resized from that level.
+    All other entries (observations and, at the first level, all entries) are resized from the given
+    state. Entries that a run adds (duals that start at zero) are not passed on; to keep them, add
+    zeros to the given state. Alternating minimization of a nonconvex problem, such as blind
+    deconvolution, then finds large structures before small ones.
 
     Args:
         run: state -> state: an `Unrolled`, or a function that runs several.
         state: entries at full size. Images ``(B, C, H, W)`` are resized by bicubic interpolation
-            (with a low-pass where they shrink), to at least one pixel; an entry of one row and
-            column holds numbers, and stays as it is.
-        scales: of rows and columns against full size, in (0, 1], in the order of the levels.
-        kernels: names of entries that are kernels, of odd sides. They keep their sum of one and
-            their center, and have odd sides of at least 3.
+            (with a low-pass filter for smaller sizes), to at least one pixel. An entry with one
+            row and one column contains numbers, and is not changed.
+        scales: height and width at each level relative to full size, in (0, 1], in order.
+        kernels: names of entries that are kernels, of odd sizes. Their sum of one and their center
+            are preserved, and their sizes are odd and at least 3.
 
     Returns:
-        What the last level left.
+        The state of the last level.
 
     Raises:
-        ValueError: there is no level; a scale that is not in (0, 1]; a kernel of an even side.
+        ValueError: if there is no level, a scale is not in (0, 1], or a kernel has an even size.
 
     Source: Cho and Lee, "Fast motion deblurring", SIGGRAPH Asia 2009, section 3.
 
@@ -59,7 +59,7 @@ def coarse_to_fine(
         if not all(side % 2 for side in state[name].shape[-2:]):
             raise ValueError(
                 f"the kernel {name!r} has shape {tuple(state[name].shape)}: its sides must be odd, "
-                "so that its center stays where it is"
+                "so that its center does not move"
             )
     begin, now = dict(state), State(state)
     for scale in scales:
@@ -72,7 +72,7 @@ def coarse_to_fine(
 
 
 def _at(scale: float, full: Tensor, source: Tensor, kernel: bool) -> Tensor:
-    """An entry at a level, resized from the source; the full one determines its size there."""
+    """An entry at a level, resized from the source; the full entry determines its size."""
     rows, columns = full.shape[-2:]
     if kernel:
         return resize_kernel(source, (_odd(rows * scale), _odd(columns * scale)))
@@ -83,7 +83,7 @@ def _at(scale: float, full: Tensor, source: Tensor, kernel: bool) -> Tensor:
 
 
 def resize_kernel(kernel: Tensor, size: tuple[int, int]) -> Tensor:
-    """A kernel ``(B, C, h, w)`` at another size, at least 0, its sum 1; odd sides stay centered."""
+    """A kernel ``(B, C, h, w)`` resized: nonnegative, with sum 1; odd sizes remain centered."""
     if kernel.shape[-2:] == size:
         return kernel.clone()
     resized = interpolate(kernel, size, mode="bicubic", antialias=True).clamp_min(0)

@@ -33,7 +33,7 @@ def _term(term: Term, dual: str) -> dict[str, Any]:
         if term.spec is None:
             raise ValueError(
                 f"the prior on {lowered.block} has no name, or a bound that is not finite, and "  # type: ignore[union-attr]
-                "cannot be written down: make it by unfold.prior(name, ...), with finite bounds"
+                "cannot be written down: create it by unfold.prior(name, ...), with finite bounds"
             )
         return {"prior": dict(term.spec), "block": term.on.code(), "weight": _plain(lowered.weight)}  # type: ignore[union-attr]
     residual = cast(Residual, lowered.residual)  # type: ignore[union-attr]

@@ -1,4 +1,4 @@
-"""Residuals: what a data term squares and what a constraint sets to zero."""
+"""Residuals, which data terms square and constraints set to zero."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
 class Residual(nn.Module):
     """``r(state)``, affine in each of its blocks taken alone: ``r = J x + c``.
 
-    A subclass implements ``forward`` and says in ``blocks`` which entries it is affine in, and
-    what ``JᵀJ`` looks like for each. Everything else has a default by autograd; a subclass gives
-    a structured ``operator`` where it knows one, and the solve becomes exact and fast.
+    A subclass implements ``forward`` and declares in ``blocks`` the entries in which it is affine,
+    and the structure of ``JᵀJ`` for each. Everything else has a default by autograd; with a
+    structured ``operator`` in the subclass the solve becomes exact and fast.
 
     Args:
         blocks: entry name, or pairs of a name and a structure -> structure of ``JᵀJ``. It must
-            hold for every state: the solver is chosen by it, before any value is seen.
-        reads: the other entries that ``forward`` reads (kernels, masks, observations). A block
-            that some term reads so cannot be minimized over, and is refused, unless it is one of
-            the ``optional_blocks``.
-        optional_blocks: those of ``reads`` in which the residual is affine, too -> structure of
-            ``JᵀJ``. They are data, of any shape that ``forward`` takes, unless they are in the
-            order; then ``operator`` and ``offset`` are asked for them (a blur's kernel).
+            hold for every state, because the solver is chosen before any value is known.
+        reads: the other entries that ``forward`` reads (kernels, masks, observations). A block in
+            the ``reads`` of any term cannot be updated, and is refused, unless it is one of the
+            ``optional_blocks``.
+        optional_blocks: those of ``reads`` in which the residual is also affine -> structure of
+            ``JᵀJ``. They are data, of any shape that ``forward`` accepts, unless they are in the
+            order; ``operator`` and ``offset`` then must support them (a blur's kernel).
 
     Raises:
-        ValueError: a name is empty, has a full stop, or is used twice; an optional block is not
-            in ``reads``.
+        ValueError: if a name is empty, contains a full stop, or is used twice, or an optional block
+            is not in ``reads``.
 
     Example:
         >>> import torch
@@ -117,14 +117,14 @@ class Residual(nn.Module):
         return pull(operator, -add_scaled(dual, weight, self.offset(block, state)))
 
     def check_shapes(self, state: State) -> None:
-        """Refuse blocks that cannot be combined: by default all have one height and width, and
-        one batch size and number of channels unless that is 1. Asked before each update.
+        """Check that the shapes of the blocks fit together, before each update. The default
+        requires one height and width, and one batch size and number of channels except 1.
 
         Raises:
-            ValueError: it names the blocks and their shapes.
+            ValueError: lists the blocks and their shapes.
         """
         shapes = tuple(state[name].shape for name in self.blocks)
-        # (A compiler warns of caches.)
+        # (The compiler warns about caches.)
         combine = _combine.__wrapped__ if torch.compiler.is_compiling() else _combine
         if not combine(shapes):
             blocks = zip(self.blocks, shapes, strict=True)
@@ -135,25 +135,25 @@ class Residual(nn.Module):
             )
 
     def ambiguities(self, order: Collection[str]) -> Sequence[Ambiguity]:
-        """The changes of blocks that leave the residual as it is, whatever the data, where those
-        of an order are sought: the scale between two factors, say. By default none."""
+        """The changes of blocks that do not change the residual, for any data, if the blocks of an
+        order are unknown: for example the scale of two factors. The default is none."""
         return ()
 
     @property
     def equated(self) -> tuple[str, ...]:
-        """The two blocks whose difference it is; none where it is something else."""
+        """The two blocks whose difference is the residual; empty for other residuals."""
         return ()
 
     def formula(self) -> str:
-        """The residual in the field's notation, for ``explain``."""
+        """The residual in mathematical notation, for ``explain``."""
         return type(self).__name__
 
     def gram_formula(self, block: str) -> str:
-        """``JᵀJ`` of one block in the field's notation, for ``explain``."""
+        """``JᵀJ`` of one block in mathematical notation, for ``explain``."""
         return f"J_{block}ᵀJ_{block}"
 
 
-@lru_cache  # (asked at every update of every stage)
+@lru_cache  # (called at every update of every stage)
 def _combine(shapes: tuple[torch.Size, ...]) -> bool:
     for i in range(4):
         sizes = {shape[i] if len(shape) == 4 else 0 for shape in shapes}
@@ -163,5 +163,5 @@ def _combine(shapes: tuple[torch.Size, ...]) -> bool:
 
 
 def pull(operator: LinearMap, y: Tensor) -> Tensor:
-    """``Jᵀ y``, left as a spectrum where ``J`` is Fourier-diagonal."""
+    """``Jᵀ y``; a spectrum if ``J`` is Fourier-diagonal."""
     return operator.pull(y if operator.sign == 1 else -y)

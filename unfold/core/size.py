@@ -1,26 +1,30 @@
-"""How many parameters a module may have: what would fill the memory is refused, not built."""
+"""The largest size of a component, checked before memory is allocated."""
 
 from __future__ import annotations
 
-LARGEST = 2**28  # parameters: 1 GiB of float32; the restoration networks of papers have a tenth
+LARGEST = 150 * 10**6  # parameters: 0.6 GB, a second or two to draw; JUDE of DRUNets has 100
+MODULE = 12_000  # parameters that are drawn in the time that one module takes to be made
 
 
-def check_size(parameters: int, what: str) -> None:
-    """See that what is about to be built is not too large.
+def check_size(parameters: int, what: str, *, modules: int = 0) -> None:
+    """Check the size of a module before it is built.
 
     Args:
-        parameters: their number, as far as known before it is built.
-        what: of whom, for the message: "8 stages".
+        parameters: number of parameters, as far as it is known.
+        what: name of the module, for the message: "8 stages".
+        modules: number of modules; each counts as 12,000 parameters, which take as long to make.
 
     Raises:
-        ValueError: there are more than 2²⁸.
+        ValueError: if they count for more than 150 million.
 
     Example:
         >>> from unfold.core.size import check_size
-        >>> check_size(35_000_000, "5 stages")
+        >>> check_size(35_000_000, "5 stages", modules=900)
     """
-    if parameters > LARGEST:
+    if parameters + MODULE * modules > LARGEST:
+        made = f"{parameters / 1e6:,.0f} million parameters"
+        made += f" in {modules:,} modules" if modules else ""
         raise ValueError(
-            f"{what} would have {parameters / 1e6:,.0f} million parameters or more, and "
-            f"{LARGEST / 1e6:,.0f} million are the most; make it smaller"
+            f"{what} would have {made} or more; the most are {LARGEST / 1e6:,.0f} million, where "
+            f"each module counts as {MODULE:,}: make it smaller"
         )

@@ -1,4 +1,4 @@
-"""Solving an objective: where its blocks start, and how the run ended."""
+"""The solution of an objective: initial values of its blocks, and the end of the iteration."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Solution:
-    """Where a run ended.
+    """The result of an iteration.
 
     Attributes:
         state: every block, dual and data.
         converged: whether every residual was below the tolerance.
-        history: of the rounds in which the residuals were computed, every tenth.
+        history: history of every tenth round, in which the residuals were computed.
     """
 
     state: Mapping[str, Tensor]
@@ -54,7 +54,7 @@ def solve(
     data, penalties = read_values(objective, values)
     for name, value in data.items():
         if not value.isfinite().all():
-            raise ValueError(f"{name} has values that are not finite: replace them")
+            raise ValueError(f"{name} has NaN or infinite values: replace them")
     lacking = [name for name in objective.penalties if name not in penalties]
     if lacking:
         raise ValueError(
@@ -73,7 +73,7 @@ def read_values(
     """The values of the data, and those of the penalties.
 
     Raises:
-        ValueError: a name that is neither; data without a value, or that is no image.
+        ValueError: if a name is neither, or data is missing or is not an image.
     """
     unknown = [n for n in values if n not in objective.data and n not in objective.penalties]
     if unknown:
@@ -101,10 +101,10 @@ def read_values(
 def started(
     objective: Objective, data: Mapping[str, Tensor], start: Mapping[Any, Any]
 ) -> dict[str, Tensor]:
-    """The data, and the first value of each block: as given, else where a residual places it.
+    """The data, and the initial value of each block: the given one, or one from a residual.
 
     Raises:
-        ValueError: a start that is no block's; blocks that no residual places.
+        ValueError: if a start is given for another name, or no residual determines a block.
     """
     state = dict(data)
     for key, value in start.items():
@@ -124,7 +124,7 @@ def started(
         placed = _placed(expressions, state)
         if not placed:
             raise ValueError(
-                f"no residual says where {', '.join(lacking)} starts: give "
+                f"no residual determines the start of {', '.join(lacking)}: give "
                 f"start={{{lacking[0]}: tensor}}, or data to start from"
             )
         state |= placed
@@ -132,7 +132,7 @@ def started(
 
 
 def _placed(expressions: Sequence[Any], state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The first block that a residual places when all its other entries are known."""
+    """The first block whose value a residual determines from all its other entries."""
     known = State(state)
     for expression in expressions:
         unknown = [name for name in expression.names if name not in known]

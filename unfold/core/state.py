@@ -1,4 +1,4 @@
-"""The state of an optimization: named tensors, and what was derived from them."""
+"""The state of an optimization: named tensors, and a cache of values derived from them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from unfold.errors import UnfoldError
 
 
 class MissingEntryError(UnfoldError, KeyError):
-    """A step or residual needs an entry that the state lacks.
+    """An entry that a step or residual needs is missing from the state.
 
     Example:
         >>> import torch
@@ -33,16 +33,16 @@ _Derived = dict[tuple[str, tuple[str, ...], bool], tuple[tuple[int, ...], Tensor
 class State(Mapping[str, Tensor]):
     """A read-only mapping from names to tensors ``(B, C, H, W)``.
 
-    Blocks, observations, kernels and duals are entries of it. A step never changes a state, it
+    Its entries are blocks, observations, kernels and duals. A step never changes a state, it
     returns another one::
 
         state = State({"X": observed, "H": kernel})
         state = state.replace("I", observed)
 
-    A state also caches what was computed from its entries (a kernel's transfer function, say),
-    so that K stages compute it once. Such a value is dropped as soon as an entry that it depends
-    on is replaced or changed in place, and by a conversion to ``dict``. (With gradients it belongs
-    to the graph of its first use: start a second backward pass from a new state.)
+    A state also caches values that were computed from its entries, such as a kernel's transfer
+    function, so that K stages compute them once. A cached value is dropped when an entry that it
+    depends on is replaced or changed in place, and by a conversion to ``dict``. (With gradients it
+    belongs to the graph of its first use: start a second backward pass from a new state.)
 
     Example:
         >>> import torch
@@ -59,8 +59,8 @@ class State(Mapping[str, Tensor]):
     def __init__(self, entries: Mapping[str, Tensor]) -> None:
         if isinstance(entries, State):
             self._entries: dict[str, Tensor] = entries._entries
-            # A copy: what a step remembers belongs to the state that it returns. (Were the
-            # caller's state to learn of it, a recomputed stage would differ from its first run.)
+            # A copy: the cache of a step belongs to the state that it returns. (If the caller's
+            # state shared it, a recomputed stage would differ from its first run.)
             self._derived: _Derived = dict(entries._derived)
         else:
             self._entries = dict(entries)
@@ -90,17 +90,17 @@ class State(Mapping[str, Tensor]):
         return f"State({shapes})"
 
     def replace(self, name: str, value: Tensor) -> State:
-        """The same state with one entry set; values derived from the old entry are dropped."""
+        """The same state with one entry set; cached values of the old entry are dropped."""
         state = State.__new__(State)
         state._entries = {**self._entries, name: value}
         state._derived = {key: t for key, t in self._derived.items() if name not in key[1]}
         return state
 
     def derive(self, name: str, sources: tuple[str, ...], compute: Callable[[], Tensor]) -> Tensor:
-        """``compute()``, remembered under ``name`` for as long as the ``sources`` stay the same.
+        """``compute()``, cached under ``name`` until one of the ``sources`` changes.
 
-        Remembered apart with and without gradients, so that a value computed under ``no_grad``
-        never cuts a later graph.
+        Values with and without gradients are cached separately, so that a value computed under
+        ``no_grad`` never interrupts a later graph.
         """
         key = (name, sources, torch.is_grad_enabled())
         versions = tuple(_version(self._entries[source]) for source in sources)
@@ -111,7 +111,7 @@ class State(Mapping[str, Tensor]):
 
 
 def _version(tensor: Tensor) -> int:
-    """Counts changes in place; not of tensors made in inference mode, nor of those in a graph that
-    is compiled, where nothing changes in place."""
+    """The number of in-place changes; 0 for tensors made in inference mode, and in a compiled
+    graph, in which nothing changes in place."""
     uncounted = torch.compiler.is_compiling() or tensor.is_inference()
     return -1 if uncounted else tensor._version

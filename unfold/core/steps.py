@@ -1,4 +1,4 @@
-"""Steps: minimize over a block, ascend along a dual; and how a Lagrangian is lowered to them."""
+"""Steps: minimization over a block and dual ascent; `lower` derives them from a Lagrangian."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from .state import State
 
 
 class Step(Protocol):
-    """One update: ``(state, penalties) -> state``, nothing changed in place.
+    """One update: ``(state, penalties) -> state``, without changes in place.
 
-    Write your own to replace a derived one; it is a plain callable, or a module if it learns.
+    A step that replaces a derived one is a callable, or a module if it has parameters.
 
     Example:
         >>> import torch
@@ -43,19 +43,20 @@ def majorizes(lagrangian: Lagrangian, block: str) -> bool:
 
 
 class Minimize:
-    """``x ← argmin_x L`` over one block, the others held.
+    """``x ← argmin_x L`` over one block, with all other entries fixed.
 
     Update, for normal equations ``A x = b`` and a prior ``w·g`` (see `unfold.core.normal`)::
 
         x = A⁻¹ b                                   without a prior
-        x = prox_g(b / d, w / d)                    with one, A = diag(d)
-        x = prox_g(x − (d ⊙ x − b) / c, w / c)      c = max d, where d varies from pixel to
-                                                    pixel and the prior takes one step an image
+        x = prox_g(b / d, w / d)                    with a prior, A = diag(d)
+        x = prox_g(x − (d ⊙ x − b) / c, w / c)      c = max d, if d varies from pixel to pixel
+                                                    and the prior accepts one step for each image
 
-    The last majorizes: it lowers the Lagrangian, or leaves it, and minimizes it when repeated.
+    The last update majorizes: it does not increase the Lagrangian, and converges to its minimizer
+    over the block if it is repeated.
 
     Raises:
-        ValueError: the block is unknown; or has a prior and a normal matrix that is not diagonal
+        ValueError: if the block is unknown, or has a prior and a normal matrix that is not diagonal
             in the pixels, so that no proximal operator minimizes over it exactly.
 
     Example:
@@ -73,7 +74,7 @@ class Minimize:
         self.block = block
         self.lagrangian = lagrangian
         self.cg = CG() if cg is None else cg
-        # The prior itself is looked up in the Lagrangian at each step: it may be replaced there.
+        # The prior is read from the Lagrangian at each step, because it may be replaced there.
         self.regularizer: Regularizer | None = lagrangian.regularizers.get(block)
         _check_solvable(block, lagrangian, self.regularizer)
 
@@ -104,7 +105,7 @@ class Minimize:
         if value.shape != shape:
             raise ValueError(
                 f"the update of {self.block!r} has shape {tuple(value.shape)}, the block has "
-                f"{tuple(shape)}: give the block the batch of its kernels and maps; a prior "
+                f"{tuple(shape)}: give the block the batch size of its kernels and maps; a prior "
                 "must keep the shape"
             )
         return state.replace(self.block, value)
@@ -148,16 +149,16 @@ def lower(
     """Derive the updates of one round, in the given order.
 
     Args:
-        lagrangian: what is minimized.
-        order: names of blocks and duals. A block left out is held fixed (an observation).
+        lagrangian: the Lagrangian.
+        order: names of blocks and duals. A block that is left out is fixed (an observation).
         cg: for blocks whose normal matrix is diagonal in no known basis.
 
     Returns:
-        A plain tuple; replace any element by a hand-written `Step`.
+        A tuple of steps; replace any of them by another `Step`.
 
     Raises:
-        ValueError: a name that is neither block nor dual; a block whose prior cannot be applied
-            exactly; a prior on a block that is never updated.
+        ValueError: if a name is neither block nor dual, a prior cannot be applied exactly to its
+            block, or the block of a prior is never updated.
 
     Example:
         >>> import torch
@@ -177,7 +178,7 @@ def lower(
     if idle:
         raise ValueError(
             f"the prior on {', '.join(map(repr, idle))} would never act: add the block to the "
-            "order, or take the prior out"
+            "order, or remove the prior"
         )
     return tuple(
         Ascend(name, lagrangian) if name in lagrangian.duals else Minimize(name, lagrangian, cg)
@@ -194,8 +195,8 @@ def _check_solvable(block: str, lagrangian: Lagrangian, regularizer: Regularizer
         residual = term.residual
         if block in residual.reads and block not in residual.optional_blocks:
             raise ValueError(
-                f"{block!r} cannot be minimized over: {type(residual).__name__} reads it "
-                "otherwise than as a block, so that the update would leave that term out"
+                f"{block!r} cannot be updated: {type(residual).__name__} reads it, but does not "
+                "declare it as a block, so the update would ignore that term"
             )
     if regularizer is None:
         return

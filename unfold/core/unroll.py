@@ -1,4 +1,4 @@
-"""Unrolling: rounds of steps as a network, or repeated until they converge."""
+"""Unrolling: rounds of steps as a network, or repeated until convergence."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Stage(nn.Module):
     """One round of steps, with its penalties.
 
     Args:
-        steps: from `lower`, any of them replaced by hand-written ones. All derived steps must be
-            of one Lagrangian; the stage owns it, and so its priors' parameters.
-        penalties: a module ``state -> name -> number or tensor`` (`LearnedPenalties`, or one that
-            predicts them), or a plain mapping of numbers.
+        steps: from `lower`; any of them may be replaced. All derived steps must be of one
+            Lagrangian, which the stage registers with the parameters of its priors.
+        penalties: a module ``state -> name -> number or tensor`` (`LearnedPenalties`, or a network
+            that predicts them), or a mapping of numbers.
 
     Example:
         >>> import torch
@@ -65,16 +65,16 @@ class Stage(nn.Module):
 
 
 class Unrolled(nn.Module):
-    """K stages, one after the other: a network from state to state.
+    """K stages in sequence: a network from state to state.
 
     Args:
-        stages: one stage or several. Several have parameters of their own (untied).
-        repeat: how often the sequence runs; one stage repeated K times is a tied network.
+        stages: one stage, or several with parameters of their own (untied).
+        repeat: number of repetitions of the sequence; one stage repeated K times is a tied network.
 
     Attributes:
-        recompute: whether gradients recompute each stage from the state before it, and keep that
-            state alone: a third more time, for memory that hardly grows with K. False at first;
-            set it for training.
+        recompute: whether the backward pass recomputes each stage from its stored input state. This
+            takes a third more time, and memory hardly grows with K. It is False by default; set it
+            for training.
 
     Example:
         >>> import torch
@@ -103,10 +103,10 @@ class Unrolled(nn.Module):
         """Run all stages.
 
         Args:
-            state: every block, observation and kernel; duals that are missing start at zero.
-            history: filled, stage by stage, where given. This costs as much again as the steps
-                themselves, several times as much where priors are cheap, and is meant for looking,
-                not for training.
+            state: every block, observation and kernel; missing duals start at zero.
+            history: filled stage by stage, if given. This takes at least as much time as the steps
+                themselves, and several times as much if the priors are cheap: it is meant for
+                inspection, not for training.
         """
         stages = cast(Sequence[Stage], self.stages)
         now = stages[0].lagrangian.start(state)
@@ -128,11 +128,11 @@ def _with_new_names(
 
 
 def _recomputed(stage: Stage, state: State) -> State:
-    """A stage whose intermediates are forgotten, and computed again for the gradient."""
+    """A stage whose intermediate values are recomputed in the backward pass."""
     names, tensors = tuple(state), tuple(state.values())
 
     def run(*entries: Tensor) -> State:
-        # A state of its own: what others derived belongs to their graph, and would stay in memory.
+        # A new state: cached values belong to the graph of the old one, and would stay in memory.
         return stage(dict(zip(names, entries, strict=True)))
 
     return checkpoint(run, *tensors, use_reentrant=False)
@@ -150,13 +150,13 @@ def converge(
 
     Args:
         stage: the round to repeat.
-        state: where to start; missing duals start at zero.
-        tolerance: for each image of the batch, see `History` for what is compared.
-        maximum: rounds at most.
+        state: the initial state; missing duals start at zero.
+        tolerance: tolerance for each image of the batch; see `History` for the residuals.
+        maximum: largest number of rounds.
         every: number of rounds between computations of the residuals, each as costly as a round.
 
     Returns:
-        The last state and the history; ``history.converged(tolerance)`` says how it ended.
+        The last state and the history; ``history.converged(tolerance)`` tells whether it converged.
 
     Example:
         >>> import torch

@@ -1,5 +1,5 @@
-"""Parts around the optimization: kernels, noise, exposure, illumination, reflectance, and the
-hyper-parameters of its stages."""
+"""Estimators of kernels, noise, exposure, illumination, reflectance, and the hyper-parameters of
+stages."""
 
 from .blind import BlindKernel
 from .brightest import BrightestExposure

@@ -1,4 +1,4 @@
-"""The kernel of a shake, estimated by blind deconvolution."""
+"""Blind estimation of the kernel of camera shake."""
 
 from __future__ import annotations
 
@@ -23,27 +23,28 @@ from .defects import is_point
 from .noise import estimate_noise
 from .roles import KernelEstimator
 
-_SMALLEST = 5  # side of the kernel at the coarsest level
+_SMALLEST = 5  # kernel size at the coarsest level
 _ALTERNATIONS = 5
 _LAMBDA, _LEAST_LAMBDA, _DECAY = 8e-3, 1e-4, 1.1
-# An alternation starts with the strongest gradients, at least so many times the kernel's side in
-# each of four directions.
+# An alternation starts with the strongest gradients: in each of four directions, at least this many
+# times the kernel size.
 _STRONGEST = 20
-_LEAST_EDGE = 0.005  # the weakest of these, where full exposure is 0.6; a denoiser leaves less
-_FAINT, _ISLAND = 0.05, 0.1  # of the largest entry, of the sum
-# A stroke covers so many pixels at least, and so much of the length that its spread tells.
+_LEAST_EDGE = 0.005  # the weakest of these, if full exposure is 0.6; denoising leaves weaker ones
+_FAINT, _ISLAND = 0.05, 0.1  # relative to the largest entry, and to the sum
+# A stroke covers at least this many pixels, and this share of the length that follows from its
+# spread.
 _LEAST_PIXELS, _LEAST_SHARE = 5.0, 0.95
 _MOST_PIXELS = 0.5  # of a kernel, as a share of the pixels of its square
-_LEAST_SPREAD = 1.1  # in pixels; what is less is the softness of a lens or of a file
-# Standard deviations of noise, where full exposure is 0.6: borne as it is; with which a photo is
-# denoised and still shows a kernel.
+_LEAST_SPREAD = 1.1  # in pixels; lenses and files cause a smaller spread
+# Standard deviations of noise, if full exposure is 0.6: the largest without denoising, and the
+# largest at which a kernel can be estimated after denoising.
 _BORNE, _MOST_NOISE = 0.02, 0.08
-# A dark photo is scaled until this share of its pixels lies below 0.6; by 0.6 / 0.02 at most.
+# A dark photo is scaled until this share of its pixels lies below 0.6; by at most 0.6 / 0.02.
 _WHITE, _EXPOSED, _DARKEST = 0.998, 0.6, 0.02
-# Clipped is what comes so near to the largest value. Where less of the photo than the second number
-# is far from lamps, they are not left out.
+# Pixels are clipped from this share of the largest value on. If less of the photo than the second
+# number is far from clipped pixels, these are not excluded.
 _CLIPPED, _LEAST_TRUSTED = 0.98, 0.4
-_HALVED = 256  # sides of halves, in pixels, that tell enough
+_HALVED = 256  # smallest side, in pixels, of halves that are compared
 
 
 class _Solvers(NamedTuple):
@@ -53,40 +54,42 @@ class _Solvers(NamedTuple):
 
 
 class BlindKernel(KernelEstimator):
-    """The kernel of a uniform shake.
+    """Estimates the kernel of a uniform camera shake.
 
-    It minimizes in turn over the sharp image I and the kernel H, from a small version of the photo
-    to the full one::
+    It minimizes alternately over the sharp image I and the kernel H, from a small version of the
+    photo to the full one::
 
         min ½‖H⊗I − X‖² + λ/2 ‖∇I‖₀
         min ½‖H⊗S − ∇X‖² + γ/2 ‖H‖²,   S the strongest gradients of I
 
-    X is the mean of the photo's channels, denoised (`Denoiser`) where σ > 0.02. The first is split
-    by G = ∇I, whose penalty doubles; the second is solved by conjugate gradients on the kernel's
-    own grid. After each update of the kernel, entries below 5 % of the largest are dropped, and
-    parts that hold less than 10 %; H sums to 1 and is centered on its mass. The selection of strong
-    gradients, the ridge and the levels (`coarse_to_fine`) avoid the trivial solution, a point and
-    the photo itself.
+    X is the mean of the photo's channels, denoised (`Denoiser`) if σ > 0.02. The first problem is
+    split by G = ∇I, whose penalty doubles in each round; the second is solved by conjugate
+    gradients on the kernel's own grid. After each update of the kernel, entries below 5 % of the
+    largest and components with less than 10 % of the sum are set to zero; H is normalized to sum 1
+    and centered on its mass. The selection of strong gradients, the ridge and the levels
+    (`coarse_to_fine`) avoid the trivial solution: a point as the kernel and the photo as the image.
 
-    A photo clips its lamps, which therefore are no convolution, and they are left out: within the
-    kernel's size of a clipped pixel S is 0, and ``H⊗S`` of the estimate before replaces ∇X.
+    Clipped pixels, such as lamps, do not follow the convolution and are excluded: within the kernel
+    size of a clipped pixel S is 0, and ``H⊗S`` of the previous estimate replaces ∇X.
 
-    Errors that noise makes differ from part to part of a photo, and the kernel does not: where σ >
-    0.02 the result is the mean of the kernels of the photo and of its halves (`compare_halves`). A
-    kernel that is no stroke (`is_stroke`) is that of a sharp photo, and a point is returned, which
-    blurs nothing. So is it where the halves do not agree, where σ > 0.08, and for a photo less than
-    twice as high or wide as the kernel. A dark photo is brightened first (σ is then the noise of
-    the brightened photo). Of a large photo only the part with most edges is used.
+    Errors due to noise differ between parts of a photo, and the kernel does not. If σ > 0.02, the
+    result is therefore the mean of the kernels of the photo and of its halves (`compare_halves`). A
+    dark photo is brightened first, and σ is the noise of the brightened photo. Of a large photo
+    only the part with most edges is used.
+
+    The result is a point, the kernel of a sharp photo, if the estimate is not a stroke
+    (`is_stroke`), if the kernels of the halves differ, if σ > 0.08, or if the photo is less than
+    twice as high or wide as the kernel.
 
     Args:
-        size: side of the kernel in pixels, odd: larger than the shake.
+        size: height and width of the kernel in pixels, odd: larger than the shake.
         side: largest side of the part that is used, in pixels.
-        agreement: the least correlation of the kernels that the photo's halves give; where they
-            agree less (the camera turned, things moved, or the photo has few edges) a point is
-            returned. Not required where the halves are smaller than 256 pixels; 0: never required.
+        agreement: smallest correlation of the kernels of the photo's halves. If theirs is smaller
+            (the camera turned, objects moved, or the photo has few edges), a point is returned. It
+            is ignored if the halves are smaller than 256 pixels, and if it is 0.
 
     Raises:
-        ValueError: the size is even.
+        ValueError: if the size is even.
 
     Source: Cho and Lee, "Fast motion deblurring", SIGGRAPH Asia 2009 (alternation, selection,
     levels); Xu, Zheng and Jia, "Unnatural L0 sparse representation for natural image deblurring",
@@ -112,17 +115,17 @@ class BlindKernel(KernelEstimator):
         if size % 2 == 0:
             raise ValueError(f"size={size}: must be odd, so that the kernel has a center")
         self.kernel_size, self.side, self.agreement = size, side, agreement
-        # (Not modules of this one: nothing in them is trained, and the priors are not the model's.)
+        # (A tuple, not submodules: nothing in them is trained, and no model replaces their priors.)
         self._solvers = _Solvers(Denoiser(), latent_stages(), kernel_stage())
 
     def _apply(self, fn: Any, recurse: bool = True) -> BlindKernel:
-        """To another device or type, and the denoiser, which is no module of this one, too."""
+        """Also move the denoiser, which is not a submodule, to the device or type."""
         self._solvers.denoiser._apply(fn, recurse)
         return super()._apply(fn, recurse)
 
     @staticmethod
     def option_errors(spec: Any) -> list[tuple[tuple[str], str]]:
-        """A side without a pixel in its middle."""
+        """The error of an even size."""
         error = "must be odd, so that the kernel has a center"
         return [] if spec.size % 2 else [(("size",), error)]
 
@@ -131,7 +134,7 @@ class BlindKernel(KernelEstimator):
         return torch.cat([self._believed(photo) for photo in image.split(1)]), None
 
     def _believed(self, photo: Tensor) -> Tensor:
-        """The kernel of one photo; a point where its halves, if they are large, do not agree."""
+        """The kernel of one photo; a point if its halves are large and their kernels differ."""
         kernel, noisy = self.estimate(photo)
         if _side(photo) < _HALVED or not (noisy or self.agreement):
             return kernel
@@ -140,17 +143,17 @@ class BlindKernel(KernelEstimator):
 
     @torch.no_grad()
     def compare_halves(self, photo: Tensor, kernel: Tensor, noisy: bool) -> tuple[Tensor, float]:
-        """The kernel of one photo, and how well its halves agree about it.
+        """The kernel of one photo, and the agreement of its halves.
 
         Args:
             photo: ``(1, C, H, W)``.
             kernel, noisy: what `estimate` returned for it.
 
         Returns:
-            The kernel of the photo; where that is noisy and its halves are large, the mean of it
-            and theirs, each moved to where it fits best, both halves together as much as it. The
-            `correlation` of the halves' kernels: 1 where the photo has none, 0 where they have
-            none.
+            The kernel of the photo. If the photo is noisy and its halves are large, this is the
+            mean of the photo's own kernel and the mean of the halves' kernels, shifted to fit it
+            best. And the `correlation` of the halves' kernels: 1 if the photo has no kernel, 0 if
+            only the halves have none.
         """
         if is_point(kernel):
             return kernel, 1.0
@@ -164,12 +167,12 @@ class BlindKernel(KernelEstimator):
 
     @torch.no_grad()
     def kernel_of(self, photo: Tensor) -> Tensor:
-        """The kernel ``(1, 1, n, n)`` of one photo from all of it at once, or from a part."""
+        """The kernel ``(1, 1, n, n)`` of one photo, estimated without a comparison of halves."""
         return self.estimate(photo)[0]
 
     @torch.no_grad()
     def estimate(self, photo: Tensor) -> tuple[Tensor, bool]:
-        """The kernel of one photo, as `kernel_of`, and whether the photo is noisy."""
+        """The kernel of one photo, as from `kernel_of`, and whether the photo is noisy."""
         check_values("a photo whose kernel is estimated", photo)
         n = self.kernel_size
         if min(photo.shape[-2:]) < 2 * n:
@@ -188,8 +191,8 @@ class BlindKernel(KernelEstimator):
         return (found["H"] if told else point(n, gray)), noise > _BORNE
 
     def _part(self, photo: Tensor) -> tuple[Tensor, Tensor, float]:
-        """The part of a photo that is looked at, gray, exposed, denoised where that is due; the
-        lamps in it; the standard deviation of its noise."""
+        """The part of a photo that is used: gray, at full exposure, denoised if it is noisy; its
+        clipped pixels; and the standard deviation of its noise."""
         gray, lamps = photo.mean(1, keepdim=True), clipped(photo).to(photo)
         trusted = away_from(lamps, self.kernel_size)
         seen = gray[trusted > 0]
@@ -203,7 +206,7 @@ class BlindKernel(KernelEstimator):
         return exposed.mean(1, keepdim=True), lamps[part].clone(), float(noise)
 
     def alternate(self, state: State) -> State:
-        """The alternations of one level."""
+        """The alternations at one level."""
         h, lam = state["H"], state["λ"]
         n = h.shape[-1]
         x, _ = pad_periodic(state["X"], (n, n))
@@ -231,14 +234,14 @@ class BlindKernel(KernelEstimator):
 
 
 def levels(size: int) -> list[float]:
-    """Scales, a factor √2 apart, from a kernel of about 5 pixels to full size."""
+    """Scales in steps of √2, from a kernel of about 5 pixels to full size."""
     count = max(0, round(2 * math.log2(size / _SMALLEST)))
     return [2.0 ** (-i / 2) for i in range(count, -1, -1)]
 
 
 def with_most_edges(image: Tensor, side: int, trusted: Tensor) -> tuple[Any, ...]:
-    """The index of the part of a photo ``(1, 1, H, W)``, at most ``side`` long and wide, that has
-    most edges where ``trusted`` is 1."""
+    """The index of the part of a photo ``(1, 1, H, W)``, at most ``side`` high and wide, with most
+    edges where ``trusted`` is 1."""
     size = [min(side, n) for n in image.shape[-2:]]
     step = [max(1, (n - s) // 8) for n, s in zip(image.shape[-2:], size, strict=True)]
     edges = differences(image).abs().sum(1, keepdim=True)
@@ -249,15 +252,15 @@ def with_most_edges(image: Tensor, side: int, trusted: Tensor) -> tuple[Any, ...
 
 
 def clipped(image: Tensor) -> Tensor:
-    """Where 3×3 pixels are as bright as any in the photo, in two channels of three: bool,
-    ``(B, 1, H, W)``."""
-    value = median_channel(image)  # (a lamp may have a color)
+    """Where 3×3 pixels are as bright as the brightest of the photo, in two of three channels:
+    bool, ``(B, 1, H, W)``."""
+    value = median_channel(image)  # (a lamp may be colored)
     bright = (value >= _CLIPPED * value.amax((1, 2, 3), keepdim=True)).to(value)
     return -max_pool2d(-bright, 3, 1, 1) == 1
 
 
 def median_channel(image: Tensor) -> Tensor:
-    """Of the channels, ``(B, 1, H, W)``."""
+    """The median over the channels, ``(B, 1, H, W)``."""
     if image.shape[1] != 3:
         return image.median(1, keepdim=True).values
     a, b, c = image.split(1, 1)
@@ -265,12 +268,12 @@ def median_channel(image: Tensor) -> Tensor:
 
 
 def away_from(lamps: Tensor, distance: int) -> Tensor:
-    """1 where no lamp is within a distance in rows or columns, else 0; 1 everywhere where that
-    leaves too little of the photo.
+    """1 where no lamp is within a distance in rows or columns, otherwise 0; 1 everywhere if too
+    little of the photo is away from lamps.
 
     Args:
-        lamps: ``(1, 1, H, W)``, above 0.1 where there is one.
-        distance: in pixels.
+        lamps: ``(1, 1, H, W)``, above 0.1 at lamps.
+        distance: distance in pixels.
     """
     near = (lamps > 0.1).to(lamps)
     if near.any():
@@ -282,12 +285,12 @@ def away_from(lamps: Tensor, distance: int) -> Tensor:
 
 
 def is_stroke(kernel: Tensor) -> bool:
-    """Whether a kernel ``(1, 1, h, w)`` can be that of a shake or a disc.
+    """Whether a kernel ``(1, 1, h, w)`` is plausible for a shake or for defocus.
 
-    It covers ``1 / Σ H²`` pixels. A line of length l has the spread (standard deviation)
-    ``l / √12``, and covers l pixels at least. Photos that are sharp give kernels of less than 5
-    pixels, small blobs or, where a texture repeats, a few points far apart. Noise without a photo
-    gives one that fills its square.
+    A kernel covers ``1 / Σ H²`` pixels. A line of length l has the spread (standard deviation)
+    ``l / √12``, and covers at least l pixels. The estimate of a sharp photo covers less than 5
+    pixels, is a small blob or, if a texture repeats, consists of a few points far apart. The
+    estimate of pure noise fills the square.
     """
     pixels = 1 / float(kernel.square().sum())
     variance = 0.0
@@ -306,7 +309,7 @@ def correlation(one: Tensor, other: Tensor) -> float:
 
 
 def fitting(one: Tensor, other: Tensor) -> Tensor:
-    """A kernel ``(1, 1, n, n)`` moved by whole pixels to where it correlates best with another."""
+    """A kernel ``(1, 1, n, n)``, shifted by whole pixels to its best correlation with another."""
     found = _correlations(one, other)
     n = one.shape[-1]
     down, right = (i - 2 * n if i > n else i for i in divmod(int(found.argmax()), 2 * n))
@@ -315,7 +318,7 @@ def fitting(one: Tensor, other: Tensor) -> Tensor:
 
 
 def _correlations(one: Tensor, other: Tensor) -> Tensor:
-    """``Σ one(p) other(p + s)`` at each shift s, on a periodic grid that is large enough."""
+    """``Σ one(p) other(p + s)`` at each shift s, on a sufficiently large periodic grid."""
     size = [2 * n for n in one.shape[-2:]]
     first, second = (torch.fft.rfft2(k, s=size) for k in (one, other))
     return torch.fft.irfft2(first.conj() * second, s=size)
@@ -332,7 +335,7 @@ def _side(photo: Tensor) -> int:
 
 
 def point(size: int, like: Tensor) -> Tensor:
-    """The kernel ``(1, 1, size, size)`` that blurs nothing."""
+    """The kernel ``(1, 1, size, size)`` of a photo without blur."""
     return embed_kernel(like.new_ones(1, 1, 1, 1), (size, size))
 
 
@@ -344,7 +347,7 @@ def _first(size: int, like: Tensor) -> Tensor:
 
 
 def _threshold(edges: Tensor, size: Tensor, count: int) -> Tensor:
-    """The squared gradient that ``count`` pixels have in each of four directions."""
+    """The squared gradient that ``count`` pixels exceed in each of four directions."""
     right, down = edges.chunk(2, 1)
     direction = (torch.atan2(down, right) % math.pi * (4 / math.pi)).long().clamp_max(3)
     least = [
@@ -355,7 +358,7 @@ def _threshold(edges: Tensor, size: Tensor, count: int) -> Tensor:
 
 
 def cleaned(kernel: Tensor) -> Tensor:
-    """A kernel without faint entries and small islands, at least 0, sum 1."""
+    """A kernel without faint entries and small components, nonnegative, with sum 1."""
     from kornia.contrib import connected_components
 
     if not kernel.amax() > 0:  # (a photo without edges)
@@ -366,13 +369,14 @@ def cleaned(kernel: Tensor) -> Tensor:
     _, index = islands.unique(return_inverse=True)
     shares.index_add_(0, index.flatten(), kernel.flatten())
     kernel = torch.where(shares[index] < _ISLAND * kernel.sum(), 0, kernel)
-    if not kernel.sum() > 0:  # (small islands alone: rounding errors of a flat photo)
+    if not kernel.sum() > 0:  # (only small components: rounding errors of a flat photo)
         return point(kernel.shape[-1], kernel)
     return kernel / kernel.sum()
 
 
 def centered(kernel: Tensor) -> Tensor:
-    """A kernel ``(1, 1, n, n)`` whose center of mass is its middle, to half a pixel."""
+    """A kernel ``(1, 1, n, n)``, shifted so that its center of mass is in the middle, within half a
+    pixel."""
     row, column = center_of_mass(kernel).tolist()
     down, right = kernel.shape[-2] // 2 - round(row), kernel.shape[-1] // 2 - round(column)
     moved = pad(kernel, (right, -right, down, -down))

@@ -1,4 +1,4 @@
-"""The subproblems of blind deconvolution, declared: the sharp image, and the kernel."""
+"""The subproblems of blind deconvolution: for the sharp image, and for the kernel."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from unfold.core import (
 from unfold.priors import L0
 from unfold.terms import Convolution, Gradient
 
-# Squared gradients below these are taken for noise or for blur, one round after the other.
+# Squared gradients below these values are attributed to noise or blur, one per round.
 _THRESHOLDS = tuple(2.0**-i for i in range(3, 17))
 _RIDGE = 10.0
 
@@ -45,7 +45,7 @@ def kernel_stage() -> Stage:
 
 
 class _Penalty(nn.Module):
-    """The penalty with which gradients whose square is below a threshold become zero."""
+    """The penalty for which gradients with a square below a threshold become zero."""
 
     def __init__(self, threshold: float) -> None:
         super().__init__()

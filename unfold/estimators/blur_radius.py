@@ -1,4 +1,4 @@
-"""How far out of focus each part of a photo is, from the photo alone."""
+"""Estimation of the blur radius at each pixel of a photo with defocus."""
 
 from __future__ import annotations
 
@@ -16,48 +16,48 @@ from unfold.imaging.boundary import mirror
 from unfold.terms import Retinex
 from unfold.terms.gradient import Difference, differences
 
-# Windows of so many pixels, a step apart; spectra are distinguished in so many directions.
+# Side of the windows and their distance in pixels; number of directions of a spectrum.
 _SIDE, _STEP, _SECTORS = 32, 8, 6
 _RADII = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 2.75, 3.0,
           3.5, 4.0, 4.5, 5.0, 5.5, 6.0, 6.5, 7.0)  # fmt: skip
-# The power of a sharp photo falls like |f|^-slope; how much less likely than 2 another slope is.
+# The power of a sharp photo is proportional to |f|^-slope; cost of slopes other than 2.
 _SLOPES, _SLOPE_COST = (1.6, 2.0, 2.5, 3.0, 3.6), 5.0
 _CONTRASTS = tuple(10 ** (0.35 * i) for i in range(-17, 8))
 _SOFTNESS = 0.45  # standard deviation of the blur of a photo in focus, in pixels
-# Neighboring windows overlap, and no window is quite what the model says: so much of the logarithm
-# of the likelihood counts. Radii are exponentially less likely the larger they are.
+# Neighboring windows overlap, and the model of a window is approximate: the log-likelihood is
+# multiplied by this factor. The prior probability of a radius decreases exponentially.
 _TRUST, _COST = 0.45, 1.0
-# Of the map's smoothness: its weight, the contrast of an edge, what remains of the weight there.
+# Smoothness of the map: its weight, the contrast of an edge, the share of the weight at an edge.
 _STIFFNESS, _EDGE, _ACROSS = 3.0, 0.05, 0.01
-_CHUNK = 4096  # windows looked at at once
+_CHUNK = 4096  # windows that are processed at once
 
 
 def blur_radius(image: Tensor, noise: Tensor) -> Tensor:
     """The radius of the disc that blurs each pixel, in pixels: 0 in focus, at most 7.
 
-    In a window of 32×32 pixels the power spectrum of a photo is that of a sharp one times that of
-    the disc, and white noise::
+    In a window of 32×32 pixels the power spectrum of a photo is that of a sharp photo times that of
+    the disc, plus white noise::
 
         S(f) = c |f|^-s |F(H_r)(f)|² + σ²
 
-    smeared by the window's own spectrum. c is the contrast, one for each of six directions (an edge
-    has power across itself alone), s the slope: 2 for edges, more for what is soft by itself, which
-    must not be taken for blur. The radius is estimated by the likelihood of the window's spectrum
-    (exponentially distributed about S), the largest over c and s: its zeros tell large discs, its
-    fall small ones. Mean and variance over the radii are then made a map R that is smooth but for
-    the photo's edges::
+    convolved with the window's spectrum. c is the contrast, one for each of six directions, because
+    an edge has power only across itself. s is the slope: 2 for edges, and more for smooth objects,
+    which must not be mistaken for blur. The radius is estimated by the likelihood of the window's
+    spectrum (exponentially distributed about S), maximized over c and s: large discs are recognized
+    by the zeros of their spectrum, small ones by its decay. From the mean and the variance over the
+    radii, conjugate gradients compute a map R that is smooth except at edges of the photo::
 
         min Σ (R − mean)² / variance + α Σ S² |∇R|²
 
-    solved by conjugate gradients. Windows are 8 pixels apart, and so are the map's own pixels; it
-    is interpolated.
+    Here S is small at edges. Windows and the pixels of this map are 8 pixels apart; the result is
+    interpolated.
 
     Args:
-        image: ``(B, C, H, W)`` in [0, 1]; the mean of its channels is looked at.
+        image: ``(B, C, H, W)`` in [0, 1]; only the mean of its channels is used.
         noise: standard deviation of its noise in each channel, ``(1 or B, 1, 1, 1)``.
 
     Returns:
-        ``(B, 1, H, W)``. 0 for a photo smaller than a window, which tells nothing.
+        ``(B, 1, H, W)``; 0 for a photo smaller than a window.
 
     Source: Chakrabarti, Zickler and Freeman, "Analyzing spatially-varying blur", CVPR 2010, and
     Zhu, Cohen, Schiller and Milanfar, "Estimating spatially varying defocus blur from a single
@@ -89,7 +89,7 @@ def blur_radius(image: Tensor, noise: Tensor) -> Tensor:
 
 
 def _log_likelihood(image: Tensor, noise: Tensor, cells: tuple[int, int]) -> Tensor:
-    """Of each radius in each window, ``(B, radii, rows, columns)``."""
+    """The log-likelihood of each radius in each window, ``(B, radii, rows, columns)``."""
     batch, channels = image.shape[:2]
     margin = (_SIDE - _STEP) // 2
     gray = _extended(image.float().mean(1, keepdim=True), margin, cells, _STEP)
@@ -104,7 +104,7 @@ def _log_likelihood(image: Tensor, noise: Tensor, cells: tuple[int, int]) -> Ten
 
 
 def _of_windows(windows: Tensor, variance: Tensor, spectra: _Spectra) -> Tensor:
-    """Of each radius, ``(windows, radii)``."""
+    """The log-likelihood of each radius, ``(windows, radii)``."""
     taper = spectra.taper
     centered = windows - (windows * taper.square()).sum((-2, -1), keepdim=True)
     power = torch.fft.rfft2(centered * taper).abs().square().flatten(1)
@@ -133,7 +133,7 @@ def _spectra(device: torch.device) -> _Spectra:
     taper = axis[:, None] * axis
     taper = taper / taper.square().sum().sqrt()
     models = torch.stack([torch.stack([_expected(r, s, taper) for r in _RADII]) for s in _SLOPES])
-    models = models / models[:, :1, 1:2]  # the contrast is that of the lowest frequency, sharp
+    models = models / models[:, :1, 1:2]  # the contrast is the power of a sharp lowest frequency
     y, x = torch.fft.fftfreq(_SIDE)[:, None], torch.fft.rfftfreq(_SIDE)
     radius, direction = (y.square() + x.square()).sqrt(), torch.atan2(y, x) % math.pi
     known = (radius >= 1.9 / _SIDE) & (radius <= 0.5) & ((x > 0) | (y > 0))
@@ -146,7 +146,7 @@ def _spectra(device: torch.device) -> _Spectra:
 
 
 def _expected(radius: float, slope: float, taper: Tensor) -> Tensor:
-    """The expected power of a window at its frequencies: the photo's, smeared by the window's."""
+    """The expected power spectrum of a window: the photo's, convolved with the window's."""
     times = 4
     fine = _SIDE * times
     f = torch.fft.fftfreq(fine, dtype=torch.float64)
@@ -167,7 +167,7 @@ def _disc(x: Tensor) -> Tensor:
 
 
 def _extended(x: Tensor, margin: int, cells: tuple[int, int], step: int) -> Tensor:
-    """Mirrored outwards by a margin, and at the lower right up to whole cells."""
+    """Extended by a mirrored margin, and at the lower right to whole cells."""
     for axis, count in zip((-2, -1), cells, strict=True):
         index = torch.arange(-margin, count * step + margin, device=x.device)
         x = x.index_select(axis, mirror(index, x.shape[axis]))
@@ -175,7 +175,8 @@ def _extended(x: Tensor, margin: int, cells: tuple[int, int], step: int) -> Tens
 
 
 def smoothing() -> Stage:
-    """``min ½‖D − R⊙P‖² + α/2 ‖S⊙∇R‖²``: R near D / P where P is large, smooth where S is."""
+    """``min ½‖D − R⊙P‖² + α/2 ‖S⊙∇R‖²``: R is close to D / P where P is large, and smooth where S
+    is large."""
     lagrangian = Lagrangian(
         Quadratic(Retinex("D", reflectance="R", illumination="P")),
         Quadratic(Affine(Entry("S", "data") * Difference(Entry("R"))), "α"),
@@ -187,7 +188,7 @@ def _smoothed(mean: Tensor, variance: Tensor, guide: Tensor) -> Tensor:
     right, down = differences(guide).square().chunk(2, 1)
     edges = torch.cat((right.sum(1, keepdim=True), down.sum(1, keepdim=True)), 1)
     smooth = (torch.exp(-edges / (2 * _EDGE**2)) + _ACROSS).sqrt()
-    smooth[:, 0, :, -1] = 0  # (no photo goes on at its other side)
+    smooth[:, 0, :, -1] = 0  # (opposite sides of a photo are not neighbors)
     smooth[:, 1, -1] = 0
     precision = variance.rsqrt()
     state = {"D": mean * precision, "R": mean, "P": precision, "S": smooth}

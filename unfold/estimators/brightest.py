@@ -1,4 +1,4 @@
-"""Exposure estimated from the brightest part of a photo."""
+"""Estimation of the exposure from the brightest part of a photo."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from torch import Tensor
 from .noise import thinned
 from .roles import ExposureEstimator
 
-# What the brightest half percent of a photo is brought to if it lies below the second number; from
-# the third on the photo is taken to be well exposed.
+# The brightest half percent of a photo is scaled to the first number, if it is below the second; a
+# photo is well exposed if it exceeds the third.
 _WHITE, _UNDEREXPOSED, _WELL_EXPOSED = 0.95, 0.4, 0.7
 _LARGEST_GAIN = 12.0
 
 
 class BrightestExposure(ExposureEstimator):
-    """A gain that brings the brightest half percent to 0.95; no curve. Nothing is learned.
+    """A gain that brings the brightest half percent to 0.95, without a curve. Nothing is learned.
 
-    A photo whose brightest half percent reaches 0.7 is taken to be well exposed: its gain is 1.
+    A photo whose brightest half percent exceeds 0.7 is assumed to be well exposed: its gain is 1.
     The gain is at most 12.
 
     Example:

@@ -1,4 +1,4 @@
-"""What JPEG did to a photo, from the photo alone."""
+"""Estimation of the errors of JPEG in a photo."""
 
 from __future__ import annotations
 
@@ -8,37 +8,36 @@ import torch
 from torch import Tensor
 
 _SIDE = 8
-_BLOCKS = 8192  # that are looked at, at most
-_STEPS = range(2, 65)  # of quantization, in steps of 8 bits
+_BLOCKS = 8192  # largest number of blocks that are used
+_STEPS = range(2, 65)  # quantization steps, in the unit of 8-bit values
 _LUMA = (0.299, 0.587, 0.114)
-# Frequencies (u, v), 1 <= u + v <= 4: enough blocks have something there.
+# Frequencies (u, v) with 1 <= u + v <= 4, at which many blocks have nonzero coefficients.
 _FREQUENCIES = [(u, v) for u in range(5) for v in range(5) if 1 <= u + v <= 4]
-_FEWEST = 100  # coefficients that tell a step
+_FEWEST = 100  # smallest number of coefficients for an estimate
 _SURE = 0.4  # mean cosine of coefficients that are multiples of the step, up to rounding
-# The standard deviation to tell a deconvolution, for each unit of the step: by trial on photos.
+# Standard deviation for a deconvolution, relative to the step; chosen by experiments on photos.
 _SHARE = 0.8
 
 
 def jpeg_noise(image: Tensor) -> Tensor:
-    """The standard deviation of the errors that JPEG made in each photo, ``(B, 1, 1, 1)``.
+    """The standard deviation of the errors of JPEG in each photo, ``(B, 1, 1, 1)``.
 
-    ``0.8 q``, q the median step that the coefficients of the photo's blocks are multiples of (see
-    `quantization_step`). 0 where they are multiples of none: a photo that was never a JPEG file, or
-    was cropped or scaled afterwards.
+    It is ``0.8 q``, q the median quantization step of the photo (see `quantization_step`). It is 0
+    if no step is found: in a photo that was never a JPEG file, or was cropped or scaled afterwards.
     """
     return _SHARE / 255 * quantization_step(image)
 
 
 def quantization_step(image: Tensor) -> Tensor:
-    """The median step by which JPEG rounded luma at low frequencies, ``(B, 1, 1, 1)``, 8 bits.
+    """The median quantization step of low luma frequencies, ``(B, 1, 1, 1)``, as 8-bit values.
 
     For each frequency of the 8×8 cosine transform it is the largest q for which the mean of
-    ``cos(2π c / q)`` over the coefficients ``|c| > q/2`` is above 0.4: those of a photo without
-    compression spread evenly, and have 0. Blocks begin at the photo's first pixel. 0 where less
-    than a third of the frequencies tell a step; steps below 2 leave no trace, and 100 blocks are
-    the fewest that tell one.
+    ``cos(2π c / q)`` over the coefficients with ``|c| > q/2`` exceeds 0.4. (Coefficients of a photo
+    without compression are spread evenly and have mean 0.) Blocks start at the photo's first pixel.
+    The result is 0 if a step is found for less than a third of the frequencies. Steps below 2
+    cannot be detected, and each frequency needs at least 100 coefficients.
 
-    Source: the histogram of coefficients has a comb: Fan and de Queiroz, "Identification of bitmap
+    Source: the histogram of coefficients is a comb: Fan and de Queiroz, "Identification of bitmap
     compression history", IEEE TIP 2003.
     """
     if min(image.shape[-2:]) < _SIDE:
@@ -68,8 +67,8 @@ def _coefficients(image: Tensor) -> Tensor:
 
 
 def _combs(values: Tensor) -> Tensor:
-    """For each frequency the step that its coefficients are multiples of, ``(B, frequencies)``; 0
-    where there is none, or too few coefficients tell."""
+    """The quantization step of each frequency, ``(B, frequencies)``; 0 if there is none, or there
+    are too few coefficients."""
     found = torch.zeros_like(values[..., 0])
     for step in _STEPS:
         telling = values.abs() > step / 2

@@ -1,4 +1,4 @@
-"""Whether a photo has a defect, by estimates: dark, shaken, noisy."""
+"""Whether a photo has a defect: low exposure, shake or noise."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import torch
 from torch import Tensor
 
 DARK = 1.05
-"""A photo is dark if full exposure makes its darks brighter by a larger factor."""
+"""A photo is dark if full exposure brightens its dark regions by more than this factor."""
 
 NOISY = 2 / 255
-"""A photo is noisy if the standard deviation of its noise is larger."""
+"""A photo is noisy if the standard deviation of its noise is larger than this."""
 
 
 def is_good(found: Mapping[str, Tensor]) -> Tensor:
     """Whether each photo has no defect: full exposure, a point as its kernel, little noise.
 
     Args:
-        found: of the estimates ``gain`` and ``curve``, ``kernel`` (a point is one entry that is not
-            zero) and ``grain`` (the noise without what JPEG did) those that there are,
-            ``(1 or B, ...)`` each.
+        found: those of the following estimates that exist, ``(1 or B, ...)`` each: ``gain`` and
+            ``curve``, ``kernel`` (a point has one nonzero entry) and ``grain`` (the noise without
+            the errors of JPEG).
 
     Returns:
         ``(1 or B, 1, 1, 1)``, bool.
@@ -43,11 +43,11 @@ def is_good(found: Mapping[str, Tensor]) -> Tensor:
 
 
 def exposure(found: Mapping[str, Tensor]) -> Tensor:
-    """The factor by which full exposure makes a photo's darks brighter: ``gain`` times ``curve``,
-    where it was measured."""
+    """The factor by which full exposure brightens dark regions: ``gain`` times ``curve``, if they
+    were estimated."""
     return found["gain"] * found.get("curve", 1.0)
 
 
 def is_point(kernel: Tensor) -> Tensor:
-    """Whether kernels ``(B, M, h, w)`` have one entry that is not zero, ``(B, 1, 1, 1)``."""
+    """Whether kernels ``(B, M, h, w)`` have exactly one nonzero entry, ``(B, 1, 1, 1)``."""
     return kernel.count_nonzero((1, 2, 3)).view(-1, 1, 1, 1) == 1

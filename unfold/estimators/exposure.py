@@ -1,4 +1,4 @@
-"""Exposure: how much too dark a photo is, estimated from how its values are spread."""
+"""Estimation of the exposure of a dark photo from its histogram."""
 
 from __future__ import annotations
 
@@ -16,27 +16,28 @@ _WEIGHTS = Path(__file__).with_suffix(".safetensors")
 _QUANTILES = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.995, 0.999)
 _WHITE = _QUANTILES.index(0.995)
 _LAYERS, _FAINTEST = 3, -5.0
-# Means between which a photo goes over from dark to bright.
+# Means between which a photo changes from dark to bright.
 _DARK, _BRIGHT = 0.25, 0.4
-# Logarithms: of a gain beyond white, and of the gain and the curve.
+# Logarithms of the gain relative to white, of the gain, and of the curve: upper bounds.
 _MOST_BEYOND, _MOST_GAIN, _MOST_CURVE = 1.0, 3.7, 3.0
 LARGEST = 110.0  # product of gain and curve
-_LEAST = 1e-3  # of a value that a logarithm is taken of
+_LEAST = 1e-3  # lower bound of values before their logarithm is computed
 _ENOUGH_PIXELS = 250_000
-_WINDOW = 7  # pixels that the mean around a pixel is taken of
+_WINDOW = 7  # side of the local mean, in pixels
 
 
 class HistogramExposure(ExposureEstimator):
-    """The gain and the curve that bring a dark photo to full exposure; 1 and 1 for a good one.
+    """Predicts the gain and the curve that bring a dark photo to full exposure.
 
-    A photo is compared with white, the value that its brightest half percent reach. A network of
-    three small layers predicts, from 11 quantiles and the mean of its largest channel and of its
-    gray, the ratio of the ``gain`` g to the gain that brings this half percent to white, and the
-    ``curve`` c (see `expose`), which keeps white: a photo with lamps in the dark cannot take a
-    gain. A photo that is bright once its half percent is white gets no curve.
+    White is the value that the brightest half percent of the photo exceeds. From 11 quantiles and
+    the mean, of the largest channel and of the mean channel, a network of three small layers
+    predicts the ratio of the ``gain`` g to the gain that maps white to 1, and the ``curve`` c (see
+    `expose`). The curve keeps white unchanged: it brightens a night photo with lamps, for which a
+    gain would clip the lamps. The curve of a photo that is bright after the gain is 1, and so are
+    gain and curve of a well exposed photo.
 
-    Its weights are shipped (``benchmarks/weights/exposure.py`` makes them); they are buffers, which
-    training a model around it leaves unchanged.
+    Its weights are shipped (``benchmarks/weights/exposure.py`` computes them). They are buffers, so
+    training a model does not change them.
 
     Source: ours. The curve is Reinhard's, scaled to keep 1 (Reinhard et al., "Photographic
     tone reproduction", SIGGRAPH 2002, equation 3).
@@ -57,12 +58,12 @@ class HistogramExposure(ExposureEstimator):
 
     @torch.no_grad()
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """``gain`` and ``curve``, each ``(B, 1, 1, 1)`` and at least 1; at most 41 and 21, their
-        product at most 110.
+        """``gain`` and ``curve``, each ``(B, 1, 1, 1)`` and at least 1. They are at most 41 and 21,
+        and their product is at most 110.
 
         Args:
-            image: ``(B, 3, H, W)`` in [0, 1]. Of a large one every other pixel, or fewer, are
-                looked at. No gradient passes.
+            image: ``(B, 3, H, W)`` in [0, 1]. Large images are subsampled. The result has no
+                gradient.
         """
         values = spread(image)
         x = features(values)
@@ -74,29 +75,29 @@ class HistogramExposure(ExposureEstimator):
 
 
 def expose(image: Tensor, gain: Tensor, curve: Tensor) -> Tensor:
-    """``c y / (1 + (c − 1) y)``, ``y = g x``: times ``g c`` in the darks, and ``y = 1`` stays 1.
+    """``c y / (1 + (c − 1) y)``, ``y = g x``: the factor is ``g c`` near 0, and 1 maps to 1.
 
     Args:
         image: x, ``(B, 3, H, W)``, at least 0.
         gain, curve: g and c, ``(B, 1, 1, 1)``, at least 1.
     """
-    # (In place where that can be: of a whole photo there is little room for copies.)
+    # (In place if possible, to save the memory of copies of a whole photo.)
     y = image * gain
     below = ((curve - 1) * y).add_(1)
     return curve * y / below if torch.is_grad_enabled() else y.mul_(curve).div_(below)
 
 
 def amplification(image: Tensor, gain: Tensor, curve: Tensor) -> Tensor:
-    """By how much `expose` multiplies the standard deviation of noise: its slope at each pixel.
+    """The slope of `expose` at each pixel, by which it multiplies the standard deviation of noise.
 
-    ``g c / (1 + (c − 1) y)²``, y the mean over 7×7 pixels, times g, in [0, 1]: g c in the darks and
-    g / c at white.
+    ``g c / (1 + (c − 1) y)²``, where y is g times the mean over 7×7 pixels, clipped to [0, 1]: g c
+    near 0 and g / c at white.
 
     Args:
         image, gain, curve: as for `expose`.
 
     Returns:
-        As large as the image; 1 where its exposure remains as it is.
+        A map of the size of the image; 1 if the exposure is not changed.
 
     Example:
         >>> import torch
@@ -117,7 +118,7 @@ def _local_mean(image: Tensor) -> Tensor:
 
 
 def spread(image: Tensor) -> Tensor:
-    """Quantiles and the mean of the largest channel, and those of the mean one, ``(B, 24)``."""
+    """Quantiles and means of the largest channel and of the mean channel, ``(B, 24)``."""
     height, width = image.shape[-2:]
     step = max(1, int((height * width / _ENOUGH_PIXELS) ** 0.5))
     image = image[..., ::step, ::step]
@@ -129,18 +130,18 @@ def spread(image: Tensor) -> Tensor:
 
 
 def features(values: Tensor) -> Tensor:
-    """What the network sees of that, ``(B, 26)``."""
+    """The input of the network, ``(B, 26)``, from the values of `spread`."""
     white = values[:, _WHITE, None]
     relative = (values / white).log().clamp_min(_FAINTEST)
     return torch.cat([relative, white.log(), white], 1)
 
 
 def gain_and_curve(found: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-    """Gain and curve, ``(B, 1, 1, 1)`` each, from the network's two outputs.
+    """Gain and curve, ``(B, 1, 1, 1)`` each, from the two outputs of the network.
 
     Args:
-        found: ``(B, 2)``: the logarithm of the gain, compared with the one that brings the
-            brightest half percent to white; from which the curve is estimated.
+        found: ``(B, 2)``: the logarithm of the gain, relative to the gain that brings the brightest
+            half percent to white; and the output from which the curve is computed.
         values: see `spread`.
     """
     room = (1 / values[:, _WHITE]).clamp_min(1)

@@ -1,4 +1,4 @@
-"""Hyper-parameters of the stages: constants, powers of the noise, or predicted."""
+"""Hyper-parameters of the stages: constants, powers of the noise level, or predictions."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from unfold.terms.blur import transfer_function
 from .roles import HyperParameters
 
 _TYPICAL_NOISE = 0.01
-_GRID = 64  # rows and columns that kernels are transformed on
+_GRID = 64  # rows and columns of the transforms of kernels
 
 
 class LearnedConstants(HyperParameters):
-    """Learned constants, the same for every photo; initialized to the values at noise σ = 0.01.
+    """Learned constants for all photos, initialized to the values at noise σ = 0.01.
 
     Example:
         >>> import torch
@@ -42,12 +42,12 @@ class LearnedConstants(HyperParameters):
 class NoisePowers(HyperParameters):
     """Each hyper-parameter is affine in ``log σ``, so its ``exp`` is a power of the noise level.
 
-    So one network serves all noise levels, as in USRNet (Zhang et al., CVPR 2020), where a small
-    network maps σ to hyper-parameters.
+    One network therefore serves all noise levels, as in USRNet (Zhang et al., CVPR 2020), in which
+    a small network maps σ to hyper-parameters.
 
     Args:
-        learned: whether both coefficients are learned. Where they are not, the numbers are those
-            of the model's plug-and-play schedule.
+        learned: whether both coefficients are learned. Otherwise they are constants from the
+            model's plug-and-play schedule.
 
     Example:
         >>> import torch
@@ -71,12 +71,13 @@ class NoisePowers(HyperParameters):
 class PredictedFromKernel(HyperParameters):
     """Predicts every hyper-parameter of every stage from the kernel's transfer function.
 
-    A small convolutional network takes ``log |F H|²`` of the kernel on a grid of 64×64, whatever
-    the photo's size; its output is added to affine functions of ``log σ`` (see `NoisePowers`). Its
-    last layer starts at zero. Of several kernels the mean power spectrum is taken.
+    The input of a small convolutional network is ``log |F H|²`` of the kernel, on a grid of 64×64
+    for photos of any size. Its output is added to affine functions of ``log σ`` (see
+    `NoisePowers`). Its last layer is initialized to zero. For several kernels the mean power
+    spectrum is used.
 
     Args:
-        width: of its hidden layers.
+        width: number of channels of its hidden layers.
 
     Source: JUDE, section 3.3 (the paper's module ends in a softplus; here the model's ``exp``
     makes the numbers positive).

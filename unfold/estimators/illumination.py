@@ -1,4 +1,4 @@
-"""Illumination: its first split from reflectance, and its enhancement."""
+"""Illumination: an initial split from the reflectance, and its enhancement."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ DARKEST = 1e-2
 
 
 def retinex_split(image: Tensor) -> tuple[Tensor, Tensor]:
-    """A first guess at reflectance and illumination: ``image = R ⊙ L``.
+    """An initial split into reflectance and illumination: ``image = R ⊙ L``.
 
-    ``L`` is the largest channel, ``(B, 1, H, W)``, within [0.01, 1], and ``R = image / L``,
-    within [0, 1]. Source: the initial map of LIME (Guo et al., TIP 2017).
+    ``L`` is the largest channel, ``(B, 1, H, W)``, clipped to [0.01, 1], and ``R = image / L``,
+    clipped to [0, 1]. Source: the initial map of LIME (Guo et al., TIP 2017).
     """
     light = image.amax(1, keepdim=True).clamp(DARKEST, 1)
     return (image / light).clamp(0, 1), light
@@ -28,18 +28,18 @@ def retinex_split(image: Tensor) -> tuple[Tensor, Tensor]:
 class IlluminationNet(IlluminationEnhancer):
     """``L -> L ⊙ exp(gain)``: an encoder-decoder predicts the logarithm of a gain map.
 
-    Pointwise convolutions mix channels, strided depthwise ones collect context, skips are added.
-    The gain stays within ``exp(±4)``, and is 1 everywhere before training.
+    Pointwise convolutions mix channels, strided depthwise convolutions gather context, and skip
+    connections are added. The gain lies within ``exp(±4)``, and is 1 before training.
 
     Args:
-        channels: of the illumination, 1 or 3.
-        widths: channels at each level, finest first.
-        pooled: whether the coarsest level is given the mean of its features over the whole photo.
-            Without it a dark thing in a bright photo looks like a dark photo.
+        channels: number of channels of the illumination, 1 or 3.
+        widths: number of channels at each level, finest first.
+        pooled: whether the coarsest level also receives the mean of its features over the whole
+            photo. Without it, a dark object in a bright photo looks like a dark photo.
 
     Source: JUDE, illumination enhancement (encoder-decoder with pointwise convolutions and
-    skips). That it predicts a gain and not the light itself is ours: light stays positive. So is
-    ``pooled``.
+    skips). Our changes: the network predicts a gain, not the light, so the light remains positive;
+    and ``pooled``.
 
     Example:
         >>> import torch
@@ -79,8 +79,8 @@ class IlluminationNet(IlluminationEnhancer):
 
         Args:
             light: ``(B, channels, H, W)``.
-            scene: mean of those features over the whole photo, ``(B, C, 1, 1)``, where ``light``
-                is but a part of it; only looked at where the enhancer is ``pooled``.
+            scene: mean of those features over the whole photo, ``(B, C, 1, 1)``, if ``light`` is a
+                part of it; used only if the enhancer is ``pooled``.
         """
         skips = [self.head(light)]
         for down in self.down:
@@ -93,7 +93,7 @@ class IlluminationNet(IlluminationEnhancer):
         for up in ups:
             skip = skips.pop()
             x = _enlarged(up(x), skip) + skip
-        # The tail is affine: of what is enlarged it is taken before, of a quarter of the pixels.
+        # The tail is affine: it is applied before the upsampling, to a quarter of the pixels.
         assert self.tail.bias is not None
         skip, coarse = skips.pop(), self.tail(last(x)) - self.tail.bias[:, None, None]
         x = self.tail(skip) + _enlarged(coarse, skip)

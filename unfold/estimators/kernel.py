@@ -1,4 +1,4 @@
-"""Kernels and their weight maps, from the blurred image alone."""
+"""A network that estimates kernels and their maps from the blurred photo."""
 
 from __future__ import annotations
 
@@ -15,28 +15,29 @@ from unfold.priors.blocks import Widths, conv3
 
 from .roles import KernelEstimator
 
-# What `measure` looks at at once, and what it sees around that: rows and columns.
+# Rows and columns that `measure` processes at once, and those that it adds around them.
 _WINDOW, _AROUND = 512, 64
 
 
 class KernelNet(KernelEstimator):
-    """Blur kernels by global pooling, and a map of logits for each by a decoder.
+    """Predicts blur kernels by global pooling, and the logits of maps by a decoder.
 
-    Shared features go down by strided convolutions; their global average gives the kernels
-    (softmax: positive, sum 1), a decoder with additive skips the maps. The model defines what a map
-    means: a softmax over several gives filter-flow maps, a sigmoid of one the trust in its kernel.
-    At initialization a kernel is close to a point; a flat kernel is a poor initialization.
+    Strided convolutions compute shared features. Their global average determines the kernels
+    (by a softmax: positive, sum 1), and a decoder with additive skips the maps. The model defines
+    the meaning of a map: a softmax over several maps for filter flow, or a sigmoid of one map for
+    the trust in its kernel. At initialization a kernel is close to a point; a flat kernel is a poor
+    initialization.
 
     Args:
-        num_kernels: how many kernels, ``M``.
-        num_maps: how many maps, ``N``; 0: no decoder is built.
-        size: rows and columns of the kernels, in pixels.
-        widths: channels at each level; the first is at full size.
+        num_kernels: number of kernels, ``M``.
+        num_maps: number of maps, ``N``; 0: no decoder is built.
+        size: height and width of the kernels, in pixels.
+        widths: number of channels at each level; the first level has the photo's size.
 
     Returns (from ``forward``): kernels ``(B, M, size, size)`` and logits ``(B, N, H, W)``, or None.
 
-    Source: JUDE, kernel estimation. The released code has one map under a softmax, which is 1
-    everywhere; here no map is normalized against itself.
+    Source: JUDE, kernel estimation. The released code applies a softmax to one map, which is then 1
+    everywhere; here a single map is not normalized.
 
     Example:
         >>> import torch
@@ -92,9 +93,9 @@ class KernelNet(KernelEstimator):
         return kernels, self.to_logits(x).to(image.dtype)
 
     def measure(self, image: Tensor, *, window: int = _WINDOW) -> Tensor:
-        """The kernels that ``forward`` estimates, in little memory: the mean of the features is
-        gathered over windows of so many rows and columns, a multiple of what the features are
-        coarser by, each with as much around it as a feature sees."""
+        """The kernels that ``forward`` estimates, with less memory. The mean of the features is
+        computed in windows of this many rows and columns (a multiple of the stride of the
+        features), each extended by the receptive field."""
         height, width = image.shape[-2:]
         coarse = 2 ** len(self.down)
         total = image.new_zeros(len(image), self.to_kernels.in_features)
@@ -111,7 +112,7 @@ class KernelNet(KernelEstimator):
         return self._kernels(total / (rows * columns)).to(image.dtype)
 
     def _features(self, image: Tensor) -> list[Tensor]:
-        """At each level, finest first."""
+        """The features at each level, finest first."""
         features = [self.head(image)]
         for down in self.down:
             features.append(down(features[-1]))

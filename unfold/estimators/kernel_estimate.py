@@ -1,4 +1,4 @@
-"""A photo's kernel, and how sure it is."""
+"""The estimated kernel of a photo, with its reliability."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from torch import Tensor
 from .blind import BlindKernel
 
 _SIZES = (31, 51, 75)
-# This share of the mass within so many pixels of the rim: a larger size is due.
+# A larger size is tried if more than this share of the mass is within so many pixels of the rim.
 _CUT, _RIM = 0.02, 3
 _SURE = 0.7
 
 
 @dataclass(frozen=True)
 class KernelEstimate:
-    """What `estimate_kernel` found.
+    """The result of `estimate_kernel`.
 
     Attributes:
-        kernel: ``(1, 1, n, n)``, at least 0, sum 1, cut to its odd square; a single 1 for a photo
-            without blur.
-        agreement: correlation, 0 to 1, of the kernels that the photo's halves give, each moved to
-            where it fits best: one that the whole photo shares is found in both. 1 where the whole
-            photo has none.
+        kernel: ``(1, 1, n, n)``, nonnegative, with sum 1, cropped to the smallest odd square; a
+            single 1 for a photo without blur.
+        agreement: correlation, from 0 to 1, of the kernels of the photo's halves, after the best
+            shift. It is high for a shake, which blurs both halves alike. It is 1 if the photo has
+            no kernel.
     """
 
     kernel: Tensor
@@ -31,29 +31,29 @@ class KernelEstimate:
 
     @property
     def sharp(self) -> bool:
-        """Whether no blur was found that a kernel describes."""
+        """Whether no blur was found, so that the kernel is a point."""
         return self.kernel.numel() == 1
 
     @property
     def sure(self) -> bool:
-        """Whether the halves agree: the blur is a shake of the whole photo."""
+        """Whether the kernels of the halves agree: the blur is a shake of the whole photo."""
         return self.agreement >= _SURE
 
 
 def estimate_kernel(image: Tensor, size: int | None = None) -> KernelEstimate:
-    """The kernel of a photo's uniform blur, and whether its halves agree about it.
+    """Estimate the kernel of a photo's uniform blur, and whether it is the same in both halves.
 
     Args:
         image: one photo ``(1, 1 or 3, H, W)`` in [0, 1].
-        size: side of the square in which the kernel is sought, odd; None: 31, and 51 or 75 where
-            the kernel reaches the rim of that, and the photo is three times as large. A photo less
-            than twice as large shows none: it is taken for sharp.
+        size: largest height and width of the kernel, odd. None: 31; then 51 and 75 if the kernel
+            reaches the rim of the square and the photo is at least three times as large. A photo
+            smaller than twice the size is assumed to be sharp.
 
     Returns:
-        The kernel, which `unfold.create_model("tv-deblur")(image, kernel=...)` takes.
+        The kernel, for `unfold.create_model("tv-deblur")(image, kernel=...)`, and its agreement.
 
     Raises:
-        ValueError: not one photo; values that are not finite; a size that is even.
+        ValueError: if ``image`` is not one photo, or is not finite, or the size is even.
 
     Source: `BlindKernel`.
 
@@ -66,22 +66,22 @@ def estimate_kernel(image: Tensor, size: int | None = None) -> KernelEstimate:
     if image.ndim != 4 or image.shape[0] != 1 or image.shape[1] not in (1, 3):
         raise ValueError(
             f"estimate_kernel takes one photo, (1, 1 or 3, height, width), got "
-            f"{tuple(image.shape)}: add the axis with image[None], or go through a batch"
+            f"{tuple(image.shape)}: add an axis with image[None], or loop over the batch"
         )
     if not bool(image.isfinite().all()):
-        raise ValueError("the photo has values that are not finite: replace them")
+        raise ValueError("the photo has NaN or infinite values: replace them")
     kernel, agreement = _found(image, [size] if size is not None else _sizes(image))
     return KernelEstimate(trimmed(kernel), agreement)
 
 
 def _sizes(image: Tensor) -> list[int]:
-    """Squares in which the kernel may be sought, one after the other."""
+    """Sizes of the square in which the kernel is estimated, in order."""
     least = min(image.shape[-2:])
     return [n for n in _SIZES if 3 * n <= least] or [max(3, least // 4 | 1)]
 
 
 def _found(image: Tensor, sizes: list[int]) -> tuple[Tensor, float]:
-    """The kernel and its agreement, by an estimator of a size that the kernel does not exceed."""
+    """The kernel and its agreement, for the first size that the kernel does not exceed."""
     estimator = BlindKernel(size=sizes[0])
     kernel, noisy = estimator.estimate(image)
     if len(sizes) > 1 and _rim(kernel) >= _CUT:

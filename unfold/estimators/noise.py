@@ -1,4 +1,4 @@
-"""The noise of a photo, from the photo alone."""
+"""Estimation of the noise of a photo."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from .compression import jpeg_noise
 from .roles import NoiseEstimator
 
 LEAST_NOISE = 0.003
-"""Three quarters of a step of 8 bits: what rounding, optics and files leave in any photo."""
+"""Three quarters of an 8-bit step: rounding, optics and files cause this noise in any photo."""
 
 _ENOUGH_PIXELS = 2_000_000
-# The noise found by the kernel is believed up to so many times that found in the photo alone, more
-# of a JPEG file, which smooths. JPEG's own errors have other frequencies, too: the level given to
-# priors is higher.
+# Upper bounds of the noise found with the kernel, relative to that found in the photo alone; the
+# second is for JPEG files, whose noise is smoothed. JPEG's own errors have other frequencies, so
+# that priors are given a higher level.
 _MOST, _MOST_OF_JPEG, _AMPLIFIED = 2.0, 4.0, 1.6
-# Squares of 5×5 pixels, and how many of them at least and at most.
+# Side of the squares in pixels; their smallest and largest number.
 _SIDE, _FEWEST, _ENOUGH_SQUARES = 5, 1000, 50_000
 _MOST_BETWEEN_CHANNELS, _ROUNDS = 2.5, 2
 
 
 class PhotoNoise(NoiseEstimator):
-    """The standard deviation of a photo's noise and of what JPEG did to it, together.
+    """Estimates the standard deviation of a photo's noise, including the errors of JPEG.
 
-    ``sqrt(estimate_noise² + jpeg_noise²)``: deconvolution amplifies both.
+    It is ``sqrt(estimate_noise² + jpeg_noise²)``, because deconvolution amplifies both.
 
     Example:
         >>> import torch
@@ -40,24 +40,24 @@ class PhotoNoise(NoiseEstimator):
         return self.with_jpeg(estimate_noise(image), image)
 
     def with_jpeg(self, grain: Tensor, image: Tensor) -> Tensor:
-        """The noise of an image whose `estimate_noise` is known."""
+        """The noise of an image, given its `estimate_noise`."""
         return (grain.square() + jpeg_noise(image).square()).sqrt()
 
 
 def with_beyond(noise: Tensor, grain: Tensor, beyond: Tensor) -> tuple[Tensor, Tensor]:
-    """The noise of a photo, found in the photo alone and by the kernel of its blur, as one.
+    """Combine the noise found in a photo alone and the noise found with the kernel of its blur.
 
     Args:
         noise: standard deviation found in the photo alone (`PhotoNoise`), ``(B, 1, 1, 1)``.
-        grain: that without what JPEG did; smaller than ``noise`` for a JPEG file.
-        beyond: the deviation found by the kernel (`noise_beyond`); 0: none was found.
+        grain: the same without the errors of JPEG; smaller than ``noise`` for a JPEG file.
+        beyond: standard deviation found with the kernel (`noise_beyond`); 0: none was found.
 
     Returns:
-        The deviation that priors are given, and the one that the re-blur test expects. Of a JPEG
-        file both are made of the larger of ``noise`` and ``beyond``, the latter at most 4 times
-        ``noise``; priors are given 1.6 times that. Of any other photo priors are given the larger,
-        ``beyond`` being at most twice ``noise``, and the test expects ``noise``, so that a wrong
-        kernel is found out.
+        The deviation for priors, and the deviation that the re-blur test expects. For a JPEG file,
+        both follow from the larger of ``noise`` and ``beyond`` (limited to 4 times ``noise``), and
+        priors are given 1.6 times this value. For other photos, priors are given the larger of
+        ``noise`` and ``beyond`` (limited to twice ``noise``), and the test expects ``noise``, so
+        that it detects a wrong kernel.
     """
     jpeg = (noise > grain * (1 + 1e-6)) & (beyond > 0)
     most = torch.where(jpeg, _MOST_OF_JPEG, _MOST) * noise
@@ -68,11 +68,12 @@ def with_beyond(noise: Tensor, grain: Tensor, beyond: Tensor) -> tuple[Tensor, T
 def estimate_noise(image: Tensor) -> Tensor:
     """The standard deviation of white noise in each image, ``(B, 1, 1, 1)``; at least 0.003.
 
-    Squares of 5×5 pixels in three channels vary in 75 directions. Photos fill only a part of
-    these, for their channels are alike; in the others there is noise alone, and the covariance has
-    equal eigenvalues. These are its smallest ones, as many as have their mean not above their
-    median. In an image of one channel, and a gray photo in three, texture fills all directions:
-    there `laplacian_noise` is taken, and in images of fewer than 1000 squares.
+    Squares of 5×5 pixels in three channels are vectors of 75 components. The channels of photos are
+    similar, so photos vary in a part of these dimensions only. The others contain only noise, and
+    the covariance has equal eigenvalues there. These are its smallest eigenvalues: as many as
+    possible such that their mean does not exceed their median. In an image of one channel, and in a
+    gray photo in three channels, texture fills all dimensions: for them, and for images with fewer
+    than 1000 squares, `laplacian_noise` is used.
 
     Source: Chen, Zhu and Heng, "An efficient statistical method for image noise level estimation",
     ICCV 2015, with the channels in one square.
@@ -98,14 +99,14 @@ def channel_noise(image: Tensor, noise: Tensor) -> Tensor:
     """The standard deviation of the noise in each channel, ``(B, C, 1, 1)``.
 
     White balance multiplies the channels of a camera by different gains, and their noise with
-    them. For a channel alone the method of `estimate_noise` gives s, which takes texture for noise;
-    but texture is common to the channels, so that what a channel has beyond the least is noise:
-    their deviations are to each other as ``r = √(1 + (s² − min s²) / σ²)``, at most 2.5. The
-    channels divided by these have noise of one deviation, which is σ in a second round.
+    them. The method of `estimate_noise` for a single channel gives s, which includes texture. But
+    texture is common to the channels, so the excess of a channel over the smallest s² is noise. The
+    deviations of the channels have the ratios ``r = √(1 + (s² − min s²) / σ²)``, at most 2.5. The
+    channels divided by r have equal noise, which is estimated as σ in a second round.
 
     Args:
         image: ``(B, C, H, W)``.
-        noise: σ of it, `estimate_noise`, ``(B, 1, 1, 1)``.
+        noise: σ of the image, from `estimate_noise`, ``(B, 1, 1, 1)``.
 
     Source: ours; the estimate of Chen et al. (see `estimate_noise`).
 
@@ -133,20 +134,20 @@ def channel_noise(image: Tensor, noise: Tensor) -> Tensor:
 
 
 def _squares(image: Tensor, step: int) -> Tensor:
-    """Squares of 5×5 pixels, every so many, ``(B, C, 25, n)``, in float64."""
+    """Squares of 5×5 pixels at multiples of a step, ``(B, C, 25, n)``, in float64."""
     cut = image.unfold(2, _SIDE, step).unfold(3, _SIDE, step)  # (B, C, h, w, 5, 5)
     return cut.permute(0, 1, 4, 5, 2, 3).reshape(*image.shape[:2], _SIDE**2, -1).double()
 
 
 def _least(squares: Tensor) -> Tensor:
-    """The standard deviation that squares ``(B, C, 25, n)`` have in the directions where they vary
+    """The standard deviation of squares ``(B, C, 25, n)`` in the dimensions in which they vary
     least, ``(B, 1, 1, 1)``."""
     squares = squares.flatten(1, 2)
     squares = squares - squares.mean(-1, keepdim=True)
     values = torch.linalg.eigvalsh(squares @ squares.mT / squares.shape[-1]).clamp_min(0)
     count = torch.arange(1, values.shape[-1] + 1, device=squares.device)
     means, medians = values.cumsum(-1) / count, values[:, (count - 1) // 2]
-    # (A single one is its own median.)
+    # (A single eigenvalue is its own median.)
     last = ((means <= medians * (1 + 1e-12)) * count).amax(-1, keepdim=True) - 1
     return means.gather(-1, last).sqrt().view(-1, 1, 1, 1)
 
@@ -154,10 +155,10 @@ def _least(squares: Tensor) -> Tensor:
 def laplacian_noise(image: Tensor) -> Tensor:
     """The standard deviation of white noise in each image, ``(B, 1, 1, 1)``; at least 0.003.
 
-    The median of ``|N ⊗ x|``, N the difference of two Laplacians, which is blind to slopes and
-    (being a median) to edges, but takes texture for noise. Source: Immerkær, "Fast noise variance
-    estimation", CVIU 1996, with a median in place of its mean. Of a large photo only every n-th
-    row is looked at.
+    It is the median of ``|N ⊗ x|``, N the difference of two Laplacians, which ignores slopes and,
+    because of the median, edges; texture counts as noise. Of a large photo only every n-th row is
+    used. Source: Immerkær, "Fast noise variance estimation", CVIU 1996, with a median in place of
+    the mean.
     """
     if min(image.shape[-2:]) < 3:
         return image.new_full((len(image), 1, 1, 1), LEAST_NOISE)
@@ -170,10 +171,10 @@ def laplacian_noise(image: Tensor) -> Tensor:
 
 
 def thinned(image: Tensor) -> Tensor:
-    """Every n-th row of a large photo: enough to measure what is global."""
+    """Every n-th row of a large photo, which suffices for global quantities."""
     return image[..., :: every(image), :]
 
 
 def every(image: Tensor) -> int:
-    """n, of every n-th row of a large photo."""
+    """The step n of the rows of a large photo in `thinned`."""
     return -(-image.shape[-2] * image.shape[-1] // _ENOUGH_PIXELS)

@@ -1,4 +1,4 @@
-"""Values that stand out of a photo: saturated spots, hot and dead pixels."""
+"""Outliers of a photo: saturated spots, hot and dead pixels."""
 
 from __future__ import annotations
 
@@ -9,26 +9,27 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, pad
 
 _LINES = ((0, 1), (1, 0), (1, 1), (1, -1))  # horizontal, vertical, the two diagonals
-_DOUBLING = (1, 2, 2)  # shifts whose minima make that of 6 pixels
+_DOUBLING = (1, 2, 2)  # shifts by which minima of 2 pixels are combined to minima of 6
 _REACH = sum(_DOUBLING)
-# A difference is an outlier's above 0.15 plus 5 times the mean of those within 7 pixels, each
-# counted as 0.2 at most, so that a large spot does not hide itself.
+# The threshold of a difference is 0.15 plus 5 times the mean difference within 7 pixels. Each
+# difference is limited to 0.2 in this mean, so that a large spot does not raise its own threshold.
 _LEAST, _ACTIVITY, _RADIUS, _MOST = 0.15, 5.0, 7, 0.2
 
 
 def find_outliers(image: Tensor) -> Tensor:
-    """What is shorter than 6 pixels in every direction and differs from all around it.
+    """Detect spots of less than 6 pixels that differ from their surroundings.
 
-    A value that is bright has as its surroundings the opening of the image by lines of 6 pixels
-    (the largest of four directions), one that is dark the closing: edges and lines keep their
-    values there, spots of up to 5 pixels lose theirs. The difference is an outlier where it exceeds
-    0.15 and five times the mean difference within 7 pixels, so that grass is none.
+    The surroundings of a bright pixel are the opening of the image by lines of 6 pixels (the
+    largest of four directions), those of a dark pixel the closing: edges and lines keep their
+    values, and spots of up to 5 pixels do not. A pixel is an outlier if its difference from the
+    surroundings exceeds 0.15 plus five times the mean difference within 7 pixels, so that fine
+    texture is not detected.
 
     Args:
-        image: photo in [0, 1], ``(B, C, H, W)``. Each channel is judged by itself.
+        image: photo in [0, 1], ``(B, C, H, W)``. Each channel is processed independently.
 
     Returns:
-        The image minus its surroundings at outliers, 0 elsewhere, ``(B, C, H, W)``.
+        At outliers, the image minus its surroundings; 0 elsewhere, ``(B, C, H, W)``.
 
     Source: the union of openings by lines is from Soille, "Morphological Image Analysis", 2003; the
     threshold is ours.
@@ -64,7 +65,7 @@ def _opened(image: Tensor) -> Tensor:
 
 
 def _along(best: Callable[[Tensor, Tensor], Tensor], values: Tensor, line: tuple[int, int]):
-    """The least or greatest of 6 values along a line, by doubling."""
+    """The smallest or largest of 6 values along a line, by doubling."""
     for count in _DOUBLING:
         down, across = (count * offset for offset in line)
         height, width = (n - abs(d) for n, d in zip(values.shape[-2:], (down, across), strict=True))

@@ -8,7 +8,7 @@ from .roles import KernelEstimator
 
 
 class PointKernel(KernelEstimator):
-    """The kernel of a sharp photo: a point, ``(1, 1, 1, 1)``.
+    """The kernel of a photo without blur: a point, ``(1, 1, 1, 1)``.
 
     Example:
         >>> import torch

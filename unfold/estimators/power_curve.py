@@ -14,13 +14,13 @@ from .roles import IlluminationEnhancer
 
 
 class PowerCurve(IlluminationEnhancer):
-    """``L -> L^γ``, γ in [0.4, 1]: brings the geometric mean of the light to a level.
+    """``L -> L^γ``, γ in [0.4, 1]: brings the geometric mean of the light to a given brightness.
 
-    γ is estimated from the photo's first Retinex split; the optimization hardly changes the mean of
-    that illumination.
+    γ is estimated from the photo's initial Retinex split; the optimization hardly changes the mean
+    of that illumination.
 
     Args:
-        brightness: the level; a photo that has reached it stays as it is.
+        brightness: geometric mean of the result; brighter photos are not changed.
 
     Source: gamma correction of the illumination, as in LIME (Guo et al., TIP 2017).
 

@@ -1,4 +1,4 @@
-"""Reflectance: noise taken off."""
+"""Denoising of the reflectance."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from .roles import ReflectanceDenoiser
 class DilatedDenoiser(ReflectanceDenoiser):
     """``R -> R − net(R)``: a dilated network predicts the noise.
 
-    It is given no noise level. Its last layer starts at zero: untrained, it changes nothing.
+    Its input does not include the noise level. Its last layer is initialized to zero, so that the
+    untrained denoiser returns its input.
 
     Args:
-        channels: of the reflectance.
-        width: channels of the hidden layers.
+        channels: number of channels of the reflectance.
+        width: number of channels of the hidden layers.
 
     Source: JUDE, reflectance denoising, after IRCNN (Zhang et al., CVPR 2017).
 

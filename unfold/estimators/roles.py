@@ -1,6 +1,6 @@
-"""What the parts around an optimization do: one abstract class for each role.
+"""Roles of the parts of a model: one abstract class for each.
 
-A model asks for a part by its role, and any component of that role fits.
+A model requires a role, and every component with that role can be used.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ class Estimator(nn.Module):
     """A part of a model.
 
     Attributes:
-        role: what it does.
-        offers: what every part of that role must offer, in one line.
-        requires_training: whether its output is meaningless until it is trained.
+        role: name of the role.
+        offers: the methods and attributes that every part with that role has, in one line.
+        requires_training: whether the output is meaningless before training.
 
     Example:
         >>> import unfold
@@ -37,7 +37,7 @@ class Estimator(nn.Module):
 class KernelEstimator(Estimator):
     """Estimates blur kernels from a photo.
 
-    It is built as ``make(num_kernels, num_maps)``, or ``make()`` where it has one kernel always.
+    It is built as ``make(num_kernels, num_maps)``, or ``make()`` if it always returns one kernel.
 
     Attributes:
         kernel_size: rows and columns of the kernels.
@@ -66,7 +66,7 @@ class KernelEstimator(Estimator):
         """Kernels and the logits of their maps."""
 
     def measure(self, image: Tensor) -> Tensor:
-        """The kernels of a whole photo, in little memory."""
+        """The kernels of a whole photo, with less memory."""
         return self(image)[0]
 
 
@@ -106,7 +106,7 @@ class IlluminationEnhancer(Estimator):
 
 
 class ReflectanceDenoiser(Estimator):
-    """Removes the noise that dividing by a low light amplified.
+    """Removes the noise that the division by a low illumination amplified.
 
     It is built as ``make(channels)``.
 
@@ -178,12 +178,12 @@ class NoiseEstimator(Estimator):
 class HyperParameters(Estimator):
     """Predicts the hyper-parameters of every stage from the state before the first.
 
-    A hyper-parameter is a real number; the model that it belongs to makes penalties and noise
-    levels of it, usually by ``exp``. It is built as ``make(initial)``.
+    A hyper-parameter is a real number; its model computes penalties and noise levels from it,
+    usually by ``exp``. The estimator is built as ``make(initial)``.
 
     Args:
-        initial: ``(2, stages, count)``: the value at noise of standard deviation 1, and the slope
-            in the logarithm of that deviation, with which it starts. The hyper-parameter is
+        initial: ``(2, stages, count)``, the initial coefficients: the value for noise of standard
+            deviation 1, and the slope in the logarithm of the deviation. A hyper-parameter is
             ``initial[0] + initial[1] · log σ``.
 
     Example:
@@ -210,6 +210,6 @@ class HyperParameters(Estimator):
         """The hyper-parameters, ``(1 or B, stages, count)``.
 
         Args:
-            state: has ``noise`` (1 or B,1,1,1), the standard deviation, and ``H``
+            state: contains ``noise`` (1 or B,1,1,1), the standard deviation, and ``H``
                 (1 or B,M,h,w), the kernel or kernels.
         """

@@ -78,7 +78,7 @@ class Pictures:
         """
         path = self.path(pair)
         if not (self.folder / _MARKER).exists():  # (or it would be made anew, and not be ours)
-            raise EvaluationError(f"{one_line(str(self.folder))}: was removed meanwhile")
+            raise EvaluationError(f"{one_line(str(self.folder))}: was removed during the run")
         path.parent.mkdir(parents=True, exist_ok=True)
         bits = 8 if protocol.bits == 8 else 16
         write(path, Photo(restored[0].float().cpu(), bits=bits))

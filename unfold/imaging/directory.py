@@ -44,10 +44,10 @@ class Directory:
             return ()
         kind, packed = self.entries[tag]
         if packed is None:
-            raise ImageError("the file is cut short; get it again")
+            raise ImageError("the file is truncated; copy or download it again")
         if kind not in WHOLE or not packed:
             raise ImageError(
-                f"its tag {tag} holds no whole numbers, or stands there twice; save it anew as PNG"
+                f"its tag {tag} does not hold integers, or occurs twice; convert the file to PNG"
             )
         return struct.unpack(f"{self.order}{len(packed) // SIZES[kind]}{WHOLE[kind]}", packed)
 
@@ -87,7 +87,9 @@ def read_directory(file: BinaryIO) -> Directory:
         if wanted > len(inline):
             budget -= wanted
             if budget < 0:
-                raise ImageError("its tags claim more than the file holds; get it again")
+                raise ImageError(
+                    "its tags claim more than the file holds; copy or download it again"
+                )
             place = _number(order, offset, inline)
             found[tag] = kind, _at(file, place, wanted, size) if place + wanted <= size else None
         else:
@@ -104,6 +106,6 @@ def _number(order: str, letter: str, packed: bytes) -> int:
 
 def _at(file: BinaryIO, place: int, length: int, size: int) -> bytes:
     if place + length > size:
-        raise ImageError("the file is cut short; get it again")
+        raise ImageError("the file is truncated; copy or download it again")
     file.seek(place)
     return file.read(length)

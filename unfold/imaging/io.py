@@ -66,15 +66,17 @@ def read(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Photo
 
 def contents(path: str | os.PathLike[str]) -> tuple[bytes, os.stat_result]:
     """The bytes of a file, all of one moment, and its status then. Raises ImageError."""
-    with _blaming(path, "read", "check the path and the rights to it"):
+    with _blaming(path, "read", "check the path and its permissions"):
         return _contents(Path(path))
 
 
 def decode(path: str | os.PathLike[str], data: bytes, *, max_pixels: int = MAX_PIXELS) -> Photo:
     """What `read` gives, of a file's bytes; the path is for its messages."""
-    with _blaming(path, "read", "check the path and the rights to it"):
+    with _blaming(path, "read", "check the path and its permissions"):
         codec = _codec_of(data)
-    with _blaming(path, "decoded", "it is damaged; get it again or save it anew as PNG"):
+    with _blaming(
+        path, "decoded", "it is damaged; copy or download it again, or convert it to PNG"
+    ):
         return _photo(_quietly(codec.decode, data, max_pixels))
 
 
@@ -93,13 +95,13 @@ def size_of(path: str | os.PathLike[str]) -> tuple[int, int]:
         ...     size_of(Path(folder, "photo.png"))
         (16, 8)
     """
-    with _blaming("", "read", "get it again"):
+    with _blaming("", "read", "copy or download it again"):
         status = Path(path).stat()
         _check_file(status)
         with open(path, "rb") as file:
             codec = _codec_of(file.read(8))
             file.seek(0)
-            with _blaming("", "understood", "its header is damaged: get it again"):
+            with _blaming("", "understood", "its header is damaged; copy or download it again"):
                 width, height, orientation = _quietly(
                     codec.read_size, file, status.st_size, MAX_PIXELS
                 )
@@ -138,7 +140,9 @@ def encode(path: str | os.PathLike[str], photo: Photo) -> bytes:
         codec = _codec_for(Path(path))
         _check(photo)
         if codec is jpeg and photo.alpha is not None:
-            warnings.warn(f"{path}: JPEG holds no alpha, which is dropped", stacklevel=3)
+            warnings.warn(
+                f"{path}: JPEG has no alpha channel; the alpha channel is dropped", stacklevel=3
+            )
         samples = _samples(photo, jpeg_limits=codec is jpeg)
         icc = photo.icc if _profile_fits(photo.icc, photo.gray) else None
         return codec.encode(samples, icc)
@@ -146,7 +150,7 @@ def encode(path: str | os.PathLike[str], photo: Photo) -> bytes:
 
 def writing(path: str | os.PathLike[str]) -> contextlib.AbstractContextManager[None]:
     """Turns what fails inside into an ImageError that says that ``path`` cannot be written."""
-    return _blaming(path, "written", "check the folder, its rights and the space left")
+    return _blaming(path, "written", "check the folder, its permissions and the free space")
 
 
 def find_photos(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
@@ -171,14 +175,14 @@ def find_photos(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
     """
     found: list[Path] = []
     for path in map(Path, paths):
-        with _blaming(path, "searched", "check the path and the rights to it"):
+        with _blaming(path, "searched", "check the path and its permissions"):
             if not stat.S_ISDIR(path.stat().st_mode):
                 found.append(path)
                 continue
             inside = sorted(_walk(path))
             if not inside:
                 kinds = ", ".join(SUFFIXES)
-                raise ImageError(f"no photographs in this folder; it needs files in {kinds}")
+                raise ImageError(f"no photos in this folder; supported files are {kinds}")
             found += inside
     return found
 
@@ -207,7 +211,7 @@ def _contents(path: Path) -> tuple[bytes, os.stat_result]:
         data = file.read()
         after = os.fstat(file.fileno())
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-        raise ImageError("was changed while it was read; try again")
+        raise ImageError("the file was changed while it was read; try again")
     return data, after
 
 
@@ -215,9 +219,9 @@ def _check_file(status: os.stat_result) -> None:
     if stat.S_ISDIR(status.st_mode):
         raise ImageError("this is a folder; name a file in it")
     if not stat.S_ISREG(status.st_mode):  # reading from a pipe might never end
-        raise ImageError("this is no regular file; copy it into one")
+        raise ImageError("this is not a regular file; copy its content into one")
     if not status.st_size:
-        raise ImageError("the file is empty; get it again")
+        raise ImageError("the file is empty; copy or download it again")
 
 
 def _codec_of(start: bytes) -> ModuleType:
@@ -259,8 +263,8 @@ def _codec_for(path: Path) -> ModuleType:
     try:
         return SUFFIXES[path.suffix.lower()]
     except KeyError:
-        have = path.suffix or "no suffix"
-        raise ImageError(f"{have} names no format; use one of {', '.join(SUFFIXES)}") from None
+        have = path.suffix or "none"
+        raise ImageError(f"the suffix must be one of {', '.join(SUFFIXES)}, got {have}") from None
 
 
 def _check(photo: Photo) -> None:
@@ -279,15 +283,14 @@ def _check_planes(name: str, planes: Tensor, channels: int) -> None:
     shape = tuple(planes.shape)
     if len(shape) != 3 or shape[0] != channels or 0 in shape:
         raise ImageError(
-            f"{name} must be ({channels}, H, W), got {shape}; take one picture out of a batch, "
-            "channels first"
+            f"{name} must be ({channels}, H, W), got {shape}; pass one picture, channels first"
         )
     if planes.dtype != torch.float32:
         raise ImageError(
             f"{name} must be float32 in [0, 1], got {planes.dtype}; convert and scale it"
         )
     if not all(bound.isfinite() for bound in planes.aminmax()):  # (no copy of a large photo)
-        raise ImageError(f"{name} has NaN or infinite values; mend what computed it")
+        raise ImageError(f"{name} has NaN or infinite values; correct the computation")
 
 
 def _samples(photo: Photo, *, jpeg_limits: bool) -> np.ndarray:

@@ -50,7 +50,7 @@ def read_size(file: BinaryIO, size: int, max_pixels: int) -> tuple[int, int, int
     if file.read() != END_OF_IMAGE:
         file.seek(scan)
         if END_OF_IMAGE not in file.read():
-            raise ImageError("the file is cut short; get it again")
+            raise ImageError("the file is truncated; copy or download it again")
     return *header.size, exif_orientation(header.info.get("exif"))
 
 
@@ -71,7 +71,7 @@ def encode(samples: np.ndarray, icc: bytes | None) -> bytes:
 
     height, width, channels = samples.shape
     if max(height, width) > LONGEST:
-        raise ImageError(f"{width} x {height} is too long a side for JPEG; write a .png")
+        raise ImageError(f"JPEG cannot hold {width} x {height} pixels; write a .png")
     if channels == 3 and not icc:
         return bytes(codec.encode_image_jpegturbo(samples, QUALITY, "4:4:4"))
     buffer = io.BytesIO()
@@ -88,4 +88,6 @@ def _check_scans(data: bytes) -> None:
         length = int.from_bytes(data[marker.end() : marker.end() + 2], "big")
         at = marker.end() + max(2, length)  # (a thumbnail, say, has scans of its own)
     if scans > MOST_SCANS:
-        raise ImageError(f"it has {scans} scans, above the limit of {MOST_SCANS}; save it anew")
+        raise ImageError(
+            f"it has {scans} scans, above the limit of {MOST_SCANS}; convert it to PNG"
+        )

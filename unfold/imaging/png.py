@@ -66,13 +66,13 @@ def read_size(file: BinaryIO, size: int, max_pixels: int) -> tuple[int, int, int
     while name != b"IEND":  # chunk by chunk: more may follow the last
         file.seek(at)
         if at + 12 > size:
-            raise ImageError("the file is cut short; get it again")
+            raise ImageError("the file is truncated; copy or download it again")
         length, name = struct.unpack(">I4s", file.read(8))
         at += 12 + length
         if name == b"eXIf" and not exif:
             exif = file.read(length)
     if at > size:
-        raise ImageError("the file is cut short; get it again")
+        raise ImageError("the file is truncated; copy or download it again")
     width, height = struct.unpack(">II", start[16:24])
     return width, height, exif_orientation(b"Exif\0\0" + exif) if exif else 1
 
@@ -82,13 +82,16 @@ def check_start(start: bytes, size: int, max_pixels: int) -> None:
     bytes as the file has cannot hold.
     """
     if start[12:16] != b"IHDR" or len(start) < START:
-        raise ImageError("its PNG header is cut short; get the file again")
+        raise ImageError("its PNG header is truncated; copy or download the file again")
     if zlib.crc32(start[12:29]) != int.from_bytes(start[29:33], "big"):
-        raise ImageError("its IHDR chunk is damaged; get the file again")
+        raise ImageError("its IHDR chunk is damaged; copy or download it again")
     width, height, bits, color = struct.unpack(">IIBB", start[16:26])
     check_size(width, height, max_pixels)
     if color not in CHANNELS or bits not in (1, 2, 4, 8, 16):
-        raise ImageError(f"there is no PNG of kind {color} and {bits} bits; get the file again")
+        raise ImageError(
+            f"its header claims color type {color} and {bits} bits, which PNG does not define; "
+            "copy or download it again"
+        )
     check_held(_unpacked(start), size, EXPANSION)
 
 
@@ -117,7 +120,7 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview, int]]:
         size = int.from_bytes(view[at : at + 4], "big")
         name = bytes(view[at + 4 : at + 8])
         if at + 12 + size > len(data):
-            raise ImageError("the file is cut short; get it again")
+            raise ImageError("the file is truncated; copy or download it again")
         end = at + 8 + size
         yield name, view[at + 8 : end], int.from_bytes(view[end : end + 4], "big")
         at = end + 4
@@ -164,11 +167,11 @@ def _check_whole(data: bytes) -> None:
     inflate, wanted, have = zlib.decompressobj(), _unpacked(data), 0
     for name, body, checksum in _chunks(data):
         if name in (b"PLTE", b"IDAT") and zlib.crc32(body, zlib.crc32(name)) != checksum:
-            raise ImageError(f"its {name.decode()} chunk is damaged; get the file again")
+            raise ImageError(f"its {name.decode()} chunk is damaged; copy or download it again")
         if name == b"IDAT" and have < wanted:
             have += len(inflate.decompress(body, wanted - have))
     if have < wanted:
-        raise ImageError("its last rows are missing; get the file again")
+        raise ImageError("its last rows are missing; copy or download it again")
 
 
 def _unpacked(start: bytes) -> int:

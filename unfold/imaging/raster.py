@@ -42,7 +42,7 @@ class Raster:
 def check_size(width: int, height: int, max_pixels: int) -> None:
     """Raise ImageError for a header that claims no pixels, or more than ``max_pixels``."""
     if width < 1 or height < 1:
-        raise ImageError(f"its header claims {width} x {height} pixels; get the file again")
+        raise ImageError(f"its header claims {width} x {height} pixels; copy or download it again")
     if width * height > max_pixels:
         raise ImageError(
             f"its header claims {width} x {height} pixels, above the limit of {max_pixels:,}; "
@@ -61,7 +61,7 @@ def check_held(claimed: int, held: int, expansion: int) -> None:
     if claimed > held * expansion:
         raise ImageError(
             f"its header claims {claimed:,} bytes of samples, more than its {held:,} bytes can "
-            "hold; get the file again"
+            "hold; copy or download it again"
         )
 
 
@@ -97,8 +97,8 @@ def from_pillow(picture: Image) -> np.ndarray:
         mode = "RGB"
     else:
         raise ImageError(
-            f"its samples are of the kind {picture.mode!r}, neither 8 nor 16 bits of gray or "
-            "RGB; convert it to a 16-bit PNG"
+            f"its mode {picture.mode!r} is not supported (8 or 16 bits of gray or RGB are); "
+            "convert it to a 16-bit PNG"
         )
     samples = np.asarray(picture.convert(mode))
     return samples.reshape(*samples.shape[:2], -1)

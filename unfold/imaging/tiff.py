@@ -80,7 +80,7 @@ def decode(data: bytes, max_pixels: int) -> Raster:
         samples = _meaning(_decode_plain(data, tags, blocks), tags)
         return Raster(samples, known_orientation(tags.one(ORIENTATION, 1)), icc)
     if max(tags.many(BITS), default=1) > 8:
-        raise ImageError("its kind of TIFF is beyond this reader; convert it to a 16-bit PNG")
+        raise ImageError("this kind of TIFF is not supported; convert it to a 16-bit PNG")
     picture = libtiff.load(data)
     # Asked after loading, because newer versions of Pillow turn the picture upright by then.
     orientation = known_orientation(picture.getexif().get(ORIENTATION))
@@ -134,7 +134,7 @@ def held_blocks(tags: Directory, max_pixels: int) -> Blocks:
     check_size(width, height, max_pixels)
     channels = tags.one(SAMPLES, 1)
     if not 1 <= channels <= MOST_CHANNELS:
-        raise ImageError(f"its header claims {channels} channels; save it anew as PNG")
+        raise ImageError(f"its header claims {channels} channels; convert it to PNG")
     planes = channels if tags.one(PLANAR, 1) == SEPARATE_PLANES else 1
     blocks = _blocks(tags, width, height, planes)
     _check_places(blocks, tags.size)
@@ -155,13 +155,13 @@ def _blocks(tags: Directory, width: int, height: int, planes: int) -> Blocks:
     across = tags.one(TILE_WIDTH, 0) if tiled else width
     down = tags.one(TILE_HEIGHT, 0) if tiled else min(tags.one(ROWS, height), height)
     if across < 1 or down < 1:
-        raise ImageError("its strips or tiles have no size; get the file again")
+        raise ImageError("its strips or tiles have no size; copy or download it again")
     each = -(-width // across) * -(-height // down)
     at = tags.many(places)[: each * planes]
     # (Some old programs do not write the length of a lone strip.)
     sizes = tags.many(lengths)[: each * planes] or tuple(tags.size - a for a in at[:1])
     if len(at) < each * planes or len(sizes) < len(at):
-        raise ImageError("it lacks strips or tiles; get the file again")
+        raise ImageError("it lacks strips or tiles; copy or download it again")
     return Blocks(across, down, each, at, sizes)
 
 
@@ -169,9 +169,11 @@ def _check_places(blocks: Blocks, size: int) -> None:
     """Raise ImageError for strips or tiles that are not in the file, or are there over and over."""
     ends = [a + n for a, n in zip(blocks.at, blocks.sizes, strict=True)]
     if min(blocks.at) < 0 or min(blocks.sizes) < 0 or max(ends) > size:
-        raise ImageError("the file is cut short; get it again")
+        raise ImageError("the file is truncated; copy or download it again")
     if sum(blocks.sizes) > size:
-        raise ImageError("its strips or tiles claim more than the file holds; get it again")
+        raise ImageError(
+            "its strips or tiles claim more than the file holds; copy or download it again"
+        )
 
 
 def _is_plain(tags: Directory) -> bool:
@@ -239,7 +241,7 @@ def _meaning(samples: np.ndarray, tags: Directory) -> np.ndarray:
     """Gray or RGB, and alpha where the file has it, from the samples as they are stored."""
     colors = _colors(tags)
     if samples.shape[2] < colors:
-        raise ImageError("it lacks color channels; get the file again")
+        raise ImageError("it lacks color channels; copy or download it again")
     extra = tags.one(EXTRA, 0)
     top = np.iinfo(samples.dtype).max
     color, alpha = samples[..., :colors], samples[..., colors : colors + 1]

@@ -42,21 +42,23 @@ def unroll(
     cg: CG | None = None,
     before: Mapping[str, Step] | None = None,
 ) -> Unrolled:
-    """K stages of a declaration, each with priors of its own unless tied.
+    """Build K stages of a declared Lagrangian, each with its own priors unless they are tied.
 
     Args:
-        declare: declares the Lagrangian of stage 0, 1, ..., with new priors at each call.
-        order: of the updates.
-        weigh: of a Lagrangian: what makes its penalties of hyper-parameters (see `StagePenalties`).
-        names: of the hyper-parameters of a stage.
-        K: stages.
-        tied: all stages share the priors of the first. (Their penalties may differ all the same.)
-        cg: for blocks whose normal matrix is diagonal in no basis.
-        before: block -> a hand-written step to insert before its update.
+        declare: function that declares the Lagrangian of stage 0, 1, ..., with new priors at each
+            call.
+        order: order of the updates.
+        weigh: function of a Lagrangian. It returns the function that computes the penalties from
+            the hyper-parameters (see `StagePenalties`).
+        names: names of a stage's hyper-parameters.
+        K: number of stages.
+        tied: whether all stages share the priors of the first. Their penalties may still differ.
+        cg: solver for blocks whose normal matrix is not diagonal in any basis.
+        before: block -> a step to insert before its update.
     """
     first = declare(0)
     if not tied:
-        check_size(K * count(first), f"{K} stages")
+        check_size(K * count(first), f"{K} untied stages", modules=K * len(list(first.modules())))
 
     def stage(index: int) -> Stage:
         lagrangian = first if tied or index == 0 else declare(index)
@@ -80,7 +82,7 @@ def steps_for(lagrangian: Lagrangian) -> dict[str, Callable[[Tensor], Tensor]]:
 
 
 def order_of(lagrangian: Lagrangian, order: Sequence[str]) -> list[str]:
-    """The part of an order that a declaration has: switched off terms leave blocks out."""
+    """The names of an order that a Lagrangian contains: disabled terms leave out their blocks."""
     known = {*lagrangian.blocks, *lagrangian.duals}
     return [name for name in order if name in known]
 
@@ -112,13 +114,13 @@ def _same_priors(stages: Unrolled) -> bool:
 def prepare(
     image: Tensor, kernel: Tensor | None, *, size: int = 1, least_margin: int = 0
 ) -> tuple[Tensor, Frame]:
-    """Make the photo periodic, with a margin as wide as the kernel reaches.
+    """Make the photo periodic, with a margin of half the kernel's size.
 
     Args:
         image: the photo.
-        kernel: where it is known.
-        size: side of the kernel where it is not.
-        least_margin: around the photo, in pixels, however small the kernel is.
+        kernel: its kernel, if it is known.
+        size: height and width of the kernel if it is not known.
+        least_margin: smallest width of the margin, in pixels.
     """
     height = width = size
     if kernel is not None:
@@ -130,8 +132,9 @@ def prepare(
 class Bound:
     """``F ← F`` clipped to ``F² <= 2``, for a factor F of a product that has a prior.
 
-    Pictures and their factors are at most 1; overshoots of edges are left room. With the bound
-    the other factor's prior is given no less than the noise (see `product_weights`).
+    Images and their factors are at most 1; the bound leaves room for overshoots at edges. It
+    ensures that the prior on the other factor is given at least the variance of the noise (see
+    `product_weights`).
     """
 
     def __init__(self, factor: str) -> None:
@@ -147,7 +150,7 @@ class Bound:
 
 
 class Take:
-    """``A ← B``: a block takes the value of one that was made nearly equal, and is projected."""
+    """``A ← B``: a block takes the value of another block, its projection."""
 
     def __init__(self, block: str, other: str) -> None:
         self.block, self.other = block, other
@@ -160,16 +163,17 @@ class Take:
 
 
 class Impute:
-    """``X ← T ⊙ Y + (1 − T) ⊙ (H ⊗ I)``: where the blur model is not trusted, take the estimate.
+    """``X ← T ⊙ Y + (1 − T) ⊙ (H ⊗ I)``: use the estimate where the blur model is not trusted.
 
-    Y is the photo, T in [0, 1] the trust in each pixel: saturated lights, say, are no convolution,
-    and what lies beyond a photo's border is unobserved. Minimizing the next data term majorizes
-    ``w1/2 ‖√T ⊙ (H⊗I − Y)‖²``: the weighted fit descends, and I keeps its exact division by FFT.
+    Y is the photo, T in [0, 1] the trust in the blur model at each pixel. The model is wrong at
+    saturated pixels, for example, and pixels outside the photo are not observed. The next data term
+    is a majorizer of ``w1/2 ‖√T ⊙ (H⊗I − Y)‖²``. Its minimization therefore decreases the weighted
+    data term, and I is still solved exactly by FFT.
 
     Args:
         blur: ``H ⊗ I − X``, or another blur of I.
-        estimate: I in the formula; another block that the optimization makes equal to I serves as
-            well, and its prior has removed the noise.
+        estimate: block that is used as I in the formula: I, or a block that a constraint makes
+            equal to I and whose prior has removed the noise.
     """
 
     def __init__(self, blur: Residual | None = None, *, estimate: str = "I") -> None:
@@ -186,17 +190,17 @@ class Impute:
 
 
 def requires_training(module: nn.Module) -> bool:
-    """Whether any part of a model does. (The model itself is no part of it.)"""
+    """Whether any submodule of a model requires training."""
     parts = (part for part in module.modules() if part is not module)
     return any(getattr(part, "requires_training", False) for part in parts)
 
 
 def channels(module: nn.Module) -> int | None:
-    """Of the images that its priors take, all of them; None: any number."""
+    """Number of channels of the images that the priors accept; None if any number is accepted."""
     counts = {p.channels for p in module.modules() if isinstance(p, Prior)} - {None}
     return counts.pop() if counts else None
 
 
 def count(module: nn.Module | None) -> int:
-    """Parameters."""
+    """Number of parameters."""
     return 0 if module is None else sum(p.numel() for p in module.parameters())

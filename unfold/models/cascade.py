@@ -1,4 +1,4 @@
-"""Models one after the other: enhance, then deblur; or the other way round."""
+"""Models in sequence, for example enhancement before deblurring."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ ModelLike = Annotated[
 class Cascade(Restorer):
     """Models in sequence, each applied to the output of the one before it.
 
-    A blur kernel describes the input photo, so it is passed to the first model alone. All models
-    fill a history, in order. A cascade requires training if any of its models does.
+    A blur kernel describes the input photo, so it is passed to the first model only. All models
+    write to the same history, in order. A cascade requires training if any of its models does.
 
     Args:
-        models: first to last, at least one.
+        models: at least one model, in order.
 
-    Parts: those of each model, numbered from 1 (``"2.kernel"``), and the image that each but the
-    last hands on (``"1.image"``).
+    Parts: the parts of each model, numbered from 1 (``"2.kernel"``), and the output of each model
+    except the last (``"1.image"``).
     """
 
     def __init__(self, *models: Restorer) -> None:
         super().__init__()
         if not models:
-            raise ValueError("a cascade of no models: give at least one")
+            raise ValueError("a cascade needs at least one model, got none")
         self.models = nn.ModuleList(models)
         self.requires_training = any(model.requires_training for model in models)
         self.channels = next((m.channels for m in models if m.channels is not None), None)
@@ -74,10 +74,10 @@ def cascade(
         {"kind": "identity"},
     ),
 ) -> Cascade:
-    """Models one after the other, by name: ``"zero-dce -> era-small"``.
+    """Models in sequence, given by name: ``"zero-dce -> era-small"``.
 
     Args:
-        models: first to last; names, or configs with options.
+        models: names, or configs with options, in order.
 
     Example:
         >>> import unfold
@@ -89,11 +89,11 @@ def cascade(
 
 
 def config_of(name: str) -> dict[str, Any]:
-    """The config of a model by name, by the path of a config or of a folder with learned weights,
-    or of several: ``"first -> second"``.
+    """The config of a model that is given by name, by the path of a config file or of a folder of
+    learned weights, or as a sequence: ``"first -> second"``.
 
     Raises:
-        ComponentError: a name is missing beside an arrow, or a config cannot be read.
+        ComponentError: if a name is missing beside an arrow, or a config cannot be read.
     """
     if ARROW not in name:
         if is_model_folder(name):

@@ -11,17 +11,18 @@ from unfold.restorer import Restorer
 
 
 def check_image(image: Tensor, model: nn.Module | None = None) -> None:
-    """Check an image that a model is to restore.
+    """Check the input image of a model.
 
     Every model calls it first: ``check_image(image, self)``.
 
     Args:
-        image: as it was given.
-        model: that is to restore it, and has parameters of the same type on the same device.
+        image: the input.
+        model: model that restores the image. Its parameters must have the image's type and device.
 
     Raises:
-        InputError: no tensor, wrong shape, type or device, far from [0, 1] or not finite. (Values
-            are looked at on the CPU only: on a GPU that would wait for the device.)
+        InputError: if the image is not a tensor, has the wrong shape, type or device, has values
+            far outside [0, 1], or is not finite. Values are checked on the CPU only, because on a
+            GPU the check would wait for the device.
     """
     compiling = torch.compiler.is_compiling()
     check_tensor("an image", image, None if compiling else model)
@@ -35,25 +36,25 @@ def check_image(image: Tensor, model: nn.Module | None = None) -> None:
         )
     if image.device.type == "cpu" and not compiling:
         low, high = (bound.item() for bound in image.detach().aminmax())
-        # Noise may leave [0, 1]; [0, 255] and [−1, 1] are other conventions.
+        # Noise may exceed [0, 1]; [0, 255] and [−1, 1] are other conventions.
         if not (low > -0.9 and high < 2):
             raise InputError(
                 f"an image must lie in [0, 1], got values from {low:g} to {high:g}: rescale it "
-                "(divide 8-bit values by 255), and replace what is not finite"
+                "(divide 8-bit values by 255), and replace NaN and infinite values"
             )
 
 
 def check_inputs(model: Restorer, image: Tensor, kernel: Tensor | None) -> None:
-    """Refuse a photo or a kernel that a model of deconvolutions cannot take.
+    """Check the photo and the kernel that are given to a deconvolution model.
 
     Raises:
-        InputError: see `check_image`, `check_full_precision` and `check_kernel`; or the model needs
-            a kernel, and none is given.
+        InputError: see `check_image`, `check_full_precision` and `check_kernel`; or if the model
+            needs a kernel and none is given.
     """
     if kernel is None and model.needs_kernel:
         raise InputError(
-            "a deconvolution needs the blur's kernel: give kernel=..., or --kernel FILE; "
-            "or let it be estimated, kernel_estimator='blind', as the model deblur does"
+            "a deconvolution needs the blur's kernel: give kernel=..., or --kernel FILE; or "
+            "estimate it with kernel_estimator='blind', as the model deblur does"
         )
     check_image(image, model)
     check_full_precision(image)
@@ -62,24 +63,24 @@ def check_inputs(model: Restorer, image: Tensor, kernel: Tensor | None) -> None:
 
 
 def check_full_precision(image: Tensor) -> None:
-    """Refuse half precision, in which no FFT and no estimate of noise or blur is computed.
+    """Refuse half precision: FFTs and the estimates of noise and blur do not support it.
 
     Raises:
-        InputError: the image is neither float32 nor float64.
+        InputError: if the image is neither float32 nor float64.
     """
     if image.dtype not in (torch.float32, torch.float64):
         raise InputError(
             f"this model computes FFTs and needs float32 or float64, got {image.dtype}: convert "
-            "image and model with .float(); unfold.models.fast makes its convolutions bfloat16"
+            "image and model with .float(); unfold.models.fast uses bfloat16 in convolutions only"
         )
 
 
 def check_kernel(kernel: Tensor, image: Tensor) -> None:
-    """Refuse a kernel that is no blur, of an image that is not refused.
+    """Check that a kernel is a blur kernel for an image that passed its own checks.
 
     Raises:
-        InputError: no tensor, wrong shape or type, or, on the CPU, a sum that is not 1 or values
-            that are not finite.
+        InputError: if the kernel is not a tensor, has the wrong shape or type, or, on the CPU, does
+            not sum to 1 or is not finite.
     """
     batch = len(image)
     check_tensor("a kernel", kernel)

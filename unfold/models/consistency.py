@@ -1,4 +1,4 @@
-"""Consistency of the parts of a declaration: every error, with its path."""
+"""Consistency of the parts of a declaration: every error with its path."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .parts import HYPER
 Path = tuple[int | str, ...]
 Problem = tuple[Path, str]
 
-# What else a state or a restoration has under a name.
+# Other names that a state or a restoration uses.
 RESERVED = frozenset((
     "noise", "grain", "kernel", "maps", "trust", "share", "enhanced", "denoised", "gain",
     "curve", "scene", HYPER,
@@ -26,12 +26,12 @@ RESERVED = frozenset((
 
 
 class Reading:
-    """A declaration whose terms are built.
+    """A declaration with its residuals.
 
     Attributes:
-        options: the declaration, each option valid by itself.
+        options: the declaration, of which each option is valid by itself.
         residuals: index of a term -> its residual.
-        unbuilt: the errors of the terms that cannot be built.
+        unbuilt: errors of the terms that cannot be built.
     """
 
     def __init__(self, options: Any) -> None:
@@ -44,7 +44,7 @@ class Reading:
             key = "quadratic" if isinstance(term, QuadraticTerm) else "constraint"
             try:
                 self.residuals[index] = getattr(term, key).build()
-            except Exception as error:  # a term may be a plugin's: any error is an error here
+            except Exception as error:  # a plugin's term may raise any exception
                 self.unbuilt.append((("terms", index, key), f"cannot be built: {error}"))
 
     @cached_property
@@ -56,7 +56,7 @@ class Reading:
 
     @cached_property
     def duals(self) -> dict[str, int]:
-        """Dual -> the first term that has it."""
+        """Dual -> the first term that uses it."""
         found: dict[str, int] = {}
         for index, term in enumerate(self.options.terms):
             if isinstance(term, ConstraintTerm):
@@ -68,7 +68,7 @@ class Reading:
         return ((i, t) for i, t in enumerate(self.options.terms) if isinstance(t, PriorTerm))
 
     def weight_names(self) -> Iterator[tuple[Path, str]]:
-        """Where a weight is named, and its name."""
+        """The paths at which a weight is named, each with the name."""
         for index, term in enumerate(self.options.terms):
             key = "penalty" if isinstance(term, ConstraintTerm) else "weight"
             if isinstance(name := getattr(term, key), str):
@@ -76,10 +76,10 @@ class Reading:
 
 
 def errors(options: Any) -> list[Problem]:
-    """Every error of a declaration: its path, and the message with the remedy."""
+    """Every error of a declaration: its path and a message with the remedy."""
     reading = Reading(options)
     if reading.unbuilt:
-        return reading.unbuilt  # what the others name is not known without them
+        return reading.unbuilt  # the names that these terms use are unknown
     return [problem for check in _CHECKS for problem in check(reading)]
 
 
@@ -93,8 +93,8 @@ def _entries(reading: Reading) -> Iterator[Problem]:
             if name not in known:
                 yield (
                     ("terms", index),
-                    f"{name!r} has no value: give it a start in [start] if it is a block, else a "
-                    f"source in [data]{_close(name, known)}",
+                    f"{name!r} has no value: add a start to [start] if it is a block, or a "
+                    f"source to [data] otherwise{_close(name, known)}",
                 )
     used = {name for r in reading.residuals.values() for name in (*r.blocks, *r.reads)}
     read = {name for r in reading.residuals.values() for name in r.reads}
@@ -103,16 +103,16 @@ def _entries(reading: Reading) -> Iterator[Problem]:
             if name in RESERVED or hasattr(nn.ModuleDict(), name):
                 yield (table, name), f"the name {name!r} is reserved: choose another"
             elif not name or "." in name:
-                yield (table, name), "a name must not be empty, nor contain a full stop"
+                yield (table, name), "a name must not be empty and must not contain a full stop"
             elif name not in used:
                 yield (table, name), f"no term contains {name!r}: remove it{_close(name, used)}"
     for name in start:
         if name in data:
-            yield ("start", name), f"{name!r} is in [data] too, where it is fixed: keep one"
+            yield ("start", name), f"{name!r} is also in [data], where it is fixed: keep one entry"
         elif name in read:
             yield (
                 ("start", name),
-                f"{name!r} cannot be minimized over, as a term is not affine in it: move it to "
+                f"{name!r} cannot be updated, because a term is not affine in it: move it to "
                 "[data]",
             )
 
@@ -130,10 +130,10 @@ def _duals(reading: Reading) -> Iterator[Problem]:
             continue
         first = reading.duals[term.dual]
         if first != index:
-            message = f"{term.dual!r} is the dual of terms.{first} too: each needs its own"
+            message = f"{term.dual!r} is also the dual of terms.{first}: each needs its own"
             yield ("terms", index, "dual"), message
         elif term.dual in entries or term.dual in RESERVED:
-            message = f"the name {term.dual!r} is taken by another entry: choose another"
+            message = f"another entry has the name {term.dual!r}: choose another name"
             yield ("terms", index, "dual"), message
 
 
@@ -144,20 +144,20 @@ def _priors(reading: Reading) -> Iterator[Problem]:
         block, structure = term.block, reading.structures.get(term.block)
         place: Path = ("terms", index, "block")
         if term.level is not None and term.weight is not None:
-            yield ("terms", index), "a prior has a level or a weight, not both"
+            yield ("terms", index), "a prior has either a level or a weight: remove one of them"
         if block not in start:
             yield place, f"{block!r} is no block; blocks are {_list(start)}{_close(block, start)}"
         elif first.setdefault(block, index) != index:
             yield (
                 place,
-                f"terms.{first[block]} is a prior on {block!r} too: add a block with the "
-                f"constraint that it equals {block!r}, and put the second prior there",
+                f"terms.{first[block]} is also a prior on {block!r}: add a block with the "
+                f"constraint that it equals {block!r}, and put the second prior on it",
             )
         elif structure in (Structure.FOURIER, Structure.MATRIX_FREE):
             yield (
                 place,
-                f"the normal matrix of {block!r} is {structure.value}, so that no proximal "
-                f"operator minimizes over it: add a block, say {block}2, with a term constraint = "
+                f"the normal matrix of {block!r} is {structure.value}, which a proximal operator "
+                f"cannot handle: add a block, for example {block}2, with a term constraint = "
                 f'{{kind = "equal", left = "{block}", right = "{block}2"}}, and put the prior '
                 "there",
             )
@@ -165,7 +165,7 @@ def _priors(reading: Reading) -> Iterator[Problem]:
             yield (
                 place,
                 f"the normal matrix of {block!r} varies from pixel to pixel, and nothing bounds "
-                "the level of its prior: split it by a constraint (equal) whose penalty is a "
+                "the level of its prior: add a split by a constraint (equal) whose penalty is a "
                 f'weight such as {{value = 0.1, bounds = "{block}"}}',
             )
 
@@ -175,19 +175,19 @@ def _order(reading: Reading) -> Iterator[Problem]:
     updated = [*options.start, *reading.duals]
     for index, name in enumerate(options.order):
         if name in options.data:
-            yield ("order", index), f"{name!r} is in [data], so it is fixed: leave it out"
+            yield ("order", index), f"{name!r} is in [data], so it is fixed: remove it here"
         elif name not in updated:
             yield (
                 ("order", index),
-                f"{name!r} is neither block nor dual; there are {_list(updated)}"
+                f"{name!r} is neither a block nor a dual; choose from {_list(updated)}"
                 f"{_close(name, updated)}",
             )
     missing = [name for name in updated if name not in options.order]
     if missing:
         yield (
             ("order",),
-            f"{_list(missing)} would never be updated: add every block and dual to the order (an "
-            "entry that stays fixed goes into [data])",
+            f"{_list(missing)} would never be updated: add every block and dual to the order (a "
+            "fixed entry belongs in [data])",
         )
 
 
@@ -196,7 +196,7 @@ def _penalties(reading: Reading) -> Iterator[Problem]:
     named = list(reading.weight_names())
     for place, name in named:
         if name not in penalties:
-            known = f"; there are {_list(penalties)}" if penalties else ""
+            known = f"; it has {_list(penalties)}" if penalties else ""
             message = f"[penalties] has no {name!r}{known}: add it{_close(name, penalties)}"
             yield place, message
         elif place[-1] == "penalty" and penalties[name].value == 0:
@@ -204,7 +204,7 @@ def _penalties(reading: Reading) -> Iterator[Problem]:
     used = {name for _, name in named}
     for name, weight in penalties.items():
         if name not in used:
-            yield ("penalties", name), f"no term has the weight {name!r}: remove it"
+            yield ("penalties", name), f"no term uses the weight {name!r}: remove it"
         if weight.value == 0 and not weight.plain:
             yield ("penalties", name, "value"), "must be positive, got 0"
         if name in map(level_weight, levels(reading.options.terms)):
@@ -216,13 +216,13 @@ def _relations(reading: Reading, name: str) -> Iterator[Problem]:
     """The blocks that a weight balances or bounds."""
     weight, known = reading.options.penalties[name], levels(reading.options.terms)
     if weight.balances is not None and weight.bounds is not None:
-        yield ("penalties", name), "a weight balances a block or bounds one, not both"
+        yield ("penalties", name), "a weight either balances or bounds a block: remove one of them"
     for key in ("balances", "bounds"):
         block = getattr(weight, key)
         if block is not None and block not in known:
             yield (
                 ("penalties", name, key),
-                f"no prior on {block!r} has a level; levels are those of {_list(known)}",
+                f"no prior on {block!r} has a level; the blocks with levels are {_list(known)}",
             )
         elif key == "bounds" and block is not None:
             yield from _bounds(reading, name, block)
@@ -231,11 +231,11 @@ def _relations(reading: Reading, name: str) -> Iterator[Problem]:
 def _bounds(reading: Reading, name: str, block: str) -> Iterator[Problem]:
     place: Path = ("penalties", name, "bounds")
     if reading.structures.get(block) is not Structure.PIXEL:
-        yield place, f"{block!r} is no factor of a product, so that there is nothing to bound"
+        yield place, f"{block!r} is not a factor of a product, so it needs no bound: remove it"
         return
     others = [n for n, w in reading.options.penalties.items() if w.bounds == block and n != name]
     if others:
-        yield place, f"{others[0]!r} bounds {block!r} too: one weight is enough"
+        yield place, f"{others[0]!r} also bounds {block!r}: remove one of them"
         return
     if name not in _penalties_on(reading, block, Structure.SCALAR):
         yield (
@@ -251,7 +251,7 @@ def _bounds(reading: Reading, name: str, block: str) -> Iterator[Problem]:
 
 
 def _penalties_on(reading: Reading, block: str, *structures: Structure) -> list[Any]:
-    """The penalties of the terms that have such a structure in a block."""
+    """The penalties of the terms that have one of these structures in a block."""
     terms = {i: reading.options.terms[i] for i in reading.residuals}
     return [
         term.penalty if isinstance(term, ConstraintTerm) else term.weight
@@ -277,7 +277,7 @@ def _output(reading: Reading) -> Iterator[Problem]:
     for part in ("enhancer", "denoiser"):
         if not product and getattr(reading.options, part) is not None:
             example = '{light = "L", reflectance = "R"}'
-            yield (part,), f"the output is a single block: leave it out, or write {example}"
+            yield (part,), f"the output is a single block: remove this part, or write {example}"
 
 
 def _kernels(reading: Reading) -> Iterator[Problem]:
@@ -285,11 +285,11 @@ def _kernels(reading: Reading) -> Iterator[Problem]:
     if options.num_kernels > 1 and "maps" not in sources:
         yield (
             ("num_kernels",),
-            f'{options.num_kernels} kernels need maps: an entry of [data] that is "maps", for a '
-            "term such as filter-flow",
+            f'{options.num_kernels} kernels need maps: add an entry with the value "maps" to '
+            "[data], for a term such as filter-flow",
         )
     if {"maps", "trust"} <= sources:
-        yield ("data",), "maps and trust exclude each other: a kernel estimator gives one of them"
+        yield ("data",), "a kernel estimator gives either maps or trust: remove one of them"
 
 
 def _list(names: Iterable[str]) -> str:

@@ -1,8 +1,8 @@
-"""Conversion of weights released by others.
+"""Conversion of weights that others released.
 
-The file is safetensors. Its header holds, under ``unfold``, JSON: ``spec`` (the model's name and
-options), ``provider`` (the distribution that has the model, and its version), ``source`` (name and
-SHA-256 of the file converted) and ``sha256`` (of the tensors).
+The converted file is safetensors. Its header contains, under the key ``unfold``, a JSON object:
+``spec`` (the model's name and options), ``provider`` (the distribution of the model and its
+version), ``source`` (name and SHA-256 of the released file) and ``sha256`` (of the tensors).
 """
 
 from __future__ import annotations
@@ -28,26 +28,27 @@ _HEADER = "unfold"
 
 @runtime_checkable
 class Converter(Protocol):
-    """A model into which weights released by others can be converted."""
+    """A model into which released weights can be converted."""
 
     def convert_state_dict(self, state: Mapping[str, Any]) -> dict[str, Tensor]:
-        """The model's state dict, from what a released file holds (see `rename`).
+        """Convert the content of a released file to the model's state dict (see `rename`).
 
         Raises:
-            ComponentError: it holds something else; names what does not fit.
+            ComponentError: if the content does not fit; the message lists what does not.
         """
         ...
 
 
 @runtime_checkable
 class Reader(Protocol):
-    """What a `Converter` has besides if the released file is none that ``torch.save`` wrote."""
+    """Additional method of a `Converter` for released files that ``torch.save`` did not write."""
 
     def read_released(self, data: bytes) -> Mapping[str, Any]:
-        """What ``convert_state_dict`` takes, from the bytes of a released file.
+        """Parse the bytes of a released file; the result is passed to ``convert_state_dict``.
 
         Raises:
-            ComponentError: they are none; the message goes on after the file's name: "is no ...".
+            ComponentError: if the bytes cannot be parsed. The message continues after the file's
+                name: "is no ...".
         """
         ...
 
@@ -57,16 +58,16 @@ def convert(spec: Spec, source: Path, target: Path) -> dict[str, Any]:
 
     Args:
         spec: the model's name and options.
-        source: what was released: a file that ``torch.save`` wrote, unless the model reads another
-            kind (`Reader`).
-        target: a new .safetensors file; it appears whole or not at all.
+        source: the released file, written by ``torch.save`` unless the model reads another format
+            (`Reader`).
+        target: a new .safetensors file, which is written atomically.
 
     Returns:
         The content of the target's header.
 
     Raises:
-        ComponentError: one line: a model without a converter, weights that do not fit it, files
-            that cannot be read or written.
+        ComponentError: if the model has no converter, the weights do not fit it, or a file cannot
+            be read or written. The message is one line.
     """
     model: Restorer = spec.build()
     if not isinstance(model, Converter):
@@ -99,15 +100,16 @@ def convert(spec: Spec, source: Path, target: Path) -> dict[str, Any]:
 def rename(
     state: Mapping[str, Any], modules: Mapping[str, str], like: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
-    """A state dict under other names.
+    """Rename the entries of a state dict.
 
     Args:
-        state: entries under their names.
-        modules: a module there -> the module here; what follows its name stays.
-        like: the state dict that must come out, in names, shapes and dtypes.
+        state: the state dict.
+        modules: name of a module in ``state`` -> its new name; the rest of an entry's name is kept.
+        like: state dict with the names, shapes and dtypes that the result must have.
 
     Raises:
-        ComponentError: lists missing, unexpected and misshapen entries, by their names there.
+        ComponentError: lists missing, unexpected and misshapen entries, by their names in
+            ``state``.
     """
     there = {ours: theirs for theirs, ours in modules.items()}
     names = {_renamed(name, there): name for name in like}
@@ -126,16 +128,17 @@ def rename(
 
 
 def load_converted(model: Restorer, file: Path, options: Mapping[str, Any]) -> None:
-    """Fill a model from a file that `convert` wrote.
+    """Load the weights that `convert` wrote into a model.
 
     Args:
-        model: with parameters of any values.
+        model: the model; its parameters are replaced.
         file: the path.
-        options: of the model: those recorded in the file must be equal. (Shapes do not show for
-            which range of values a network was trained.)
+        options: the model's options. They must equal those recorded in the file, because shapes do
+            not show, for example, for which range of values a network was trained.
 
     Raises:
-        ComponentError: one line: no such file, damaged, or of another network or other options.
+        ComponentError: if the file does not exist, is damaged, or belongs to another network or to
+            other options. The message is one line.
     """
     remedy = "give a file that `unfold convert` wrote"
     try:
@@ -147,7 +150,7 @@ def load_converted(model: Restorer, file: Path, options: Mapping[str, Any]) -> N
         reason = " ".join(str(error).split())
         raise ComponentError(f"{file}: no weights can be read ({reason}); {remedy}") from error
     if _digest(tensors) != digest:
-        raise ComponentError(f"{file} is damaged: its tensors are not those converted; {remedy}")
+        raise ComponentError(f"{file} is damaged: its tensors have changed; {remedy}")
     wanted = json.loads(json.dumps(dict(options)))
     different = [
         f"{name}={json.dumps(made_with[name])}, not {json.dumps(value)}"
@@ -160,7 +163,7 @@ def load_converted(model: Restorer, file: Path, options: Mapping[str, Any]) -> N
     try:
         model.load_state_dict(rename(tensors, {}, own))
     except ComponentError as error:
-        raise ComponentError(f"{file} holds another network's weights: {error}") from error
+        raise ComponentError(f"{file} has the weights of another network: {error}") from error
 
 
 def _read(source: Path, model: Converter) -> tuple[bytes, Mapping[str, Any]]:
@@ -179,10 +182,10 @@ def _read(source: Path, model: Converter) -> tuple[bytes, Mapping[str, Any]]:
 def _unpickle(source: Path) -> Mapping[str, Any]:
     try:
         held = torch.load(source, map_location="cpu", weights_only=True)
-    except Exception as error:  # of many kinds; torch's advice is to unpickle it all the same
+    except Exception as error:  # of many kinds; torch's message recommends unsafe unpickling
         raise ComponentError(
-            f"{source} is no file of plain tensors, and nothing else is unpickled: get it again, "
-            "or save its state dict alone with torch.save"
+            f"{source} is no file of plain tensors, and nothing else is unpickled: "
+            "download it again, or save only its state dict with torch.save"
         ) from error
     if not isinstance(held, Mapping):
         raise ComponentError(f"{source} must hold a state dict, got a {type(held).__name__}")
@@ -191,15 +194,15 @@ def _unpickle(source: Path) -> Mapping[str, Any]:
 
 def _check_target(target: Path) -> None:
     if target.suffix != ".safetensors":
-        raise ComponentError(f"{target}: converted weights need a name that ends in .safetensors")
+        raise ComponentError(f"{target}: the name of converted weights must end in .safetensors")
     if target.exists():
         raise ComponentError(f"{target} exists: remove it, or choose another name")
     if not target.parent.is_dir():
-        raise ComponentError(f"there is no folder {target.parent}: create it first")
+        raise ComponentError(f"the folder {target.parent} does not exist: create it first")
 
 
 def _renamed(name: str, modules: Mapping[str, str]) -> str:
-    """Its longest leading module that has another name, under that."""
+    """The name with its longest listed module prefix replaced."""
     end = len(name)
     while (end := name.rfind(".", 0, end)) > 0:
         if name[:end] in modules:

@@ -1,4 +1,4 @@
-"""A Lagrangian as data: what a declared model's file may say."""
+"""A Lagrangian as data: the schema of a declared model's file."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ Source = Literal["photo", "kernel", "maps", "trust"]
 
 
 class Declaration(BaseModel):
-    """A part of a declaration: immutable, without other keys than its own."""
+    """A part of a declaration: immutable, without unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Level(Declaration):
-    """The noise level that a prior removes: a standard deviation, in the unit of the image.
+    """The noise level that a prior removes: a standard deviation in the unit of the image.
 
-    The levels of the stages are spaced evenly in the logarithm, from the first to the last. The
-    prior is given at least the level of the photo's noise and at most 0.25, in any case.
+    The levels of the stages are spaced evenly in the logarithm. Every level is at least that of the
+    photo's noise and at most 0.25.
 
     Attributes:
-        first: at the first stage.
-        last: at the last stage; None: that of the photo's noise.
-        learned: whether the hyper-parameter estimator learns it, with this as its initial value.
+        first: level at the first stage.
+        last: level at the last stage; None: that of the photo's noise.
+        learned: whether the hyper-parameter estimator learns the level, starting from this value.
     """
 
     first: Deviation = FIRST_DEVIATION
@@ -55,7 +55,7 @@ class Level(Declaration):
     learned: bool = False
 
     def logarithm(self, place: float) -> tuple[float, float]:
-        """``(a, b)``: the logarithm of the variance is ``a + b log σ`` at a place in [0, 1]."""
+        """``(a, b)`` such that the log-variance at a place in [0, 1] is ``a + b log σ``."""
         if self.last is None:
             return 2 * (1 - place) * math.log(self.first), 2 * place
         if self.last == self.first:
@@ -74,12 +74,12 @@ class Weight(Declaration):
     Attributes:
         value: a positive number (zero is allowed for a plain number).
         noise_power: exponent of σ.
-        balances: a block whose prior has the level s; ``0.23 σ²/s²`` is then another factor (the
-            plug-and-play schedule of `unfold.models.schedule`).
-        bounds: a block that is a factor of a product, and so has a normal matrix that varies from
-            pixel to pixel. The weight is then ``value · σ^noise_power`` times that of the product,
-            or more, as the level of the prior on that block must not exceed 0.25.
-        learned: whether the hyper-parameter estimator learns it, with this as its initial value.
+        balances: a block whose prior has the level s. The weight is also multiplied by
+            ``0.23 σ²/s²`` (the plug-and-play schedule of `unfold.models.schedule`).
+        bounds: a block that is a factor of a product, so that its normal matrix varies from pixel
+            to pixel. The weight is then at least ``value · σ^noise_power`` times the weight of the
+            product, and larger if the level of the prior on that block would exceed 0.25.
+        learned: whether the hyper-parameter estimator learns the weight, starting from this value.
     """
 
     value: Annotated[float, Field(ge=0, le=1e12)] = 1.0
@@ -90,7 +90,7 @@ class Weight(Declaration):
 
     @property
     def plain(self) -> bool:
-        """Whether it is one number at every stage and for every photo."""
+        """Whether the weight is one number for all stages and photos."""
         return self == Weight(value=self.value)
 
     def __str__(self) -> str:
@@ -99,17 +99,17 @@ class Weight(Declaration):
         if self.balances:
             text += f"·0.23 σ²/s², s the level of {self.balances}"
         if self.bounds:
-            text = f"at least {text} × the product's; more where {self.bounds} needs it"
+            text = f"at least {text} × the product's; more if {self.bounds} needs it"
         return text + ", learned" * self.learned
 
 
 class Start(Declaration):
-    """Where a block starts.
+    """The initial value of a block.
 
     Attributes:
-        value: the photo; a factor of its first Retinex split, ``photo = reflectance ⊙ light``;
-            zeros; or ones.
-        channels: 1 or 3; None: one for the light, else three.
+        value: the photo; a factor of its Retinex split, ``photo = reflectance ⊙ light``; zeros; or
+            ones.
+        channels: 1 or 3; None: one for the light, three otherwise.
     """
 
     value: Literal["photo", "reflectance", "light", "zero", "one"]
@@ -117,7 +117,7 @@ class Start(Declaration):
 
     @property
     def size(self) -> int:
-        """Channels of the block."""
+        """Number of channels of the block."""
         return self.channels or CHANNELS[self.value]
 
 
@@ -134,7 +134,7 @@ class ProductOutput(Declaration):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Blocks of the reflectance: one, or numerator and denominator."""
+        """Blocks of the reflectance: one, or the numerator and the denominator."""
         return tuple(self.reflectance.split("/"))
 
 
@@ -142,14 +142,14 @@ def _named(group: str, value: Any) -> Spec:
     spec = resolve(group, value)
     if isinstance(spec, Spec):
         return spec
-    raise ValueError("a declaration names its components, so that it can be written down")
+    raise ValueError("a declaration must give its components by name, so that it can be saved")
 
 
 def term_type(kind: str) -> type[Spec]:
-    """The options of an installed term, the names of its blocks among them.
+    """The options of an installed term, including the names of its blocks.
 
-    A term's constructor takes its blocks by position; a declaration gives them by the names of
-    those parameters.
+    A term's constructor takes its blocks by position; a declaration gives them under the names of
+    the constructor's parameters.
     """
     return _term_type(spec_type("terms", kind))
 
@@ -166,7 +166,7 @@ def _term_type(spec: type[Spec]) -> type[Spec]:
 
 
 class Formula(RootModel[str]):
-    """A residual as it is written: ``"conv(H, I) - X"`` (see `unfold.formula.text.expression`)."""
+    """A residual as a formula: ``"conv(H, I) - X"`` (see `unfold.formula.text.expression`)."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -189,8 +189,8 @@ def _term(value: Any) -> Spec | Formula:
     kind = value.get("kind") if isinstance(value, Mapping) else None
     if not isinstance(kind, str):
         raise ValueError(
-            'a term is a formula, such as "conv(H, I) - X", or a table with its kind and its '
-            f'blocks, e.g. {{kind = "equal", left = "I", right = "Z"}}, got {value!r:.60}'
+            'a term must be a formula, such as "conv(H, I) - X", or a table with its kind and its '
+            f'blocks, such as {{kind = "equal", left = "I", right = "Z"}}, got {value!r:.60}'
         )
     return term_type(kind).model_validate(dict(value))
 
@@ -211,7 +211,7 @@ def _penalty(value: Any) -> Any:
 
 
 def _table(kind: type[Declaration], *keys: str) -> BeforeValidator:
-    """A plain value is short for a table that has it under each of the keys."""
+    """Accept a plain value as short for a table that has this value under each of the keys."""
 
     def table(value: Any) -> Any:
         if isinstance(value, kind):
@@ -260,11 +260,10 @@ class PriorTerm(Declaration):
     """A prior on a block.
 
     Attributes:
-        prior: by name or with options.
-        block: that it is on.
-        level: the noise level that it removes; by default it falls from 0.1 to the noise's own.
-        weight: of the prior, in place of a level: a number or a name. Nothing then bounds the
-            level.
+        prior: name or options of the prior.
+        block: block of the prior.
+        level: noise level that the prior removes; by default it falls from 0.1 to the photo's.
+        weight: number or name, in place of a level, which is then not bounded.
     """
 
     prior: PriorSpec
@@ -274,7 +273,7 @@ class PriorTerm(Declaration):
 
     @property
     def noise_level(self) -> Level | None:
-        """The level; None where the prior has a weight."""
+        """The level; None if the prior has a weight."""
         return None if self.weight is not None else self.level or Level()
 
 

@@ -1,4 +1,4 @@
-"""A model whose Lagrangian is data: written in a TOML or JSON file, built like any other."""
+"""A model whose Lagrangian is data in a TOML or JSON file."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ from .parts import (
     with_hyper_parameters,
 )
 
-# Stages move a block a little from where the last one left it: a few warm-started iterations
-# suffice, and a fixed number never waits for the device.
+# A stage changes a block little: a few warm-started iterations suffice, and a fixed number of them
+# never waits for the device.
 _CG = CG(maximum=4, tolerance=None)
 
 
@@ -51,44 +51,44 @@ class Declared(Estimating):
 
         min Σ w/2 ‖r_i‖² + Σ λ_b g_b(x_b)   subject to   r_j = 0
 
-    with any installed terms ``r`` and priors ``g``, by name. Each stage updates every block and
-    dual once, in the given order (see `unfold.core.lower`).
+    with any installed terms ``r`` and priors ``g``. Each stage updates every block and dual once,
+    in the given order (see `unfold.core.lower`).
 
     Args:
-        terms: each a table with one of three keys. ``quadratic``: a residual as a formula, such as
+        terms: tables, each with one of three keys. ``quadratic``: a residual as a formula, such as
             ``"conv(H, I) - X"`` (see `unfold.formula.text.expression`), or an installed term by
-            ``kind``, its blocks and entries by the names of its constructor's parameters;
-            ``weight``, by default 1. ``constraint``: likewise, its ``penalty`` and the name of its
-            ``dual``. ``prior``: a prior, its ``block``, and the noise ``level`` that it removes
-            (see `unfold.models.declaration.Level`) or its ``weight``.
-        order: of the updates: every block and every dual.
+            ``kind``, with its blocks and entries under the names of its constructor's parameters;
+            and its ``weight``, by default 1. ``constraint``: likewise, with its ``penalty`` and the
+            name of its ``dual``. ``prior``: a prior, its ``block``, and the noise ``level`` that it
+            removes (see `unfold.models.declaration.Level`) or its ``weight``.
+        order: order of the updates: every block and every dual.
         start: block -> ``"photo"``, ``"reflectance"`` or ``"light"`` (of the photo's Retinex
             split), ``"zero"`` or ``"one"``; or a table with ``value`` and ``channels``.
         data: fixed entry -> ``"photo"``, ``"kernel"``, ``"maps"`` (of several kernels; they sum to
             one) or ``"trust"`` (in the blur model, from 0 to 1).
-        output: a block; or a table, ``light`` and ``reflectance``: the image is then
+        output: a block; or a table with ``light`` and ``reflectance``, whose image is
             ``enhancer(light) ⊙ denoiser(reflectance)``. The reflectance may be a quotient,
             ``"Z/L"``.
         penalties: name -> a number or a table (see `unfold.models.declaration.Weight`).
-        stages: how many.
+        stages: number of stages.
         tied: whether all stages share their priors.
-        kernel_estimator: estimates the kernel where none is given; by default there is no blur.
-        num_kernels: kernels that are estimated; several need maps.
-        exposure: brings a dark photo to full exposure first; None: it stays as it is.
-        noise: the standard deviation of the photo's noise, or its estimator.
-        enhancer, denoiser: of the illumination and the reflectance in the output.
+        kernel_estimator: estimates the kernel if none is given; the default assumes no blur.
+        num_kernels: number of estimated kernels; several kernels need maps.
+        exposure: estimates the gain that brings a dark photo to full exposure; None: no gain.
+        noise: standard deviation of the photo's noise, or its estimator.
+        enhancer, denoiser: for the illumination and the reflectance of the output.
         hyper_parameters: estimator of the penalties and levels that are ``learned``.
 
     Shapes: photos ``(B, 3, H, W)`` in [0, 1], kernels ``(1 or B, 1, h, w)``; blocks have the
     photo's size and 3 channels or 1.
 
-    Parts: every block; ``kernel``; ``penalties`` (the maps) or ``trust``; ``noise``; ``gain`` and
-    ``curve``, where there is an exposure estimator; ``enhanced`` and ``denoised``, where the output
-    is a product, and ``scene``, where the enhancer is pooled.
+    Parts: every block; ``kernel``; ``maps`` or ``trust``; ``noise``; ``gain`` and ``curve`` with an
+    exposure estimator; ``enhanced`` and ``denoised`` if the output is a product, and ``scene`` if
+    the enhancer is pooled.
 
     Raises:
-        pydantic.ValidationError: (from `unfold.create_model` and the commands) every option that
-            is invalid, or else everything that does not fit together, with its path.
+        pydantic.ValidationError: (from `unfold.create_model` and the commands) if options are
+            invalid or inconsistent; it lists each with its path.
 
     Example::
 
@@ -146,7 +146,7 @@ class Declared(Estimating):
 
     @staticmethod
     def option_errors(options: Any) -> list[Problem]:
-        """What does not fit together in options that are valid one by one."""
+        """The inconsistencies between options that are valid one by one."""
         return errors(options)
 
     def forward(
@@ -196,7 +196,7 @@ class Declared(Estimating):
         """The parts and the image, cropped to the photo."""
         features = None
         if isinstance(self.output, ProductOutput):
-            # (What divides is kept positive, whatever the declaration says of it.)
+            # (Divisors are kept positive, even if the declaration does not ensure it.)
             light = state[self.output.light].clamp_min(DARKEST)
             first, *rest = (state[name] for name in self.output.names)
             reflectance = first.clamp_min(0) / rest[0].clamp_min(DARKEST) if rest else first
@@ -216,7 +216,7 @@ class Declared(Estimating):
         return describe(self, parts, self.order, "\n".join(self._notes()))
 
     def _notes(self) -> Iterator[str]:
-        """What the Lagrangian leaves open: data, starts, penalties, levels, output."""
+        """Descriptions of data, starts, penalties, levels and output."""
         yield "data: " + ", ".join(f"{n} = {source}" for n, source in self.data.items())
         yield "start: " + ", ".join(f"{n} = {s.value}" for n, s in self.starts.items())
         for name, weight in self.penalties.items():

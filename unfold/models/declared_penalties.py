@@ -1,4 +1,4 @@
-"""The penalties of a declared model, stage by stage, and how they are made of hyper-parameters."""
+"""The penalties of a declared model at each stage, computed from its hyper-parameters."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ def level_weight(block: str) -> str:
 
 
 def levels(terms: Sequence[Any]) -> dict[str, Level]:
-    """Block -> the level of its prior, for each prior that has one."""
+    """Block -> the level of its prior, for the priors that have one."""
     priors = [term for term in terms if isinstance(term, PriorTerm)]
     return {t.block: level for t in priors if (level := t.noise_level) is not None}
 
 
 class PartlyLearned(HyperParameters):
-    """Hyper-parameters of which some are powers of the noise, and the rest an estimator's.
+    """Hyper-parameters of which an estimator predicts some; the others are powers of the noise.
 
     Args:
         initial: ``(2, stages, count)``, see `HyperParameters`.
-        learned: for each of them, whether the estimator predicts it.
-        estimator: by name or spec; built where there is something to learn.
+        learned: for each hyper-parameter, whether the estimator predicts it.
+        estimator: name or spec; built only if some are learned.
     """
 
     def __init__(self, initial: Tensor, learned: Sequence[bool], estimator: Any) -> None:
@@ -46,7 +46,7 @@ class PartlyLearned(HyperParameters):
         self.fixed = NoisePowers(initial[..., ~chosen], learned=False)
         predicted = initial[..., chosen]
         self.learned = make_part(HyperParameters, estimator, predicted) if any(learned) else None
-        # Where each hyper-parameter is, once the learned ones follow the fixed ones.
+        # Position of each hyper-parameter in the concatenation of the fixed and the learned ones.
         order = chosen.to(torch.int64).argsort(stable=True).argsort()
         self.register_buffer("_order", order, persistent=False)
 
@@ -63,10 +63,10 @@ class PartlyLearned(HyperParameters):
 def stage_hyper_parameters(
     terms: Sequence[Any], penalties: Mapping[str, Weight], stages: int, estimator: Any
 ) -> tuple[tuple[str, ...], PartlyLearned]:
-    """The names of a stage's hyper-parameters, and what predicts them.
+    """The names of a stage's hyper-parameters, and the module that predicts them.
 
-    They are the logarithms of the penalties that are no plain numbers, and of the variances that
-    the levels of priors stand for.
+    They are the logarithms of the penalties that are not plain numbers, and of the variances that
+    correspond to the levels of priors.
     """
     varying = {name: weight for name, weight in penalties.items() if not weight.plain}
     told_levels = levels(terms)
@@ -84,7 +84,7 @@ def stage_hyper_parameters(
 def _logarithm(
     weight: Weight, told_levels: Mapping[str, Level], place: float
 ) -> tuple[float, float]:
-    """``(a, b)``: the logarithm of a weight is ``a + b log σ``."""
+    """``(a, b)`` such that the logarithm of a weight is ``a + b log σ``."""
     constant, power = 0.0, 0.0
     if weight.balances is not None:
         constant, power = balanced(told_levels[weight.balances].logarithm(place))
@@ -94,14 +94,14 @@ def _logarithm(
 class DeclaredPenalties:
     """``(hyper-parameters, state) -> penalties`` of one stage.
 
-    The weight of a prior that has a level is such that the prior's step is the one for that level
-    (`Prior.step_for`), between the variance of the photo's noise and 0.25². Where the diagonal d
-    of the block's normal matrix is a number, the step is ``weight / d``. Where it varies from
-    pixel to pixel, so does the step; see `product_weights`.
+    If a prior has a level, its weight is chosen such that the prior's step is the step for that
+    level (`Prior.step_for`), between the variance of the photo's noise and 0.25². If the diagonal d
+    of the block's normal matrix is a number, the step is ``weight / d``. If d varies from pixel to
+    pixel, so does the step; see `product_weights`.
 
     Args:
-        lagrangian: of the stage.
-        penalties: as declared.
+        lagrangian: Lagrangian of the stage.
+        penalties: declared penalties.
     """
 
     def __init__(self, lagrangian: Lagrangian, penalties: Mapping[str, Weight]) -> None:
@@ -116,7 +116,7 @@ class DeclaredPenalties:
         state = State(state)
         made: dict[str, Any] = {**self._plain, **{n: values[n].exp() for n in self._powers}}
         given = {b: n for b in self._lagrangian.priors if (n := level_weight(b)) in values}
-        # (Factors of products first: their bounds are penalties, which other blocks have too.)
+        # (Factors of products come first: their bounds are penalties that other blocks use, too.)
         for block, name in given.items():
             if (bound := self._bounds.get(block)) is not None:
                 step = self._step(values[name], block, state, LARGEST / 2)
@@ -129,7 +129,7 @@ class DeclaredPenalties:
         return made
 
     def _step(self, logarithm: Tensor, block: str, state: State, largest: float) -> Tensor:
-        # (Looked up at each call: the prior may be replaced.)
+        # (Read at each call, because the prior may be replaced.)
         prior: Prior = self._lagrangian.priors[block]  # type: ignore[assignment]
         return prior_step(logarithm, state["noise"], prior.step_for, largest)
 
@@ -146,7 +146,7 @@ class DeclaredPenalties:
         return weight + step * reduce(add, others) if others else weight, penalty
 
     def _diagonals(self, block: str, state: State, made: dict, apart_from: str = "") -> list[Any]:
-        """What each term that is uniform in a block adds to the diagonal of its normal matrix."""
+        """The diagonal entries of a block's normal matrix, from each term that is uniform in it."""
         found = []
         for term, operator in self._operators(block, state, Structure.SCALAR):
             if _name(term) != apart_from:

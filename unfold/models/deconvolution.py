@@ -45,9 +45,9 @@ from .schedule import annealed, balanced, places, prior_step
 
 ORDER = ("I", "Z")
 NAMES = ("log_step", "log_w")
-# That of the training of deconv-small, where kernels are 39 wide. What lies beyond a photo's border
-# is made up, and its priors know how far away that is: with less they leave ringing along the
-# border (0.4 dB of whole photos).
+# The margin in the training of deconv-small, whose kernels are 39 wide. Its priors use the distance
+# to the photo's border, outside which pixels are estimated: a smaller margin causes ringing along
+# the border (0.4 dB of whole photos).
 _LEAST_MARGIN = 20
 
 
@@ -58,46 +58,46 @@ class Deconvolution(Restorer):
 
         min x/2 ‖H⊗I − X‖² + w/2 ‖I − Z‖² + z g(Z)
 
-    X the photo, H its kernel. I is solved exactly by FFT, Z by the prior, which is given the step
-    z/w: a noise variance that falls from round to round to that of the photo, and lies between
-    that and 0.25². ``log z/w`` and ``log w`` are the hyper-parameters of a round; they start as
-    the plug-and-play schedule ``w = 0.23 σ²/s²``, s² the variance given. The image is the last Z.
+    X is the photo, H its kernel. I is solved exactly by FFT, Z by the prior with the step z/w. This
+    step is a noise variance that decreases from round to round to that of the photo; it is at most
+    0.25². ``log z/w`` and ``log w`` are the hyper-parameters of a round. They start at the
+    plug-and-play schedule ``w = 0.23 σ²/s²``, s² the step. The image is the last Z.
 
-    Borders are those of a photo, not of a period: it is extended by the kernel's reach and cropped
-    after. What lies in that margin nobody observed, so that X is there what Z says, blurred
-    (`Impute`); without this, total variation loses 1.2 dB of photos of 256², and the prior
-    ``denoiser`` 2.4.
+    A photo is not periodic: it is extended by half the kernel's size, and the result is cropped.
+    Nothing was observed in that margin, so X is set to the blurred Z there (`Impute`). Without
+    this, photos of 256² lose 1.2 dB with total variation and 2.4 dB with the prior ``denoiser``.
 
     Args:
-        K: rounds.
-        prior: of Z: an installed prior by name or spec, or a function of the number of channels
-            that builds one.
+        K: number of rounds.
+        prior: prior on Z: an installed prior by name or spec, or a function of the number of
+            channels that builds one.
         tied: whether all rounds share one prior.
-        blur: the data term's: an installed term by name or spec.
-        hyper_parameters: what predicts z/w and w of every round.
-        first_deviation: standard deviation that the prior is given in the first round, unless the
-            photo's noise is stronger; by default DPIR's, about 49/255.
-        noise: the standard deviation of the photo's noise, white being 1, or what estimates it.
-        strength: of the prior against the data: x is its reciprocal.
-        border: ``"estimated"``, as above, or ``"reflected"``: X stays the photo's reflection in
-            the margin.
-        kernel_estimator: of the kernel where none is given: ``"blind"`` estimates it, ``"point"``
-            takes the photo for sharp, so that noise alone is removed. None refuses such a photo.
-        careful: whether the photo stays where its restoration cannot be believed, if the kernel is
-            estimated: all of a photo with which nothing is amiss (`is_good`), and those places that
-            the kernel does not explain (`reblur_share`). It has no effect in training.
+        blur: blur of the data term: an installed term by name or spec.
+        hyper_parameters: predicts z/w and w of every round.
+        first_deviation: standard deviation given to the prior in the first round, unless the
+            photo's noise is stronger; the default is DPIR's, about 49/255.
+        noise: standard deviation of the photo's noise, if white is 1, or its estimator.
+        strength: weight of the prior relative to the data: x is its reciprocal.
+        border: ``"estimated"``, as above, or ``"reflected"``: in the margin X is the reflection of
+            the photo.
+        kernel_estimator: estimates the kernel if none is given: ``"blind"`` for a shake;
+            ``"point"`` assumes a sharp photo, so that only noise is removed. None: a kernel must be
+            given.
+        careful: whether the photo is kept where its restoration is not reliable, if the kernel is
+            estimated: the whole photo if it has no defect (`is_good`), and otherwise the places
+            that the kernel does not explain (`reblur_share`). It has no effect in training.
 
-    Parts: ``kernel`` (1 or B,1,h,w); ``share`` (B,1,H,W), that of the restoration in the image,
-    where it is ``careful``; ``I`` (B,3,H,W), the photo after the last deconvolution;
-    (B,1,1,1) each: ``noise``, the standard deviation that the priors are given, as given or
-    estimated; ``residue``, that which the re-blur test expects; ``grain``, the noise without what
-    JPEG did to the photo, estimated.
+    Parts: ``kernel`` (1 or B,1,h,w); ``share`` (B,1,H,W), the share of the restoration in the
+    image, with ``careful``; ``I`` (B,3,H,W), the photo after the last deconvolution. (B,1,1,1)
+    each: ``noise``, the given or estimated standard deviation for the prior; ``residue``, the
+    deviation that the re-blur test expects; ``grain``, the estimated noise without the errors of
+    JPEG.
 
     Raises:
-        InputError: no kernel is given (from ``forward``).
+        InputError: (from ``forward``) if no kernel is given and none is estimated.
 
     Source: Zhang et al., "Plug-and-play image restoration with deep denoiser prior", TPAMI 2021,
-    section 4.2; unrolled and trained as a whole, their USRNet (CVPR 2020).
+    section 4.2; unrolled and trained end to end, their USRNet (CVPR 2020).
     """
 
     def __init__(
@@ -164,9 +164,9 @@ class Deconvolution(Restorer):
         return found if kernel is None else with_kernel(self.noise, found, image, kernel)
 
     def explain(self) -> str:
-        output = "image = Z; z/w, the variance given to the prior, falls to that of the noise"
+        output = "image = Z; z/w, the variance given to the prior, decreases to that of the noise"
         if self.estimates_border:
-            output = f"Impute: beyond the photo's border, X ← H⊗Z\n{output}"
+            output = f"Impute: outside the photo, X ← H⊗Z\n{output}"
         parts = ("stages", "hyper") if self.estimator is None else ("estimator", "stages", "hyper")
         return describe(self, parts, ORDER, output)
 
@@ -178,13 +178,13 @@ def splitting(blur: Residual, prior: Prior) -> Lagrangian:
 
 
 def initial_hyper_parameters(K: int, first_deviation: float) -> Tensor:
-    """``(2, K, 2)``: the level given falls from a first one to that of the noise."""
+    """``(2, K, 2)``: the variance decreases from a first value to that of the noise."""
     steps = [annealed(first_deviation, place) for place in places(K)]
     return torch.tensor([[step, balanced(step)] for step in steps]).permute(2, 0, 1).contiguous()
 
 
 def weigh(lagrangian: Lagrangian, strength: float):
-    """What makes the weights of a stage of its hyper-parameters (see `unroll`)."""
+    """The function that computes a stage's penalties from its hyper-parameters (see `unroll`)."""
     return partial(_penalties, step_for=steps_for(lagrangian)["Z"], strength=strength)
 
 

@@ -1,4 +1,4 @@
-"""Discs of a few radii, and their maps for a photo out of focus."""
+"""Discs of several radii, and their maps for a photo with defocus."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from unfold.estimators.roles import KernelEstimator
 
 
 class DiscKernels(KernelEstimator):
-    """A stack of discs, whose maps are made of the radius at each pixel (`blur_radius`).
+    """A stack of discs with maps that follow from the blur radius at each pixel (`blur_radius`).
 
-    The first disc is a point, the radii of the others grow evenly by a factor. A pixel between two
-    radii belongs to both, by its nearness.
+    The first disc is a point; the radii of the others form a geometric sequence. At a pixel whose
+    radius lies between two of them, both discs have a share, by linear interpolation.
 
     Args:
         num_kernels: number of discs, at least 2.
         least, largest: radius of the second and of the last disc, in pixels.
 
     Returns (from ``forward``): discs ``(B, M, n, n)``, and the logarithms of the maps
-    ``(B, M, H, W)``, whose softmax sums to one: what `ErA` asks of several kernels
+    ``(B, M, H, W)``, whose softmax sums to one. `ErA` uses them as several kernels
     (``kernel_estimator="disc", num_kernels=8``).
 
     Raises:
-        ValueError: fewer than two discs; radii that do not grow.
+        ValueError: if there are fewer than two discs, or the radii do not increase.
 
     Source: a thin lens spreads a point into a disc, the circle of confusion; see `blur_radius`.
 
@@ -55,8 +55,8 @@ class DiscKernels(KernelEstimator):
         super().__init__()
         if num_kernels < 2 or not 0 < least < largest:
             raise ValueError(
-                f"DiscKernels({num_kernels}, least={least:g}, largest={largest:g}): needs at least "
-                "two discs, a point and another, and least < largest"
+                f"DiscKernels({num_kernels}, least={least:g}, largest={largest:g}): there must be "
+                "at least two discs, and least must be smaller than largest"
             )
         ratio = (largest / least) ** (1 / max(1, num_kernels - 2))
         self.radii = (0.0, *(largest / ratio**i for i in range(num_kernels - 2, -1, -1)))
@@ -72,7 +72,7 @@ class DiscKernels(KernelEstimator):
         return self.discs.to(image).expand(len(image), -1, -1, -1)
 
     def maps(self, radius: Tensor) -> Tensor:
-        """The share of each disc at each pixel: ``(B, 1, H, W)`` in pixels to ``(B, M, H, W)``."""
+        """The share of each disc at each pixel, ``(B, M, H, W)``, from radii ``(B, 1, H, W)``."""
         known = torch.tensor(self.radii, dtype=radius.dtype, device=radius.device).view(1, -1, 1, 1)
         place = torch.searchsorted(known.flatten(), radius.contiguous()).clamp(
             1, len(self.radii) - 1
@@ -84,7 +84,7 @@ class DiscKernels(KernelEstimator):
 
 
 def discs(radii: tuple[float, ...]) -> Tensor:
-    """``(M, n, n)`` float64, each of sum 1."""
+    """Discs ``(M, n, n)`` in float64; each sums to 1."""
     radius = torch.tensor(radii, dtype=torch.float64)
     one = torch.ones_like(radius)
     shape = torch.full((len(radii),), SHAPES.index("disc"))

@@ -37,17 +37,17 @@ from .parts import (
 from .schedule import annealed, balanced, places, prior_step
 
 PAPER_ORDER = ("U", "Z", "X", "E", "P", "G", "O", "D")
-# The blocks in the poster's cycle, but begun at E: the image is the last X, which the last E thus
-# reaches.
+# The poster's cycle of blocks, started at E, so that the last E affects the last X, which is the
+# image.
 ORDER = ("E", "P", "U", "Z", "X", "G", "O", "D")
 NAMES = ("log_z", "log_p", "log_s", "log_w1", "log_w2", "log_w3")
 _FIRST_DEVIATION = 0.1
-# E is another value than 0 where ``|Y − U|`` exceeds ``_THRESHOLD · (1 + w3)``, 0.25 at first: more
-# than noise and an inexact kernel leave, less than a saturated spot or a dead pixel.
+# E is nonzero where ``|Y − U|`` exceeds ``_THRESHOLD · (1 + w3)``, initially 0.25: above the errors
+# of noise and an inexact kernel, below those of saturated spots and dead pixels.
 _THRESHOLD, _ERROR_PENALTY = 0.05, 4.0
-# One stage moves X a little from where the last left it: a few warm-started steps suffice, and a
-# fixed number never waits for the device.
-_CG = CG(maximum=4, tolerance=None)
+# A stage changes X little: a few warm-started iterations suffice, and a fixed number of them never
+# waits for the device.
+_CG = CG(maximum=2, tolerance=None)
 
 
 def era_objective(
@@ -58,15 +58,15 @@ def era_objective(
         min w0/2 ‖U + E − Y‖² + φ(Z) + ws‖E‖₁ + f(P)
         subject to U = B X (dual G), X = Z (O), E = P (D)
 
-    Y the defocused input, B the blur, X the sharp image, U the blurred one, E an error in a few
-    places; Z and P auxiliaries. The poster's Γ, Ω, Δ are G, O, D; its λ1, λ2, λ3, λs are w1, w2,
+    Y is the defocused input, B the blur, X the sharp image, U the blurred image, and E a sparse
+    error; Z and P are auxiliary. The poster's Γ, Ω, Δ are G, O, D; its λ1, λ2, λ3, λs are w1, w2,
     w3, ws (it uses λ3 for both of the last); its w0 is 1.
 
     Args:
         blur: ``B X − U``: a `Convolution`, a `FilterFlow`, or another blur.
-        priors: on Z and P.
+        priors: priors on Z and P.
         error: whether there is an error E (the poster's ablation: False).
-        split: whether it has a second prior f, on P (its other ablation).
+        split: whether E has a second prior f, on P (the poster's other ablation: False).
     """
     U, X, Z, E, P = uf.blocks("U X Z E P")
     Y = uf.data("Y")
@@ -84,44 +84,43 @@ def era_objective(
 
 
 class ErA(Estimating):
-    """ErA: K unrolled stages after an estimate of the defocus kernels and where they act.
+    """ErA: K unrolled stages after an estimate of the defocus kernels and their maps.
 
-    Defocus varies over the picture, so the blur is a filter flow ``B x = Σ_m W_m ⊙ (k_m ⊗ x)``
-    with estimated kernels and weight maps, and X is solved by a few warm conjugate-gradient steps
-    (its gradient is zero to the accuracy of that solve; with CG to convergence to 1e-10). With
-    ``blur="convolution"`` it is stationary and X is one division by FFT.
+    Defocus varies over the photo, so the blur is a filter flow ``B x = Σ_m W_m ⊙ (k_m ⊗ x)`` with
+    estimated kernels and maps. With ``blur="convolution"`` the blur is stationary and X is solved
+    exactly by FFT.
 
-    E starts at the photo's outliers, X at the photo without them, U at B X, the duals at zero: an
-    outlier that X explained at first would remain in X. The prior on P keeps zeros (`OnSupport`).
-    Each prior is given a noise variance between
-    that of the photo and 0.25², the ℓ1 norm a threshold in these bounds: E is sparse by
-    construction.
+    E starts at the photo's outliers, X at the photo without them, U at B X, and the duals at zero:
+    an outlier that X contains at the start would remain in X. The prior on P keeps zeros
+    (`OnSupport`). The variance given to each prior, and the threshold of the ℓ1 norm, lie between
+    the variance of the photo's noise and 0.25², so that E is sparse.
 
-    All updates but that of X minimize the Lagrangian over their block exactly. That of X does so
-    with one kernel; with several the gradient in X vanishes (to 1e-10 in float64) only if conjugate
-    gradients run to convergence, and the four steps taken here leave a small residual.
+    Each update minimizes the Lagrangian over its block exactly, except that of X with several
+    kernels: there two warm-started iterations of conjugate gradients leave a small residual. (Run
+    to convergence in float64, they reduce the gradient to 1e-10.)
 
     Args:
-        K: stages.
-        prior: of Z and P: an installed prior by name or spec, or a function of the number of
+        K: number of stages.
+        prior: prior on Z and P: an installed prior by name or spec, or a function of the number of
             channels that builds one.
         tied: whether all stages share their priors.
-        blur: the constraint's: an installed term by name or spec.
-        num_kernels: M, how many kernels are estimated. Of several the maps are a softmax; a
-            single one has a map W in [0, 1] of where it acts, and beside it the photo is sharp:
+        blur: blur of the constraint: an installed term by name or spec.
+        num_kernels: number M of estimated kernels. The maps of several kernels are a softmax. A
+            single kernel has one map W in [0, 1]; where W is 0, the photo is sharp:
             ``B x = W ⊙ (k ⊗ x) + (1 − W) ⊙ x`` (the poster's one global kernel with its weight
             map).
         error: whether there is a sparse error E (the poster's ablation: False).
-        error_prior: whether it has a learned prior f on P = E (the poster's ablation: False).
-        order: of the updates. ``"paper"`` is U, Z, X, E, P; its last E never reaches the image.
-        kernel_estimator: of the kernels and the logits of their maps.
-        noise: the standard deviation of the photo's noise, or what estimates it.
-        hyper_parameters: what predicts the noise levels and penalties of every stage.
-        strength: of the priors against the data: w0 is its reciprocal.
+        error_prior: whether E has a learned prior f, on P = E (the poster's ablation: False).
+        order: order of the updates. ``"paper"`` is U, Z, X, E, P; its last E does not affect the
+            image.
+        kernel_estimator: estimates the kernels and the logits of their maps.
+        noise: standard deviation of the photo's noise, or its estimator.
+        hyper_parameters: predicts the noise levels and penalties of every stage.
+        strength: weight of the priors relative to the data: w0 is its reciprocal.
 
-    Parts: ``kernel`` (B,M,h,w); ``maps`` (B,M,H,W), where the blur has maps; ``X``, ``Z``
-    (sharp), ``U`` (blurred), ``E`` (the error) and ``P``, where they are; ``noise`` (B,1,1,1). The
-    image is X. (A single kernel with a map comes as two, the second a point.)
+    Parts: ``kernel`` (B,M,h,w); ``maps`` (B,M,H,W) if the blur has maps; ``X``, ``Z`` (sharp);
+    ``U`` (blurred); ``E`` (the error) and ``P`` if they exist; ``noise`` (B,1,1,1). The image is X.
+    A single kernel with a map is returned as two kernels, of which the second is a point.
 
     Source: the ErA poster, with the misprints mended.
 
@@ -156,14 +155,14 @@ class ErA(Estimating):
         self.maps = has_slot(blur, "maps")
         if num_kernels > 1 and not self.maps:
             raise ValueError(
-                f"num_kernels={num_kernels}: several kernels need a blur with maps, such as "
-                "filter-flow; choose one kernel, or another blur"
+                f"num_kernels={num_kernels}: several kernels need a blur with maps: set "
+                "blur='filter-flow', or num_kernels=1"
             )
         self.num_kernels, self.uses_maps = num_kernels, self.maps
         self._errors = ("EP" if error_prior else "E") if error else ""
         self.order = ORDER if order == "error-first" else PAPER_ORDER
         term = make_blur(blur, "ErA", "X", "U", "HW" if self.maps else "H")
-        # E takes P from the stage before; a P that never reaches the image has no network.
+        # E uses the P of the stage before; a P that does not affect the image has no network.
         reaches = K - 1 if order == "error-first" else K - 2
 
         def declare(stage: int) -> Lagrangian:
@@ -208,8 +207,8 @@ class ErA(Estimating):
         return Restoration(clip(parts["X"]), {**estimated, **parts}, history, known.frame.origin)
 
     def start(self, known: Estimates) -> State:
-        """Where the optimization starts: outliers are error, the photo without them is X, and U
-        is X blurred."""
+        """The initial values: E is the photo's outliers, X the photo without them, U is X
+        blurred."""
         y, kernel = known.x, known.kernel
         blocks = {"Y": y, "U": torch.zeros_like(y)}
         error = find_outliers(y) if self._errors else blocks["U"]
@@ -227,7 +226,7 @@ class ErA(Estimating):
 
 
 def initial_hyper_parameters(K: int) -> Tensor:
-    """``(2, K, 6)``: the levels given fall to that of the noise, penalties are balanced."""
+    """``(2, K, 6)``: the levels decrease to that of the noise, and penalties are balanced."""
     rows = []
     for place in places(K):
         level = annealed(_FIRST_DEVIATION, place)
@@ -259,9 +258,9 @@ def _penalties(
 
 
 def _with_maps(kernel: Tensor, logits: Tensor | None, num_kernels: int) -> tuple[Tensor, Tensor]:
-    """Kernels and their maps; a point is added to a single kernel."""
+    """Kernels and their maps; a single kernel is complemented by a point."""
     if logits is None:
-        raise ValueError("the kernel estimator gives no maps: choose a blur without maps")
+        raise ValueError("the kernel estimator returns no maps: choose a blur without maps")
     if num_kernels > 1:
         return kernel, logits.softmax(1)
     share = logits.sigmoid()

@@ -1,4 +1,4 @@
-"""Estimates before an optimization, and recomposition of light and reflectance after it."""
+"""Estimates before an optimization, and recombination of light and reflectance after it."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class Estimates(NamedTuple):
 
     Attributes:
         x: the photo at full exposure, made periodic, ``(B, 3, H, W)``.
-        frame: where the photo lies in it.
+        frame: position of the photo in ``x``.
         measurements: global quantities of the whole photo.
-        kernel: as given, or estimated.
-        noise: standard deviation of the noise in ``x``, of its noisiest channel: ``(B, 1, H, W)``
-            where an exposure amplified it, or ``(B, 1, 1, 1)``.
-        logits: of the kernel estimator's maps, where it has any.
+        kernel: the given or estimated kernel.
+        noise: standard deviation of the noise in ``x``, in its noisiest channel: ``(B, 1, H, W)``
+            if the exposure was changed, otherwise ``(B, 1, 1, 1)``.
+        logits: logits of the kernel estimator's maps; None if it has no maps.
     """
 
     x: Tensor
@@ -50,16 +50,16 @@ class Estimates(NamedTuple):
 class Estimating(Restorer):
     """A restorer that estimates the noise, the exposure and the kernel of a photo.
 
-    A subclass sets ``estimator``, and the others by `add_parts`: each is a part of its state dict
-    under that name.
+    A subclass sets ``estimator`` and calls `add_parts` for the others. The state dict contains each
+    part under its attribute's name.
 
     Attributes:
-        estimator: of the blur kernels.
+        estimator: estimates the blur kernels.
         noise: standard deviation of the photo's noise, or its estimator.
-        exposure: of the factor that brings a dark photo to full exposure, or None.
-        enhancer: of the illumination, or None.
-        denoiser: of the reflectance, or None.
-        uses_maps: whether its maps are used, so that it runs though the kernel is known.
+        exposure: estimates the gain that brings a dark photo to full exposure, or None.
+        enhancer: enhances the illumination, or None.
+        denoiser: denoises the reflectance, or None.
+        uses_maps: whether the estimator's maps are used; it then runs even if the kernel is given.
     """
 
     uses_maps: bool = False
@@ -78,7 +78,7 @@ class Estimating(Restorer):
         denoiser: Any = None,
         light: int = 3,
     ) -> None:
-        """Build the parts that options name; ``light`` is the number of the light's channels."""
+        """Build the parts from options; ``light`` is the number of channels of the light."""
         self.enhancer = enhancer and make_part(IlluminationEnhancer, enhancer, light)
         self.denoiser = denoiser and make_part(ReflectanceDenoiser, denoiser, 3)
         self.exposure = exposure and make_part(ExposureEstimator, exposure)
@@ -88,7 +88,7 @@ class Estimating(Restorer):
     def estimate(
         self, image: Tensor, kernel: Tensor | None, measurements: Mapping[str, Tensor] | None
     ) -> Estimates:
-        """Estimate all that is neither given nor measured. Arguments as for ``forward``."""
+        """Estimate the quantities that are not given. The arguments are those of ``forward``."""
         check_inputs(self, image, kernel)
         x, frame = self._prepare(image, kernel)
         measurements = self._global(image) if measurements is None else measurements
@@ -96,7 +96,7 @@ class Estimating(Restorer):
         known, logits = measurements.get("kernel") if kernel is None else kernel, None
         if known is None or self.uses_maps:
             found, logits = self.estimator(x)
-            # (One kernel that is given serves all maps.)
+            # (One given kernel is used with all maps.)
             known = found if known is None else known.expand(-1, found.shape[1], -1, -1)
         known = known.to(x)
         if "residue" not in measurements:
@@ -104,12 +104,11 @@ class Estimating(Restorer):
         return Estimates(x, frame, measurements, known, _noise_at(dark, measurements), logits)
 
     def measured_parts(self, known: Estimates, features: Tensor | None = None) -> dict[str, Tensor]:
-        """The parts ``noise``, ``residue``, ``grain``, ``gain``, ``curve`` and ``scene``, those
-        that there are.
+        """Those of ``noise``, ``residue``, ``grain``, ``gain``, ``curve`` and ``scene`` that exist.
 
         Args:
             known: the estimates.
-            features: of the enhancer, see `recompose`.
+            features: features of the enhancer, see `recompose`.
         """
         names = ("noise", "residue", "grain", "gain", "curve")
         parts = {name: known.measurements[name] for name in names if name in known.measurements}
@@ -121,7 +120,7 @@ class Estimating(Restorer):
     def measure(self, image: Tensor, *, kernel: Tensor | None = None) -> Mapping[str, Tensor]:
         found = self._global(image)
         if kernel is None:
-            # (Each whole photo is let go as soon as the next is made of it.)
+            # (Each full-size copy is freed as soon as the next one is computed.)
             exposed = self._exposed(self._prepare(image)[0], found)
             kernel = found["kernel"] = self.estimator.measure(exposed)
             del exposed
@@ -136,7 +135,7 @@ class Estimating(Restorer):
             light: L, ``(B, 1 or 3, H, W)``, positive.
             reflectance: R, ``(B, 3, H, W)``.
             noise: standard deviation of the noise in ``L ⊙ R``, ``(B, 1, 1, 1)``.
-            scene: measurements of the whole photo for the enhancer, where it takes any.
+            scene: the enhancer's measurements of the whole photo, if it needs any.
 
         Returns:
             The enhanced illumination, the denoised reflectance, and the enhancer's features
@@ -151,12 +150,12 @@ class Estimating(Restorer):
         return enhanced, denoised, features
 
     def _global(self, image: Tensor) -> dict[str, Tensor]:
-        """What is measured of the whole photo, but for its kernel."""
+        """Measurements of the whole photo, except its kernel."""
         found = measure_noise(self.noise, image)
         rows = thinned(image)
         if self.exposure is not None:
             gain, curve = found["gain"], found["curve"] = self.exposure(image)
-            # Noise grows by the slope of the exposure, here at the photo's mean.
+            # The exposure multiplies noise by its slope, here at the photo's mean.
             mean = gain * rows.mean((1, 2, 3), keepdim=True).clamp(0, 1)
             slope = gain * curve / (1 + (curve - 1) * mean).square()
             found["noise_ratio"] = self._noise_ratio(image, found["grain"]) / slope
@@ -166,7 +165,7 @@ class Estimating(Restorer):
         return found if scene is None else {**found, "scene": scene}
 
     def _noise_ratio(self, image: Tensor, grain: Tensor) -> Tensor:
-        """The noise of each channel over that of the photo; 1 where the latter is given."""
+        """The noise of each channel over that of the photo; 1 if the latter is given."""
         estimated = isinstance(self.noise, PhotoNoise)
         return channel_noise(image, grain) / grain if estimated else torch.ones_like(grain)
 
@@ -181,10 +180,10 @@ class Estimating(Restorer):
 
 
 def _noise_at(photo: Tensor, measurements: Mapping[str, Tensor]) -> Tensor:
-    """The standard deviation of the noise at each pixel, once the photo is at full exposure.
+    """The standard deviation of the noise at each pixel of the photo at full exposure.
 
-    Noise is amplified by the slope of the exposure there: in the darks up to hundreds of times as
-    much as at white.
+    The exposure multiplies noise by its slope: in dark regions up to hundreds of times as much as
+    at white.
     """
     noise = measurements["noise"]
     if "gain" not in measurements:

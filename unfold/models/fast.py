@@ -1,4 +1,4 @@
-"""A model in its fast mode: bfloat16 convolutions, channels last; on a GPU compiled stages."""
+"""A fast copy of a model: bfloat16 convolutions, channels last, and compiled stages on a GPU."""
 
 from __future__ import annotations
 
@@ -17,33 +17,32 @@ from unfold.core import Stage
 
 Model = TypeVar("Model", bound=nn.Module)
 _CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
-# A convolution with no more channels than this at one end reads or writes an image (and a map
-# beside it). In bfloat16 it would round the photo itself to 8 bits, not only what is made of it:
-# on networks that pass their input on this cost 9 dB, and saved a tenth of the time.
+# A convolution with at most this many input or output channels reads or writes an image (and
+# possibly a map). In bfloat16 it would round the photo itself to 8 bits: in networks with skip
+# connections from the input this cost 9 dB and saved a tenth of the time.
 _IMAGE = 4
 
 
 def fast(model: Model, *, compiled: bool | None = None, bfloat16: bool | None = None) -> Model:
-    """A faster copy of a model, with nearly the same results.
+    """Make a faster copy of a model, with nearly the same results.
 
-    Convolutions inside its networks compute in bfloat16 (8 significant bits), channels last. The
-    first and last ones, which read and write images, stay precise, as does all else: the solves
-    and their FFTs, the weights of the stages, linear layers and norms. The model itself is left
-    as it is. The copy is for inference (its parameters ask for no gradient) and not for saving.
+    Convolutions inside the networks compute in bfloat16 (8 significant bits), with channels last.
+    The first and last convolutions, which read and write images, keep their precision, and so do
+    solvers, FFTs, penalties, linear layers and norms. The model itself is not changed. The copy is
+    for inference: its parameters require no gradient, and it must not be saved.
 
-    Where the device has no units for bfloat16, such convolutions are several times slower. That
-    is measured, on the device that the model is on: move it there first. Where they do not pay
-    they stay precise too, channels last alone, and a warning says so.
+    On devices without bfloat16 units these convolutions are several times slower. `fast` measures
+    this on the device of the model, so move the model there first. If bfloat16 is not faster, the
+    copy only uses channels last, and a warning is given.
 
-    Stages may be compiled by ``torch.compile``, which fuses what their updates do to each pixel
-    and frequency. The first photo then takes a minute longer, and so does one of another size,
-    once or twice.
+    ``torch.compile`` fuses the updates of a stage that act on each pixel or frequency. The first
+    photo then takes a minute longer, and so do the first one or two photos of another size.
 
     Args:
-        model: a `Restorer`, or any other module. One without convolutions is copied unchanged, but
-            for the compilation of its stages.
-        compiled: whether stages are compiled. None: on a GPU, where a compiler for it works.
-        bfloat16: whether convolutions compute in it. None: where it is measured to be faster.
+        model: a `Restorer` or any other module. In a module without convolutions only the stages
+            are compiled.
+        compiled: whether stages are compiled. None: on a GPU that has a working compiler.
+        bfloat16: whether convolutions compute in bfloat16. None: if it is measured to be faster.
 
     Returns:
         The copy, in evaluation mode.
@@ -61,8 +60,8 @@ def fast(model: Model, *, compiled: bool | None = None, bfloat16: bool | None = 
     pays = bfloat16_pays(device) if bfloat16 is None else bfloat16
     if not pays and bfloat16 is None:
         warnings.warn(
-            f"bfloat16 is slower than float32 on this {device.type}: the fast mode only lays the "
-            "channels of convolutions last",
+            f"bfloat16 is slower than float32 on this {device.type}: the fast copy only changes "
+            "the memory format of convolutions to channels last",
             stacklevel=2,
         )
     for module in convolutions:
@@ -93,14 +92,14 @@ def _cast(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
 
 @cache
 def _compiles(device: torch.device) -> bool:
-    """Whether there is all that compiling for the device takes, by trying it."""
+    """Whether compilation works for the device, by trying it."""
     try:
         torch.compile(torch.square)(torch.ones(8, device=device))
-    except Exception as error:  # what a missing compiler raises, each backend decides for itself
+    except Exception as error:  # each backend raises another exception if its compiler is missing
         reason = " ".join(str(error).split()) or type(error).__name__
         warnings.warn(
-            f"nothing can be compiled for this {device.type}, so that the fast mode runs its "
-            f"stages as they are ({reason[:200]})",
+            f"torch.compile does not work for this {device.type}, so the stages of the fast copy "
+            f"are not compiled ({reason[:200]})",
             stacklevel=3,
         )
         return False
@@ -109,7 +108,7 @@ def _compiles(device: torch.device) -> bool:
 
 @torch.inference_mode()
 def convolution_seconds(dtype: torch.dtype, device: torch.device) -> float:
-    """Of one convolution, once."""
+    """The time of one convolution."""
     layout: dict[str, Any] = {"dtype": dtype, "device": device}
     x = torch.zeros(1, 64, 64, 64, **layout).contiguous(memory_format=torch.channels_last)
     weight = torch.zeros(64, 64, 3, 3, **layout).contiguous(memory_format=torch.channels_last)
@@ -125,9 +124,9 @@ def bfloat16_pays(
     device: torch.device,
     seconds: Callable[[torch.dtype, torch.device], float] = convolution_seconds,
 ) -> bool:
-    """Whether the device convolves in bfloat16 faster than in float32, by trying it."""
+    """Whether the device computes convolutions faster in bfloat16 than in float32, by trying it."""
     took: dict[torch.dtype, list[float]] = {torch.float32: [], torch.bfloat16: []}
-    for _ in range(4):  # in turns, that a busy moment falls on both; the first warms up
+    for _ in range(4):  # alternately, so that other load affects both; the first is a warm-up
         for dtype, rounds in took.items():
             rounds.append(seconds(dtype, device))
     return min(took[torch.bfloat16]) < min(took[torch.float32])

@@ -1,4 +1,4 @@
-"""The model that leaves photos as they are."""
+"""A model that returns photos unchanged."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .checks import check_image
 
 
 class IdentityModel(Restorer):
-    """Returns the photo, clipped to [0, 1]: its metrics are those of the input.
+    """Returns the photo, clipped to [0, 1]; its metrics are those of the input.
 
     Example:
         >>> import torch

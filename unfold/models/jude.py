@@ -42,16 +42,16 @@ from .parts import (
 from .schedule import LARGEST, annealed, balanced, places, prior_step, product_weights
 
 PAPER_ORDER = ("P", "R", "Q", "L", "Z", "I", "G", "O", "D")
-# The image is made of the last R and L. In the paper's order these see the Z of the stage before,
-# and that the I of the stage before it: the last two deconvolutions and the last prior on Z are
-# computed for nothing. Updated in this order, every update of every stage reaches the image. The
-# reflectance comes after the light: it takes up what a smooth light leaves of Z.
+# The image is computed from the last R and L. In the paper's order these depend on the Z of the
+# stage before, and that Z on the I of the stage before it: the last two deconvolutions and the last
+# prior on Z have no effect. In this order, every update of every stage affects the image. The
+# reflectance follows the light: it contains what a smooth light does not explain of Z.
 ORDER = ("I", "Z", "Q", "L", "P", "R", "G", "O", "D")
 NAMES = ("log_z", "log_p", "log_q", "log_w2", "log_w3", "log_w4", "log_w5")
 _FIRST_DEVIATION, _LIGHT_DEVIATION = 0.05, 0.1
-_RATIO = 0.01  # of the penalties on P and Q to the weight of their product, at least
-_FIT = 0.03  # weight of the product, for each unit of the penalty of I = Z
-# Pull of the kernel to the one before, over the energy of the image that it blurs.
+_RATIO = 0.01  # smallest ratio of the penalties on P and Q to the weight of their product
+_FIT = 0.03  # weight of the product, relative to the penalty of I = Z
+# Penalty of ``‖H − K‖²``, relative to the energy of the image I.
 _PULL = 1e-2
 _CG = CG(maximum=4, tolerance=None)  # (a fixed number never waits for the device)
 
@@ -64,16 +64,16 @@ def jude_objective(
         min w1/2 ‖H⊗I − X‖² + w2/2 ‖Z − P⊙Q‖² + g_Z(Z) + g_P(P) + g_Q(Q)
         subject to R = P (dual G), L = Q (O), I = Z (D)
 
-    X the blurred, dark input, H its kernel, I the sharp, dark image, R reflectance, L
-    illumination; P, Q, Z their auxiliaries. The paper's Γ, Ω, Δ are G, O, D; its λ1...λ5 are
+    X is the blurred, dark input, H its kernel, I the sharp, dark image, R the reflectance, and L
+    the illumination; P, Q, Z are auxiliary. The paper's Γ, Ω, Δ are G, O, D; its λ1...λ5 are
     w1...w5. In the paper R and L occur in their own constraints only: from zero duals R ≡ P and
-    L ≡ Q, and only D is alive. `JUDE` gives them work: 0 <= R <= 1 and 0 < L <= 1.
+    L ≡ Q, and only D changes. `JUDE` adds the bounds 0 <= R <= 1 and 0 < L <= 1.
 
     Args:
-        priors: on any of the blocks.
-        blur: the first residual, where it is not the convolution.
-        kernel: whether the kernel is a block, too: ``w6/2 ‖H − K‖²`` is added, whose K is the
-            kernel before, and ``k g_K(K)``, which keeps K a kernel (`Simplex`).
+        priors: priors on any of the blocks.
+        blur: the first residual, if it is not the convolution.
+        kernel: whether the kernel is also a block. This adds ``w6/2 ‖H − K‖²``, in which K is the
+            previous kernel, and ``k g_K(K)``, which ensures that K is a kernel (`Simplex`).
     """
     I, Z, P, R, Q, L, K = uf.blocks("I Z P R Q L K")
     X, H = uf.data("X"), uf.blocks("H") if kernel else uf.data("H")
@@ -93,62 +93,62 @@ def jude_objective(
 class JUDE(Estimating):
     """JUDE: K unrolled stages between a kernel estimate and an illumination enhancer.
 
-    The paper's default: K = 5 untied stages, a learned prior each on P, Q and Z, 31×31 kernels,
-    35.4 million parameters. It starts at I = Z = X and a Retinex split of X, duals at zero.
+    The paper's default has K = 5 untied stages, a learned prior each on P, Q and Z, 31×31 kernels,
+    and 35.4 million parameters. It starts at I = Z = X and a Retinex split of X, with zero duals.
 
-    What passes between the parts: X is the photo at full exposure where there is an exposure
-    estimator, which amplifies its noise in the darks more than in the lights: a learned prior on Z
-    that takes a step for each pixel, and the denoiser, are given the noise at each pixel. Each
-    prior is given a variance between that of the noise of X and 0.25² (see
-    `unfold.models.schedule`): on P it is the larger the darker Q is, as dividing by a low light
-    amplifies noise. R lies in [0, 1] and L in [0.01, 1], by projections in the splits R = P and L =
-    Q: together they fix the scale that a product leaves open, for L is at least the largest channel
-    of what R ⊙ L explains. The image is ``enhancer(L) ⊙ denoiser(R)``.
+    With an exposure estimator, X is the photo at full exposure, whose noise is amplified more in
+    dark regions than in bright ones. The denoiser, and a learned prior on Z that accepts a step for
+    each pixel, are therefore given the noise at each pixel. Each prior is given a variance between
+    that of the noise of X and 0.25² (see `unfold.models.schedule`). The variance for P is larger
+    where Q is darker, because dividing by a low light amplifies noise. The splits R = P and L = Q
+    project R to [0, 1] and L to [0.01, 1]. These bounds fix the scale of the product: L is at least
+    the largest channel of R ⊙ L. The image is ``enhancer(L) ⊙ denoiser(R)``.
 
     Args:
-        K: stages.
-        prior: of P, Q and Z: an installed prior by name or spec, or a function of the number of
-            channels that builds one. The paper's ablation is
-            ``prior="ircnn", denoiser=None``.
-        light_prior: of Q, where it is another one.
-        reflectance_prior: of P, where it is another one.
+        K: number of stages.
+        prior: prior on P, Q and Z: an installed prior by name or spec, or a function of the number
+            of channels that builds one. The paper's ablation is ``prior="ircnn", denoiser=None``.
+        light_prior: another prior on Q.
+        reflectance_prior: another prior on P.
         tied: whether all stages share their priors.
-        blur: the data term's: an installed term by name or spec. ``"masked-convolution"`` takes
-            the trust map as its mask, ``"filter-flow"`` several kernels with maps.
-        num_kernels: kernels that are estimated; several need a blur that has maps.
+        blur: blur of the data term: an installed term by name or spec. ``"masked-convolution"``
+            uses the trust map as its mask, ``"filter-flow"`` several kernels with maps.
+        num_kernels: number of estimated kernels; several kernels need a blur with maps.
         trust: whether a map of trust in the blur model is estimated; the convolution uses it by
             `Impute`.
-        kernel_updates: whether H is a block: each stage refines the estimated or given
-            kernel by conjugate gradients on ``w1/2 ‖H⊗I − X‖² + w6/2 ‖H − K‖²`` and takes its
-            projection onto kernels, K. The blur is the convolution, the order data-first, and the
-            whole photo is restored at once: parts of it would find kernels of their own.
-        kernel_estimator, enhancer, denoiser: of the kernel, the illumination, the reflectance;
-            None leaves the light or the reflectance as it is (the latter a paper's ablation).
-        exposure: brings a dark photo to full exposure first; None: it stays as it is.
-        noise: the standard deviation of the photo's noise, or what estimates it.
-        hyper_parameters: what predicts the noise levels and penalties of every stage. The paper's
+        kernel_updates: whether H is a block: each stage refines the estimated or given kernel by
+            conjugate gradients on ``w1/2 ‖H⊗I − X‖² + w6/2 ‖H − K‖²``, and K is its projection onto
+            kernels. This requires the blur ``"convolution"`` and the order ``"data-first"``, and
+            restores the whole photo at once, because each tile would give another kernel.
+        kernel_estimator, enhancer, denoiser: estimate the kernel, enhance the illumination, and
+            denoise the reflectance. With None the illumination or the reflectance is not changed
+            (``denoiser=None`` is the paper's ablation).
+        exposure: estimates the gain that brings a dark photo to full exposure; None: no gain.
+        noise: standard deviation of the photo's noise, or its estimator.
+        hyper_parameters: predicts the noise levels and penalties of every stage. The paper's
             module of section 3.3 is ``"predicted-from-kernel"``.
         illumination_channels: 1, or 3 for colored light.
-        order: of the updates. ``"paper"`` is P, R, Q, L, Z, I; its last two I and last Z never
-            reach the image. ``"data-first"`` is I, Z, Q, L, P, R, where all do.
-        reflectance: what is denoised at the end: ``"R"``, or ``"Z/L"``, which loses nothing that
-            P ⊙ Q leaves out of Z. With the latter the part R is that quotient.
-        start: ``"photo"``, or the paper's ``"zero"``, from where X enters through I alone and the
-            product PQ leaves its saddle by the bound on L only.
-        strength: of the priors against the data: w1 is its reciprocal.
-        careful: whether the photo stays where its restoration cannot be believed, if one kernel is
-            estimated: all of a photo with which nothing is amiss (`is_good`), and those places that
-            the kernel does not explain (`reblur_share`), made as bright as the result. It has no
-            effect in training.
+        order: order of the updates. ``"paper"`` is P, R, Q, L, Z, I; its last two updates of I and
+            its last update of Z do not affect the image. ``"data-first"`` is I, Z, Q, L, P, R, in
+            which all updates do.
+        reflectance: what is denoised at the end: ``"R"``, or the quotient ``"Z/L"``, which keeps
+            what P ⊙ Q does not explain of Z. With ``"Z/L"`` the part R is that quotient.
+        start: ``"photo"``, or the paper's ``"zero"``. From zero, X enters through I only, and only
+            the bound on L moves the product PQ from its saddle point.
+        strength: weight of the priors relative to the data: w1 is its reciprocal.
+        careful: whether the photo is kept where its restoration is not reliable, if one kernel is
+            estimated: the whole photo if it has no defect (`is_good`), and otherwise the places
+            that the kernel does not explain (`reblur_share`), with the brightness of the result. It
+            has no effect in training.
 
-    Parts: ``kernel`` (B,M,h,w); ``trust`` (B,1,H,W), where it is estimated; ``maps``
-    (B,M,H,W), the maps of several kernels; ``share`` (B,1,H,W), that of the restoration in the
-    image, where it is ``careful``; ``I``, ``Z`` (sharp), ``R``, ``L``, and ``enhanced``
-    (the enhanced illumination) and ``denoised`` (the denoised reflectance), whose product is the
-    image; (B,1,1,1) each: ``noise``, the standard deviation in X that the priors are given,
-    ``residue``, that which the re-blur test expects, and ``grain``, the noise without what JPEG did
-    to the photo; ``gain`` and ``curve`` (B,1,1,1), where there is an exposure estimator. Where
-    the enhancer is pooled also ``scene`` (B,C,h,w): its features at the coarsest level.
+    Parts: ``kernel`` (B,M,h,w); ``trust`` (B,1,H,W) if it is estimated; ``maps`` (B,M,H,W) of
+    several kernels; ``share`` (B,1,H,W), the share of the restoration in the image, with
+    ``careful``; ``I``, ``Z`` (sharp), ``R``, ``L``, and ``enhanced`` (the enhanced illumination)
+    and ``denoised`` (the denoised reflectance), whose product is the image. (B,1,1,1) each:
+    ``noise``, the standard deviation in X given to the priors; ``residue``, the deviation that the
+    re-blur test expects; ``grain``, the noise without the errors of JPEG; ``gain`` and ``curve``
+    with an exposure estimator. ``scene`` (B,C,h,w) if the enhancer is pooled: its features at the
+    coarsest level.
 
     Source: the JUDE paper and supplement, with the misprints mended.
 
@@ -195,9 +195,9 @@ class JUDE(Estimating):
         self.trusts, self.careful = trust, careful and not self.maps
         if (self.maps and trust) or (num_kernels > 1 and not self.maps):
             raise ValueError(
-                "several kernels need a blur with maps, such as filter-flow, and its maps take "
-                f"the place of the trust map: got num_kernels={num_kernels}, trust={trust}; set "
-                "trust=False, or choose one kernel"
+                "several kernels need a blur with maps, such as filter-flow, which uses no trust "
+                f"map: got num_kernels={num_kernels}, trust={trust}; set trust=False, or "
+                "num_kernels=1"
             )
         num_maps = num_kernels if self.maps else int(trust)
         self.uses_maps = num_maps > 0
@@ -207,9 +207,8 @@ class JUDE(Estimating):
         if kernel_updates:
             if not isinstance(term, Convolution) or order == "paper":
                 raise ValueError(
-                    "kernel_updates: the kernel is a block of blur='convolution' with "
-                    f"order='data-first', got {type(term).__name__} and {order!r}; choose those, "
-                    "or leave kernel_updates out"
+                    "kernel_updates needs blur='convolution' and order='data-first', got "
+                    f"{type(term).__name__} and {order!r}: change them, or remove kernel_updates"
                 )
             at = self.order.index("Q")
             self.order = (*self.order[:at], "H", "K", *self.order[at:])
@@ -220,7 +219,7 @@ class JUDE(Estimating):
         )
 
         def declare(stage: int) -> Lagrangian:
-            # In the paper's order the last Z never reaches the image: it has no network.
+            # In the paper's order the last Z does not affect the image: it has no network.
             reaches = tied or order == "data-first" or stage < K - 1
             P, Q, R, L, Z = uf.blocks("P Q R L Z")
             p, q, r, l, z = uf.penalties("p q r l z")
@@ -299,7 +298,7 @@ class JUDE(Estimating):
         return restored
 
     def start(self, known: Estimates) -> State:
-        """Where the optimization starts: at the photo and its Retinex split, or at zero."""
+        """The initial values: the photo and its Retinex split, or zeros."""
         x, logits = known.x, known.logits
         reflectance, light = retinex_split(x)
         light = light.expand(-1, self.illumination_channels, -1, -1)
@@ -332,7 +331,7 @@ def _kept_good(
 
 
 def initial_hyper_parameters(K: int) -> Tensor:
-    """``(2, K, 7)``: the levels given fall to that of the noise, penalties are balanced."""
+    """``(2, K, 7)``: the levels decrease to that of the noise, and penalties are balanced."""
     rows = []
     for place in places(K):
         level = annealed(_FIRST_DEVIATION, place)
@@ -344,7 +343,7 @@ def initial_hyper_parameters(K: int) -> Tensor:
 
 
 def _takes_map(regularizer: Regularizer | None) -> bool:
-    """Whether its weight may vary from pixel to pixel; where g is known it is one number, so that
+    """Whether the weight of a prior may vary from pixel to pixel. If g is known it may not, so that
     the Lagrangian has a value."""
     if regularizer is None:
         return False
@@ -360,7 +359,7 @@ def _penalties(
     noise_of_z: str,
 ) -> dict[str, Tensor | float]:
     noise = state["noise"]
-    channels = state["I"].shape[1] // state["L"].shape[1]  # that share a light
+    channels = state["I"].shape[1] // state["L"].shape[1]  # number that share a light
     w2, w5 = values["log_w2"].exp(), values["log_w5"].exp()
     z = 0.0
     if "Z" in step_for:
@@ -368,10 +367,10 @@ def _penalties(
     p, q = (prior_step(values[f"log_{b.lower()}"], noise, step_for[b], LARGEST / 2) for b in "PQ")
     p, w3 = product_weights(p, w2, values["log_w3"].exp())
     q, w4 = product_weights(q, w2, values["log_w4"].exp(), channels)
-    least = noise.square().clamp_max(LARGEST)  # (projections are given something, and ignore it)
+    least = noise.square().clamp_max(LARGEST)  # (projections ignore their step)
     made = {"w1": 1 / strength, "w2": w2, "w3": w3, "w4": w4, "w5": w5,
             "z": z, "p": p, "q": q, "r": least * w3, "l": least * w4}  # fmt: skip
     if "K" in state:
         made["w6"] = _PULL / strength * state["I"].square().sum((1, 2, 3), keepdim=True)
-        made["k"] = made["w6"]  # (a projection is given something, and ignores it)
+        made["k"] = made["w6"]  # (a projection ignores its step)
     return made

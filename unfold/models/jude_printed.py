@@ -1,6 +1,6 @@
-"""JUDE's updates as the paper prints them: wrong, kept so that the difference can be measured.
+"""JUDE's updates as printed in the paper. They are wrong; they are kept to measure the difference.
 
-Put one in the place of the derived step of the same block::
+Replace the derived step of the same block by one of them::
 
     steps = list(lower(jude_objective().lagrangian, ORDER))
     steps[ORDER.index("R")] = PrintedR()
@@ -25,7 +25,7 @@ from unfold.terms.blur import transfer_function
 class PrintedP(nn.Module):
     """Eq. 8: ``P ← D(P − (w2 Z⊙Q + w3 R + Γ) / (w2 Q² + w3))``.
 
-    The minimizer is ``D(Ψ/den)`` itself, not a step of that length from the old P.
+    The minimizer is ``D(Ψ/den)`` itself, not the old P minus that.
 
     Args:
         prior: D, the proximal operator of g_P.
@@ -46,7 +46,7 @@ class PrintedR:
     """Eq. 10: ``R ← (P + Γ) / w3``. The minimizer is ``P − Γ/w3``.
 
     With eq. 22, ``Γ ← Γ + w3 (R − P)``, the dual becomes ``2Γ + (1 − w3) P``: it doubles in every
-    round.
+    stage.
     """
 
     def __call__(self, state: Mapping[str, Tensor], penalties: Penalties) -> State:
@@ -65,8 +65,8 @@ class PrintedL:
 class PrintedI:
     """Eq. 21: ``I ← F⁻¹[(w1 conj(F H) F X + F(w5 Z − Ω)) / (w1 F(H)² + w5)]``.
 
-    The minimizer has Δ in the place of Ω, and ``|F(H)|²`` for ``F(H)²``: a complex divisor, whose
-    zeros nothing keeps away, in the place of a positive one.
+    The minimizer has Δ instead of Ω, and ``|F(H)|²`` instead of ``F(H)²``, which is complex and may
+    be close to zero.
     """
 
     def __call__(self, state: Mapping[str, Tensor], penalties: Penalties) -> State:

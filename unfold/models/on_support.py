@@ -8,12 +8,12 @@ from unfold.core import Prior
 
 
 class OnSupport(Prior):
-    """``prox(v) · 1[v ≠ 0]``: a prior of photos for a block that is sparse.
+    """``prox(v) · 1[v ≠ 0]``: a prior on images, for a sparse block.
 
-    A denoiser smooths a spot into its surroundings; with this, what is exactly zero stays zero.
+    A denoiser spreads a spot over its surroundings; with `OnSupport`, zeros remain zeros.
 
     Args:
-        prior: that acts where the block is not zero.
+        prior: prior for the nonzero pixels.
     """
 
     def __init__(self, prior: Prior) -> None:

@@ -1,4 +1,4 @@
-"""Parts of a model that are chosen by name, data terms and estimators: checked for their role."""
+"""Parts of a model that are chosen by name: data terms and estimators, checked for their role."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from unfold.registry.spec import PriorLike, Spec, factory, resolve, spec_type
 
 Role = TypeVar("Role", bound=Estimator)
 
-# The state's names for what a blur reads, by the names that a term's constructor gives them.
+# Parameter of a term's constructor -> name in the state of the entry that a blur reads there.
 SLOTS = {"kernel": "H", "kernels": "H", "maps": "W", "mask": "T", "observed": "X"}
 
 
@@ -38,7 +38,7 @@ EstimatorLike = Annotated[
 ]
 
 
-# The type of an option that holds the standard deviation of the noise, or what estimates it.
+# The type of an option that holds the standard deviation of the noise, or its estimator.
 NoiseLike = Annotated[float, Field(gt=0, lt=0.25)] | EstimatorLike
 
 
@@ -46,25 +46,25 @@ def _none_if_false(value: Any) -> Any:
     return None if value is False else value
 
 
-# An estimator or a prior that may be left out: None or, as TOML has no null, false.
+# An optional estimator or prior: None or, as TOML has no null, false.
 OptionalEstimator = Annotated[EstimatorLike | None, BeforeValidator(_none_if_false)]
 OptionalPrior = Annotated[PriorLike | None, BeforeValidator(_none_if_false)]
 
 
 def make_part(role: type[Role], value: Any, *inputs: Any) -> Role:
-    """The part that an option names, built with as many of the inputs as it takes.
+    """Build the part that an option describes, with as many of the inputs as it accepts.
 
     Args:
-        role: what it must be.
+        role: required role.
         value: a spec, a function that builds the part, or the part itself.
 
     Raises:
-        ComponentError: it has another role; the message says what the role offers.
+        ComponentError: if the part has another role; the message says what the role offers.
     """
     if not isinstance(value, nn.Module):
         value = resolve("estimators", value)
         made_by = type(value).component if isinstance(value, Spec) else value
-        # Refused before it is built: the inputs are those of this role, and it may take others.
+        # Checked before it is built, because parts of other roles have other inputs.
         if inspect.isclass(made_by) and not issubclass(made_by, role):
             raise _misfit(role, value, made_by)
     part = value if isinstance(value, nn.Module) else factory("estimators", value)(*inputs)
@@ -74,13 +74,13 @@ def make_part(role: type[Role], value: Any, *inputs: Any) -> Role:
 
 
 def make_noise(value: Any) -> float | NoiseEstimator:
-    """The standard deviation that an option gives, or the estimator that it names."""
+    """The standard deviation that an option gives, or the estimator that it describes."""
     return value if isinstance(value, float) else make_part(NoiseEstimator, value)
 
 
 def measure_noise(noise: float | NoiseEstimator, image: Tensor) -> dict[str, Tensor]:
-    """Standard deviations of a photo's noise, ``(B, 1, 1, 1)``: ``noise``, as given or estimated,
-    and ``grain``, that without what JPEG did to the photo, always estimated."""
+    """Standard deviations of a photo's noise, ``(B, 1, 1, 1)``: ``noise``, given or estimated, and
+    ``grain``, the estimate without the errors of JPEG."""
     grain = estimate_noise(image)
     if isinstance(noise, PhotoNoise):
         total = noise.with_jpeg(grain, image)
@@ -97,10 +97,10 @@ def with_kernel(
     """The measurements of a photo, with the noise level corrected by its kernel (`with_beyond`).
 
     Args:
-        noise: a model's option. Only of `PhotoNoise` the kernel changes anything.
-        found: ``noise`` and ``grain``, and more.
-        photo: that is deconvolved, ``(B, C, H, W)``.
-        kernel: ``(1 or B, M, h, w)``; with several the noise level is unchanged.
+        noise: a model's option. The kernel changes only the level of `PhotoNoise`.
+        found: measurements, including ``noise`` and ``grain``.
+        photo: the blurred photo, ``(B, C, H, W)``.
+        kernel: ``(1 or B, M, h, w)``; several kernels do not change the noise level.
     """
     level = expected = found["noise"]
     if isinstance(noise, PhotoNoise) and kernel.shape[1] == 1:
@@ -113,13 +113,13 @@ def with_kernel(
 def make_kernel_estimator(
     value: Any, num_kernels: int, num_maps: int, *, trust: bool = False
 ) -> KernelEstimator:
-    """The kernel estimator that an option names.
+    """Build the kernel estimator that an option describes.
 
     Args:
         value: see `make_part`.
-        num_kernels: kernels that it estimates.
-        num_maps: maps that it estimates.
-        trust: whether its map is one of trust: nearly full, until it is trained.
+        num_kernels: number of estimated kernels.
+        num_maps: number of estimated maps.
+        trust: whether the map is a trust map, which is initialized to nearly 1.
     """
     estimator = make_part(KernelEstimator, value, num_kernels, num_maps)
     logits = getattr(estimator, "to_logits", None)
@@ -131,13 +131,13 @@ def make_kernel_estimator(
 def _misfit(role: type[Role], value: Any, given: type) -> ComponentError:
     name = value.kind if isinstance(value, Spec) else given.__name__
     return ComponentError(
-        f"{name!r} cannot serve as {role.role}: {given.__name__} is no "
+        f"{name!r} cannot serve as {role.role}: {given.__name__} is not an "
         f"unfold.estimators.{role.__name__}, which offers {role.offers}"
     )
 
 
 def resolve_blur(value: Any) -> Any:
-    """A term by name or options; the names of its entries are filled in."""
+    """A term by name or options, with the names of its entries filled in."""
     if isinstance(value, str):
         value = {"kind": value}
     if not isinstance(value, Mapping):  # a spec, or a function
@@ -154,17 +154,18 @@ BlurLike = Annotated[
 
 
 def make_blur(value: Any, model: str, block: str, observed: str, entries: str) -> Residual:
-    """The blur ``B block − observed`` that an option names.
+    """Build the blur ``B block − observed`` that an option describes.
 
     Args:
         value: a spec of a term, or a function called as ``value(block, kernel="H", ...)`` with
-            those of the names in `SLOTS` that it takes.
+            the names in `SLOTS` that it accepts.
         model: name of the model, for messages.
-        block, observed: names of the sharp and the blurred picture in the state.
-        entries: one letter each, what else the state has of H, W and T.
+        block, observed: names of the sharp and the blurred image in the state.
+        entries: those of the entries H, W and T that the state has, one letter each.
 
     Raises:
-        ComponentError: the term has no such block, or reads what the model does not have.
+        ComponentError: if the term lacks one of these blocks, or reads an entry that the state
+            does not have.
     """
     value, names = resolve_blur(value), {**SLOTS, "observed": observed}
     if isinstance(value, Spec):
@@ -179,8 +180,8 @@ def make_blur(value: Any, model: str, block: str, observed: str, entries: str) -
     if not _is_term(term) or block not in term.blocks or observed not in term.blocks or lacking:
         reads = f"; it reads {', '.join(lacking)}" if lacking else ""
         raise ComponentError(
-            f"{kind!r} cannot serve as the blur of {model}: it must be affine in the sharp "
-            f"picture {block!r} and the blurred {observed!r}, and read no other entry than "
+            f"{kind!r} cannot serve as the blur of {model}: it must be affine in the sharp image "
+            f"{block!r} and the blurred image {observed!r}, and read no other entry than "
             f"{', '.join(entries)}{reads}"
         )
     return term
@@ -195,7 +196,7 @@ def _keywords(function: Callable[..., Any]) -> set[str]:
 
 
 def has_slot(value: Any, slot: str) -> bool:
-    """Whether the blur that an option names takes an entry of that kind (see `SLOTS`)."""
+    """Whether the blur that an option describes has that parameter (see `SLOTS`)."""
     value = resolve_blur(value)
     if isinstance(value, Spec):
         return slot in type(value).model_fields
@@ -203,12 +204,12 @@ def has_slot(value: Any, slot: str) -> bool:
 
 
 class StagePenalties(nn.Module):
-    """The penalties of one stage, made of the hyper-parameters that its model wrote in the state.
+    """The penalties of one stage, computed from the hyper-parameters in the state.
 
     Args:
-        index: of the stage.
-        names: of the hyper-parameters.
-        weigh: what makes the penalties of them: ``(values by name, state) -> penalties``.
+        index: index of the stage.
+        names: names of the hyper-parameters.
+        weigh: function that computes the penalties: ``(values by name, state) -> penalties``.
     """
 
     def __init__(
@@ -230,5 +231,5 @@ HYPER = "hyper-parameters"
 
 
 def with_hyper_parameters(hyper: HyperParameters, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The state, and in it the hyper-parameters ``(1 or B, stages, count, 1, 1)``."""
+    """The state with the added hyper-parameters ``(1 or B, stages, count, 1, 1)``."""
     return {**state, HYPER: hyper(state)[..., None, None]}

@@ -1,4 +1,4 @@
-"""Models with other defaults: small ones, which train on a CPU, and ones that learn nothing."""
+"""Models with other defaults: small ones, which train on a CPU, and ones without learning."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from .jude import JUDE
 
 Model = TypeVar("Model", bound=Restorer)
 
-_DENOISER = {"kind": "resunet", "widths": (48, 96), "blocks": 2, "residual": True, "unshuffle": 2}
 _SMALL_PRIOR = {"kind": "resunet", "widths": (32, 64), "residual": True, "unshuffle": 2}
+_MAIN_PRIOR = {**_SMALL_PRIOR, "blocks": 2}
 _LIGHT_PRIOR = {"kind": "resunet", "widths": (16, 32), "residual": True, "unshuffle": 4}
 _SMALL_KERNEL = {"kind": "kernel", "size": 21, "widths": (16, 32, 64, 96)}
 _FEW_STEPS = {"kind": "total-variation", "iterations": 5}
 _SCHEDULE = {"kind": "noise-powers", "learned": False}
-# Of the networks of deconv-small, which deblur has, too; by benchmarks/weights/coverage.py.
+# Errors of the networks of deconv-small and deblur; from benchmarks/weights/coverage.py.
 _DECONV_ERRORS = 2.6, 3.5
 
 
@@ -35,9 +35,9 @@ def preset(
     """A function with all options of a model, some of them with another default.
 
     Args:
-        model: a class whose options are keyword-only.
-        about: the function's docstring.
-        error_scale: of the models (`Restorer.error_scale`), measured with these defaults.
+        model: a class with keyword-only options.
+        about: docstring of the function.
+        error_scale: `Restorer.error_scale` of the models, measured with these defaults.
         defaults: option -> its default.
 
     Example::
@@ -70,14 +70,14 @@ def preset(
 
 jude_small = preset(
     JUDE,
-    """JUDE with 2 stages, a prior on Z as large as the prior `denoiser` and a small one on Q, both
-    on unshuffled pixels, light of one channel, and a kernel that `BlindKernel` estimates. The
-    reflectance, which is ``Z/L``, is denoised at the end and has no prior within the stages.
+    """JUDE with 3 stages, a learned prior on Z and a smaller one on Q,
+    both on unshuffled pixels, a one-channel illumination, and a kernel that `BlindKernel`
+    estimates. The reflectance ``Z/L`` is denoised at the end and has no prior within the stages.
 
-    It brings a dark photo to full exposure first, and its illumination enhancer has two levels
-    more than JUDE's and sees the whole photo: a few pixels do not show whether the
-    exposure or the object is dark. A photo without defects is returned unchanged; parts that the
-    kernel does not explain change in brightness only.
+    A dark photo is first brought to full exposure. The illumination enhancer has two more levels
+    than JUDE's and uses features of the whole photo, because a few pixels do not show whether the
+    exposure or the object is dark. A photo without defects is returned unchanged; where the kernel
+    does not explain the photo, only its brightness changes.
 
     Example:
         >>> import torch, unfold
@@ -86,8 +86,8 @@ jude_small = preset(
         >>> bool(model(dark, kernel=point).image.mean() > 2 * dark.mean())
         True""",
     error_scale=(None, 5.0),
-    K=2,
-    prior=_DENOISER,
+    K=3,
+    prior=_MAIN_PRIOR,
     light_prior=_LIGHT_PRIOR,
     reflectance_prior="box",
     reflectance="Z/L",
@@ -125,8 +125,8 @@ _DECONV_SMALL = {
 
 deconv_small = preset(
     Deconvolution,
-    """Deconvolution with a known kernel by 5 rounds, each with a small learned prior of its own,
-    given a learned power of the noise.
+    """Deconvolution with a known kernel in 5 rounds, each with a small learned prior of its own.
+    The noise variance given to the prior is a learned power of the photo's.
 
     Example:
         >>> import torch, unfold
@@ -145,10 +145,10 @@ deconv_small = preset(
 
 deblur = preset(
     Deconvolution,
-    """Blind deconvolution: the kernel of a uniform shake is estimated (`BlindKernel`), and the
-    photo deconvolved by deconv-small, with its weights. Where no shake is found, only
-    the noise is removed. A photo with neither comes back as it is, and so do the places of a
-    shaken one that the kernel does not explain.
+    """Blind deconvolution: `BlindKernel` estimates the kernel of a uniform shake, and deconv-small
+    restores the photo, with its shipped weights. If no shake is found, only noise is removed. A
+    photo with neither is returned unchanged, and so are the parts of a shaken photo that the kernel
+    does not explain.
 
     Example:
         >>> import torch, unfold
@@ -164,9 +164,9 @@ deblur = preset(
 
 plug_and_play = preset(
     Deconvolution,
-    """Deconvolution with a known kernel and any prior; nothing around the prior is learned.
+    """Deconvolution with a known kernel and any prior; only the prior may be learned.
 
-    The prior is given a noise level that falls from 49/255 to that of the photo (DPIR).
+    The noise level given to the prior decreases from 49/255 to that of the photo (DPIR).
 
     Example:
         >>> import torch, unfold
@@ -183,11 +183,11 @@ plug_and_play = preset(
 
 tv_deblur = preset(
     Deconvolution,
-    """Non-blind deconvolution with total variation: nothing learned, exposure left alone.
+    """Deconvolution with total variation; nothing is learned, and the exposure is not changed.
 
-    12 rounds towards the minimum of ``½ ‖H⊗I − X‖² + τ σ TV(I)``, τ = 0.14 · ``strength``, σ the
-    standard deviation of the photo's noise. With no kernel given no blur is assumed: H is a point,
-    and what remains is the removal of noise.
+    12 rounds reduce ``½ ‖H⊗I − X‖² + τ σ TV(I)``, τ = 0.14 · ``strength``, σ the standard deviation
+    of the photo's noise. Without a given kernel no blur is assumed: H is a point, and only noise is
+    removed.
 
     Source: Rudin and Osher, "Total variation based image restoration with free local
     constraints", ICIP 1994; the splitting is that of Wang et al., SIAM J. Imaging Sci. 2008.
@@ -213,13 +213,13 @@ tv_deblur = preset(
 
 jude_classic = preset(
     JUDE,
-    """JUDE without learning: deblurs, and brightens.
+    """JUDE without learning: deblurs and brightens.
 
     The photo is scaled to full exposure, JUDE's Lagrangian is minimized with total variation on
-    P, Q and Z, the illumination is brightened by a power curve, and the reflectance is denoised
-    where the light was low. Where no kernel is given, that of a shake is estimated
-    (`BlindKernel`). A sharp, well-lit, clean photo comes back nearly unchanged.
-    ``exposure=None, enhancer=None`` leave the exposure and the illumination alone.
+    P, Q and Z, a power curve brightens the illumination, and the reflectance is denoised where the
+    illumination was low. If no kernel is given, `BlindKernel` estimates that of a shake. A sharp,
+    well-lit photo without noise is returned nearly unchanged. ``exposure=None, enhancer=None`` keep
+    the exposure and the illumination.
 
     Source: JUDE's equations (see `unfold.models.jude.jude_objective`); the power curve is gamma
     correction.

@@ -1,6 +1,6 @@
-"""The weights that come with the library.
+"""The weights that are shipped with the library.
 
-Each is a folder in ``shipped``, as `unfold.models.weights.save_model` writes it, in half
+Each model is a folder in ``shipped``, written by `unfold.models.weights.save_model` in half
 precision, with a card (README.md): data, recipe, results, failures.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 from .weights import is_model_folder
 
 _SHIPPED = Path(__file__).parent / "shipped"
-# Models that take the weights of another, and the options in which they differ from it.
+# Models that use the weights of another model, and the options in which they differ from it.
 _BORROWED = {"deblur": ("deconv-small", {"kernel_estimator": "blind", "careful": True})}
 
 
@@ -24,11 +24,11 @@ def pretrained_models() -> list[str]:
 
 
 def with_weights(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A model's config with the shipped weights in it, for each model that has some.
+    """A model's config with shipped weights for each model that has some.
 
-    ``{"kind": "jude-small"}`` becomes a config of `unfold.models.weights.trained`, in a cascade
-    too; a model without shipped weights stays as it is. Options given are kept: those that the
-    weights were trained with stand where none is given.
+    ``{"kind": "jude-small"}`` becomes a config of `unfold.models.weights.trained`, also within a
+    cascade; a model without shipped weights is not changed. Given options are kept; the options of
+    the training apply to the others.
     """
     kind = config.get("kind")
     if kind == "cascade":

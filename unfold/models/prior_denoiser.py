@@ -14,13 +14,13 @@ from .schedule import LARGEST
 
 
 class PriorDenoiser(ReflectanceDenoiser):
-    """One step of a prior, given the noise of the reflectance at each pixel.
+    """One step of a prior, with the noise variance of the reflectance at each pixel.
 
     ``R -> prox(R, s)``, s the step for the variance ``(σ/L)²`` (see `Prior.step_for`), at most
-    0.25². A prior that takes one step for each image is given the mean variance.
+    0.25². A prior that accepts only one step for each image is given the mean variance.
 
     Args:
-        prior: by name or spec, or a function of the number of channels that builds one.
+        prior: name or spec, or a function of the number of channels that builds a prior.
 
     Example:
         >>> import torch

@@ -1,4 +1,4 @@
-"""Removal of defocus that varies over the photo; by default nothing is learned."""
+"""Removal of defocus that varies over the photo."""
 
 from __future__ import annotations
 
@@ -26,55 +26,56 @@ from .deconvolution import NAMES, ORDER, initial_hyper_parameters, splitting, we
 from .disc_kernels import DiscKernels
 from .parts import NoiseLike, make_noise, measure_noise, with_hyper_parameters
 
-_FIRST_DEVIATION = 0.05  # that the prior is given in the first round
-# A stage moves I a little from where the last left it; a fixed number never waits for the device.
+_FIRST_DEVIATION = 0.05  # given to the prior in the first round
+# A stage changes I little; a fixed number of iterations never waits for the device.
 _CG = CG(maximum=3, tolerance=None)
-# Radii, in pixels, up to which a photo is in focus, and from which on it is not.
+# Radii in pixels: a photo is in focus up to the first, and blurred from the second on.
 _SHARP, _BLURRED = 0.5, 1.0
-# Of the noise's energy: what the restoration, blurred again, leaves of the photo where it is
-# believed, and where it is not; in means over squares of so many cells of 8×8 pixels.
+# Energies relative to the noise, of the photo minus the restoration blurred again: the restoration
+# is used below the first and not above the second. Means over squares of this many 8×8 cells.
 _FITS, _FAILS = 1.5, 2.5
 _CELL, _WINDOW = 8, 5
 _GIVEN_BACK = 0.5
 
 
 class Refocus(Restorer):
-    """Deblurs a photo that is partly out of focus, with a blur radius for each pixel.
+    """Deblurs a photo that is partly out of focus. By default nothing is learned.
 
-    The radius of the blur is estimated at each pixel (`blur_radius`). Discs of a few radii with
-    maps W, linear between neighboring radii (`DiscKernels`), are a filter flow B, and K rounds of
-    half-quadratic splitting, one step for each block, descend towards the minimum of::
+    The blur radius is estimated at each pixel (`blur_radius`). Discs of several radii with maps W,
+    linear between neighboring radii (`DiscKernels`), form a filter flow B. K rounds of
+    half-quadratic splitting, with one step for each block, reduce::
 
         min x/2 ‖B I − X‖² + w/2 ‖I − Z‖² + z g(Z),    B I = Σ W_m ⊙ (H_m ⊗ I)
 
-    X the photo. I is solved by conjugate gradients, warm and preconditioned (`FilterFlow`), Z by
-    the prior, which is given a noise variance that falls to that of the photo.
+    X is the photo. I is solved by preconditioned, warm-started conjugate gradients (`FilterFlow`),
+    Z by the prior. The noise variance given to the prior decreases to that of the photo.
 
-    The restoration is the last Z plus half of the residual ``X − B Z``: noise, and fine texture
-    that the prior took for noise. The image is a mean of it and the photo, with a share that falls
-    to 0 where the photo is in focus (1 from a radius of 1 on, 0 up to 0.5), and where ``X − B Z``
-    has more energy than the noise explains (1 up to 1.5 times the noise's, 0 from 2.5 times on).
+    The restoration is the last Z plus half of the residual ``X − B Z``, which contains noise and
+    fine texture that the prior removed. The image is a weighted mean of the restoration and the
+    photo. The restoration's share is 0 where the photo is in focus (1 for radii above 1, 0 below
+    0.5), and where ``X − B Z`` has more energy than the noise (1 below 1.5 times the noise's
+    energy, 0 above 2.5 times).
 
-    A radius above ``largest`` is treated as ``largest``. A blurred object in the foreground spills
-    over the background, which no filter flow describes: its edges keep halos. Camera shake is not
+    A radius above ``largest`` is treated as ``largest``. A filter flow does not describe a blurred
+    foreground object that covers part of the background: its edges keep halos. Camera shake is not
     estimated (see `unfold.estimate_kernel`).
 
     Args:
-        K: rounds.
-        prior: of Z: an installed prior by name or spec, or a function of the number of channels
-            that builds one. ``"denoiser"``, which is learned, restores more.
-        num_kernels: discs, one of them a point.
+        K: number of rounds.
+        prior: prior on Z: an installed prior by name or spec, or a function of the number of
+            channels that builds one. The learned prior ``"denoiser"`` restores more.
+        num_kernels: number of discs, including a point.
         largest: radius of the largest disc, in pixels.
-        noise: the standard deviation of the photo's noise, white being 1, or what estimates it.
-        strength: of the prior against the data: x is its reciprocal.
+        noise: standard deviation of the photo's noise, if white is 1, or its estimator.
+        strength: weight of the prior relative to the data: x is its reciprocal.
 
-    Parts: ``radius`` (B,1,H,W), in pixels, where no kernel is given; ``share`` (B,1,H,W), that of
+    Parts: ``radius`` (B,1,H,W), in pixels, if no kernel is given; ``share`` (B,1,H,W), the share of
     the restoration in the image; ``kernel`` (1 or B,M,h,w) and ``maps`` (B,M,H,W), the discs and
-    their maps; ``I`` (B,3,H,W), the photo after the last deconvolution; ``noise``, ``grain``
-    (B,1,1,1), the standard deviation that the prior is given, and that without what JPEG did to the
-    photo.
+    their maps; ``I`` (B,3,H,W), the photo after the last deconvolution; ``noise`` (B,1,1,1), the
+    standard deviation given to the prior; ``grain`` (B,1,1,1), the noise without the errors of
+    JPEG.
 
-    A kernel that is given is taken to be that of the whole photo, and correct.
+    A given kernel is assumed to be correct for the whole photo.
 
     Source: `blur_radius` for the radius; Hirsch et al., "Efficient filter flow for space-variant
     multiframe blind deconvolution", CVPR 2010; Zhang et al., "Plug-and-play image restoration with
@@ -88,8 +89,8 @@ class Refocus(Restorer):
         (torch.Size([1, 3, 64, 64]), torch.Size([1, 1, 64, 64]))
     """
 
-    # The receptive field is measured where a photo has most detail, which is in focus and not
-    # changed: elsewhere it is larger.
+    # The receptive field is measured where a photo has most detail. That is where it is in focus
+    # and does not change; elsewhere the receptive field is larger.
     min_receptive_field = 64
 
     def __init__(
@@ -157,7 +158,7 @@ class Refocus(Restorer):
     def explain(self) -> str:
         output = (
             "image = X + share⊙(Z + ½(X − B Z) − X); share = 0 where the photo is in focus, and "
-            "where X − B Z is more than noise"
+            "where X − B Z has more energy than the noise"
         )
         return describe(self, ("stages",), ORDER, output)
 
@@ -165,7 +166,7 @@ class Refocus(Restorer):
         """The discs that occur in the batch, and their maps."""
         discs, maps = self.discs.measure(radius), self.discs.maps(radius)
         if radius.device.type != "cpu" or torch.compiler.is_compiling():
-            return discs, maps  # (a GPU would wait for the answer)
+            return discs, maps  # (on a GPU the selection would wait for the device)
         used = maps.amax((0, 2, 3)) > 0
         return discs[:, used], maps[:, used]
 
@@ -179,7 +180,7 @@ class Refocus(Restorer):
 
 
 def _beyond(part: Tensor, frame: Frame, x: Tensor) -> Tensor:
-    """A map of the photo, continued over the frame by its nearest values."""
+    """A map of the photo, extended to the frame by its nearest values."""
     height, width = x.shape[-2:]
     rows = torch.arange(height, device=x.device) - frame.top
     columns = torch.arange(width, device=x.device) - frame.left

@@ -1,4 +1,4 @@
-"""The noise levels given to priors, between that of the photo and the largest allowed."""
+"""The noise levels given to priors: between the photo's noise and the largest allowed level."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LARGEST = 0.25**2
 """The largest variance that a prior is given, in the square of the image's unit."""
 
 BALANCE = 0.23
-"""``w = BALANCE σ² / s²`` weighs a prior that is given the deviation s against the data (Zhang et
+"""``w = BALANCE σ² / s²`` balances the data and a prior that is given the deviation s (Zhang et
 al., "Plug-and-play image restoration with deep denoiser prior", TPAMI 2021, section 4.2)."""
 
 LARGEST_SQUARE = 2.0
@@ -27,13 +27,13 @@ def prior_step(
     step_for: Callable[[Tensor], Tensor],
     largest: float = LARGEST,
 ) -> Tensor:
-    """The step that a prior is given: that of the variance ``exp(logarithm)``, within bounds.
+    """The step for a prior: that of the variance ``exp(logarithm)``, within bounds.
 
     Args:
-        logarithm: of a variance, ``(1 or B, 1, 1, 1)``.
+        logarithm: logarithm of a variance, ``(1 or B, 1, 1, 1)``.
         noise: standard deviation of the photo's noise; the step is at least its square.
-        step_for: of the prior that is given (see `Prior.step_for`).
-        largest: the step is at most this.
+        step_for: `Prior.step_for` of the prior.
+        largest: upper bound of the step.
     """
     least = noise.square().clamp_max(largest)
     most = torch.full_like(least, largest)
@@ -43,17 +43,17 @@ def prior_step(
 def product_weights(
     step: Tensor, fit: Tensor, ratio: Tensor, channels: int = 1
 ) -> tuple[Tensor, Tensor]:
-    """Weight of a prior on a factor F of a product, and penalty of the split that holds F.
+    """Weight of a prior on a factor F of a product, and penalty of the constraint on F.
 
-    The normal matrix of F is ``fit · G² + penalty``, G the other factor: where G is bright the
-    prior is given ``step``, where it is dark, and the noise in F is amplified, more, but never more
-    than `LARGEST`.
+    The normal matrix of F is ``fit · G² + penalty``, G the other factor. The step is ``step`` where
+    G is bright, and larger where G is dark, because division by G amplifies the noise in F. It is
+    at most `LARGEST`.
 
     Args:
-        step: given where ``G²`` is `LARGEST_SQUARE`; at most half of `LARGEST`.
+        step: step where ``G²`` is `LARGEST_SQUARE`; at most half of `LARGEST`.
         fit: weight of the product's quadratic term.
-        ratio: ``penalty / fit``, at least.
-        channels: that G² is summed over.
+        ratio: smallest ``penalty / fit``.
+        channels: number of channels over which G² is summed.
     """
     square = LARGEST_SQUARE * channels
     least = step * square / (LARGEST - step)
@@ -62,9 +62,9 @@ def product_weights(
 
 
 def annealed(first: float, place: float) -> tuple[float, float]:
-    """``(a, b)``: the logarithm of a variance, ``a + b log σ``, that falls over the stages.
+    """``(a, b)`` such that the log-variance ``a + b log σ`` decreases over the stages.
 
-    From ``first²`` at the first stage, place 0, to σ² at the last, place 1.
+    The variance is ``first²`` at the first stage, place 0, and σ² at the last, place 1.
     """
     return 2 * (1 - place) * math.log(first), 2 * place
 
@@ -75,5 +75,5 @@ def balanced(variance: tuple[float, float]) -> tuple[float, float]:
 
 
 def places(stages: int) -> list[float]:
-    """Of each stage, from 0 to 1; a single one is the last."""
+    """The place of each stage, from 0 to 1; that of a single stage is 1."""
     return [k / (stages - 1) for k in range(stages)] if stages > 1 else [1.0]

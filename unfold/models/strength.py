@@ -1,4 +1,4 @@
-"""One weight for all priors of a model, by whatever config the model is named."""
+"""The option ``strength`` in any config of a model."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ STRENGTH = "strength"
 def with_strength(config: Mapping[str, Any] | str, strength: float) -> dict[str, Any] | None:
     """A model's config with the option ``strength``, the weight of its priors against the data.
 
-    In a cascade every model that has the option is given it; so is the model in a folder of
+    In a cascade, every model that has the option receives it, and so does the model in a folder of
     learned weights.
 
     Returns:
         The new config; None if no model in it has the option.
 
     Raises:
-        ComponentError: if a model is unknown, or a folder describes none.
+        ComponentError: if a model is unknown, or a folder contains no model.
     """
     config = {"kind": config} if isinstance(config, str) else dict(config)
     if not isinstance(config.get("kind"), str):

@@ -34,18 +34,18 @@ def save_model(
 ) -> None:
     """Write a model's state dict, and the facts that are needed to build the model.
 
-    Each file appears whole or not at all; the facts, which hold the tensors' SHA-256, come last.
+    Each file is written atomically; the facts, with the SHA-256 of the tensors, are written last.
 
     Args:
         folder: created if it does not exist.
         tensors: the model's state dict.
-        spec: what builds it.
-        needs: distribution -> version, of every component in it.
+        spec: spec of the model.
+        needs: distribution -> version, for every component of the model.
         training: facts about its training, as JSON.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    # (Tied parameters share memory, which the format does not hold: each gets its own.)
+    # (Tied parameters share memory, which safetensors does not support: each gets its own.)
     data = save({name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()})
     facts = {
         "model": spec.model_dump(mode="json"),
@@ -60,15 +60,15 @@ def save_model(
 def load_model(
     folder: str | os.PathLike[str], options: Mapping[str, Any] | None = None
 ) -> Restorer:
-    """The model in a folder that `save_model` wrote, ready to restore. Nothing is unpickled.
+    """Load the model in a folder that `save_model` wrote, for inference. Nothing is unpickled.
 
     Args:
-        folder: where the files are.
-        options: of the model, other than those it was trained with.
+        folder: path of the folder.
+        options: options of the model that differ from those of its training.
 
     Raises:
-        ComponentError: one line: no such files, damaged ones, a plugin that is missing or too
-            old, or weights that do not fit.
+        ComponentError: if files are missing or damaged, a plugin is missing or too old, or the
+            weights do not fit. The message is one line.
     """
     folder = Path(folder)
     facts = read_facts(folder)
@@ -86,18 +86,18 @@ def load_model(
         model.load_state_dict(load_file(folder / TENSORS))
     except (ValidationError, SafetensorError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
-        remedy = f"; leave out {', '.join(options)}, or train it so" if options else ""
+        remedy = f"; remove {', '.join(options)}, or train a model with it" if options else ""
         raise ComponentError(f"{folder}: its model cannot be built ({reason}){remedy}") from error
     model.requires_training = False
     return model.eval()
 
 
 def trained(*, folder: Path, options: dict[str, Any] = {}) -> Restorer:  # noqa: B006
-    """A model with the weights that `unfold train` left in a folder.
+    """A model with the weights that `unfold train` wrote to a folder.
 
     Args:
-        folder: where model.safetensors and model.json are.
-        options: of the model, other than those it was trained with: those that its weights fit.
+        folder: folder with model.safetensors and model.json.
+        options: options that differ from those of the training; the weights must fit them.
 
     Example:
         >>> import tempfile, unfold
@@ -113,8 +113,8 @@ def trained(*, folder: Path, options: dict[str, Any] = {}) -> Restorer:  # noqa:
 
 
 def learned_spec(spec: Spec) -> Spec | None:
-    """The spec of the model in the folder of learned weights that a spec names; None for the spec
-    of any other model."""
+    """The spec of the model in a folder of learned weights; None if ``spec`` does not name such a
+    folder."""
     if type(spec).component is not trained:
         return None
     facts = read_facts(spec.folder)  # type: ignore[attr-defined]
@@ -122,22 +122,22 @@ def learned_spec(spec: Spec) -> Spec | None:
 
 
 def is_model_folder(path: str | os.PathLike[str]) -> bool:
-    """Whether a model's weights were written there."""
+    """Whether the path is a folder with a model's weights."""
     return (Path(path) / FACTS).is_file()
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
-    """``model.json``.
+    """Read ``model.json``.
 
     Raises:
-        ComponentError: there is none, or it holds something else.
+        ComponentError: if the file does not exist, or has other contents.
     """
     try:
         facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
         if not {"model", "needs", "sha256"} <= facts.keys():
             raise ValueError("model, needs or sha256 is missing")
         if not (isinstance(facts["model"], dict) and isinstance(facts["needs"], dict)):
-            raise ValueError("model or needs is no table")
+            raise ValueError("model or needs is not a table")
     except (OSError, ValueError, AttributeError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ComponentError(f"{folder / FACTS}: describes no model ({reason})") from error
@@ -152,10 +152,10 @@ def _check_needs(folder: Path, needs: Mapping[str, str]) -> None:
                 continue
         except importlib.metadata.PackageNotFoundError:
             pass
-        except (ValueError, TypeError) as error:  # no name, or no version
+        except (ValueError, TypeError) as error:  # an invalid name or version
             raise ComponentError(
-                f"{folder / FACTS}: needs {name!r} {version!r:.40}, which is no distribution and "
-                "its version: copy the file again"
+                f"{folder / FACTS}: needs {name!r} {version!r:.40}, which is not a distribution "
+                "with its version: copy the file again"
             ) from error
         missing.append(f"{name}>={version}")
     if missing:

@@ -1,4 +1,4 @@
-"""Zero-DCE: low light brightened by a learned curve at each pixel."""
+"""Zero-DCE: low-light enhancement by a learned curve at each pixel."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from .checks import check_image
 
 
 class ZeroDCE(Restorer):
-    """Zero-DCE: brightens by a sequence of curves that a network predicts for each pixel.
+    """Zero-DCE: brightens a photo by a sequence of curves that a network predicts for each pixel.
 
-    From x, the photo::
+    Starting from the photo x::
 
         x ← x + A_n ⊙ x ⊙ (1 − x),   n = 1...iterations
 
-    ``A_n`` in [−1, 1] for each pixel and color: above 0 it brightens, below it darkens. Each
-    curve keeps 0 and 1 and is monotone in ``x``. It enhances and does not deblur: a kernel is
-    not used. It has no Lagrangian: a history is left empty.
+    ``A_n`` in [−1, 1] for each pixel and color: positive values brighten, negative values darken.
+    Each curve maps 0 to 0 and 1 to 1 and is monotone in ``x``. The model does not deblur: it
+    ignores a kernel. It has no Lagrangian: a history remains empty.
 
-    Two differences are ours: the photo's borders are replicated, not zero-padded (which leaves a
-    frame), and values beyond [0, 1] are clipped first.
+    Two differences from the paper: the photo's borders are replicated, not zero-padded, as zeros
+    leave a frame, and values outside [0, 1] are clipped first.
 
     Args:
-        iterations: curves; 8 in the paper, which makes 79,416 parameters.
-        width: channels of the hidden layers; 32 in the paper.
+        iterations: number of curves; 8 in the paper, with 79,416 parameters.
+        width: number of channels of the hidden layers; 32 in the paper.
 
-    Training: ``unfold train zero-dce --set data.source=PHOTOS``, from photos of any exposure alone.
+    Training: ``unfold train zero-dce --set data.source=PHOTOS``, with photos of any exposure.
 
     Parts: ``curve_1`` ... ``curve_8`` (B,3,H,W) in [−1, 1], the ``A_n``.
 
@@ -66,7 +66,7 @@ class ZeroDCE(Restorer):
         for curve in curves:
             x = x + curve * x * (1 - x)
         parts = {f"curve_{n}": curve for n, curve in enumerate(curves, 1)}
-        return Restoration(x.clamp(0, 1), parts)  # rounding may leave [0, 1] by a bit
+        return Restoration(x.clamp(0, 1), parts)  # rounding may leave [0, 1] slightly
 
     def explain(self) -> str:
         curves = self.network.tail.out_channels // 3

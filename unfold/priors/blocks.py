@@ -1,4 +1,4 @@
-"""Network blocks that several components are built from."""
+"""Network blocks that several components use."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from unfold.core.size import check_size
 
 from .lipschitz import lipschitz_bound
 
-# Options of networks: channels of a hidden layer; those of each level, finest first. (Every level
-# halves the size.)
+# Options of networks: the number of channels of a hidden layer; the numbers at each level, finest
+# first. (Each level halves the size.)
 Width = Annotated[int, Field(ge=1, le=1024)]
 Widths = Annotated[tuple[Width, ...], Field(min_length=1, max_length=8)]
 
@@ -28,7 +28,7 @@ def conv3(inputs: int, outputs: int, *, bias: bool = True, dilation: int = 1) ->
 
 
 def relu() -> nn.Module:
-    """In place: for what a convolution made, which needs no gradient of its output."""
+    """ReLU in place, for the output of a convolution, which autograd does not need."""
     return nn.ReLU(inplace=True)
 
 
@@ -36,10 +36,11 @@ class ResidualBlock(nn.Module):
     """``x + C3(activation(C3 x))``, ``(B, width, H, W)`` to the same.
 
     Args:
-        width: channels.
-        bias: whether the convolutions have one.
-        activation: makes the nonlinearity; ReLU by default.
-        norm: makes what normalizes ``width`` channels after each convolution; None: nothing does.
+        width: number of channels.
+        bias: whether the convolutions have a bias.
+        activation: function that builds the nonlinearity; ReLU by default.
+        norm: function that builds the normalization of ``width`` channels after each convolution;
+            None: no normalization.
     """
 
     def __init__(
@@ -66,13 +67,13 @@ class ResidualBlock(nn.Module):
 
 
 class ConvOfSquares(nn.Conv2d):
-    """A 3×3 convolution of squares of pixels that became channels (``pixel_unshuffle``), without
-    bias, as one of the pixels themselves with a stride: on a CPU in two thirds of the time.
+    """A 3×3 convolution, without bias, after ``pixel_unshuffle``. It is computed as one strided
+    convolution of the pixels, which takes two thirds of the time on a CPU.
 
     Args:
-        inputs: channels before.
-        outputs: channels of the result, ``(B, outputs, H / side, W / side)``.
-        side: of the squares; it divides height and width.
+        inputs: number of channels before ``pixel_unshuffle``.
+        outputs: number of channels of the result, ``(B, outputs, H / side, W / side)``.
+        side: factor of ``pixel_unshuffle``; it divides height and width.
     """
 
     def __init__(self, inputs: int, outputs: int, side: int) -> None:
@@ -82,25 +83,26 @@ class ConvOfSquares(nn.Conv2d):
     def forward(self, input: Tensor) -> Tensor:
         squares = "outputs (inputs y x) i j -> outputs inputs (i y) (j x)"
         weight = rearrange(self.weight, squares, y=self.side, x=self.side)
-        # Channels of a pixel side by side: on a CPU convolutions take two thirds of the time.
+        # Channels last: on a CPU, convolutions take two thirds of the time.
         weight = weight.contiguous(memory_format=torch.channels_last)
         return conv2d(input, weight, stride=self.side, padding=self.side)
 
 
 class UNet(nn.Module):
-    """Encoder and decoder of residual blocks with additive skips: DRUNet's layout, bias-free.
+    """Encoder and decoder of residual blocks with additive skips: DRUNet's layout, without biases.
 
-    2×2 convolutions with stride 2 go down, transposed ones up. Any size: replicated at the right
-    and bottom to a multiple of ``2 ** (levels − 1)``, and cropped after.
+    2×2 convolutions with stride 2 reduce the size, transposed ones restore it. Images of any size
+    are extended at the right and bottom, by replication, to a multiple of ``2 ** (levels − 1)``,
+    and the result is cropped.
 
     Args:
-        inputs: channels in.
-        outputs: channels out.
-        widths: channels at each level, finest first.
-        blocks: residual blocks at each level, on either side.
-        unshuffle: side of the squares of pixels that become channels before the first level, and
-            pixels again after the last: the whole network then runs on so many fewer rows and
-            columns, which costs less memory traffic at equal arithmetic. 1 leaves them alone.
+        inputs: number of input channels.
+        outputs: number of output channels.
+        widths: number of channels at each level, finest first.
+        blocks: number of residual blocks at each level, in the encoder and in the decoder.
+        unshuffle: factor of ``pixel_unshuffle`` before the first level, inverted after the last.
+            The network then processes fewer rows and columns, with less memory traffic for the
+            same arithmetic. 1: no unshuffling.
 
     Sources: Zhang et al., "Plug-and-play image restoration with deep denoiser prior", TPAMI 2021;
     the unshuffled input is that of their FFDNet, TIP 2018.
@@ -152,7 +154,7 @@ class UNet(nn.Module):
         gain = skips[-1] * lipschitz_bound(self.body)
         for up in self.up:
             gain = (gain + skips.pop()) * lipschitz_bound(up)
-        # (Of a size that is no multiple, the last row and column are repeated up to factor times.)
+        # (If the size is not a multiple, the last row and column are repeated up to factor times.)
         return self.factor * (gain + skips.pop()) * lipschitz_bound(self.tail)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -173,12 +175,12 @@ class UNet(nn.Module):
 
 
 def added(made: Tensor, x: Tensor) -> Tensor:
-    """``made + x`` in the memory of ``made``, which nothing else needs, a gradient included."""
+    """``made + x``, written to the memory of ``made``, which autograd must not need."""
     return made.add_(x) if made.dtype == x.dtype else made + x
 
 
 def with_noise_map(v: Tensor, step: Tensor) -> Tensor:
-    """``v`` and ``sqrt(step)`` as one more channel: the standard deviation of the Gaussian noise
-    that the proximal step assumes, averaged over channels, ``(B, C + 1, H, W)``."""
+    """``v`` with ``sqrt(step)`` as an additional channel, ``(B, C + 1, H, W)``: the standard
+    deviation of the Gaussian noise that the proximal step assumes, averaged over channels."""
     sigma = step.sqrt().mean(1, keepdim=True).to(v.dtype)
     return torch.cat((v, sigma.expand(v.shape[0], 1, *v.shape[-2:])), 1)

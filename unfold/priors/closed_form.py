@@ -1,4 +1,4 @@
-"""Priors whose proximal operator is a formula that acts pixel by pixel."""
+"""Priors whose proximal operator is a formula for each pixel."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from unfold.core.prior import Prior
 
 
 class Identity(Prior):
-    """``g = 0``: no belief; ``prox(v) = v``.
+    """``g = 0``: no prior knowledge; ``prox(v) = v``.
 
     Example:
         >>> import torch
@@ -36,10 +36,10 @@ Value = Annotated[float, Field(ge=-1e6, le=1e6)]
 
 
 class Box(Prior):
-    """``g(x) = 0`` where ``low <= x <= high`` everywhere, else infinite; ``prox`` clips.
+    """``g(x) = 0`` if ``low <= x <= high`` everywhere, otherwise infinite; ``prox`` clips.
 
     Args:
-        low: least value; in Python, though not in a config, it may be ``-inf``.
+        low: smallest value; ``-inf`` is possible in Python, but not in a config.
         high: largest value; likewise ``inf``.
 
     Example:
@@ -60,7 +60,7 @@ class Box(Prior):
 
     @staticmethod
     def option_errors(spec: Any) -> list[tuple[tuple[str], str]]:
-        """Ends that no value lies between."""
+        """The error of bounds between which there is no value."""
         error = f"must be below high, {spec.high:g}"
         return [] if spec.low < spec.high else [(("low",), error)]
 
@@ -78,9 +78,9 @@ class Box(Prior):
 
 
 class SoftThreshold(Prior):
-    """``g(x) = ‖x‖₁``: few values other than zero; ``prox(v) = sign(v) max(|v| − step, 0)``.
+    """``g(x) = ‖x‖₁``: favors sparse x; ``prox(v) = sign(v) max(|v| − step, 0)``.
 
-    Its weight is the regularizer's: ``Regularizer("E", SoftThreshold(), "ws")``.
+    It is weighted by the regularizer: ``Regularizer("E", SoftThreshold(), "ws")``.
 
     Example:
         >>> import torch

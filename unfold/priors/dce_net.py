@@ -1,4 +1,4 @@
-"""Zero-DCE's network, which chooses a curve at each pixel."""
+"""Zero-DCE's network, which predicts a curve at each pixel."""
 
 from __future__ import annotations
 
@@ -12,21 +12,20 @@ from .blocks import conv3
 class DCENet(nn.Module):
     """Zero-DCE's network for the parameters of a curve at each pixel.
 
-    Seven 3×3 convolutions that keep the size (zero padding), ReLU between them, tanh at the end;
-    the fifth to seventh see the third and fourth, second and fifth, first and sixth feature maps.
-    With the paper's three channels and 24 outputs (eight curves for each color) it has 79,416
-    parameters.
+    Seven 3×3 convolutions with zero padding, with ReLU between them and tanh at the end. The fifth
+    to seventh convolutions take the feature maps 3 and 4, 2 and 5, 1 and 6. With the paper's three
+    channels and 24 outputs (eight curves for each color) it has 79,416 parameters.
 
     Args:
-        inputs: channels in.
-        outputs: maps out.
-        width: channels of every hidden layer.
+        inputs: number of input channels.
+        outputs: number of output maps.
+        width: number of channels of every hidden layer.
 
     Source: Guo et al., "Zero-reference deep curve estimation for low-light image enhancement",
     CVPR 2020, section 3.2.
     """
 
-    reach = 7  # pixels: how far one sees
+    reach = 7  # radius of the receptive field, in pixels
 
     def __init__(self, inputs: int = 3, outputs: int = 24, width: int = 32) -> None:
         super().__init__()
@@ -50,9 +49,9 @@ class DCENet(nn.Module):
         return self.tail(torch.cat((skips.pop(), x), 1)).tanh()
 
     def without_frame(self, x: Tensor) -> Tensor:
-        """`forward`, of a photo whose border is repeated as far as the network sees.
+        """`forward`, for a photo whose border is replicated by the radius of the receptive field.
 
-        The zeros that the convolutions add read as night beyond the border, and put a frame
+        The zero padding of the convolutions looks like a dark surrounding, and would cause a frame
         around the photo.
         """
         reach = self.reach

@@ -1,4 +1,4 @@
-"""The learned prior that comes with weights: a denoiser that is given the noise."""
+"""The learned prior with shipped weights: a denoiser for a given noise level."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from unfold.core.prior import Prior
 from .blocks import UNet, with_noise_map
 from .lipschitz import lipschitz_bound
 
-LARGEST = 50 / 255  # the strongest noise of its training
+LARGEST = 50 / 255  # the largest standard deviation of its training
 _WEIGHTS = Path(__file__).with_suffix(".safetensors")
 _CHANNELS, _WIDTHS, _BLOCKS, _UNSHUFFLE = 3, (48, 96), 2, 2
 
@@ -21,21 +21,20 @@ _CHANNELS, _WIDTHS, _BLOCKS, _UNSHUFFLE = 3, (48, 96), 2, 2
 class Denoiser(Prior):
     """A denoiser for white Gaussian noise of a known standard deviation.
 
-    ``prox(v, step) = v + net(v, sqrt(step))`` with a bias-free U-Net that works on squares of 2×2
-    pixels. It was trained for standard deviations up to 50/255 on photos in [0, 1]. Being free of
-    biases it scales with its input, ``prox(a v, a² step) = a prox(v, step)``, so that other ranges
-    of values serve as well. On kodak24 with noise of 15, 25 and 50/255 it reaches 34.54, 32.07 and
-    28.91 dB (FFDNet for color, as published: 34.63, 32.13, 28.98).
+    ``prox(v, step) = v + net(v, sqrt(step))`` with a bias-free U-Net after ``pixel_unshuffle`` by
+    2. It was trained for standard deviations up to 50/255 on photos in [0, 1]. Without biases it
+    is homogeneous, ``prox(a v, a² step) = a prox(v, step)``, so it also works for other ranges of
+    values. On kodak24 with noise of 15, 25 and 50/255 it reaches 34.54, 32.07 and 28.91 dB (FFDNet
+    for color, as published: 34.63, 32.13, 28.98).
 
-    Images of other numbers of channels are denoised channel by channel, each as a gray photo, by a
-    second net of the same layout: 32.57, 30.21 and 27.31 dB on the mean of kodak24's channels.
+    Images with another number of channels are denoised channel by channel, by a second network of
+    the same layout for gray photos: 32.57, 30.21 and 27.31 dB on the mean of kodak24's channels.
 
     Args:
-        pretrained: whether the weights that come with the library are loaded.
+        pretrained: whether the shipped weights are loaded.
 
-    Source: the layout is DRUNet's (Zhang et al., "Plug-and-play image restoration with deep
-    denoiser prior", TPAMI 2021), made smaller; the weights are ours
-    (``benchmarks/weights/denoiser.py``).
+    Source: the layout is a smaller DRUNet (Zhang et al., "Plug-and-play image restoration with deep
+    denoiser prior", TPAMI 2021); the weights are ours (``benchmarks/weights/denoiser.py``).
 
     Example::
 

@@ -1,4 +1,4 @@
-"""Powers below one: the heavy tails of the gradients of photos."""
+"""Powers below one: a model of the heavy-tailed gradients of photos."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from torch import Tensor
 
 from unfold.core.prior import Prior
 
-_NEWTON = 8  # steps: the derivative stays in [1/2, 1], so that fewer reach float64's last digit
+_NEWTON = 8  # the derivative is in [1/2, 1], so that fewer steps reach the precision of float64
 
 
 class HyperLaplacian(Prior):
-    """``g(x) = Σ |x|^p``, 0 < p < 1: photos' gradients follow it with p of 0.5 to 0.8.
+    """``g(x) = Σ |x|^p``, 0 < p < 1; p = 0.5 to 0.8 describes the gradients of photos.
 
     The prox is zero up to a threshold and jumps there (g is not convex)::
 
         |v| <= τ = t (2 − p) / (2 − 2p):  0,           t = (2 step (1 − p))^(1 / (2 − p))
         |v| >  τ:  sign(v) x,  x the root in [t, |v|] of  x + step p x^(p−1) = |v|
 
-    by Newton's method from ``|v|``, which converges monotonically; exact to rounding for any p.
+    by Newton's method from ``|v|``, which converges monotonically, to rounding errors, for any p.
 
     Args:
         exponent: ``p``.
 
     Raises:
-        ValueError: the exponent is not between 0 and 1.
+        ValueError: if the exponent is not between 0 and 1.
 
     Source: Krishnan and Fergus, "Fast image deconvolution using hyper-Laplacian priors", NIPS
     2009; the threshold: Zuo et al., "A generalized iterated shrinkage algorithm for non-convex
@@ -47,8 +47,8 @@ class HyperLaplacian(Prior):
         super().__init__()
         if not 0 < exponent < 1:
             raise ValueError(
-                f"HyperLaplacian(exponent={exponent}): must be between 0 and 1; for 1 take "
-                "SoftThreshold, for 0 take L0"
+                f"HyperLaplacian(exponent={exponent}): must be between 0 and 1; use SoftThreshold "
+                "for 1, or L0 for 0"
             )
         self.exponent = exponent
 
@@ -56,12 +56,12 @@ class HyperLaplacian(Prior):
         p = self.exponent
         step = step.clamp_min(torch.finfo(v.dtype).tiny ** 0.5)
         threshold = (2 * step * (1 - p)) ** (1 / (2 - p)) * ((2 - p) / (2 - 2 * p))
-        size = torch.maximum(v.abs(), threshold)  # (below it, whatever has a finite gradient)
+        size = torch.maximum(v.abs(), threshold)  # (unused values get a finite gradient)
         with torch.no_grad():
             x = size
             for _ in range(_NEWTON):
                 x = self._newton(x, size, step)
-        # One more, for the gradient: that of the root, by the implicit function theorem.
+        # One more step, for the gradient of the root by the implicit function theorem.
         root = v.sign() * self._newton(x, size, step)
         return torch.where(v.abs() <= threshold, 0, root)  # (so that NaN stays NaN)
 

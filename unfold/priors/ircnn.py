@@ -11,9 +11,9 @@ from .lipschitz import lipschitz_bound
 
 
 class DilatedNet(nn.Sequential):
-    """Seven 3×3 convolutions with dilations 1, 2, 3, 4, 3, 2, 1 and ReLU between them: it sees
-    33×33 pixels. ``(B, channels, H, W)`` to the same; IRCNN's batch normalization is left out
-    (its released weights have it merged)."""
+    """Seven 3×3 convolutions with dilations 1, 2, 3, 4, 3, 2, 1 and ReLU between them: the
+    receptive field is 33×33 pixels. Input and output are ``(B, channels, H, W)``. IRCNN's batch
+    normalization is omitted (its released weights are merged with it)."""
 
     def __init__(self, channels: int, width: int) -> None:
         dilations = (1, 2, 3, 4, 3, 2, 1)
@@ -28,8 +28,8 @@ class IRCNN(Prior):
     """A learned proximal operator for one noise level: ``prox(v) = v − net(v)``.
 
     Args:
-        channels: of the block it regularizes.
-        width: channels of the hidden layers.
+        channels: number of channels of the block.
+        width: number of channels of the hidden layers.
 
     Source: Zhang et al., "Learning deep CNN denoiser prior for image restoration", CVPR 2017;
     the ablation in JUDE's table of priors.

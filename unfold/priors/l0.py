@@ -1,4 +1,4 @@
-"""The number of values other than zero."""
+"""The number of nonzero values."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from unfold.core.prior import Prior
 
 
 class L0(Prior):
-    """``g(x)``, the number of values other than zero; of gradients: few edges, however high.
+    """``g(x)`` is the number of nonzero values; for gradients it favors few edges.
 
-    The prox is the hard threshold ``v · 1[v² > 2 step]``. Grouped, the number of pixels where any
-    channel is other than zero: all channels are kept where ``Σ_c v_c² / step_c > 2``. On the
-    gradient of an image (`unfold.terms.Gradient`) that is one edge for both directions and all
-    colors. Neither is convex: alternating minimization finds a stationary point.
+    The prox is the hard threshold ``v · 1[v² > 2 step]``. If grouped, ``g`` is the number of pixels
+    at which any channel is nonzero, and all channels are kept where ``Σ_c v_c² / step_c > 2``. For
+    the gradient of an image (`unfold.terms.Gradient`) this counts one edge for both directions and
+    all colors. Neither is convex: alternating minimization finds a stationary point.
 
     Args:
         grouped: whether the channels of a pixel are kept or set to zero together.
@@ -37,10 +37,10 @@ class L0(Prior):
 
     def prox(self, v: Tensor, step: Tensor) -> Tensor:
         if self.grouped and step.shape[1] == 1:
-            # (As numbers: a product with truth values takes a third longer.)
+            # (As numbers: a product with booleans takes a third longer.)
             return v * (v.square().sum(1, keepdim=True) > 2 * step).to(v.dtype)
         if self.grouped:
-            # A step of zero keeps what is not zero already.
+            # A step of zero keeps nonzero values.
             gain = (v.square() / step).nan_to_num(0.0).sum(1, keepdim=True)
             return v * (gain > 2)
         return v * (v.square() > 2 * step)

@@ -1,4 +1,4 @@
-"""Proven bounds of the Lipschitz constants of networks."""
+"""Proven upper bounds of the Lipschitz constants of networks."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _ONE = (nn.ReLU, nn.Tanh, nn.Identity, nn.ELU)  # (ELU: with its default alpha)
 
 @torch.no_grad()
 def lipschitz_bound(module: nn.Module) -> float:
-    """A bound of the Lipschitz constant of a network; infinite where none is known.
+    """An upper bound of the Lipschitz constant of a network; infinite if none is known.
 
-    A convolution's is its largest gain over all frequencies (see `conv_gain`), that of modules in
-    a row the product. A module of another kind says its own with a method ``lipschitz()``.
+    The bound of a convolution is its largest gain over all frequencies (see `conv_gain`), and that
+    of a sequence the product. Modules of other types define a method ``lipschitz()``.
 
     Example:
         >>> from torch import nn
@@ -37,15 +37,15 @@ def lipschitz_bound(module: nn.Module) -> float:
 
 
 def conv_gain(weight: Tensor) -> float:
-    """A bound of ``‖C‖₂``, C the convolution with zero padding, any stride or dilation.
+    """An upper bound of ``‖C‖₂``, C a convolution with zero padding, any stride and dilation.
 
     The gain at each frequency is the spectral norm of the kernel's transform, ``outputs×inputs``.
-    Between the sampled frequencies it is at most ``1/cos(π d/N)`` larger on each axis, d the
-    degree of the trigonometric polynomial and N the samples. Padding, strides and borders are
-    projections, which add nothing.
+    Between the sampled frequencies it is larger by at most ``1/cos(π d/N)`` on each axis, d the
+    degree of the trigonometric polynomial and N the number of samples. Padding, strides and borders
+    are projections, which do not increase the gain.
 
     Args:
-        weight: ``(outputs, inputs, h, w)``; of a transposed convolution likewise.
+        weight: ``(outputs, inputs, h, w)``, also of a transposed convolution.
 
     Source: Pfister and Bresler, "Bounding multivariate trigonometric polynomials", IEEE TSP 2019;
     Sedghi, Gupta and Long, "The singular values of convolutional layers", ICLR 2019.

@@ -11,7 +11,7 @@ from unfold.core.prior import Prior
 
 
 class Poisson(Prior):
-    """``g(u) = Σ u − y log u``: the negative logarithm of Poisson's likelihood of counts y.
+    """``g(u) = Σ u − y log u``: the negative log-likelihood of counts y with Poisson noise.
 
     Update, pixel by pixel::
 
@@ -20,7 +20,7 @@ class Poisson(Prior):
     It reads y from the state: put it on a block that a constraint ties to the blurred image.
 
     Args:
-        observed: the entry of the counts y, ``(B, C, H, W)``, at least 0.
+        observed: name of the entry of the counts y, ``(B, C, H, W)``, nonnegative.
 
     Source: Figueiredo and Bioucas-Dias, "Restoration of Poissonian images using alternating
     direction optimization" (PIDAL), IEEE Transactions on Image Processing 2010, eq. 27.

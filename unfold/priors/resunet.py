@@ -16,17 +16,17 @@ from .lipschitz import lipschitz_bound
 class ResUNet(Prior):
     """A learned proximal operator: a bias-free U-Net of residual blocks.
 
-    ``prox(v, step) = net(v, sqrt(step))``, or ``v + net(v, sqrt(step))`` in residual form. Being
-    free of biases it scales with its input: ``prox(a v, a² step) = a prox(v, step)``.
+    ``prox(v, step) = net(v, sqrt(step))``, or ``v + net(v, sqrt(step))`` in residual form. Without
+    biases it is homogeneous: ``prox(a v, a² step) = a prox(v, step)``.
 
     Args:
-        channels: of the block it regularizes.
-        widths: channels at each level, finest first.
-        blocks: residual blocks at each level, on either side.
-        conditioned: whether the square root of ``step`` is given to the network as a map.
-        residual: residual form (ErA's). Its last layer starts at zero, so that an untrained
-            prior is the identity.
-        unshuffle: side of the squares of pixels that become channels first (see `UNet`).
+        channels: number of channels of the block.
+        widths: number of channels at each level, finest first.
+        blocks: number of residual blocks at each level, in the encoder and in the decoder.
+        conditioned: whether the square root of ``step`` is an input of the network, as a map.
+        residual: whether the residual form is used (ErA's). Its last layer is initialized to zero,
+            so that the untrained prior is the identity.
+        unshuffle: factor of ``pixel_unshuffle`` before the first level (see `UNet`).
 
     Sources: JUDE's "ResUNet" and ErA's; the layout is DRUNet's (Zhang et al., TPAMI 2021).
 

@@ -8,9 +8,9 @@ from unfold.core.prior import Prior
 
 
 class Ridge(Prior):
-    """``g(x) = ½ ‖x‖²``: small values; of a kernel that sums to one: spread out, not a point.
+    """``g(x) = ½ ‖x‖²``: favors small values; for a kernel that sums to one, a spread-out kernel.
 
-    The prox is ``v / (1 + step)``. Its weight is the regularizer's: ``Regularizer("K", Ridge(),
+    The prox is ``v / (1 + step)``. It is weighted by the regularizer: ``Regularizer("K", Ridge(),
     "γ")`` for ``γ/2 ‖K‖²``.
 
     Source: Tikhonov's regularization; of kernels as in Cho and Lee, "Fast motion deblurring",

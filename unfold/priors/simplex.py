@@ -1,4 +1,4 @@
-"""Kernels: nothing negative, sum one, within a support."""
+"""The set of kernels: nonnegative, with sum one, within a support."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from unfold.core.prior import Prior
 
 
 class Simplex(Prior):
-    """``g(x) = 0`` for a kernel, else infinite: ``x >= 0``, each channel sums to 1, and is zero
+    """``g(x) = 0`` for a kernel, otherwise infinite: ``x >= 0``, each channel sums to 1 and is zero
     outside a square support in the middle.
 
-    The prox is the projection onto that set, exact by sorting::
+    The prox is the projection onto that set, computed exactly by sorting::
 
         x = max(v − step μ, 0) on the support,   μ such that Σ x = 1
 
-    Where the step is one number for each image it does not matter.
+    If the step is one number for each image, the result does not depend on it.
 
     Args:
-        support: side n of the support in pixels, whose element ``(n // 2, n // 2)`` lies on the
-            image's ``(h // 2, w // 2)``, a kernel's center; None: the whole image.
+        support: side n of the support in pixels. Its element ``(n // 2, n // 2)`` lies on the
+            image's ``(h // 2, w // 2)``, the center of a kernel. None: the whole image.
 
     Raises:
-        ValueError: the support is not positive, or larger than the block.
+        ValueError: if the support is not positive, or larger than the block.
 
     Source: Duchi, Shalev-Shwartz, Singer and Chandra, "Efficient projections onto the l1-ball for
     learning in high dimensions", ICML 2008; here with weights.
@@ -79,7 +79,7 @@ class Simplex(Prior):
             return slice(0, height), slice(0, width)
         if self.support > min(height, width):
             raise ValueError(
-                f"Simplex(support={self.support}) does not fit a block of {height}×{width}: take "
+                f"Simplex(support={self.support}) does not fit a block of {height}×{width}: use "
                 "a smaller support, or a larger block (unfold.terms.embed_kernel)"
             )
         top, left = height // 2 - self.support // 2, width // 2 - self.support // 2
@@ -88,19 +88,19 @@ class Simplex(Prior):
 
 def _project(v: Tensor, step: Tensor) -> Tensor:
     """``argmin Σ (x − v)² / step`` over ``x >= 0`` that sum to one over the last two axes."""
-    # (Where all steps are alike they do not matter, and be they zero.)
+    # (Equal steps have no influence, even if they are zero.)
     flat, weights = v.flatten(2), step.flatten(2).clamp_min(torch.finfo(v.dtype).tiny ** 0.5)
     with torch.no_grad():
         ratio = flat / weights
         order = ratio.argsort(-1, descending=True)
-        # Were the first k positive, the multiplier would be this; they are while it lies below
-        # the k-th ratio.
+        # The multiplier if exactly the first k were positive. They are, as long as it is below the
+        # k-th ratio.
         excess = flat.gather(-1, order).cumsum(-1) - 1
         multipliers = excess / weights.gather(-1, order).cumsum(-1)
         count = (ratio.gather(-1, order) > multipliers).sum(-1, keepdim=True)
         multiplier = multipliers.gather(-1, count.clamp_min(1) - 1)
         positive = ratio > multiplier
-    # Once more from what is positive alone: with its gradient, and fewer roundings.
+    # Computed again from the positive entries only: this has the gradient, and fewer roundings.
     kept = torch.where(positive, flat, 0).sum(-1, keepdim=True) - 1
     share = torch.where(positive, weights, 0).sum(-1, keepdim=True)
     return (flat - weights * (kept / share)).clamp_min(0).reshape(v.shape)

@@ -12,19 +12,19 @@ from unfold.core.prior import Prior
 
 
 class TotalVariation(Prior):
-    """``g(x) = Σ sqrt((∂h x)² + (∂w x)²)``: piecewise constant images; each channel on its own.
+    """``g(x) = Σ sqrt((∂h x)² + (∂w x)²)``: favors piecewise constant images, channel by channel.
 
     Forward differences, zero across the border. The prox is solved on the dual::
 
         x = v − step ⊙ ∇ᵀp,   |p| <= 1 at each pixel
 
-    by accelerated projected gradient steps with a step size of their own at each pixel, so that
-    a ``step`` that varies over the image is solved exactly too, as fast as a constant one.
+    by accelerated projected gradient steps with a step size for each pixel. A ``step`` that varies
+    over the image is therefore solved exactly, too, and as fast as a constant one.
 
     Args:
-        iterations: dual steps. The objective's error falls like ``step / iterations²``: for
-            steps up to some hundredths 20 are enough inside an alternating scheme; large steps or
-            many digits need hundreds or thousands.
+        iterations: number of dual steps. The error of the objective decreases like
+            ``step / iterations²``. For steps up to some hundredths 20 iterations suffice within an
+            alternating scheme; large steps or high precision need hundreds or thousands.
 
     Source: Beck and Teboulle, "Fast gradient-based algorithms for constrained total variation
     image denoising and deblurring problems", IEEE TIP 2009 (FGP); step sizes as in Pock and
@@ -49,7 +49,7 @@ class TotalVariation(Prior):
 
     def prox(self, v: Tensor, step: Tensor) -> Tensor:
         # The dual's curvature at a pixel is at most 4 (step here + step at the neighbor).
-        # (A step of zero asks for nothing: any rate will do there, infinity excepted.)
+        # (Where the step is zero, any finite rate is correct.)
         curvature = 4 * (step + _largest_neighbor(step))
         rate = 1 / curvature.clamp_min(torch.finfo(v.dtype).tiny ** 0.5)
         if torch.is_grad_enabled() or torch.compiler.is_compiling():
@@ -68,8 +68,8 @@ class TotalVariation(Prior):
         return v - step * gradient_adjoint(p)
 
     def _prox_in_place(self, v: Tensor, step: Tensor, rate: Tensor) -> Tensor:
-        """The same, which no gradient passes, in buffers that all iterations share: half the time
-        or less, as that goes into memory."""
+        """`_prox` without gradients, in buffers that all iterations share. Such memory-bound
+        iterations take at most half the time."""
         before, p, q = v.new_zeros(3, 2, *v.shape)
         x, scale = torch.empty_like(v), torch.empty_like(v)
         t = 1.0
@@ -77,7 +77,7 @@ class TotalVariation(Prior):
             _descend(v, step, q, out=x)
             torch.sub(x[..., 1:, :], x[..., :-1, :], out=p[0, ..., :-1, :])
             torch.sub(x[..., :, 1:], x[..., :, :-1], out=p[1, ..., :, :-1])
-            torch.addcmul(q, p, rate.expand_as(p), out=p)  # last row and column: zero, and stay so
+            torch.addcmul(q, p, rate.expand_as(p), out=p)  # last row and column remain zero
             torch.mul(p[0], p[0], out=scale)
             p.mul_(scale.addcmul_(p[1], p[1]).clamp_min_(1).rsqrt_())
             t, old = _next(t), t
@@ -86,7 +86,7 @@ class TotalVariation(Prior):
         return _descend(v, step, before, out=x)
 
     def step_for(self, variance: Tensor) -> Tensor:
-        # The weight that denoises and deblurs photos best is about half the standard deviation.
+        # For photos, the best weight is about half the standard deviation.
         return 0.6 * variance.sqrt()
 
     def value(self, x: Tensor) -> Tensor:
@@ -103,7 +103,7 @@ def gradient(x: Tensor) -> Tensor:
 
 
 def gradient_adjoint(p: Tensor) -> Tensor:
-    """``∇ᵀp``, the negative divergence, of a ``p`` that is zero where `gradient` always is."""
+    """``∇ᵀp``, the negative divergence, for a ``p`` that is zero where `gradient` always is."""
     adjoint = (p[0] + p[1]).neg_()
     adjoint[..., 1:, :] += p[0, ..., :-1, :]
     adjoint[..., :, 1:] += p[1, ..., :, :-1]

@@ -79,7 +79,7 @@ class Component:
         >>> component.qualified, component.target
         ('unfold-imaging:l0', 'unfold.priors.l0:L0')
         >>> component.summary
-        '``g(x)``, the number of values other than zero; of gradients: few edges, however high.'
+        '``g(x)`` is the number of nonzero values; for gradients it favors few edges.'
     """
 
     group: str
@@ -219,7 +219,7 @@ def find(group: str, name: str) -> Component:
     if len(matches) > 1:
         choices = _join([c.qualified for c in matches])
         raise ComponentError(
-            f"several distributions register the {singular(group)} {name!r}: name one, {choices}"
+            f"several distributions register the {singular(group)} {name!r}: choose {choices}"
         )
     return matches[0]
 
@@ -288,7 +288,7 @@ def _components(
         if not section.startswith("unfold."):
             continue
         group = section.removeprefix("unfold.")
-        wrong = "" if group in _ALL else f"is in no group; groups are {_join(list(_ALL))}"
+        wrong = "" if group in _ALL else f"is in an unknown group; groups are {_join(list(_ALL))}"
         for name, target in parser.items(section, raw=True):
             obstacle = refused or wrong or _malformed(name, target)
             yield Component(group, name, project, version, target.strip(), obstacle)
@@ -311,8 +311,8 @@ def _refused(distribution: importlib.metadata.Distribution, project: str) -> str
         same = _normalize(requirement.name) == HOME
         if same and not requirement.specifier.contains(ours, prereleases=True):
             return (
-                f"was written for {HOME}{requirement.specifier}, and this is {ours}: install a "
-                f"version of {project} that fits"
+                f"requires {HOME}{requirement.specifier}, and {ours} is installed: install a "
+                f"version of {project} for it"
             )
     return ""
 
@@ -327,7 +327,9 @@ def _malformed(name: str, target: str) -> str:
         point = entrypoints.EntryPoint.from_string(target, name)
     except Exception:
         return f"points to {target.strip()!r}, which is not module:attribute"
-    return "" if point.object_name else f"points to the module {target.strip()!r}, to nothing in it"
+    return (
+        "" if point.object_name else f"points to the module {target.strip()!r}, not to a name in it"
+    )
 
 
 def _unknown(group: str, name: str, here: list[Component], damaged: tuple[Damage, ...]) -> str:
@@ -340,11 +342,10 @@ def _unknown(group: str, name: str, here: list[Component], damaged: tuple[Damage
     elif close:
         hint = f"did you mean {' or '.join(close)}?"
     else:
-        hint = f"installed: {_join(names)}; a plugin that has it must be installed first"
+        hint = f"installed: {_join(names)}; if a plugin provides it, install the plugin first"
     if damaged:
-        hint += (
-            f" ({_join([d.distribution for d in damaged])} cannot be read: unfold plugins check)"
-        )
+        unread = _join([d.distribution for d in damaged])
+        hint += f" ({unread} cannot be read; see `unfold plugins check`)"
     return f"no {singular(group)} named {name!r}; {hint}"
 
 

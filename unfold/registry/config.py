@@ -27,7 +27,7 @@ def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     path = Path(path)
     if path.suffix not in SUFFIXES:
-        raise ComponentError(f"{path}: a config ends in .json or .toml")
+        raise ComponentError(f"{path}: the name of a config must end in .json or .toml")
     try:
         text = path.read_text(encoding="utf-8")
         toml = path.suffix == ".toml"
@@ -37,5 +37,5 @@ def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise ComponentError(f"{path}: cannot be read as a config ({reason})") from error
     found = cast(dict[str, Any], config) if isinstance(config, dict) else {}
     if not isinstance(found.get("kind"), str):
-        raise ComponentError(f'{path}: a config names its component, kind = "jude", and options')
+        raise ComponentError(f'{path}: a config must name its component, as in kind = "jude"')
     return found

@@ -20,10 +20,12 @@ def check_class(entry: Component, target: Any) -> None:
         return  # a function is known by what it makes
     base = _base(entry.group)
     if not issubclass(target, base):
-        raise _wrong(entry, f"is no {base.__module__.rpartition('.')[0]}.{base.__name__}")
+        raise _wrong(
+            entry, f"is not a subclass of {base.__module__.rpartition('.')[0]}.{base.__name__}"
+        )
     missing = sorted(getattr(target, "__abstractmethods__", ())) or _unimplemented(target, base)
     if missing:
-        raise _wrong(entry, f"lacks {', '.join(missing)}")
+        raise _wrong(entry, f"does not implement {', '.join(missing)}")
 
 
 def check_object(entry: Component, built: Any) -> None:
@@ -34,7 +36,7 @@ def check_object(entry: Component, built: Any) -> None:
     """
     base = _base(entry.group)
     if not isinstance(built, base):
-        raise _wrong(entry, f"made a {type(built).__name__}, not a {base.__name__}")
+        raise _wrong(entry, f"built a {type(built).__name__}, not a {base.__name__}")
 
 
 def _base(group: str) -> type:

@@ -1,13 +1,16 @@
-"""A limit of a component's size, so that a huge one does not fill the memory."""
+"""A limit of a component's size, so that a huge one takes neither long nor all of the memory."""
 
 from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
+from typing import Any
 
-from torch import nn
-from torch.nn.modules.module import register_module_parameter_registration_hook
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_module_registration_hook
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 from unfold.core.size import check_size
 
@@ -18,25 +21,83 @@ _building = threading.local()  # `busy`: whether this thread builds a component
 def limited() -> Generator[None]:
     """Within, a component is built; one inside another counts as part of it.
 
+    What counts are the values of all tensors that are made, parameters or not, each before its
+    memory is allocated, and the modules.
+
     Raises:
-        ValueError: it has registered more than 2²⁸ parameters. Those that know their size before
-            say so by themselves, see `check_size`.
+        ValueError: there are more than `check_size` allows. Those that know their size before they
+            are built ask it themselves.
+
+    Example:
+        >>> import torch
+        >>> from unfold.registry.limit import limited
+        >>> with limited():
+        ...     torch.nn.Linear(10**6, 10**6)  # 4 TB
+        Traceback (most recent call last):
+            ...
+        ValueError: it would have 1,000,000 million parameters or more; the most are 150 ...
     """
     if getattr(_building, "busy", False):
         yield
         return
-    thread, registered = threading.get_ident(), 0
-
-    def add(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
-        nonlocal registered
-        if parameter is not None and threading.get_ident() == thread:
-            registered += parameter.numel()
-            check_size(registered, "it")
-
-    hook = register_module_parameter_registration_hook(add)
+    count = _Count()
+    hook = register_module_module_registration_hook(count.add_module)
     _building.busy = True
     try:
-        yield
+        with count:
+            yield
     finally:
         _building.busy = False
         hook.remove()
+
+
+class _Count(TorchDispatchMode):
+    """Counts the values and modules that this thread makes."""
+
+    def __init__(self) -> None:
+        super().__init__()  # pyright: ignore (torch does not type it)
+        self._thread, self._values, self._modules = threading.get_ident(), 0, 0
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Not: to be skipped, torch would import its compiler, which takes seconds."""
+        return False
+
+    def add_module(self, parent: nn.Module, name: str, module: nn.Module | None) -> None:
+        if threading.get_ident() == self._thread:
+            self._add(modules=1)
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        self._add(values=_new_values(func, args, kwargs))
+        return func(*args, **kwargs)
+
+    def _add(self, *, values: int = 0, modules: int = 0) -> None:
+        self._values += values
+        self._modules += modules
+        check_size(self._values, "it", modules=self._modules)
+
+
+def _new_values(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int:
+    """How many values an operation allocates: those of its result on the device ``meta``, which
+    computes shapes alone. Views and updates in place allocate none."""
+    if func.is_view or func._schema.is_mutable:
+        return 0
+    options: dict[str, Any] = tree_map_only(Tensor, _on_meta, dict(kwargs))
+    options |= {"generator": None} if "generator" in options else {}
+    options |= {"device": "meta"} if any(a.name == "device" for a in func._schema.arguments) else {}
+    try:
+        made = func(*tree_map_only(Tensor, _on_meta, args), **options)
+    except RuntimeError:  # the shape depends on values: it is no larger than what they are in
+        return 0
+    return sum(leaf.numel() for leaf in tree_leaves(made) if isinstance(leaf, Tensor))
+
+
+def _on_meta(x: Tensor) -> Tensor:
+    return x.to("meta")

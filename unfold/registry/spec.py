@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import typing
@@ -69,8 +70,10 @@ class Spec(BaseModel):
         """
         names = [name for name in type(self).model_fields if name != "kind"]
         options = {name: getattr(self, name) for name in names}
+        # (What has no options is of one size, which its author chose.)
+        limit = limited() if names else contextlib.nullcontext()
         try:
-            with one_scan(), limited():
+            with one_scan(), limit:
                 built = supply(type(self).component, inputs, options)
         except ValueError as error:
             if type(error) is not ValueError:  # a kind of its own is for who knows that kind
@@ -107,7 +110,7 @@ def _spec_type(entry: Component, name: str) -> type[Spec]:
         made = create_model(name, __base__=Spec, __doc__=inspect.getdoc(target), **fields)
     except Exception as error:  # annotations are code of others
         raise ComponentError(
-            f"the options of {entry.qualified} in unfold.{entry.group} cannot be read off the "
+            f"the options of {entry.qualified} in unfold.{entry.group} cannot be read from the "
             f"signature of {entry.target}: {type(error).__name__}: {error}"
         ) from error
     made.component, made.entry = target, entry
@@ -153,19 +156,19 @@ def resolve(group: str, value: Any) -> Any:
         config = cast(Mapping[str, Any], value)
         kind = config.get("kind")
         if not isinstance(kind, str):
-            raise ComponentError(f'{_one(group)} needs its name: {{"kind": "...", ...}}')
+            raise ComponentError(f'{_one(group)} must be named by "kind": {{"kind": "...", ...}}')
         with one_scan():
             return spec_type(group, kind).model_validate(with_new_names(group, config))
     if callable(getattr(value, "forward", None)) and not inspect.isclass(value):
         raise ComponentError(
-            f"{_one(group)} is needed several times, got one {type(value).__name__}: give a "
-            "function that builds one, such as the class"
+            f"{_one(group)} is built several times, got one {type(value).__name__}: pass a "
+            "function that builds it, such as the class"
         )
     if isinstance(value, Spec) or callable(value):
         return value
     raise ComponentError(
-        f"{_one(group)} is given by its name, a mapping with 'kind', a Spec or a function "
-        f"that builds it, got {type(value).__name__}"
+        f"{_one(group)} must be a name, a mapping with 'kind', a Spec or a function that "
+        f"builds it, got {type(value).__name__}"
     )
 
 
@@ -197,7 +200,7 @@ def _registered_degradation(value: Any) -> Spec:
     if isinstance(spec, Spec):
         spec.build()  # what its constructor refuses is reported with the other errors
         return spec
-    raise ValueError("a recipe names its degradations, so that it can be written down and repeated")
+    raise ValueError("a recipe must name its degradations, so that it can be saved and repeated")
 
 
 # The type of an option that holds an installed degradation.

@@ -101,7 +101,7 @@ class Swap:
             kind = str(config["kind"])
         except (ValueError, KeyError) as error:
             reason = 'it has no "kind"' if isinstance(error, KeyError) else str(error)
-            raise SwapError(f"{self}: is no config ({reason})") from error
+            raise SwapError(f"{self}: is not a config ({reason})") from error
         component = find(group, kind)
         return Candidate(component.name, config, component)
 

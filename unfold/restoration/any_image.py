@@ -86,7 +86,7 @@ def _restored(
         return sized(photo.expand(restorer.channels, -1, -1)).image.mean(0, keepdim=True)
     raise ImageError(
         f"the model restores images of {restorer.channels} channels, got {len(photo)}: choose one "
-        "that takes any number, such as tv-deblur, plug-and-play or jude-classic"
+        "for any number of channels, such as tv-deblur, plug-and-play or jude-classic"
     )
 
 
@@ -94,7 +94,7 @@ def _of_tensor(image: Tensor) -> Tensor:
     if not image.is_floating_point() or image.ndim not in (3, 4) or image.shape[:-3].numel() != 1:
         raise ImageError(
             f"a tensor must be floating-point, (C, H, W) or (1, C, H, W), got {image.dtype} "
-            f"{tuple(image.shape)}: divide 8 bits by 255, and restore photos one by one"
+            f"{tuple(image.shape)}: divide 8-bit values by 255, and restore photos one by one"
         )
     return image.detach().float().cpu().reshape(image.shape[-3:])
 

@@ -98,7 +98,9 @@ def restore_files(
         True
     """
     if trust and len(pairs) > 1:
-        raise ValueError(f"{trust}: one picture for {len(pairs)} photos; restore them one by one")
+        raise ValueError(
+            f"{trust}: is the map of one photo, got {len(pairs)} photos; restore them one by one"
+        )
     if batch < 1:
         raise ValueError(f"batch must be at least 1, got {batch}")
     device = torch.device(device)
@@ -326,10 +328,10 @@ def _notes(source: Path, restored: Restored, verify: bool) -> tuple[str, ...]:
     notes += [f"{source}: {trust_sentence(restored.trust)}"] if restored.trust else []
     notes += [f"{source}: {tiling}" for tiling in restored.tilings if verify]
     if verify and not restored.tilings:
-        notes.append(f"{source}: restored whole, without seams")
+        notes.append(f"{source}: restored without tiles, there are no seams")
     notes += [
         f"{source}: the receptive field of {tiling.model} exceeds "
-        f"{tiling.receptive_field.radius} pixels: tiles may differ from the whole by "
+        f"{tiling.receptive_field.radius} pixels: tiles may differ from the whole photo by "
         f"{tiling.receptive_field.error:.1e} of white; allow more memory"
         for tiling in restored.tilings
         if not tiling.receptive_field.found

@@ -67,7 +67,9 @@ def plan(sources: Sequence[Path], output: Path) -> tuple[list[tuple[Path, Path]]
     if is_file(output):
         many = len(photos) + len(failed)
         if many != 1:
-            raise ImageError(f"{output}: one file for {many} photos; name a folder as the output")
+            raise ImageError(
+                f"{output}: is one file, got {many} photos; give a folder as the output"
+            )
         planned = [(photo, output) for photo in photos]
     else:
         planned = [(photo, _named(output / inside)) for photo, inside in photos.items()]
@@ -75,10 +77,12 @@ def plan(sources: Sequence[Path], output: Path) -> tuple[list[tuple[Path, Path]]
     pairs: dict[Path, Path] = {}  # target -> source
     for source, target in planned:
         if _real(target) in originals:
-            itself = "itself" if _real(target) == _real(source) else f"the photo {target}"
-            reason = f"would be written over {itself}; choose another output"
+            itself = "the photo itself" if _real(target) == _real(source) else f"the photo {target}"
+            reason = f"the output would replace {itself}; choose another output"
         elif target in pairs:
-            reason = f"would be written to {target}, as {pairs[target]} is; restore it elsewhere"
+            reason = (
+                f"has the same output {target} as {pairs[target]}; choose another output for it"
+            )
         else:
             pairs[target] = source
             continue
@@ -97,7 +101,7 @@ def _find(sources: Sequence[Path], output: Path) -> tuple[dict[Path, Path], list
             if source.is_dir() and _real(source) in _real(output).parents:
                 found = [p for p in found if not _real(p).is_relative_to(_real(output))]
                 if not found:
-                    raise ImageError(f"{source}: no photographs outside of {output}")
+                    raise ImageError(f"{source}: no photos outside of {output}")
         except ImageError as error:
             failed.append(FileResult(source, output, str(error)))
             continue

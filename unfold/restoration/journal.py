@@ -22,7 +22,7 @@ from unfold.imaging.io import destination
 from .files import FileResult
 from .written import Written
 
-OTHERS = "there is a file that unfold did not write, or that was changed since"
+OTHERS = "there is a file that unfold did not write, or that was changed afterwards"
 MOVE = "move it away, or choose another output"
 
 
@@ -103,8 +103,8 @@ class Journal:
             lock(self._file)
         except BusyError as error:
             raise ImageError(
-                f"{path}: process {error.owner} restores to that folder; wait for it, or choose "
-                "another"
+                f"{path}: process {error.owner} restores to this folder; wait until it ends, or "
+                "choose another"
             ) from error
         except OSError as error:
             raise ImageError(
@@ -155,7 +155,7 @@ class Journal:
         with contextlib.suppress(OSError):
             if os.path.samestat(os.stat(self.path), os.fstat(self._file.fileno())):
                 return
-        raise ImageError(f"{self.path} was removed meanwhile; run the same command again")
+        raise ImageError(f"{self.path} was removed during the run; run the same command again")
 
     def may_write(self, target: Path) -> bool:
         """Whether there is no file, or an output that a journal of the folder records.
@@ -356,8 +356,8 @@ def merge_journals(paths: list[Path], output: Path) -> dict[str, int]:
     for path in paths:
         if path.resolve().parent != output.resolve().parent:
             raise ImageError(
-                f"{path}: lies in another folder than {output}; targets are relative to a "
-                "journal's folder, so put them side by side"
+                f"{path}: is in another folder than {output}; targets are relative to the folder "
+                "of a journal, so put all journals into one folder"
             )
         for target, record in read_journal(path).items():
             if target not in merged or _rank(record) >= _rank(merged[target]):
@@ -396,7 +396,7 @@ def _record(line: bytes, path: Path) -> dict[str, Any]:
             return record
     except (ValueError, KeyError, TypeError):
         pass
-    raise ImageError(f"{path}: is no journal, or damaged; move it away to begin a new one")
+    raise ImageError(f"{path}: is not a journal, or is damaged; move it away to start a new one")
 
 
 def _entry(record: Mapping[str, Any]) -> _Entry:

@@ -44,15 +44,15 @@ def read_kernel(path: str | os.PathLike[str]) -> Tensor:
     values = _array(path) if path.suffix.lower() in _ARRAYS else read(path).image.mean(0).numpy()
     if values.ndim != 2 or 0 in values.shape or values.dtype.kind not in "uif":
         raise ImageError(
-            f"{path}: a kernel is a 2-D array of numbers, got shape {values.shape} of "
-            f"{values.dtype}; save one kernel alone"
+            f"{path}: a kernel must be a 2-D array of numbers, got shape {values.shape} of "
+            f"{values.dtype}; save a single kernel"
         )
     values = values.astype(np.float64)
     total = values.sum()
     if not np.isfinite(total) or values.min() < 0 or total <= 0:
         raise ImageError(
-            f"{path}: a kernel's weights must be finite, not negative and not all zero; they sum "
-            f"to {total:g}, the least is {values.min():g}"
+            f"{path}: the values of a kernel must be finite, not negative and not all zero; their "
+            f"sum is {total:g}, their minimum {values.min():g}"
         )
     return torch.from_numpy(values / total).float()[None, None]
 
@@ -83,7 +83,7 @@ def _array(path: Path) -> np.ndarray:
             return loaded
         with loaded:
             if len(loaded.files) != 1:
-                raise ValueError(f"it holds {len(loaded.files)} arrays, not one")
+                raise ValueError(f"the file holds {len(loaded.files)} arrays, not one")
             return loaded[loaded.files[0]]
     except Exception as error:  # whatever is in the file, the answer is one line
         reason = " ".join(str(error).split()) or type(error).__name__

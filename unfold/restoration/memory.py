@@ -39,7 +39,7 @@ def parse_bytes(text: str) -> int:
     match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([kmgt]i?)?b?\s*", text.lower())
     size = int(float(match[1]) * _UNITS[match[2] or ""]) if match else 0
     if size < 1:
-        raise ValueError(f"{text!r} is no amount of memory; write it as 2GiB or 800MB")
+        raise ValueError(f"{text!r} is not an amount of memory; write it as 2GiB or 800MB")
     return size
 
 

@@ -33,7 +33,9 @@ class Shard:
         """
         match = re.fullmatch(r"(\d+)/(\d+)", text)
         if not match or not 1 <= int(match[1]) <= int(match[2]):
-            raise ValueError(f"{text!r} is no shard; write it as I/N with I from 1 to N, e.g. 2/8")
+            raise ValueError(
+                f"{text!r} is not a shard; write it as I/N with I from 1 to N, e.g. 2/8"
+            )
         return cls(int(match[1]), int(match[2]))
 
     def has(self, sha256: str) -> bool:

@@ -288,8 +288,8 @@ class TiledInference:
             sizes = int(self._rate(model, x, kernel) * height * width), self.room(), self.budget
             takes, left, of = map(format_bytes, sizes)
             raise MemoryError(
-                f"it must see the whole photo, which takes {takes}, and {left} are left of {of}: "
-                "allow more memory, or scale the photo down"
+                f"the model needs the whole photo, which takes {takes}, and {left} of {of} are "
+                "free: allow more memory, or scale the photo down"
             )
         release(self.device)
         measurements = dict(model.measure(x.to(self.device), kernel=kernel))
@@ -322,13 +322,13 @@ class TiledInference:
         least = max(2 * (2 * radius + 2 * ALIGN), 384) ** 2
         if self.tile is not None:
             return ValueError(
-                f"tile={self.tile}: so small tiles cannot overlap by the receptive field; "
-                f"allow {least} or more"
+                f"tile={self.tile}: such small tiles cannot overlap by the receptive field; "
+                f"use {least} or more"
             )
         takes = int(least * self._rate(tiles.model, tiles.x, tiles.kernel))
         takes += self.budget - self.room() + self._result_bytes(tiles.model, tiles.x)
         return MemoryError(
-            f"not even one tile fits into what is left of {format_bytes(self.budget)}: allow "
+            f"not even one tile fits into the free part of {format_bytes(self.budget)}: allow "
             f"{format_bytes(takes)} or more"
         )
 

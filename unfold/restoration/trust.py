@@ -46,8 +46,8 @@ def check_declared(model: Restorer) -> Unrolled:
         return model.stages  # type: ignore[return-value]
     what = "a row of models" if len(model.sequence()) > 1 else type(model).__name__
     raise UnfoldError(
-        f"{what} has no Lagrangian, which alone tells what is measured and what the prior made: "
-        "choose an unrolled model, such as jude-small, deblur or tv-deblur, or leave trust out"
+        f"{what} has no Lagrangian, from which trust is computed: choose an unrolled model, such "
+        "as jude-small, deblur or tv-deblur, or leave out trust"
     )
 
 
@@ -213,7 +213,7 @@ def sentence(trust: Trust) -> str:
     else:
         text += f"deviation by noise alone {255 * trust.deviation.mean():.1f}/255 on average"
     if trust.reblur is not None:
-        text += f", re-blur test passed by {trust.reblur.mean():.0%}"
+        text += f", {trust.reblur.mean():.0%} pass the re-blur test"
     return text
 
 

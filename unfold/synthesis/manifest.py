@@ -99,7 +99,9 @@ class Manifest:
             ManifestError: it was removed.
         """
         if not self.path.exists():
-            raise ManifestError(f"{self.path}: was removed meanwhile; run the same command again")
+            raise ManifestError(
+                f"{self.path}: was removed during the run; run the same command again"
+            )
 
     def add(self, line: Mapping[str, Any]) -> None:
         """Add the line of a photo."""

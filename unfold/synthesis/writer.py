@@ -215,7 +215,7 @@ class _Job:
             for path, name in paths.items():
                 target = self.output / path
                 if not self.output.is_dir():  # (or it would be made anew, without its manifest)
-                    raise ImageError(f"{self.output} was removed meanwhile")
+                    raise ImageError(f"{self.output} was removed during the run")
                 target.parent.mkdir(parents=True, exist_ok=True)
                 write(target, Photo(made[name][0].float(), bits=self.recipe.bits))
         except (ImageError, OSError, RuntimeError, ValueError, MemoryError) as error:

@@ -1,4 +1,4 @@
-"""Data terms: residuals that tie blocks to what was observed."""
+"""Data terms: residuals that relate blocks to observations."""
 
 from .blur import embed_kernel
 from .gradient import differences

@@ -26,7 +26,7 @@ from unfold.imaging.boundary import fast_length
 
 
 class Blurred(Mapped):
-    """A blur of an expression, which is linear in its kernel as well."""
+    """A blur of an expression, which is also linear in its kernel."""
 
     def __init__(self, kernel: Entry, of: Expression, *maps: Entry) -> None:
         super().__init__(of, kernel, *maps)
@@ -53,10 +53,10 @@ class Blurred(Mapped):
 class Blur(Blurred):
     """``H ⊗ I``: circular convolution of an expression with a kernel.
 
-    It is Fourier-diagonal in I, and in H, for convolution is symmetric in its factors: one division
-    solves for a kernel as large as the image (see `embed_kernel`). The normal matrix of a smaller
-    one holds the correlations of I up to the kernel's size, and conjugate gradients on a grid of
-    twice that size solve it.
+    It is Fourier-diagonal in I. It is also Fourier-diagonal in H if the kernel is as large as the
+    image (see `embed_kernel`), because convolution is commutative. The normal matrix of a smaller
+    kernel consists of the correlations of I up to the kernel's size; conjugate gradients solve it
+    on a grid of twice that size.
 
     Args:
         kernel: ``H``, ``(1 or B, 1 or C, h, w)``, at most as large as the image. Its center is the
@@ -77,7 +77,7 @@ class Blur(Blurred):
         return FourierDiagonal(otf, domain, power)
 
     def _map_of_kernel(self, state: State) -> LinearMap:
-        """``H -> H ⊗ I``: the image takes the place of the kernel, its center at the origin."""
+        """``H -> H ⊗ I``, with the image as the kernel, its center moved to the origin."""
         kernel, size = state[self.kernel.name].shape, self.of.shape(state)[-2:]
         check_kernel(self.kernel.name, kernel, size)
         if kernel[-2:] != size:
@@ -114,7 +114,7 @@ class _Support(MatrixFree):
 
         def correlations() -> Tensor:
             total = image(_sum(power_spectrum(spectra), domain), torch.Size(size))
-            # (Rows and columns below 0 count from the end, as the lags of a period do.)
+            # (Negative rows and columns count from the end, as periodic lags do.)
             near = total[..., (rows % size[0])[:, None], columns % size[1]]
             near = pad(near, (0, grid[1] - near.shape[-1], 0, grid[0] - near.shape[-2]))
             return spectrum(near.roll((1 - domain[-2], 1 - domain[-1]), (-2, -1)))
@@ -139,26 +139,26 @@ class _Support(MatrixFree):
 
 
 def _sum(spectra: Tensor, domain: torch.Size) -> Tensor:
-    """The sum over images and channels where a domain has one of them."""
+    """The sum over those of batch and channels that are 1 in a domain."""
     shared = [axis for axis in (0, 1) if domain[axis] == 1]
     return spectra.sum(shared, keepdim=True) if shared else spectra
 
 
 def embed_kernel(kernel: Tensor, size: tuple[int, int]) -> Tensor:
-    """A kernel in the middle of zeros: the shape in which it is a block.
+    """Pad a kernel with zeros to the size of an image, so that it can be a block.
 
-    The kernel's center, the element ``(h // 2, w // 2)``, comes to ``(H // 2, W // 2)``; it
-    blurs as it did.
+    The kernel's center, the element ``(h // 2, w // 2)``, is moved to ``(H // 2, W // 2)``, so that
+    it causes the same blur.
 
     Args:
         kernel: ``(B, M, h, w)``.
-        size: ``(H, W)``, of the image; at least ``(h, w)``.
+        size: size ``(H, W)`` of the image; at least ``(h, w)``.
 
     Returns:
         ``(B, M, H, W)``.
 
     Raises:
-        ValueError: the kernel is larger than the size.
+        ValueError: if the kernel is larger than the size.
 
     Example:
         >>> import torch
@@ -186,15 +186,15 @@ def center_of_mass(kernel: Tensor) -> Tensor:
 
 
 def transfer(state: State, kernel: Expression, domain: torch.Size) -> tuple[Tensor, Tensor]:
-    """A kernel's transfer function and its power on a grid, remembered by the state."""
+    """A kernel's transfer function and its power on a grid, cached by the state."""
     name, sources = f"F {kernel.formula()} on {tuple(domain[-2:])}", kernel.names
     otf = state.derive(name, sources, lambda: _transfer_function(kernel, state, domain))
     return otf, state.derive(f"|{name}|²", sources, lambda: power_spectrum(otf))
 
 
 def transfer_function(kernel: Tensor, size: tuple[int, int]) -> Tensor:
-    """``F(H)``, ``(B, C, H, W // 2 + 1)``: the kernel ``(B, C, h, w)`` with its center
-    ``(h // 2, w // 2)`` moved to the origin of a grid of the given size."""
+    """``F(H)``, ``(B, C, H, W // 2 + 1)``: transform of the kernel ``(B, C, h, w)``, whose center
+    ``(h // 2, w // 2)`` is moved to the origin of a grid of the given size."""
     h, w = kernel.shape[-2:]
     placed = kernel.new_zeros(*kernel.shape[:-2], *size)
     placed[..., :h, :w] = kernel

@@ -1,4 +1,4 @@
-"""Downsampling: the pixels that a smaller image keeps."""
+"""Downsampling: selection of every n-th pixel."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from unfold.core.state import State
 
 
 class Downsampled(Mapped):
-    """``S x``: every ``factor``-th pixel of every ``factor``-th row, from the first.
+    """``S x``: every ``factor``-th pixel of every ``factor``-th row, starting with the first.
 
-    It averages nothing: blur first, ``downsample(conv(k, x), 2)``. ``SᵀS`` keeps one pixel of
-    ``factor²``, so that the update of x is solved by conjugate gradients.
+    It does not average: blur first, ``downsample(conv(k, x), 2)``. ``SᵀS`` keeps one pixel out of
+    ``factor²``, so the update of x is solved by conjugate gradients.
 
     Args:
         of: ``x``, ``(B, C, H, W)``, H and W multiples of the factor.

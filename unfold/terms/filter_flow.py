@@ -16,18 +16,18 @@ from .blur import Blurred, check_kernel, transfer
 class Flow(Blurred):
     """``B x = Σ_m W_m ⊙ (k_m ⊗ x)``: a blur that varies over the image.
 
-    ``Bᵀ y = Σ_m k̃_m ⊗ (W_m ⊙ y)``, exactly. The normal matrix is diagonal in no basis, so ``x``
-    is solved by conjugate gradients, preconditioned by the power spectrum averaged over the
-    image, ``Σ_mn mean(W_m W_n) F(k_m) conj(F(k_n))``: exact where the maps are constant.
+    ``Bᵀ y = Σ_m k̃_m ⊗ (W_m ⊙ y)``, exactly. The normal matrix is not diagonal in any basis, so
+    ``x`` is solved by conjugate gradients. The preconditioner is the power spectrum averaged over
+    the image, ``Σ_mn mean(W_m W_n) F(k_m) conj(F(k_n))``, which is exact for constant maps.
 
-    The kernels are a block, too, where they are in the order, the maps staying data:
-    ``A k = Σ_m W_m ⊙ (x ⊗ k_m)`` and ``(Aᵀ y)_m = x̃ ⊗ (W_m ⊙ y)``, summed over the channels; by
-    conjugate gradients, preconditioned by ``mean(W_m²) |F(x)|²`` for each ``m``.
+    If the kernels are in the order, they are a block, and the maps are data:
+    ``A k = Σ_m W_m ⊙ (x ⊗ k_m)`` and ``(Aᵀ y)_m = x̃ ⊗ (W_m ⊙ y)``, summed over the channels. They
+    are solved by conjugate gradients, preconditioned by ``mean(W_m²) |F(x)|²`` for each ``m``.
 
     Args:
-        kernels: ``k``, ``(1 or B, M, h, w)``, at most as large as the image, centered like
-            `Blur`'s; the same for every channel. As a block they have the height, the width and
-            the batch of the image (see `embed_kernel`).
+        kernels: ``k``, ``(1 or B, M, h, w)``, at most as large as the image, centered as in `Blur`;
+            the same for every channel. As a block they have the height, the width and the batch
+            size of the image (see `embed_kernel`).
         maps: ``W``, ``(1 or B, M, H, W)``; they usually sum to one over ``M``.
         of: ``x``, ``(B, C, H, W)``.
 
@@ -92,7 +92,7 @@ class Flow(Blurred):
 
         share = maps.square().mean((-2, -1), keepdim=True)
         stationary = share * power.sum(1, keepdim=True)
-        if len(stationary) > domain[0]:  # one set of kernels for all images
+        if len(stationary) > domain[0]:  # the images share one set of kernels
             stationary = stationary.sum(0, keepdim=True)
         return MatrixFree(mv, adjoint, domain, stationary)
 
@@ -100,8 +100,8 @@ class Flow(Blurred):
         if kernels[-2:] != blurred[-2:]:
             h, w = blurred[-2:]
             raise ValueError(
-                f"{self.kernel.name!r} has shape {tuple(kernels)}: to be minimized over it must be "
-                f"as high and wide as the image of the filter flow, {h}×{w}; start it with "
+                f"{self.kernel.name!r} has shape {tuple(kernels)}: as a block it must be as high "
+                f"and wide as the image of the filter flow, {h}×{w}; start it with "
                 f"unfold.terms.embed_kernel(kernel, ({h}, {w})), or leave it out of the order"
             )
 

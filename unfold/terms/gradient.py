@@ -1,4 +1,4 @@
-"""The gradient of an expression: what a prior on edges is split on."""
+"""The gradient of an expression, for priors on edges."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Difference(Mapped):
     def outer(self, state: State) -> FourierDiagonal:
         x = state[self.of.names[0]]  # (for its type and device)
         domain = self.of.shape(state)
-        # Nothing but the size matters to it: remembered whatever is replaced.
+        # It depends on the size only: the cached value stays valid if an entry is replaced.
         name = f"F ∇ on {tuple(domain[-2:])}, {x.dtype}, {x.device}"
         otf = state.derive(name, (), lambda: _transfer_functions(domain, x))
         power = state.derive(f"|{name}|²", (), lambda: _total_power(domain, x))
@@ -70,7 +70,7 @@ def differences(x: Tensor) -> Tensor:
     """
     if torch.is_grad_enabled() or torch.compiler.is_compiling():
         return torch.cat((x.roll(-1, -1) - x, x.roll(-1, -2) - x), 1)
-    # The same without copies, in less than half the time.
+    # The same without the copies of roll, in less than half the time.
     y = x.new_empty(x.shape[0], 2 * x.shape[1], *x.shape[2:])
     right, down = y.chunk(2, 1)
     torch.sub(x[..., 1:], x[..., :-1], out=right[..., :-1])
@@ -112,7 +112,7 @@ class _Differences(FourierDiagonal):
         pulled = self.pull(y)
         return self.sign * (image(pulled, self.domain) if pulled.is_complex() else pulled)
 
-    # In pixels: it takes half the transforms of the Fourier basis.
+    # In the pixel basis: this needs half as many transforms as the Fourier basis.
     def pull(self, y: Tensor) -> Tensor:
         pulled = differences_adjoint(y)
         return pulled if self.inner is None else self.inner.pull(pulled)
@@ -128,7 +128,7 @@ class _Differences(FourierDiagonal):
 
 
 def _transfer_functions(domain: torch.Size, like: Tensor) -> Tensor:
-    """Of the differences to the right and downwards on the grid of a shape."""
+    """Transfer functions of the differences to the right and downwards, for the grid of a shape."""
     right, down = (_transfer(domain[axis], like) for axis in (-1, -2))
     right = right[: domain[-1] // 2 + 1].expand(domain[-2], -1)
     return torch.stack((right, down[:, None].expand_as(right)))[None]
@@ -150,5 +150,5 @@ def _transfer(length: int, like: Tensor) -> Tensor:
 
 
 def _power(length: int, like: Tensor) -> Tensor:
-    # |e^iω − 1|², without the cancellation that squaring the transfer function would suffer.
+    # |e^iω − 1|², without the cancellation in the square of the transfer function.
     return 4 * (_frequencies(length, like) / 2).sin().square()

@@ -1,4 +1,4 @@
-"""Any linear map, by its functions."""
+"""Any linear map, given as functions."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ Function = Callable[[Tensor], Tensor]
 
 
 class Applied(Mapped):
-    """``A x`` for a linear map given by a function of one's own.
+    """``A x`` for a linear map given as a function.
 
     Args:
-        forward: ``x -> A x``, linear; shapes ``(B, C, H, W)`` to any of four axes.
+        forward: ``x -> A x``, linear; from ``(B, C, H, W)`` to any shape with four axes.
         of: ``x``.
-        adjoint: ``y -> Aᵀ y``; by automatic differentiation unless given.
+        adjoint: ``y -> Aᵀ y``; by default computed by automatic differentiation.
     """
 
     outer_structure = Structure.MATRIX_FREE

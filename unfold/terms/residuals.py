@@ -1,4 +1,4 @@
-"""The residuals of restoration by name: common expressions of images, kernels and masks."""
+"""Named residuals for restoration: common expressions of images, kernels and masks."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from .gradient import Difference
 class Convolution(Affine):
     """``r = H ⊗ I − X``: one kernel for the whole image, circular borders.
 
-    Its normal matrix in ``I`` is ``|F(H)|²`` in the Fourier basis, so that ``I`` is solved by one
+    The normal matrix in ``I`` is ``|F(H)|²`` in the Fourier basis, so that ``I`` is solved by one
     division: ``F⁻¹[(w conj(F H) F X + ...) / (w |F H|² + ρ)]`` (JUDE eq. 21 with its misprints
     mended, ErA's X update). The kernel's transfer function, its power and ``conj(F H) F X`` are
-    computed once for as long as ``H`` and ``X`` stay the same. The kernel is a block, too, where
-    it is in the order (blind deconvolution; see `unfold.terms.blur.Blur`).
+    cached until ``H`` or ``X`` changes. If the kernel is in the order, it is a block, too (blind
+    deconvolution; see `unfold.terms.blur.Blur`).
 
     Args:
         block: ``I``, ``(B, C, H, W)``, affine.
         kernel: ``H``, ``(1 or B, 1 or C, h, w)``, at most as large as the image. Its center is
             the element ``(h // 2, w // 2)``, also for even sizes, as in ``scipy.ndimage``. As a
-            block it has the batch of the image.
-        observed: ``X``, ``(B, C, H, W)``; affine too, and a block where it is in the order (ErA's
+            block it has the batch size of the image.
+        observed: ``X``, ``(B, C, H, W)``; also affine, and a block if it is in the order (ErA's
             constraint ``U = H ⊗ X`` is ``Convolution("X", kernel="H", observed="U")``).
 
-    FFT means circular: pad real photos first (`unfold.imaging.boundary`).
+    The convolution is circular: pad photos first (`unfold.imaging.boundary`).
 
     Raises:
-        ValueError: a kernel larger than the image; an observation that has not the shape of the
-            blurred image.
+        ValueError: if the kernel is larger than the image, or the observation does not have the
+            shape of the blurred image.
 
     Source: Cho and Lee, "Fast motion deblurring", SIGGRAPH Asia 2009, for the kernel's update.
 
@@ -54,18 +54,17 @@ class Convolution(Affine):
 
 
 class MaskedConvolution(Affine):
-    """``r = T ⊙ (H ⊗ I − X)``: a convolution whose misfit is weighed pixel by pixel.
+    """``r = T ⊙ (H ⊗ I − X)``: a convolution whose residual is weighted pixel by pixel.
 
-    Saturated lights, for one, are no convolution of anything: T = 0 leaves them out. The normal
-    matrix in I, ``Hᵀ T² H``, is diagonal in no basis, so that I is solved by conjugate gradients,
-    preconditioned by ``mean(T²) |F H|²``; X is a plain observation. The kernel is a block, too,
-    where it is in the order, and solved likewise with ``|F I|²``, or without where it is smaller
-    than the image.
+    A mask T = 0 excludes, for example, saturated pixels, which do not follow the convolution. The
+    normal matrix in I, ``Hᵀ T² H``, is not diagonal in any basis, so I is solved by conjugate
+    gradients, preconditioned by ``mean(T²) |F H|²``; X is data. If the kernel is in the order, it
+    is a block and solved likewise, preconditioned by ``|F I|²`` if it is as large as the image.
 
     Args:
         block: ``I``, ``(B, C, H, W)``.
         kernel: ``H``, ``(1 or B, 1 or C, h, w)``; see `Convolution`.
-        mask: ``T``, ``(1 or B, 1, H, W)``, at least 0.
+        mask: ``T``, ``(1 or B, 1, H, W)``, nonnegative.
         observed: ``X``, ``(B, C, H, W)``.
 
     Example:
@@ -91,14 +90,14 @@ class FilterFlow(Affine):
 
     Args:
         block: ``I``, ``(B, C, H, W)``.
-        kernels: ``k``, ``(1 or B, M, h, w)``, at most as large as the image, centered like
-            `Convolution`'s; the same for every channel. As a block they have the height, the
-            width and the batch of the image (see `embed_kernel`).
+        kernels: ``k``, ``(1 or B, M, h, w)``, at most as large as the image, centered as in
+            `Convolution`; the same for every channel. As a block they have the height, the width
+            and the batch size of the image (see `embed_kernel`).
         maps: ``W``, ``(1 or B, M, H, W)``; they usually sum to one over ``M``.
         observed: ``X``, ``(B, C, H, W)``; may be a block.
 
     Raises:
-        ValueError: as `Convolution`; maps that are not one for each kernel, as large as the image.
+        ValueError: see `Convolution`; or if there is not one map of the image's size per kernel.
 
     Source: Hirsch et al., "Efficient filter flow for space-variant multiframe blind
     deconvolution", CVPR 2010, with the maps after the convolution as in JUDE.
@@ -124,7 +123,7 @@ class FilterFlow(Affine):
 class Gradient(Affine):
     """``r = ∇x − G``: forward differences with circular borders.
 
-    As a constraint it declares a prior of edges, ``g(∇x)``, by a split: put the prior on ``G``.
+    As a constraint it enables a prior on edges, ``g(∇x)``: put the prior on ``G``.
     The normal matrix in ``x`` is ``|F(∂x)|² + |F(∂y)|²``, Fourier-diagonal; in ``G`` it is 1.
 
     Args:
@@ -133,7 +132,7 @@ class Gradient(Affine):
             (downwards) of all channels, per pixel.
 
     Raises:
-        ValueError: ``G`` has not twice the channels of ``x``, or another size.
+        ValueError: if ``G`` does not have twice the channels of ``x``, or has another size.
 
     Example:
         >>> from unfold.core import Constraint, Lagrangian, Regularizer
@@ -153,8 +152,8 @@ class Retinex(Affine):
     """``r = Z − P ⊙ Q``: affine in the image, the reflectance and the illumination, each alone.
 
     Normal matrices: 1 in ``Z``, ``Q²`` in ``P``, ``P²`` in ``Q`` (JUDE eq. 7 and 12 with the
-    misprints mended). A one-channel illumination under a three-channel reflectance stays so:
-    ``P²`` is then summed over the channels.
+    misprints mended). With a one-channel illumination and a three-channel reflectance, ``P²`` is
+    summed over the channels, so that the illumination keeps one channel.
 
     Args:
         block: ``Z``, ``(B, C, H, W)``.

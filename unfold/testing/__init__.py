@@ -1,4 +1,4 @@
-"""The conformance kit: what authors of plugins run, and what the built-ins run.
+"""The conformance kit: checks of components, for plugins and built-in components.
 
 In a plugin's tests, one line::
 
@@ -8,7 +8,7 @@ In a plugin's tests, one line::
     def test_my_prior(check):
         check()
 
-Or all at once: ``check_prior(MyPrior)``, ``check_term(make, state)``, ``check_model(make)``.
+Or in one call: ``check_prior(MyPrior)``, ``check_term(make, state)``, ``check_model(make)``.
 """
 
 from .check import Check, ConformanceError, check_model, check_prior, check_term, checks

@@ -1,4 +1,4 @@
-"""Named checks of a component, and what is known to fail."""
+"""Named checks of a component, and the checks that are expected to fail."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _GROUPS = {
 
 
 class ConformanceError(UnfoldError, AssertionError):
-    """A component does not keep a promise; or keeps one that it was declared to break.
+    """A component fails a check, or passes one that is expected to fail.
 
     Example:
         >>> from unfold.core import Prior
@@ -46,7 +46,7 @@ class ConformanceError(UnfoldError, AssertionError):
 
 @dataclass(frozen=True)
 class Check:
-    """One promise of a component: call it to test it.
+    """One check of a component; a call runs it.
 
     Example:
         >>> from unfold.priors import Box
@@ -60,16 +60,16 @@ class Check:
     name: str
     run: Callable[[Subject], None]
     subject: Subject
-    reason: str = ""  # why it is expected to fail; empty if it is not
+    reason: str = ""  # why the check is expected to fail; empty if it is not
 
     def __str__(self) -> str:
         return self.name
 
     def __call__(self) -> None:
-        """Test the promise.
+        """Run the check.
 
         Raises:
-            ConformanceError: it is broken, or it is kept though declared to fail.
+            ConformanceError: if it fails, or passes although it is expected to fail.
         """
         problem = self._problem()
         if problem is not None and not self.reason:
@@ -81,12 +81,12 @@ class Check:
             )
 
     def _problem(self) -> Exception | None:
-        # A check sees the same random numbers whatever ran before it.
+        # Each check uses the same random numbers, independent of the checks before it.
         state = torch.random.get_rng_state()
         torch.manual_seed(0)
         try:
             self.run(self.subject)
-        except SkipTest:  # what pytest and unittest take for "cannot be checked here"
+        except SkipTest:  # pytest and unittest treat it as "cannot be checked here"
             raise
         except Exception as error:
             return error
@@ -109,17 +109,18 @@ def checks(
     Args:
         group: ``"priors"``, ``"terms"``, ``"models"``, ``"degradations"``, ``"metrics"`` or
             ``"datasets"``.
-        make: makes the component; a class that needs no arguments will do. A prior is for three
-            channels. For a data set it is the reader, ``make(root, split, strict=...)``.
-        state: for a term: makes a float64 state, every entry that the term reads, a batch of two.
-            For a data set: ``state(folder)`` writes a small one without errors.
-        name: as registered; its spec is then checked too.
-        claims: what is promised beyond the rule: ``"bfloat16"``, ``"compile"``, ``"export"``;
-            for a prior also ``"nonexpansive"``.
-        expected_failures: check's name -> reason. Such a check must fail.
+        make: function that builds the component, or its class. A prior is for three channels. For a
+            data set it is the reader, ``make(root, split, strict=...)``.
+        state: for a term: function that builds a float64 state with every entry that the term
+            reads, in a batch of two. For a data set: ``state(folder)`` writes a small one without
+            errors.
+        name: registered name, whose spec is then also checked.
+        claims: additional properties: ``"bfloat16"``, ``"compile"``, ``"export"``; for a prior also
+            ``"nonexpansive"``.
+        expected_failures: name of a check -> reason. Such a check must fail.
 
     Raises:
-        ValueError: a group, claim or expected failure that does not exist.
+        ValueError: if a group, claim or expected failure does not exist.
 
     Example:
         >>> from unfold.metrics import MAE
@@ -134,7 +135,7 @@ def checks(
     if group not in _GROUPS:
         raise ValueError(f"no checks for {group!r}; there are some for {', '.join(_GROUPS)}")
     if group in ("terms", "datasets") and state is None:
-        raise ValueError(f"checks of {group} need state=..., a function that makes what they read")
+        raise ValueError(f"checks of {group} need state=..., a function that builds their input")
     table = _GROUPS[group]
     reasons = dict(expected_failures or {})
     claimable = {check.claim for check in table.values() if check.claim}
@@ -156,7 +157,7 @@ def checks(
 
 
 def check_prior(make: Callable[[], Any], **options: Any) -> None:
-    """Run every check of a prior (see `checks`); raise one error that lists what failed.
+    """Run every check of a prior (see `checks`), and raise one error with all failures.
 
     Example:
         >>> from unfold.priors import SoftThreshold
@@ -169,7 +170,7 @@ def check_prior(make: Callable[[], Any], **options: Any) -> None:
 def check_term(
     make: Callable[[], Any], state: Callable[[], Mapping[str, Tensor]], **options: Any
 ) -> None:
-    """Run every check of a term (see `checks`); raise one error that lists what failed.
+    """Run every check of a term (see `checks`), and raise one error with all failures.
 
     Example:
         >>> import torch
@@ -183,7 +184,7 @@ def check_term(
 
 
 def check_model(make: Callable[[], Any], **options: Any) -> None:
-    """Run every check of a model (see `checks`); raise one error that lists what failed.
+    """Run every check of a model (see `checks`), and raise one error with all failures.
 
     Example:
         >>> from unfold.models.identity import IdentityModel

@@ -1,8 +1,8 @@
-"""What a data set's reader promises.
+"""Checks of the reader of a data set.
 
-Here ``subject.make`` is the reader, called ``make(root, split, strict=...)``, and ``subject.state``
-writes a small data set without errors into the empty folder that it is given. Its splits may hold
-the same photos; that by default, at least three.
+``subject.make`` is the reader, called ``make(root, split, strict=...)``, and ``subject.state``
+writes a small data set without errors into an empty folder. Several splits may contain the same
+photos; the default split contains at least three.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def _refusal(subject: Subject, root: Path, what: str, *split: str) -> DataError:
     except DataError as error:
         return error
     except Exception as error:
-        raise AssertionError(f"{what} raises {type(error).__name__}, no DataError") from error
+        raise AssertionError(f"{what} raises {type(error).__name__}, not a DataError") from error
     raise AssertionError(f"{what} is not refused")
 
 
@@ -51,15 +51,17 @@ def is_a_data_set(subject: Subject) -> None:
         )
         need(bool(dataset.title), "it has no title")
         need(len(dataset) >= 3, f"{len(dataset)} photos were found, these checks need 3")
-        need(all(isinstance(pair, Pair) for pair in dataset), "it holds what is no Pair")
-        need(list(dataset) == [dataset[i] for i in range(len(dataset))], "items are not those seen")
-        need(dataset.errors == (), f"there are errors in a sound data set: {dataset.errors}")
+        need(all(isinstance(pair, Pair) for pair in dataset), "an item is not a Pair")
+        need(
+            list(dataset) == [dataset[i] for i in range(len(dataset))], "index and iterator differ"
+        )
+        need(dataset.errors == (), f"a data set without errors reports {dataset.errors}")
 
 
 def names_its_photos(subject: Subject) -> None:
     with _data_set(subject) as root:
         names = [pair.name for pair in _read(subject, root)]
-        need(len(set(names)) == len(names), "two photos have one name")
+        need(len(set(names)) == len(names), "two photos have the same name")
         need(names == sorted(names, key=natural), "photos are not in the order of their names")
         for name in names:
             parts = PurePosixPath(name).parts
@@ -93,12 +95,12 @@ def knows_its_splits(subject: Subject) -> None:
     with _data_set(subject) as root:
         dataset = _read(subject, root)
         last = dataset.splits[-1] if dataset.splits else ""
-        need(dataset.split == last, f"by default the split is {dataset.split!r}, not the last one")
+        need(dataset.split == last, f"the default split is {dataset.split!r}, not the last one")
         for split in dataset.splits:
-            need(_read(subject, root, split).split == split, f"the split {split!r} is not taken")
+            need(_read(subject, root, split).split == split, f"the split {split!r} is ignored")
         said = str(_refusal(subject, root, "an unknown split", "no-such-split"))
         for split in dataset.splits:
-            need(split in said, f"of an unknown split it says {said!r}, which lacks {split!r}")
+            need(split in said, f"the message for an unknown split, {said!r}, lacks {split!r}")
 
 
 def refuses_what_is_not_there(subject: Subject) -> None:
@@ -106,7 +108,7 @@ def refuses_what_is_not_there(subject: Subject) -> None:
         _refusal(subject, Path(folder), "an empty folder")
         missing = Path(folder, "missing")
         said = str(_refusal(subject, missing, "a missing folder"))
-        need(str(missing) in said, f"of a missing folder it says {said!r}, which does not name it")
+        need(str(missing) in said, f"the message for a missing folder, {said!r}, does not name it")
 
 
 def passes_over_hidden_files(subject: Subject) -> None:
@@ -114,7 +116,7 @@ def passes_over_hidden_files(subject: Subject) -> None:
         want = list(_read(subject, root))
         for pair in want:
             pair.input.with_name(f".{pair.input.name}").write_bytes(pair.input.read_bytes())
-        need(list(_read(subject, root)) == want, "hidden files change what is read")
+        need(list(_read(subject, root)) == want, "hidden files change the result")
 
 
 def reports_all_errors_together(subject: Subject) -> None:
@@ -122,13 +124,13 @@ def reports_all_errors_together(subject: Subject) -> None:
         pairs = list(_read(subject, root))
         pairs[0].input.write_bytes(b"")
         pairs[1].input.write_bytes(pairs[1].input.read_bytes()[:-20])
-        error = _refusal(subject, root, "a data set with an empty and a cut file")
+        error = _refusal(subject, root, "a data set with an empty and a truncated file")
         for pair in pairs[:2]:
             named = any(pair.input.name in problem for problem in error.errors)
-            need(named, f"nothing is said of {pair.input.name}; the errors are {error.errors}")
+            need(named, f"no error names {pair.input.name}; the errors are {error.errors}")
         rest = _read(subject, root, strict=False)
-        need(list(rest) == pairs[2:], "strict=False does not keep just the sound photos")
-        need(rest.errors == error.errors, "strict=False keeps other errors than strict tells")
+        need(list(rest) == pairs[2:], "strict=False does not keep exactly the valid photos")
+        need(rest.errors == error.errors, "strict=False reports other errors than strict=True")
 
 
 def misses_a_target(subject: Subject) -> None:
@@ -137,11 +139,11 @@ def misses_a_target(subject: Subject) -> None:
         if targets:
             targets[0].unlink()
             errors = _refusal(subject, root, "a missing target").errors
-            need(bool(errors), "a missing target is no error")
+            need(bool(errors), "a missing target causes no error")
 
 
 def has_a_spec(subject: Subject) -> None:
-    """The registered spec survives JSON, and builds the reader."""
+    """The registered spec can be saved as JSON and loaded again, and builds the reader."""
     again = spec_round_trip(subject)
     with _data_set(subject) as root:
         need(

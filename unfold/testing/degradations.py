@@ -1,8 +1,8 @@
-"""What a degradation promises.
+"""Checks of a degradation.
 
-Photos in these checks go a little beyond white, as linear light does, and down to one pixel. For
-one that takes frames, clips have 65; for each of its ``inputs`` there is a map in [0, 1] of one
-channel, and once none.
+The photos slightly exceed white, as linear light does, and have sizes down to one pixel. Clips have
+65 frames, for a degradation of frames. For each of its ``inputs`` there is a one-channel map in
+[0, 1]; once there is none.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from torch import Tensor
 from unfold.degradation import Degradation
 from unfold.degradation.base import Parameters
 
+from .building import is_built_quickly
 from .options import bounds_its_numbers
 from .tools import Rule, Subject, close, need, spec_round_trip
 
 _SIZES = ((24, 32), (17, 23), (1, 9), (2, 1), (1, 1))
-_LARGEST = 64  # numbers of a parameter for one photo
+_LARGEST = 64  # largest number of values of a parameter for one photo
 
 
 def _sample(degradation: Degradation, batch: int, seed: int = 0) -> Parameters:
@@ -29,7 +30,7 @@ def _sample(degradation: Degradation, batch: int, seed: int = 0) -> Parameters:
 def _photos(
     degradation: Degradation, batch: int = 3, size: tuple[int, int] = (24, 32)
 ) -> tuple[Tensor, dict[str, Tensor | None]]:
-    """Photos or clips, float64, and what else the degradation takes."""
+    """Photos or clips in float64, and the inputs of the degradation."""
     frames = (65,) if degradation.frames else ()
     image = 1.2 * torch.rand(batch, *frames, 3, *size, dtype=torch.float64)
     image[image < 0.1] = 0.0
@@ -46,20 +47,20 @@ def is_a_degradation(subject: Subject) -> None:
     need(isinstance(made, Degradation), f"{made!r:.60} is no unfold.degradation.Degradation")
     need(made.color_space in ("linear", "encoded"), f"its color_space is {made.color_space!r}")
     names = isinstance(made.inputs, tuple) and all(isinstance(n, str) for n in made.inputs)
-    need(names, f"its inputs are {made.inputs!r}, no tuple of names")
+    need(names, f"its inputs are {made.inputs!r}, not a tuple of names")
 
 
 def draws_small_parameters(subject: Subject) -> None:
     degradation = subject.make()
     for batch in (1, 5):
         for name, value in _sample(degradation, batch).items():
-            need(isinstance(value, Tensor), f"{name!r} is a {type(value).__name__}, no tensor")
+            need(isinstance(value, Tensor), f"{name!r} is a {type(value).__name__}, not a tensor")
             need(value.ndim > 0 and len(value) == batch, f"{name!r} is not for {batch} photos")
             need(value.device.type == "cpu", f"{name!r} is on {value.device}")
             need(value.dtype in (torch.float64, torch.int64), f"{name!r} is {value.dtype}")
             need(value.isfinite().all(), f"{name!r} is not finite")
             large = value.numel() // batch
-            need(large <= _LARGEST, f"{name!r} has {large} numbers a photo: keep a seed instead")
+            need(large <= _LARGEST, f"{name!r} has {large} values per photo: store a seed instead")
 
 
 def draws_by_the_generator_alone(subject: Subject) -> None:
@@ -68,14 +69,14 @@ def draws_by_the_generator_alone(subject: Subject) -> None:
     torch.manual_seed(1)
     state = torch.random.get_rng_state()
     again, other = _sample(degradation, 8), _sample(degradation, 8, seed=1)
-    need(torch.equal(state, torch.random.get_rng_state()), "it draws from torch's own generator")
+    need(torch.equal(state, torch.random.get_rng_state()), "it uses torch's default generator")
     need(first.keys() == again.keys() == other.keys(), "the names of its parameters change")
     for name, value in first.items():
-        need(torch.equal(value, again[name]), f"{name!r} differs though the seed is the same")
+        need(torch.equal(value, again[name]), f"{name!r} differs for the same seed")
         varies = bool((value != value[:1]).any())
         moves = not torch.equal(value, other[name])
         need(varies <= moves, f"{name!r} is the same for every seed")
-        need(moves <= varies, f"{name!r} is one for all photos of a batch: draw one for each")
+        need(moves <= varies, f"{name!r} is the same for all photos of a batch: draw one for each")
 
 
 def keeps_shape_dtype_and_device(subject: Subject) -> None:
@@ -99,11 +100,11 @@ def applies_what_it_is_given_alone(subject: Subject) -> None:
     image, inputs = _photos(degradation)
     parameters = _sample(degradation, 3)
     first = degradation.apply(image, parameters, **inputs)
-    degradation.apply(*_others(degradation))  # whatever came between
+    degradation.apply(*_others(degradation))  # other photos in between
     torch.manual_seed(1)
     again = subject.make().apply(image, parameters, **inputs)
     need(torch.equal(first, degradation.apply(image, parameters, **inputs)), "two calls differ")
-    need(torch.equal(first, again), "another one of the same options makes another photo")
+    need(torch.equal(first, again), "a second degradation with the same options differs")
 
 
 def _others(degradation: Degradation) -> tuple[Tensor, Parameters]:
@@ -133,7 +134,7 @@ def treats_photos_apart(subject: Subject) -> None:
 
 
 def does_not_depend_on_precision(subject: Subject) -> None:
-    """On average, as a value on a threshold may fall on either side of it."""
+    """On average, because a value at a threshold may be rounded to either side."""
     degradation = subject.make()
     image, inputs = _photos(degradation)
     image = image.float().double()
@@ -160,7 +161,7 @@ def agrees_on_a_gpu(subject: Subject) -> None:
 
 
 def has_a_spec(subject: Subject) -> None:
-    """The registered spec survives JSON, and builds a degradation that draws and does the same."""
+    """The registered spec can be saved as JSON and loaded, and builds an equal degradation."""
     built, made = spec_round_trip(subject).build(), subject.make()
     image, inputs = _photos(made)
     want = made.apply(image, _sample(made, 3), **inputs)
@@ -180,4 +181,5 @@ CHECKS = {
     "gpu": Rule(agrees_on_a_gpu),
     "spec": Rule(has_a_spec, named=True),
     "bounds": Rule(bounds_its_numbers, named=True),
+    "building": Rule(is_built_quickly, named=True),
 }

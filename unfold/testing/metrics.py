@@ -1,4 +1,4 @@
-"""What a metric promises."""
+"""Checks of a metric."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from torch import Tensor
 
 from unfold.metrics import Metric
 
+from .building import is_built_quickly
 from .options import bounds_its_numbers
 from .tools import Rule, Subject, builds_from_spec, close, need
 
-# Two blocks of NIQE and more than the fields of view of LPIPS.
+# Two blocks of NIQE, and more than the receptive fields of LPIPS.
 _SIZE = (96, 200)
 _NOISES = (0.0, 0.03, 0.1, 0.3)
 
 
 def _pair(dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
-    """Two pictures with structure and noise, and what they should be; a batch of two each."""
+    """Two noisy images with structure, and their references; a batch of two each."""
     height, width = _SIZE
     y, x = torch.meshgrid(torch.linspace(0, 9, height), torch.linspace(0, 20, width), indexing="ij")
     waves = torch.stack(
@@ -47,7 +48,7 @@ def gives_one_value_an_image(subject: Subject) -> None:
     for channels in (3, 1):
         image, reference = (t[:, :channels] for t in _pair())
         values = _call(metric, image, reference)
-        need(values.shape == (2,), f"two images make values of shape {tuple(values.shape)}")
+        need(values.shape == (2,), f"two images give values of shape {tuple(values.shape)}")
         need(values.dtype == torch.float64, f"values are {values.dtype}, not float64")
         need(values.isfinite().all(), f"values are not finite: {values.tolist()}")
         need(values.device == image.device, f"{image.device} became {values.device}")
@@ -83,15 +84,15 @@ def is_deterministic(subject: Subject) -> None:
     metric = subject.component()
     image, reference = _pair()
     first = _call(metric, image, reference)
-    _call(metric, reference, image)  # whatever came between
+    _call(metric, reference, image)  # other images in between
     need(torch.equal(first, _call(metric, image, reference)), "two calls differ")
 
 
 def worsens_with_noise(subject: Subject) -> None:
-    """Best at the reference itself, and worse with every step of noise, as ``better`` says.
+    """The value is best at the reference, and becomes worse with each increase of noise.
 
-    Of a metric without a reference only the first and the last are compared: such metrics may
-    prefer a little noise.
+    For a metric without a reference only the first and the last value are compared: such metrics
+    may prefer a small amount of noise.
     """
     metric = subject.component()
     _, reference = _pair()
@@ -130,7 +131,7 @@ def refuses_bad_input(subject: Subject) -> None:
 def builds_no_graph(subject: Subject) -> None:
     image, reference = _pair()
     values = _call(subject.component(), image.requires_grad_(), reference)
-    need(not values.requires_grad, "values carry a graph; measuring needs no gradients")
+    need(not values.requires_grad, "values have a graph, but measuring needs no gradients")
 
 
 def agrees_on_a_gpu(subject: Subject) -> None:
@@ -157,4 +158,5 @@ CHECKS = {
     "spec": Rule(builds_from_spec, named=True),
     "gpu": Rule(agrees_on_a_gpu),
     "bounds": Rule(bounds_its_numbers, named=True),
+    "building": Rule(is_built_quickly, named=True),
 }

@@ -1,4 +1,4 @@
-"""Checks of models and priors with wrong or unusual use."""
+"""Checks of models and priors with wrong or unusual inputs."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from unfold.errors import UnfoldError
 from .tools import close, need
 
 Run = Callable[[Any], Tensor]
-_PATIENCE = 60.0  # seconds for a child process
+_PATIENCE = 60.0  # timeout of a child process, in seconds
 
 
 def refuse(bad: Mapping[str, Callable[[], Any]]) -> None:
-    """Each must raise an UnfoldError that says what was got."""
+    """Each call must raise an UnfoldError that contains the value it got."""
     for what, run in bad.items():
         _, error = _tried(what, run)
-        need(error is not None, f"{what}: taken, not refused")
+        need(error is not None, f"{what}: accepted, not refused")
 
 
 def take_or_refuse(odd: Mapping[str, Callable[[], Tensor]], good: Callable[[Tensor], str]) -> None:
-    """Each must work, by ``good``, which says what is wrong, or raise an UnfoldError."""
+    """Each call must succeed or raise an UnfoldError; ``good`` returns the problem of a result."""
     for what, run in odd.items():
         made, error = _tried(what, run)
         if error is None:
             problem = good(made)
-            need(not problem, f"{what}: neither refused nor right: {problem}")
+            need(not problem, f"{what}: neither refused nor correct: {problem}")
 
 
 def _tried(what: str, run: Callable[[], Any]) -> tuple[Any, UnfoldError | None]:
@@ -43,22 +43,22 @@ def _tried(what: str, run: Callable[[], Any]) -> tuple[Any, UnfoldError | None]:
         with torch.no_grad():
             return run(), None
     except UnfoldError as error:
-        need("got" in str(error), f"{what}: the message does not say what was got: {error}")
+        need("got" in str(error), f"{what}: the message does not contain what it got: {error}")
         return None, error
     except Exception as error:
         kind, text = type(error).__name__, " ".join(str(error).split())[:200]
-        raise AssertionError(f"{what}: {kind}, no UnfoldError: {text}") from error
+        raise AssertionError(f"{what}: {kind}, not an UnfoldError: {text}") from error
 
 
 def special(x: Tensor, value: float) -> Tensor:
-    """A copy in which one number is another."""
+    """A copy in which one number is replaced."""
     x = x.clone()
     x.flatten()[5] = value
     return x
 
 
 def of_wrong_type(x: Tensor) -> dict[str, Any]:
-    """The same numbers in what is no floating-point tensor."""
+    """The same numbers in objects that are not dense floating-point tensors."""
     return {
         "8-bit integers": (255 * x).to(torch.uint8),
         "64-bit integers": (255 * x).long(),
@@ -72,12 +72,12 @@ def of_wrong_type(x: Tensor) -> dict[str, Any]:
 
 
 def empty(x: Tensor) -> dict[str, Tensor]:
-    """Nothing, in three ways."""
+    """Three kinds of empty tensors."""
     return {"no image": x[:0], "no rows": x[:, :, :0], "no columns": x[..., :0]}
 
 
 def reads_any_layout(module: nn.Module, x: Tensor, run: Callable[[Any, Tensor], Tensor]) -> None:
-    """Numbers that lie otherwise in memory are the same numbers."""
+    """The memory layout of the input does not change the result."""
     layouts = {
         "transposed in memory": x.mT.contiguous().mT,
         "every second number of a larger tensor": x.repeat_interleave(2, -1)[..., ::2],
@@ -90,14 +90,14 @@ def reads_any_layout(module: nn.Module, x: Tensor, run: Callable[[Any, Tensor], 
 
 
 def survives_copying(module: nn.Module, run: Run) -> None:
-    """Copied and pickled, it computes the same."""
+    """A copy, and a pickled and unpickled module, compute the same result."""
     want = _run(module, run)
     close(_run(copy.deepcopy(module), run), want, "a deep copy", 1e-5)
     close(_run(pickle.loads(pickle.dumps(module)), run), want, "unpickled", 1e-5)
 
 
 def serves_two_threads(module: nn.Module, run: Run) -> None:
-    """Two threads that run it at once get what one gets."""
+    """Two threads that run the module at once get the result of one."""
     want, made = _run(module, run), dict[int, Tensor]()
 
     def work(index: int) -> None:
@@ -114,7 +114,7 @@ def serves_two_threads(module: nn.Module, run: Run) -> None:
 
 
 def survives_a_fork(module: nn.Module, run: Run) -> None:
-    """A child process made by fork computes the same."""
+    """A forked child process computes the same result."""
     if "fork" not in multiprocessing.get_all_start_methods():
         raise SkipTest("no fork on this system")
     want = _run(module, run)
@@ -122,16 +122,16 @@ def survives_a_fork(module: nn.Module, run: Run) -> None:
     receive, send = context.Pipe(duplex=False)
 
     def work() -> None:
-        torch.set_num_threads(1)  # (the threads of the parent are not in the child)
+        torch.set_num_threads(1)  # (the parent's threads do not exist in the child)
         send.send(_run(module, run).tolist())
 
     child = context.Process(target=work, daemon=True)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads
+        warnings.simplefilter("ignore", DeprecationWarning)  # about forks of threaded processes
         child.start()
     send.close()
     try:
-        need(receive.poll(_PATIENCE), f"a forked process is not done after {_PATIENCE:g} s")
+        need(receive.poll(_PATIENCE), f"a forked process did not finish in {_PATIENCE:g} s")
         close(torch.tensor(receive.recv(), dtype=want.dtype), want, "in a forked process", 1e-5)
     except EOFError:
         raise AssertionError("a forked process failed") from None

@@ -1,4 +1,4 @@
-"""What a model promises."""
+"""Checks of a model."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from unfold.restoration import TiledInference
 from unfold.restorer import Restoration, Restorer
 
 from . import misuse
+from .building import is_built_quickly
 from .options import bounds_its_numbers
 from .tools import (
     Rule,
@@ -32,7 +33,7 @@ from .tools import (
 
 
 def _channels(model: torch.nn.Module) -> int:
-    """Of the photos that the model is given: three if it takes any number."""
+    """Number of channels of the model's photos: three if it accepts any number."""
     return getattr(model, "channels", None) or 3
 
 
@@ -41,7 +42,7 @@ def _photo(model: torch.nn.Module, size: tuple[int, int] = (24, 32), batch: int 
 
 
 def _small(model: torch.nn.Module, batch: int = 1) -> Tensor:
-    """For rules that do not depend on the size: cheap."""
+    """A small photo, for checks that do not depend on the size."""
     return _photo(model, (10, 11), batch)
 
 
@@ -79,7 +80,7 @@ def restores_any_size(subject: Subject) -> None:
 
 
 def _problem(image: Tensor, photo: Tensor) -> str:
-    """What is wrong with the restoration of a photo."""
+    """What is wrong with the restoration of a photo; empty if nothing is."""
     if image.shape != photo.shape:
         return f"{tuple(photo.shape)} became {tuple(image.shape)}"
     if image.dtype != photo.dtype:
@@ -97,7 +98,7 @@ def gives_finite_parts(subject: Subject) -> None:
     model = subject.component()
     parts = _run(model, _photo(model)).parts
     for name, part in parts.items():
-        need(isinstance(part, Tensor), f"the part {name!r} is no tensor")
+        need(isinstance(part, Tensor), f"the part {name!r} is not a tensor")
         need(part.isfinite().all(), f"the part {name!r} is not finite")
 
 
@@ -124,7 +125,7 @@ def is_deterministic(subject: Subject) -> None:
     photo = _photo(model)
     with torch.no_grad():
         first = _restored(model, photo).image
-        _restored(model, _photo(model))  # in between
+        _restored(model, _photo(model))  # another photo in between
         again = _restored(model, photo).image
     need(torch.equal(first, again), "two calls in eval mode differ")
 
@@ -149,7 +150,7 @@ def refuses_bad_input(subject: Subject) -> None:
 
 
 def takes_any_channels(subject: Subject) -> None:
-    """Where it says that it takes any number of them."""
+    """If the model declares that it accepts any number of channels."""
     model = subject.component()
     photo = _small(model)
     if model.channels is not None:
@@ -161,7 +162,7 @@ def takes_any_channels(subject: Subject) -> None:
 
 
 def takes_or_refuses_odd_images(subject: Subject) -> None:
-    """Values a little beyond [0, 1] are noise."""
+    """Values slightly outside [0, 1] are noise."""
     model = subject.component()
     photo = _small(model)
     odd = {
@@ -178,8 +179,8 @@ def takes_or_refuses_odd_images(subject: Subject) -> None:
 
 
 def keeps_its_precision(subject: Subject) -> None:
-    """In float64, where a photo in a batch and alone agree to rounding; half precision works, or
-    is refused."""
+    """In float64 the result for a photo does not depend on its batch, up to rounding. Half
+    precision works or is refused."""
     double = subject.component(torch.float64)
     photo = _small(double, 2)
     with torch.no_grad():
@@ -199,7 +200,7 @@ def keeps_its_precision(subject: Subject) -> None:
 
 
 def reads_any_layout(subject: Subject) -> None:
-    """Of memory: what is transposed, strided or has its channels last is the same photo."""
+    """Transposed, strided and channels-last photos give the same result."""
     model = subject.component()
     photo = _small(model)
     misuse.reads_any_layout(model, photo, _image)
@@ -234,11 +235,11 @@ def takes_a_kernel(subject: Subject) -> None:
             model(photo)
         except UnfoldError:
             return
-        raise AssertionError("it says that it needs a kernel, and restores without one")
+        raise AssertionError("it declares that it needs a kernel, but restores without one")
 
 
 def takes_or_refuses_odd_kernels(subject: Subject) -> None:
-    """A model that does not use kernels takes any; no other takes what is no blur."""
+    """A model without kernels accepts any; all others refuse a tensor that is not a kernel."""
     model = subject.component()
     photo = _small(model)
 
@@ -249,7 +250,7 @@ def takes_or_refuses_odd_kernels(subject: Subject) -> None:
         "an even kernel": torch.full((1, 1, 4, 6), 1 / 24),
         "a kernel larger than the image": torch.full((1, 1, 31, 41), 1 / (31 * 41)),
         "a kernel with negative values": torch.tensor([[[[-0.5, 2.0, -0.5]]]]),
-        "a kernel of 64 bits": _KERNEL.double(),
+        "a float64 kernel": _KERNEL.double(),
     }
     bad = {
         "a kernel of sum zero": torch.tensor([[[[1.0, 0.0, -1.0]]]]),
@@ -272,21 +273,21 @@ def takes_or_refuses_odd_kernels(subject: Subject) -> None:
 
 
 def agrees_in_tiles(subject: Subject) -> None:
-    """Given the measurements of the whole photo, a model makes of a part what it makes there of the
-    whole; or it says that it must see the whole."""
+    """With the measurements of the whole photo, a model restores a tile as in the whole photo, or
+    declares that it needs the whole photo."""
     model, noise = subject.component().eval(), torch.Generator().manual_seed(0)
     if model.needs_full_image:
         return
-    leave_start(model)
+    leave_start(model)  # zero-initialized layers would hide the receptive field
     coarse = 0.1 + 0.8 * torch.rand(1, _channels(model), 14, 16, generator=noise)
     photo = interpolate(coarse, (224, 256), mode="bicubic")
-    # (Of little noise a deconvolution rings further than this photo is wide.)
+    # (With little noise, the ringing of a deconvolution extends beyond the width of this photo.)
     photo = (photo + 0.1 * torch.randn(photo.shape, generator=noise)).clamp(0, 1)
     kernel = _KERNEL if model.needs_kernel or not model.requires_training else None
     with torch.inference_mode():
         want = model(photo, kernel=kernel).image[0]
     made = TiledInference(model, kernel=kernel, tile=40_000)(photo[0])
-    inner = slice(16, -16)  # (along the photo's border the margin is made up of what a tile holds)
+    inner = slice(16, -16)  # (the margin at the photo's border depends on the tile)
     error = (made.image - want)[:, inner, inner].abs().max().item()
     need(
         error < 1e-3,
@@ -308,13 +309,13 @@ def passes_gradients(subject: Subject) -> None:
 
 
 _STRONGEST = 0.25
-"""The largest standard deviation that a prior may be given, white being 1."""
+"""The largest standard deviation that a prior may be given, if white is 1."""
 
 
 def _calls_of_priors(
     model: Restorer, photo: Tensor
 ) -> tuple[Restoration, list[tuple[str, Tensor]]]:
-    """What the model makes of a photo, and the step of each call of a prior, by its type."""
+    """The result for a photo, and the step of each call of a prior, by the prior's type."""
     calls: list[tuple[str, Tensor]] = []
 
     def note(prior: torch.nn.Module, args: tuple, options: dict) -> None:
@@ -331,8 +332,8 @@ def _calls_of_priors(
 
 
 def tells_priors_noise_levels(subject: Subject) -> None:
-    """Steps are variances between that of the noise, where the model gives that as a part, and
-    0.25². A model without priors passes."""
+    """Steps are variances between that of the noise, if the model returns it as a part, and 0.25².
+    A model without priors passes."""
     model = subject.component()
     ramp = torch.linspace(0.1, 0.9, 32).expand(2, _channels(model), 24, 32)
     for sigma in (0.0, 0.02, 0.05):
@@ -426,4 +427,5 @@ CHECKS = {
     "compile": Rule(compiles, claim="compile"),
     "export": Rule(exports, claim="export"),
     "bounds": Rule(bounds_its_numbers, named=True),
+    "building": Rule(is_built_quickly, named=True),
 }

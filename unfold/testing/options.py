@@ -1,4 +1,4 @@
-"""What the options of a component of any group promise."""
+"""Checks of the options of a component of any group."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _HIGHEST = ("maximum", "exclusiveMaximum")
 
 
 def bounds_its_numbers(subject: Subject) -> None:
-    """Every number among the options has finite bounds, and every list of them a longest length.
+    """Every numeric option has finite bounds, and every list of numbers a largest length.
 
-    Else an option that is far too large is found out only when memory is full.
+    Otherwise a far too large option is only noticed when the memory is full.
     """
     from unfold.registry.spec import spec_type
 
@@ -24,13 +24,14 @@ def bounds_its_numbers(subject: Subject) -> None:
     loose = sorted(set(unbounded(spec_type(subject.group, subject.name).model_json_schema())))
     need(
         not loose,
-        f"no bounds on {', '.join(loose)}: annotate as Annotated[int, Field(ge=1, le=64)], a list "
-        "with Field(max_length=8), too",
+        f"no bounds on {', '.join(loose)}: annotate as Annotated[int, Field(ge=1, le=64)], and a "
+        "list with Field(max_length=8), too",
     )
 
 
 def unbounded(schema: dict[str, Any], path: str = "") -> Iterator[str]:
-    """The options in a JSON schema that are numbers without bounds, or lists of any length."""
+    """The options in a JSON schema that are numbers without bounds, or lists without a largest
+    length."""
     kind, fixed = schema.get("type"), "enum" in schema or "const" in schema
     if kind in _NUMBERS and not fixed and not (_has(schema, _LOWEST) and _has(schema, _HIGHEST)):
         yield path

@@ -1,4 +1,4 @@
-"""What a prior promises."""
+"""Checks of a prior."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torch import Tensor
 from unfold.core import Constraint, Equal, Lagrangian, Prior, Quadratic, Regularizer, lower
 
 from . import misuse
+from .building import is_built_quickly
 from .options import bounds_its_numbers
 from .tools import (
     Rule,
@@ -86,7 +87,7 @@ def is_deterministic(subject: Subject) -> None:
     prior, v = subject.component(), _input()
     with torch.no_grad():
         first = prior.prox(v, _step())
-        prior.prox(_input(), _step())  # whatever came between
+        prior.prox(_input(), _step())  # another input in between
         need(torch.equal(first, prior.prox(v, _step())), "two calls in eval mode differ")
 
 
@@ -108,7 +109,7 @@ def takes_its_steps(subject: Subject) -> None:
 
 
 def refuses_bad_input(subject: Subject) -> None:
-    """When it is called; ``prox`` itself checks nothing."""
+    """If the prior is called; ``prox`` itself checks nothing."""
     prior, v, step = subject.component(), _input((9, 12)), _step()
     points = misuse.of_wrong_type(v) | misuse.empty(v)
     points |= {"three axes": v[0], "five axes": v[None]}
@@ -129,7 +130,7 @@ def refuses_bad_input(subject: Subject) -> None:
 
 
 def takes_or_refuses_odd_input(subject: Subject) -> None:
-    """NaN, where it is taken, does not vanish."""
+    """If NaN is accepted, the output contains NaN."""
     prior, v, step = subject.component(), _input((9, 12)), _step()
     odd = {
         "below 0": (v - 0.5, step),
@@ -162,7 +163,7 @@ def _problem(x: Tensor, v: Tensor) -> str:
 
 
 def reads_any_layout(subject: Subject) -> None:
-    """Of memory: what is transposed, strided or has its channels last is the same image."""
+    """Transposed, strided and channels-last images give the same result."""
     step = _step()
     misuse.reads_any_layout(subject.component(), _input((9, 12)), lambda prior, v: prior(v, step))
 
@@ -190,17 +191,17 @@ def passes_gradients(subject: Subject) -> None:
             prior.prox(v, _step())
         except RuntimeError:
             return
-        raise AssertionError("differentiable is False, but asking for a gradient raises nothing")
+        raise AssertionError("differentiable is False, but a required gradient raises no error")
     leave_start(prior)
     prior.prox(v, _step()).square().sum().backward()
-    if prior.channels is None:  # what it has for other numbers of channels learns from those
+    if prior.channels is None:  # other numbers of channels may use other parameters
         prior.prox(v[:, :1], _step()).square().sum().backward()
     need(v.grad is not None and v.grad.any(), "no gradient reaches v")
     assert v.grad is not None
     need(v.grad.isfinite().all(), "the gradient of v is not finite")
     for name, parameter in prior.named_parameters():
         if parameter.requires_grad:
-            need(parameter.grad is not None and parameter.grad.any(), f"none reaches {name}")
+            need(parameter.grad is not None and parameter.grad.any(), f"no gradient for {name}")
 
 
 def has_the_right_gradient(subject: Subject) -> None:
@@ -218,7 +219,7 @@ def survives_a_state_dict(subject: Subject) -> None:
 
 
 def minimizes_its_value(subject: Subject) -> None:
-    """Where g is known: no neighbor, no other step's answer and no descent does better."""
+    """If g is known: no neighbor, no prox of another step and no descent has a lower objective."""
     prior = subject.component(torch.float64)
     v, step = _input((9, 12), 1, torch.float64), _step(0.05, torch.float64)
     if prior.value(v) is None:
@@ -244,8 +245,8 @@ def minimizes_its_value(subject: Subject) -> None:
 
 
 def is_nonexpansive(subject: Subject) -> None:
-    """``‖prox a − prox b‖ <= ‖a − b‖``: measured along random pairs and along the worst direction
-    that power iteration finds."""
+    """``‖prox a − prox b‖ <= ‖a − b‖`` for random pairs, and along the direction of the largest
+    increase, found by power iteration."""
     prior, step = subject.component(torch.float64), _step(0.05, torch.float64)
     a = _input((9, 12), 1, torch.float64)
     direction = torch.randn_like(a)
@@ -255,12 +256,12 @@ def is_nonexpansive(subject: Subject) -> None:
             d = size * direction / direction.norm()
             moved = prior.prox(a + d, step) - base
             ratio = (moved.norm() / d.norm()).item()
-            need(ratio <= 1 + 1e-3, f"a difference grows {ratio:.4f} times")
+            need(ratio <= 1 + 1e-3, f"a difference grows by the factor {ratio:.4f}")
             direction = moved if moved.any() else torch.randn_like(a)
 
 
 def works_in_a_lagrangian(subject: Subject) -> None:
-    """As the prior of a block: its update keeps shapes, and never raises the Lagrangian."""
+    """As the prior on a block: its update keeps shapes, and never increases the Lagrangian."""
     prior = subject.component(torch.float64)
     lagrangian = Lagrangian(
         Quadratic(Equal("Z", "X"), 2.0),
@@ -326,4 +327,5 @@ CHECKS = {
     "compile": Rule(compiles, claim="compile"),
     "export": Rule(exports, claim="export"),
     "bounds": Rule(bounds_its_numbers, named=True),
+    "building": Rule(is_built_quickly, named=True),
 }

@@ -1,4 +1,4 @@
-"""The beginning of a plugin: plugins/unfold-template, under another name."""
+"""A new plugin: a renamed copy of plugins/unfold-template."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 
 
 class TemplateError(UnfoldError, ValueError):
-    """A plugin cannot be begun under that name or in that place."""
+    """A plugin cannot be created under that name or in that folder."""
 
 
 def write_plugin(name: str, group: str, parent: Path) -> Path:
     """Write a small, complete, installable distribution with one component; returns its folder.
 
     Args:
-        name: of the distribution, and of the component in it.
+        name: name of the distribution, and of the component in it.
         group: ``"priors"``, ``"terms"`` or ``"models"``.
-        parent: where; the folder ``parent / name`` is made, and must not exist.
+        parent: folder in which ``parent / name`` is created; that folder must not exist.
 
     Raises:
-        TemplateError: no valid name; or the folder exists.
+        TemplateError: if the name is invalid, or the folder exists.
     """
     module = re.sub(r"[-.]+", "_", name).lower()
     if not _NAME.fullmatch(name) or not module.isidentifier() or keyword.iskeyword(module):
         raise TemplateError(
-            f"{name!r} is no name for a distribution: letters, digits and hyphens, beginning with "
-            "a letter, e.g. acme-prior"
+            f"{name!r} is no name for a distribution: use letters, digits and hyphens, with a "
+            "letter first, such as acme-prior"
         )
     if module in ("unfold", "torch"):
         raise TemplateError(f"{name!r} is taken: its module would hide {module}")
@@ -54,7 +54,7 @@ def write_plugin(name: str, group: str, parent: Path) -> Path:
 
 
 def _template() -> Path:
-    """In a wheel the template lies beside this file; in a checkout, in plugins/."""
+    """The template is beside this file in a wheel, and in plugins/ in a checkout."""
     here = Path(__file__).resolve()
     packaged = here.with_name("template_files")
     return packaged if packaged.is_dir() else here.parents[2] / "plugins" / "unfold-template"

@@ -1,4 +1,4 @@
-"""What a term promises."""
+"""Checks of a term."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from unfold.core import (
     lower,
 )
 
+from .building import is_built_quickly
 from .options import bounds_its_numbers
 from .tools import Rule, Subject, close, need
 
@@ -27,7 +28,7 @@ _TOLERANCE = 1e-9
 
 
 def _each_block(subject: Subject):
-    """Every block, optional ones too; these with the batch, height and width of the residual."""
+    """Every block, also optional ones, which get the batch, height and width of the residual."""
     term, state = subject.component(torch.float64), State(subject.entries())
     for block in term.blocks:
         yield term, block, state, term.operator(block, state)
@@ -47,9 +48,9 @@ def is_a_term(subject: Subject) -> None:
 
 
 def declares_what_it_reads(subject: Subject) -> None:
-    """Without an entry that is neither a block nor in ``reads`` the residual is the same.
+    """The residual does not change if an entry is removed that is neither a block nor in ``reads``.
 
-    (Entries are taken away rather than watched: a term may copy the state, which reads them all.)
+    (Entries are removed, not observed, because a term may copy the state, which reads all of them.)
     """
     term, entries = subject.component(torch.float64), subject.entries()
     want = term(entries)
@@ -57,7 +58,7 @@ def declares_what_it_reads(subject: Subject) -> None:
         rest = {other: value for other, value in entries.items() if other != name}
         try:
             same = torch.equal(term(rest), want)
-        except Exception:  # a missing entry, or whatever a stranger's code makes of it
+        except Exception:  # a missing entry; a plugin's code may raise any exception
             same = False
         need(same, f"forward reads {name!r}, which is neither a block nor declared in reads")
 
@@ -71,7 +72,7 @@ def is_affine(subject: Subject) -> None:
 
 
 def has_its_structure(subject: Subject) -> None:
-    """The operator is of the kind that `blocks` declares: the solver is chosen by it."""
+    """The operator has the structure that ``blocks`` declares, which determines the solver."""
     for term, block, _, operator in _each_block(subject):
         structure = term.structure(block)
         kind = _OPERATORS.get(structure, PixelDiagonal)
@@ -158,7 +159,7 @@ def leaves_inputs_alone(subject: Subject) -> None:
     term(entries)
     for block in term.blocks:
         term.operator(block, State(entries)).adjoint(term(entries))
-    need(entries.keys() == copies.keys(), "the state has other entries than before")
+    need(entries.keys() == copies.keys(), "entries were added to the state or removed")
     for name, value in entries.items():
         need(torch.equal(value, copies[name]), f"{name!r} was changed in place")
 
@@ -166,7 +167,7 @@ def leaves_inputs_alone(subject: Subject) -> None:
 def treats_images_apart(subject: Subject) -> None:
     term, entries = subject.component(torch.float64), subject.entries()
     batch = max(len(value) for value in entries.values())
-    need(batch > 1, "the state given has a batch of one: give two images")
+    need(batch > 1, "the given state has a batch of one: give two images")
     both = term(entries)
     for i in range(batch):
         one = {n: value[i : i + 1] if len(value) > 1 else value for n, value in entries.items()}
@@ -183,7 +184,7 @@ def works_in_float32(subject: Subject) -> None:
 
 
 def passes_gradients(subject: Subject) -> None:
-    """To every entry that the residual depends on; right to gradcheck."""
+    """For every entry on which the residual depends; correct by gradcheck."""
     term = subject.component(torch.float64)
     entries = {n: value.requires_grad_() for n, value in subject.entries().items()}
     names = list(entries)
@@ -218,4 +219,5 @@ CHECKS = {
     "gradients": Rule(passes_gradients),
     "explain": Rule(explains_itself),
     "bounds": Rule(bounds_its_numbers, named=True),
+    "building": Rule(is_built_quickly, named=True),
 }

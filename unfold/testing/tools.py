@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Subject:
-    """A component under test: how to make it, and a term's state."""
+    """A component under test: the function that builds it, and the state of a term."""
 
     make: Callable[[], Any]
     state: Callable[[], Mapping[str, Tensor]] | None
@@ -34,7 +34,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Rule:
-    """A check, and when it applies: always, if claimed, or if the component's name is known."""
+    """A check, and when it applies: always, if it is claimed, or if the component is registered."""
 
     run: Callable[[Subject], None]
     claim: str = ""
@@ -42,13 +42,13 @@ class Rule:
 
 
 def need(condition: bool | Tensor, message: str) -> None:
-    """Fail with the message unless the condition holds."""
+    """Raise an error with the message unless the condition is true."""
     if not bool(condition):
         raise AssertionError(message)
 
 
 def close(got: Tensor, want: Tensor, what: str, tolerance: float) -> None:
-    """Fail unless two tensors agree, relative to the larger one's size."""
+    """Raise an error unless two tensors agree, relative to the size of the larger one."""
     need(got.shape == want.shape, f"{what}: shape {tuple(got.shape)}, not {tuple(want.shape)}")
     scale = max(1.0, want.abs().max().item()) if want.numel() else 1.0
     error = (got.to(want.dtype) - want).abs().max().item() if want.numel() else 0.0
@@ -58,7 +58,7 @@ def close(got: Tensor, want: Tensor, what: str, tolerance: float) -> None:
 
 
 def leave_start(module: nn.Module) -> None:
-    """Move all parameters a little: at the start, layers of zeros block gradients and influence."""
+    """Perturb all parameters: layers that start at zero block gradients and influence."""
     noise = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in module.parameters():
@@ -66,7 +66,7 @@ def leave_start(module: nn.Module) -> None:
 
 
 def state_dict_round_trip(subject: Subject, run: Callable[[Any], Tensor]) -> None:
-    """Perturbed parameters, saved and loaded into another one, give the same output."""
+    """Perturbed parameters, saved and loaded into another instance, give the same output."""
     one, other = subject.component(), subject.component()
     leave_start(one)
     with torch.no_grad():
@@ -75,23 +75,25 @@ def state_dict_round_trip(subject: Subject, run: Callable[[Any], Tensor]) -> Non
 
 
 def spec_round_trip(subject: Subject) -> Spec:
-    """The registered spec survives JSON; it, as read again."""
+    """The registered spec as it was saved as JSON and loaded."""
     from unfold.registry.spec import resolve, spec_type
 
     assert subject.name is not None
     spec = spec_type(subject.group, subject.name)
     example = resolve(subject.group, {"kind": subject.name})
     again = spec.model_validate(json.loads(example.model_dump_json()))
-    need(again == example, "the spec changes on its way through JSON")
+    need(again == example, "the spec changes if it is saved as JSON and loaded")
     return again
 
 
 def builds_from_spec(subject: Subject) -> None:
-    """The registered spec survives JSON, and builds the component."""
-    need(isinstance(spec_round_trip(subject).build(3), nn.Module), "the spec builds no module")
+    """The registered spec can be saved as JSON and loaded, and builds the component."""
+    need(
+        isinstance(spec_round_trip(subject).build(3), nn.Module), "the spec does not build a module"
+    )
 
 
 def export(module: nn.Module, inputs: tuple[Tensor, ...], want: Tensor) -> None:
-    """``torch.export`` captures the module, and what it captured computes the same."""
+    """``torch.export`` captures the module, and the captured graph computes the same result."""
     exported = torch.export.export(module, inputs)
     close(exported.module()(*inputs), want, "the exported graph", 1e-5)

@@ -46,6 +46,7 @@ def assemble(recipe: Recipe, distributed: Distributed) -> Components:
     device = distributed.device
     torch.manual_seed(recipe.seed)
     model: Restorer = recipe.model.build()
+    _freeze(model, recipe.frozen)
     tasks: dict[str, Task]
     if recipe.adversary is None:
         losses = [(w.title, w.weight, w.loss.build().to(device)) for w in recipe.losses]
@@ -84,6 +85,19 @@ def assemble(recipe: Recipe, distributed: Distributed) -> Components:
     return Components(model, tasks, optimizers, average)
 
 
+def _freeze(model: nn.Module, names: tuple[str, ...]) -> None:
+    parts = dict(model.named_modules())
+    for name in names:
+        if not name or name not in parts:
+            have = ", ".join(
+                name for name, part in model.named_children() if list(part.parameters())
+            )
+            raise TrainingError(
+                f"frozen: the model has no part {name!r}; parts with weights are: {have}"
+            )
+        parts[name].requires_grad_(False)
+
+
 def _check_gradients(task: nn.Module) -> None:
     """Refuse priors that no gradient passes through, before hours are spent.
 
@@ -107,7 +121,7 @@ def _optimizer(recipe: Recipe, task: nn.Module) -> torch.optim.Optimizer:
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[given.kind]
     learning = [p for p in task.parameters() if p.requires_grad]
     if not learning:
-        raise TrainingError(f"{recipe.model.kind} has no parameters to learn: train another model")
+        raise TrainingError(f"{recipe.model.kind} has no parameters to train: choose another model")
     return kind(
         learning, lr=recipe.phases[0].lr, betas=given.betas, weight_decay=given.weight_decay
     )

@@ -176,7 +176,7 @@ def load(folder: Path, step: int) -> Checkpoint:
         return Checkpoint(tensors, facts)
     except (OSError, ValueError, SafetensorError) as error:
         raise TrainingError(
-            f"{place}: is damaged ({error}); remove it to go on from the one before"
+            f"{place}: is damaged ({error}); remove it to continue from the previous one"
         ) from error
 
 

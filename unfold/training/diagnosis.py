@@ -28,18 +28,19 @@ def find_cause(model: Restorer, batches: Sequence[Batch], tasks: Mapping[str, nn
     """
     for batch in batches:
         if not all(batch[key].isfinite().all() for key in ("input", "target") if key in batch):
-            return f"a photo among {', '.join(batch['name'])} is not finite"
+            return f"a photo of {', '.join(batch['name'])} has NaN or infinite values"
         with torch.no_grad(), captured(model) as stages:
             image = model(batch["input"], **known(batch)).image
         for number, state in enumerate(stages, 1):
             blocks = [name for name, value in state.items() if not value.isfinite().all()]
             if blocks:
-                return f"stage {number} is the first that is not finite, in {', '.join(blocks)}"
+                where = ", ".join(blocks)
+                return f"stage {number} is the first with values that are not finite, in {where}"
         if not image.isfinite().all():
             return "the model's output is not finite" + " after its last stage" * bool(stages)
     for task in tasks.values():
         named = {n: p.grad for n, p in task.named_parameters() if p.grad is not None}
         for name, gradient in whole(named).items():
             if not gradient.isfinite().all():
-                return f"the gradient of {name} is not finite, though the model's output is"
-    return "the model's output is finite: the loss itself is not"
+                return f"the gradient of {name} is not finite, but the model's output is"
+    return "the model's output is finite, but the loss is not"

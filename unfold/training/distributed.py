@@ -91,7 +91,7 @@ def shard(model: nn.Module, device: torch.device, size: int) -> None:
     scalars = [name for name, p in model.named_parameters() if not p.ndim]
     if scalars:
         raise TrainingError(
-            f"parallel: fsdp cannot cut parameters of shape (): {', '.join(scalars)}; give them "
+            f"parallel: fsdp cannot shard parameters of shape (): {', '.join(scalars)}; give them "
             "the shape (1,), or train with parallel = ddp"
         )
     _as_output()

@@ -68,8 +68,8 @@ class Table:
         """Raises TrainingError where the file was removed since it was opened."""
         if not self._path.exists():
             raise TrainingError(
-                f"{self._path}: was removed meanwhile, but not the checkpoint, which is new; the "
-                "same command goes on from it"
+                f"{self._path}: was removed during the training; the new checkpoint is kept, and "
+                "the same command continues from it"
             )
 
     def close(self) -> None:

@@ -26,7 +26,7 @@ class Phase(BaseModel):
         lr_end: of the cosine.
         halve: of the steps.
         extra: degradations of the input on top of the data's own.
-        start: ``"last"`` goes on with the weights of the phase before; ``"best"`` goes back to
+        start: ``"last"`` continues with the weights of the previous phase; ``"best"`` goes back to
             those of the best checkpoint so far, as the validation measures it, averaged weights
             included, and begins with fresh moments of the optimizer.
     """
@@ -45,7 +45,7 @@ class Phase(BaseModel):
     @model_validator(mode="after")
     def _holds_together(self) -> Phase:
         if (self.schedule == "step") != (self.halve is not None):
-            raise ValueError("halve: goes with the schedule step, and step with it")
+            raise ValueError('halve: must be given for schedule = "step", and only for it')
         return self
 
     def rate(self, step: int) -> float:

@@ -57,11 +57,11 @@ def preview(recipe: Recipe, picture: Path) -> str:
         whole = one * photos * (each.crop / phase.crop) ** 2
         lines.append(
             f"phase {number + 1}: {each.steps} steps of {each.batch} at {each.crop}×{each.crop}, "
-            f"about {_size(whole + held)} of memory on one device, without work space"
+            f"about {_size(whole + held)} of memory on one device, without temporary memory"
         )
-    lines.append("losses at first: " + ", ".join(f"{k} {v:.4g}" for k, v in losses.items()))
+    lines.append("initial losses: " + ", ".join(f"{k} {v:.4g}" for k, v in losses.items()))
     write_sheet(picture, sample_sheet(components.model, items))
-    lines.append(f"wrote {picture}: the first photos: input, output, target, parts")
+    lines.append(f"wrote {picture}: input, output, target and parts of the first photos")
     return "\n".join([components.model.explain(), "", *lines])
 
 

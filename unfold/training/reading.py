@@ -102,7 +102,7 @@ def _change(values: Any, path: str, value: Any) -> None:
             values = values[key]
         values[last] = value
     except (TypeError, IndexError, KeyError) as error:
-        raise TrainingError(f"{path}={value}: the recipe has no such place") from error
+        raise TrainingError(f"{path}={value}: the recipe has no such entry") from error
 
 
 def _path(place: tuple[int | str, ...]) -> str:

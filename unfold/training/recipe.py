@@ -32,7 +32,7 @@ def _named(group: str, value: Any) -> Spec:
     spec = resolve(group, value)
     if isinstance(spec, Spec):
         return spec
-    raise ValueError("a recipe names its components, so that it can be written down and repeated")
+    raise ValueError("a recipe must name its components, so that it can be saved and repeated")
 
 
 def _of(group: str) -> BeforeValidator:
@@ -99,9 +99,11 @@ class SynthesizedData(RecipeModel):
     def _holds_together(self) -> SynthesizedData:
         errors = self.recipe.picture_errors(self.pictures)
         if self.kernel_size is None and not self.kernel_known:
-            errors.append("kernel_known: there is no kernel; set kernel_size to its side in pixels")
+            errors.append(
+                "kernel_known: the data have no kernel; set kernel_size, its side in pixels"
+            )
         if self.kernel_error and (self.kernel_size is None or not self.kernel_known):
-            errors.append("kernel_error: the model is given no kernel; leave it out")
+            errors.append("kernel_error: the model is not given a kernel; leave kernel_error out")
         if errors:
             raise ValueError("; ".join(errors))
         return self
@@ -274,6 +276,7 @@ class Recipe(RecipeModel):
         ema: decay of the averaged weights, which are then measured and saved; None: none.
         compile: whether torch.compile is used.
         recompute: whether stages are recomputed for the gradient, to save memory.
+        frozen: names of parts of the model that keep their weights, such as ``"enhancer"``.
         parallel: what each of several processes holds: ``"ddp"`` the whole model, ``"fsdp"`` a
             shard of its parameters, gradients and moments (torch's FSDP2). One process keeps all.
         on_device: whether photos are read once and stay on the device, in 8 bits, and degraded ones
@@ -302,6 +305,7 @@ class Recipe(RecipeModel):
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     compile: bool = False
     recompute: bool = False
+    frozen: tuple[str, ...] = ()
     parallel: Literal["ddp", "fsdp"] = "ddp"
     on_device: bool = False
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
@@ -314,14 +318,16 @@ class Recipe(RecipeModel):
         errors = [] if self.phases else ["phases: there must be at least one"]
         unpaired = self.data.kind == "unpaired"
         if unpaired and (self.adversary is None or self.losses):
-            errors.append("adversary: unpaired data need one, and no losses beside it")
+            errors.append("adversary: unpaired data require an adversary, and no losses")
         if not unpaired and (self.adversary is not None or not self.losses):
-            errors.append("losses: pairs need at least one, and no adversary beside them")
+            errors.append("losses: paired data require at least one loss, and no adversary")
         if unpaired and self.parallel == "fsdp":
-            errors.append("parallel: fsdp shards one model, an adversary has three: use ddp")
+            errors.append(
+                "parallel: fsdp shards one model, with an adversary there are three: use ddp"
+            )
         titles = [weighted.title for weighted in self.losses]
         if len(set(titles)) < len(titles):
-            errors.append(f"losses: give each a name of its own, got {', '.join(titles)}")
+            errors.append(f"losses: each must have a different name, got {', '.join(titles)}")
         errors += _unmeasured_starts(self.phases, self.validation)
         if isinstance(self.data, MixedData):
             errors += _unlike_entries(self.data)
@@ -332,7 +338,7 @@ class Recipe(RecipeModel):
             if small is not None and small < phase.crop
         ]
         errors += [
-            f"phases.{i}.batch: {phase.batch} cannot be cut into {self.accumulation} equal parts"
+            f"phases.{i}.batch: {phase.batch} is no multiple of accumulation = {self.accumulation}"
             for i, phase in enumerate(self.phases)
             if phase.batch % self.accumulation
         ]
@@ -381,10 +387,10 @@ def _unlike_entries(given: MixedData) -> list[str]:
         found = {part.get(name) for part in shapes} - {None}
         lacking = [i for i, part in enumerate(shapes) if name not in part]
         if len(found) > 1:
-            errors.append(f"data.parts: kernels of unlike sides ({name}); choose one side")
+            errors.append(f"data.parts: kernels of different sizes ({name}); choose one size")
         elif name == OTHER and lacking:
             errors.append(
-                f"data.parts.{lacking[0]}: its items have no {name!r}, which models read, those "
-                "of other parts have one; give it to all parts or to none"
+                f"data.parts.{lacking[0]}: its items have no {name!r}, but those of other parts "
+                "do; define it in all parts or in none"
             )
     return errors

@@ -74,7 +74,7 @@ class Stream(Items):
         counts: bool = False,
     ) -> None:
         if not len(source):
-            raise TrainingError("a stream of no photos: the data set is empty")
+            raise TrainingError("the data set has no photos")
         self.source, self.seed, self.extra, self.counts = source, seed, extra, counts
         self._order: tuple[int, list[int]] = (-1, [])
 
@@ -225,7 +225,7 @@ def open_pairs(
     pairs: Sequence[Pair] = spec.build(given.root, given.split)
     if any(pair.target is None for pair in pairs):
         raise TrainingError(
-            f"{given.root}: photos without targets; they train as data of kind unpaired or photos"
+            f"{given.root}: the photos have no targets; use data of kind unpaired or photos"
         )
     return _photos(pairs, given, crop, seed, kept)
 

@@ -336,7 +336,7 @@ class Trainer:
         )
         if changed and not allow_changes:
             raise TrainingError(
-                "\n  ".join((f"{self.folder} was begun with another recipe:", *changed))
+                "\n  ".join((f"{self.folder} was started with another recipe:", *changed))
                 + "\n  allow the changes, or choose another folder"
             )
         checkpoint.restore(found, self.bare, self.optimizers)
@@ -389,7 +389,7 @@ class Trainer:
             # (Shards cannot be put together here: the other processes know nothing of the error.)
             safe = self._whole and (self.distributed.size == 1 or self.recipe.parallel == "ddp")
             kept = self._keep() if safe else ", ".join(there) or "no checkpoint yet"
-            kept = f"; the same command goes on from {kept}"
+            kept = f"; the same command continues from {kept}"
         return TrainingError(f"step {self.step + self._whole}: {_line(error)}{kept}")
 
     def _told(self, error: OSError) -> str:
@@ -397,8 +397,8 @@ class Trainer:
         there = checkpoint.steps(self.checkpoints)
         kept = f"step {there[-1]} is kept" if there else "nothing is kept yet"
         return (
-            f"{place}: {error.strerror or error}; see that it can be written and has room, "
-            f"then go on with the same command ({kept})"
+            f"{place}: {error.strerror or error}; make sure that it can be written and has space, "
+            f"then run the same command again ({kept})"
         )
 
 
@@ -415,7 +415,7 @@ def _check_shares(recipe: Recipe, distributed: Distributed) -> None:
     for number, phase in enumerate(recipe.phases):
         if phase.batch % parts:
             raise TrainingError(
-                f"phases.{number}.batch: {phase.batch} cannot be cut into {parts} equal parts "
+                f"phases.{number}.batch: {phase.batch} cannot be divided into {parts} equal parts "
                 f"({distributed.size} processes, accumulation {recipe.accumulation})"
             )
 

@@ -133,7 +133,7 @@ class Visitor:
         self.until(lambda: self.find("input[type=file]"))[0].send_keys(str(path))
 
     def give_kernel(self, path):
-        self.click("Blur kernel, where it is known")
+        self.click("Blur kernel, if it is known")
         self.until(lambda: len(self.find("input[type=file]")) == 2)
         self.find("input[type=file]")[1].send_keys(str(path))
 
@@ -250,7 +250,7 @@ def test_a_bad_file_is_told_and_the_page_goes_on(name, visitor, tmp_path):
         bad.write_bytes(contents[name])
     visitor.upload(bad)
     message = {
-        "broken.png": "broken.png: the file is cut short; get it again",
+        "broken.png": "broken.png: the file is truncated; copy or download it again",
         "text.jpg": "text.jpg: not a PNG, JPEG or TIFF file; convert it to PNG",
         "wide.png": "wide.png: ",
     }
@@ -269,7 +269,7 @@ def test_a_sample_and_a_kernel(visitor, tmp_path):
     visitor.told("coffee: a quarter of its light")
     np.save(tmp_path / "minus.npy", -np.ones((3, 5)))
     visitor.give_kernel(tmp_path / "minus.npy")
-    assert "/" not in visitor.told("minus.npy: a kernel's weights must be finite, not negative")
+    assert "/" not in visitor.told("minus.npy: the values of a kernel must be finite, not negative")
 
 
 def test_a_model_that_fails_fails_alone(visitor, tmp_path):

@@ -1,1 +1,1 @@
-"""unfold's models in a browser: upload a photo, restore it, look inside."""
+"""unfold's models in a browser: upload a photo, restore it, inspect the stages."""

@@ -1,4 +1,4 @@
-"""Work in a process of its own, which is ended when it takes too long."""
+"""Computation in a separate process, which is ended after a time limit."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from typing import Any
 
-# Forked from a clean process that has imported torch: begun at once, and sound beside threads and
-# GPUs, which a fork of this process would not be.
+# Forked from a clean process that has imported torch. This starts quickly, and is safe with threads
+# and GPUs, unlike a fork of this process.
 _METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 _CONTEXT = multiprocessing.get_context(_METHOD)
-_GLANCE = 0.2  # seconds
+_GLANCE = 0.2  # interval of checks, in seconds
 
 
 class EndedError(Exception):
-    """The process was ended, or ended itself, before it was done; the text says why."""
+    """The process ended before it was done; the text says why."""
 
 
 def prepare(module: str) -> None:
-    """Begin to import a module that every process needs."""
+    """Start to import a module that every process needs."""
     if _METHOD == "forkserver":
         multiprocessing.set_forkserver_preload([module])
-        forkserver.ensure_running()  # (it takes seconds to import)
+        forkserver.ensure_running()  # (the import takes seconds)
 
 
 def run(
@@ -35,19 +35,19 @@ def run(
     seconds: float,
     wanted: Callable[[], bool] = lambda: True,
 ) -> Any:
-    """What a function returns, computed in a process of its own.
+    """Call a function in a separate process and return its result.
 
-    Whatever happens, the process is no more when this returns, and so is its memory.
+    When this function returns or raises, the process has ended and its memory is free.
 
     Args:
-        function: of a module, so that it can be found there.
+        function: a function of a module, because it is pickled by name.
         given: its arguments; they and the result are pickled.
-        seconds: that it may take, from its start.
-        wanted: asked now and then; where it says no, the process is ended.
+        seconds: time limit, from its start.
+        wanted: called repeatedly; the process is ended when it returns False.
 
     Raises:
-        EndedError: it took too long, is no longer wanted, or died.
-        Exception: that of the function.
+        EndedError: if the process reached the time limit, was no longer wanted, or died.
+        Exception: any exception of the function.
     """
     receive, send = _CONTEXT.Pipe(duplex=False)
     process = _CONTEXT.Process(target=_work, args=(send, function, given), daemon=True)
@@ -59,12 +59,12 @@ def run(
             if time.monotonic() > end:
                 raise EndedError(f"it was stopped after {seconds:g} seconds")
             if not wanted():
-                raise EndedError("it was stopped, as nobody waits for it any more")
+                raise EndedError("it was stopped, because nobody waits for it any more")
         error, result = receive.recv()
     except EOFError:
         process.join()
         raise EndedError(
-            f"its process ended with status {process.exitcode}, perhaps for want of memory"
+            f"its process ended with status {process.exitcode}, perhaps because memory was full"
         ) from None
     finally:
         process.kill()

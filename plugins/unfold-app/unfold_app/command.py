@@ -22,22 +22,22 @@ from unfold.cli import (
 def add(parser: argparse.ArgumentParser) -> None:
     """Try the models in a browser.
 
-    Serves a page on which photos are uploaded, restored and looked into. Whoever reaches it can run
-    every installed model with any options, which may name files of this machine: listen on
-    localhost only (the default), or where everybody is trusted.
+    Serves a page on which photos are uploaded, restored and inspected. Every visitor can run every
+    installed model with any options, which may contain paths of this machine: listen on localhost
+    only (the default), or on a network of trusted users.
 
     Example:
         unfold app --port 8000
     """
-    declare(parser, "--model NAME", "a config, a trained folder or a cascade to offer beside what "
-            "is installed; the first is selected", repeat=True, dest="models")  # fmt: skip
-    declare(parser, "--host ADDRESS", "to listen on", default="127.0.0.1")
-    declare(parser, "--port N", "to listen on; 0 is any that is free", type=int, default=7860)
+    declare(parser, "--model NAME", "a config, a trained folder or a cascade to add to the "
+            "installed models; the first is selected", repeat=True, dest="models")  # fmt: skip
+    declare(parser, "--host ADDRESS", "address to listen on", default="127.0.0.1")
+    declare(parser, "--port N", "port to listen on; 0: any free port", type=int, default=7860)
     add_device(parser)
     limits = (
         ("--max-upload MB", 50, "refuse larger files, in megabytes"),
-        ("--max-pixels N", 30_000_000, "refuse photos of more pixels"),
-        ("--max-stages N", 50, "refuse models of more stages"),
+        ("--max-pixels N", 30_000_000, "refuse photos with more pixels"),
+        ("--max-stages N", 50, "refuse models with more stages"),
         ("--max-seconds N", 300, "end a restoration that takes longer, in seconds"),
     )
     for names, most, help in limits:
@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     from .serve import serve
 
     for name in arguments.models:
-        model_spec(name, [])  # a wrong one is given now
+        model_spec(name, [])  # a wrong name is reported at once
     installed = [name for name in unfold.list("models") if name != "trained"]
     models = dict.fromkeys([*arguments.models, DEFAULT_MODEL, *installed])
     serve(
@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def make_model(name: str, options: Mapping[str, Any], untrained: bool):
-    """A model for the page, with its bundled weights where there are some."""
+    """A model for the page, with its shipped weights if there are some."""
     from unfold.registry import ComponentError
 
     assignments = [f"{key}={json.dumps(value)}" for key, value in options.items()]

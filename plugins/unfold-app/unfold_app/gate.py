@@ -1,4 +1,4 @@
-"""What the server lets in, and what its answers forbid the browser."""
+"""Checks of requests to the server, and security headers of its answers."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ import ipaddress
 from pathlib import Path
 from urllib.parse import urlsplit
 
-# The browser asks no other machine for anything, whatever a page of Gradio's would like.
+# The browser connects to no other machine, not even for Gradio's own pages.
 _POLICY = (
     b"default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; frame-ancestors 'none'; "
     b"form-action 'none'; base-uri 'self'"
 )
 _MEGABYTE = 1024**2
-_BODY = _MEGABYTE  # of what is no upload
-_FORM = 64 * 1024  # what an upload's form takes beside the file
-_LINGER = 2.0  # seconds that what a refused visitor still sends is read, and thrown away
-_UPLOADS = 20  # files of the largest size that may lie on the disk; they go after a minute
+_BODY = _MEGABYTE  # largest body of a request that is not an upload
+_FORM = 64 * 1024  # size of an upload's form without the file
+_LINGER = 2.0  # seconds for which the rest of a refused request is read and discarded
+_UPLOADS = 20  # number of files of the largest size that may be on the disk; kept for a minute
 
 
 class Gate:
-    """Between the network and the page: an ASGI application around another.
+    """An ASGI application that checks requests before it passes them to the page.
 
-    It refuses requests that name another host (where this one listens to itself alone: a page of
-    the internet whose name leads here), that come from a page of another origin, whose body is too
-    large, and uploads where too many files of visitors lie on the disk.
+    It refuses requests that name another host (if it listens on localhost only: a web page whose
+    host name resolves to this address), requests from a page of another origin, too large bodies,
+    and uploads while the visitors' files on the disk take too much space.
 
     Args:
-        app: the other.
-        host: that the server listens on.
-        megabytes: of one upload.
-        uploads: the folder of uploads.
+        app: application of the page.
+        host: address on which the server listens.
+        megabytes: largest size of an upload.
+        uploads: folder of the uploads.
     """
 
     def __init__(self, app, *, host: str, megabytes: int, uploads: Path) -> None:
@@ -57,7 +57,7 @@ class Gate:
 
         async def sending(message) -> None:
             nonlocal answered
-            if got > most and not answered:  # whatever the page makes of half a body
+            if got > most and not answered:  # the page's answer to an incomplete body is discarded
                 return
             if message["type"] == "http.response.start":
                 answered = True
@@ -79,7 +79,7 @@ class Gate:
             return 400, f"this page is at localhost, not at {host[:100]!r}"
         origin = headers.get(b"origin")
         if origin is not None and urlsplit(origin).netloc != host:
-            return 403, f"requests come from this page alone, not from {origin[:100]!r}"
+            return 403, f"requests must come from this page, not from {origin[:100]!r}"
         length = headers.get(b"content-length", "0")
         if not length.isdecimal() or int(length) > self._most(scope):
             return 413, _too_large(self._most(scope))
@@ -100,13 +100,13 @@ def _size(folder: Path) -> int:
     for file in folder.rglob("*"):
         try:
             total += file.stat().st_size
-        except OSError:  # gone
+        except OSError:  # deleted
             continue
     return total
 
 
 def _too_large(most: int) -> str:
-    return f"a request may have {most} bytes, this one has more"
+    return f"a request may have at most {most} bytes"
 
 
 def _name(url: str) -> str:
@@ -132,7 +132,7 @@ async def _answer(receive, send, status: int, text: str) -> None:
     ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body, "more_body": True})
-    # A connection that is closed while more arrives is reset, and the visitor loses the answer.
+    # If a connection is closed while data arrives, it is reset, and the visitor loses the answer.
     with contextlib.suppress(asyncio.TimeoutError):
         await asyncio.wait_for(_read_away(receive), _LINGER)
     await send({"type": "http.response.body"})

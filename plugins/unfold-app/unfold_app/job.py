@@ -1,4 +1,4 @@
-"""One restoration, as it is carried out in a process of its own."""
+"""One restoration, in a process of its own."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from unfold.restorer import Restorer
 from . import view
 from .look import look
 
-# (name, options, untrained) -> a model. Raises ComponentError where it cannot be had.
+# (name, options, untrained) -> a model. Raises ComponentError if the model cannot be built.
 MakeModel = Callable[[str, Mapping[str, Any], bool], Restorer]
 
 
 @dataclass(frozen=True)
 class Job:
-    """What is to be done.
+    """The description of one restoration.
 
     Attributes:
-        source, target: the photo, and where its restoration goes.
-        link: where the page finds the target.
-        make_model, name, options, untrained: the model.
-        kernel: of the blur, where it is known.
-        device: to compute on.
-        max_pixels, max_stages: more are refused.
-        trust: whether it is shown how far the result can be trusted.
+        source, target: paths of the photo and of its restoration.
+        link: URL of the target.
+        make_model, name, options, untrained: describe the model.
+        kernel: the kernel of the blur, if it is known.
+        device: device of the computation.
+        max_pixels, max_stages: upper limits.
+        trust: whether the reliability of the result is shown.
     """
 
     source: Path
@@ -53,10 +53,10 @@ class Job:
 
 
 def carry_out(job: Job) -> tuple[str, str, str]:
-    """The photo restored: a message, both pictures, and what lies inside, as HTML.
+    """Restore the photo; returns a message, both images, and its stages, as HTML.
 
     Raises:
-        ImageError, ComponentError: no photo or no model; what a model failed of.
+        ImageError, ComponentError: if there is no photo or no model, or the model fails.
     """
     check_stages(job.name, job.options, job.max_stages)
     photo = read(job.source, max_pixels=job.max_pixels)
@@ -71,21 +71,21 @@ def carry_out(job: Job) -> tuple[str, str, str]:
             x = photo.image[None].to(job.device)
             restored, trace = look(model, x, kernel=kernel, trust=job.trust)
             if job.trust and trace.restoration.trust is None:
-                note = " It is not unrolled: how far it can be trusted is unknown."
+                note = " It is not unrolled, so the reliability of the result is unknown."
             looked = view.inside(trace)
         else:
             restored = any_size(photo.image).image
-            note = " It is too large for the memory to be restored whole: no stages are shown."
+            note = " It is too large to be restored as a whole, so no stages are shown."
     write(job.target, replace(photo, image=restored))
     message = f"{job.source.name} restored by {job.name}.{note}"
     return message, view.pair(photo.image, restored, job.link), looked
 
 
 def check_stages(name: str, options: Any, most: int) -> None:
-    """Refuse options that ask for too many stages, before they are built.
+    """Refuse options with too many stages, before the model is built.
 
     Raises:
-        ComponentError: there is a ``K`` above ``most``, at whatever depth.
+        ComponentError: if there is a ``K`` above ``most``, at any depth.
     """
     if isinstance(options, Mapping):
         stages = options.get("K")
@@ -104,12 +104,12 @@ def _refuse_above(name: str, stages: float, most: int) -> None:
 
 @contextmanager
 def _failing(name: str) -> Iterator[None]:
-    """Whatever a model raises, which may be a stranger's, becomes one line."""
+    """Convert any exception of a model to a ComponentError with one line."""
     try:
         yield
     except (ComponentError, ImageError):
         raise
-    except BaseException as error:  # a SystemExit or a panic in Rust is no Exception
+    except BaseException as error:  # SystemExit and a panic in Rust are not an Exception
         reason = " ".join(str(error).split())[:300]
         kind = type(error).__name__
         raise ComponentError(f"{name} failed ({kind}{': ' * bool(reason)}{reason})") from error

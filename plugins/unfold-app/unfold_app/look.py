@@ -1,4 +1,4 @@
-"""A photo restored while its stages are watched, in little memory and little more time."""
+"""Restoration of a photo with small images of its stages, with little memory and time."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from unfold.restoration.trust import is_declared, part_of, with_trust
 from unfold.restorer import Restoration, Restorer, Trust
 from unfold.trace import Trace
 
-_SIDE = 420  # pixels: of what is shown of a state
+_SIDE = 420  # largest side, in pixels, of the image of a state
 
 
 def look(
     model: Restorer, image: Tensor, *, kernel: Tensor | None = None, trust: bool = False
 ) -> tuple[Tensor, Trace]:
-    """Restore a photo; the result, and the stages and parts as small pictures.
+    """Restore a photo; returns the result, and its stages and parts as small images.
 
-    Unlike `unfold.trace.trace` this measures no residuals, which takes several times as long as
-    the restoration, and keeps no large states. Of models in a row no stages are kept.
+    Unlike `unfold.trace.trace`, this does not compute residuals, which takes several times as long
+    as the restoration, and keeps no states of full size. For a cascade no stages are kept.
 
     Args:
-        model: on the device of the photo, in eval mode.
+        model: in eval mode, on the device of the photo.
         image: ``(1, 3, H, W)`` in [0, 1].
-        kernel: of the blur, where it is known, ``(1, 1, h, w)``.
-        trust: whether it is found how far the result can be trusted, which takes one more
-            restoration. Of a model that is not unrolled it is not.
+        kernel: the kernel of the blur, if it is known, ``(1, 1, h, w)``.
+        trust: whether the reliability of the result is estimated, which takes one more
+            restoration. It is not estimated for a model that is not unrolled.
 
     Returns:
-        The restored photo ``(3, H, W)``, float32 on the CPU; the trace.
+        The restored photo ``(3, H, W)``, float32 on the CPU; and the trace.
     """
     with torch.inference_mode():
         size = image.shape[-2:]
@@ -55,7 +55,7 @@ def look(
 
 
 class _States(History):
-    """The states alone, and small."""
+    """A history that keeps only the states, at a small size."""
 
     def __init__(self, size: torch.Size, scale: float) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class _States(History):
         return state
 
     def _keep_small(self, state: State) -> None:
-        # (A kernel, say, is no map of the photo, and stays as it is.)
+        # (Entries that are not maps of the photo, such as a kernel, keep their size.)
         self.states.append(
             {
                 name: x.cpu() if x[0, 0].numel() < self._size.numel() else _small(x, self._scale)
@@ -95,6 +95,6 @@ def _small_trust(trust: Trust, scale: float) -> Trust:
 
 
 def _small(x: Tensor, scale: float) -> Tensor:
-    """A map as large as it is shown, on the CPU."""
+    """A map at the size at which it is shown, on the CPU."""
     smaller = [max(1, int(side / scale)) for side in x.shape[-2:]]
     return interpolate(x.float(), smaller, mode="area").cpu()

@@ -1,4 +1,4 @@
-"""A model's options as widgets, drawn from its spec."""
+"""Widgets for a model's options, from its spec."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from unfold.registry.spec import Spec
 
 
 def drawn(spec: type[Spec]) -> dict[str, FieldInfo]:
-    """The options that a visitor may set: all but those that name a file of this machine."""
+    """The options that a visitor may set: all except paths of this machine."""
     return {
         name: field
         for name, field in spec.model_fields.items()
@@ -25,7 +25,7 @@ def drawn(spec: type[Spec]) -> dict[str, FieldInfo]:
 
 
 def widget(name: str, field: FieldInfo) -> Any:
-    """A checkbox, a number or a choice; a line of JSON for what is neither."""
+    """A checkbox, a number or a choice; a line of JSON for any other option."""
     import gradio as gr
 
     kind, default = field.annotation, field.default
@@ -46,18 +46,18 @@ def widget(name: str, field: FieldInfo) -> Any:
 
 
 def written(field: FieldInfo) -> str:
-    """An option's default as JSON; nothing where it has none."""
+    """An option's default as JSON; empty if it has none."""
     return "" if field.is_required() else to_json(field.default, fallback=str).decode()
 
 
 def chosen(fields: dict[str, FieldInfo], values: Sequence[Any]) -> dict[str, Any]:
-    """The options that a visitor has changed; the others are the model's, or its weights', own."""
+    """The options that a visitor has changed; the others keep the values of the model."""
     options = {}
     for (name, field), value in zip(fields.items(), values, strict=True):
         if isinstance(value, str) and typing.get_origin(field.annotation) is not Literal:
             if value.strip() in ("", written(field)):
                 continue
-            with contextlib.suppress(ValueError):  # not JSON, but a name: prior = ircnn
+            with contextlib.suppress(ValueError):  # a name instead of JSON: prior = ircnn
                 value = json.loads(value)
         elif value is None or value == field.default:
             continue

@@ -1,4 +1,4 @@
-"""The page: what a visitor chooses, and what happens then."""
+"""The page: its inputs and their handlers."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ def build(restoring: Restoring, models: Sequence[str], *, max_upload: int) -> gr
     """The page as Gradio's blocks.
 
     Args:
-        restoring: what happens to photos.
-        models: that can be chosen; the first is, at first.
-        max_upload: MB, for the label.
+        restoring: processing of the photos.
+        models: models that can be chosen; the first is selected.
+        max_upload: largest upload in MB, for the label.
     """
 
     def visit(request: gr.Request) -> Visit:
         return restoring.visits.of(request.session_hash)
 
     def handled(work: Callable[[], tuple[str, ...]], here: Visit, outputs: int) -> tuple[str, ...]:
-        """What work returns, its message first; or the message of its failure and nothing else."""
+        """Return the result of the work, with its message first, or the message of its failure."""
         try:
             text, *rest = work()
             return view.message(text), *rest
@@ -65,8 +65,8 @@ def build(restoring: Restoring, models: Sequence[str], *, max_upload: int) -> gr
                 names = gr.Radio(list(SAMPLES), label="or a sample")
                 model = gr.Dropdown(list(models), value=models[0], label="Model")
                 about = gr.Column()
-                with gr.Accordion("Blur kernel, where it is known", open=False):
-                    kernel = gr.File(label=".npy, .txt, .csv, or a gray picture", height=110)
+                with gr.Accordion("Blur kernel, if it is known", open=False):
+                    kernel = gr.File(label=".npy, .txt, .csv, or a gray image", height=110)
                     known = gr.Checkbox(True, label="use the kernel that is known")
                 untrained = gr.Checkbox(False, label="run a model without trained weights")
                 trust = gr.Checkbox(
@@ -89,10 +89,10 @@ def build(restoring: Restoring, models: Sequence[str], *, max_upload: int) -> gr
 
             @gr.render(inputs=model, concurrency_limit=4)
             def draw(name: str) -> None:
-                # The button is drawn with the options, so that it never sends another model's.
+                # Drawn with the options, so that the button never sends those of another model.
                 fields, widgets = {}, []
                 try:
-                    if name in unfold.list("models"):  # not a saved one, or a cascade
+                    if name in unfold.list("models"):  # not a trained folder or a cascade
                         fields = drawn(spec_type("models", name))
                         gr.Markdown(find("models", name).summary)
                 except ComponentError as error:

@@ -1,4 +1,4 @@
-"""What happens to a visitor's photo."""
+"""Processing of a visitor's photo."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from .visit import Visit, Visits
 
 @dataclass(frozen=True)
 class Limits:
-    """What one visitor can ask for at most.
+    """Upper limits for each visitor.
 
     Attributes:
-        upload: MB of a file.
-        pixels: of a photo.
-        stages: of a model, those of a cascade together.
-        seconds: of a restoration, after which it is ended.
+        upload: size of a file, in MB.
+        pixels: number of pixels of a photo.
+        stages: number of stages of a model, or of all models of a cascade.
+        seconds: time of a restoration, which is then ended.
     """
 
     upload: int = 50
@@ -41,13 +41,13 @@ class Limits:
 
 @dataclass(frozen=True)
 class Restoring:
-    """What happens to the photos of visitors.
+    """Processing of the visitors' photos.
 
     Attributes:
-        make_model: from a name, options, and whether it may be an untrained one.
-        visits: of now.
-        device: to compute on.
-        limits: for each visitor.
+        make_model: function of a name, options, and whether the model may be untrained.
+        visits: current visits.
+        device: device of the computation.
+        limits: upper limits for each visitor.
     """
 
     make_model: MakeModel
@@ -56,7 +56,7 @@ class Restoring:
     limits: Limits
 
     def upload(self, visit: Visit, file: str) -> tuple[str, str]:
-        """A visitor's photo, checked: a message and the picture."""
+        """Check a visitor's photo; returns a message and the image."""
         path = visit.begin(Path(file).name)
         shutil.copyfile(file, path)
         photo = read(path, max_pixels=self.limits.pixels)
@@ -66,7 +66,7 @@ class Restoring:
         return f"{path.name}: {size}, {kind}, {photo.bits} bits", view.single(photo.image)
 
     def pick(self, visit: Visit, name: str) -> tuple[str, str]:
-        """A sample photo, whose kernel is known."""
+        """Choose a sample photo with a known kernel; returns a message and the image."""
         path = visit.begin(f"{name}.png")
         image, visit.kernel = sample(name)
         write(path, Photo(image))
@@ -75,7 +75,7 @@ class Restoring:
         return text, view.single(image)
 
     def use_kernel(self, visit: Visit, file: str | None) -> str:
-        """The kernel of the photo's blur, from a file; None forgets it: a message."""
+        """Read the kernel of the photo's blur from a file, or forget it; returns a message."""
         visit.kernel = None
         if file is None:
             return "No blur kernel is known."
@@ -99,11 +99,11 @@ class Restoring:
         untrained: bool,
         trust: bool,
     ) -> tuple[str, str, str]:
-        """The photo restored: a message, both pictures, and what lies inside.
+        """Restore the photo; returns a message, both images, and the stages.
 
         Raises:
-            ImageError, ComponentError: no photo or no model; what a model failed of, or that it
-                took too long, and was ended.
+            ImageError, ComponentError: if there is no photo or no model, or the model fails or
+                exceeds the time limit.
         """
         if visit.photo is None:
             raise ImageError("there is no photo yet: upload one or pick a sample")

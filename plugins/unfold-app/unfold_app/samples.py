@@ -1,4 +1,4 @@
-"""Sample photos: those that scikit-image carries, made dark and shaken in a known way."""
+"""Sample photos from scikit-image, darkened and blurred by a known camera shake."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from torch import Tensor
 
 from unfold.degradation.dark_and_shaken import dark_and_shaken
 
-# Name -> seed of its shake: all different.
+# Name -> seed of its shake.
 SAMPLES = {"astronaut": 3, "chelsea": 5, "coffee": 4, "rocket": 6}
 
 
 def sample(name: str) -> tuple[Tensor, Tensor]:
-    """A dark and shaken photo ``(3, H, W)``, and the kernel that it was shaken with."""
+    """A dark, shaken photo ``(3, H, W)``, and the kernel of its shake."""
     from skimage import data
 
     sharp = torch.from_numpy(getattr(data, name)()).float().permute(2, 0, 1)[None] / 255

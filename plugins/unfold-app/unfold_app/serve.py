@@ -1,4 +1,4 @@
-"""The server of the page: this machine's, without telemetry, leaving nothing behind."""
+"""The server of the page, without telemetry; it deletes its files when it ends."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .visit import Visits
 
 
 class AppError(UnfoldError):
-    """The app cannot be started; one line says why."""
+    """The app cannot be started; the message is one line."""
 
 
 def serve(
@@ -38,21 +38,21 @@ def serve(
     device: torch.device,
     limits: Limits,
 ) -> None:
-    """Serve the page until the process is given to stop.
+    """Serve the page until the process receives a signal.
 
     Args:
-        make_model: a model from its name, options, and whether it may be an untrained one.
-        models: that can be chosen; the first is, at first.
+        make_model: function of a name, options, and whether the model may be untrained.
+        models: models that can be chosen; the first is selected.
         host: address to listen on.
-        port: 0 is any that is free.
-        device: to compute on.
-        limits: of what a visitor can ask for.
+        port: port to listen on; 0: any free port.
+        device: device of the computation.
+        limits: upper limits for each visitor.
 
     Raises:
-        AppError: nothing can listen on host and port.
+        AppError: if the server cannot listen on the host and port.
     """
     with tempfile.TemporaryDirectory(prefix="unfold-app-", ignore_cleanup_errors=True) as folder:
-        # Read by Gradio as it is imported.
+        # Gradio reads these when it is imported.
         os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": folder + "/uploads"}
         os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
         import uvicorn
@@ -74,7 +74,7 @@ def serve(
                 timeout_graceful_shutdown=1,
             )
         )
-        for name in ("SIGTERM", "SIGHUP"):  # by default they would leave the folder behind
+        for name in ("SIGTERM", "SIGHUP"):  # by default they would not delete the folder
             if hasattr(signal, name):
                 signal.signal(getattr(signal, name), lambda number, _: sys.exit(128 + number))
         at = listening.getsockname()[1]
@@ -83,8 +83,8 @@ def serve(
 
 
 def _sweep(uploads: Path) -> None:
-    """Delete what is older than a minute: Gradio keeps an empty file of each upload, and what came
-    of one that was broken off. (A photo that was chosen lies in its visitor's folder.)"""
+    """Delete files older than a minute: Gradio keeps an empty file of each upload, and the rest of
+    interrupted uploads. (A chosen photo is in its visitor's folder.)"""
     while True:
         time.sleep(30)
         for file in uploads.rglob("*"):
@@ -137,7 +137,7 @@ def _application(page, visits: Visits, limits: Limits, host: str, uploads: Path)
         enable_monitoring=False,
         max_file_size=limits.upload * 1024**2,
     )
-    # A mounted page takes any path for an uploaded file, until it believes to have been launched.
+    # A mounted Gradio page accepts any path as an uploaded file, unless it is marked as launched.
     page.has_launched = True
     application.add_middleware(Gate, host=host, megabytes=limits.upload, uploads=uploads)
     return application

@@ -1,4 +1,4 @@
-"""What the page shows, as HTML that holds its own pictures: nothing of it lies on the disk."""
+"""The HTML of the page, with embedded images: no image is stored on the disk."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ def style() -> str:
 
 
 def message(text: str, *, bad: bool = False) -> str:
-    """A line for the visitor."""
+    """A message for the visitor."""
     return _render("message.html", text=text, bad=bad)
 
 
 def single(image: Tensor) -> str:
-    """A picture ``(3, H, W)`` alone."""
+    """One image ``(3, H, W)``."""
     return _render("single.html", picture=image)
 
 
 def pair(before: Tensor, after: Tensor, link: str) -> str:
-    """Two pictures ``(3, H, W)`` on top of each other with a slider, and where the second lies."""
+    """Two images ``(3, H, W)`` on top of each other with a slider, and a link to the second."""
     return _render("restored.html", compared={"before": before, "after": after}, link=link)
 
 
 def inside(trace: Trace) -> str:
-    """How far the result can be trusted, the parts that a photo was restored with, the kernel
-    first, and the stages on a slider."""
+    """The reliability of the result; the parts of the restoration, with the kernel first; and the
+    stages with a slider."""
     stages = trace.stages()
     return _render(
         "inside.html",

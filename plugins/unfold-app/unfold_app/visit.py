@@ -1,4 +1,4 @@
-"""One visitor's files, which no other visitor sees and which go when the visitor goes."""
+"""The files of one visitor, which no other visitor can see, and which are deleted afterwards."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from pathlib import Path
 
 from torch import Tensor
 
-_MOST = 64  # visits; of more, the one that began first ends
+_MOST = 64  # largest number of visits; beyond it the oldest one ends
 
 
 @dataclass
 class Visit:
-    """What a visitor has chosen and got.
+    """The files that a visitor has chosen and received.
 
     Attributes:
-        folder: the visitor's own.
-        photo: the chosen one, in the folder.
-        kernel: of the photo's blur, where it is known.
-        restored: what came of the photo last, in the folder.
+        folder: folder of the visitor.
+        photo: the chosen photo, in the folder.
+        kernel: the kernel of the photo's blur, if it is known.
+        restored: the last restoration of the photo, in the folder.
     """
 
     folder: Path
@@ -30,7 +30,7 @@ class Visit:
     restored: Path | None = None
 
     def begin(self, name: str) -> Path:
-        """Where the next photo belongs. What came of the one before it is deleted."""
+        """The path for the next photo. The restoration of the previous photo is deleted."""
         self.photo = self.kernel = self.restored = None
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir()
@@ -38,17 +38,17 @@ class Visit:
 
 
 class Visits:
-    """The visits of now, each with a folder whose name cannot be guessed.
+    """The current visits, each with a folder whose name cannot be guessed.
 
     Args:
-        folder: of the folders.
+        folder: parent of these folders.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._visits, self._lock = folder, dict[str, Visit](), threading.Lock()
 
     def of(self, session: str | None) -> Visit:
-        """The visit of a session, begun if need be."""
+        """The visit of a session; it is created if it does not exist."""
         session = session or ""
         with self._lock:
             if session not in self._visits:
@@ -62,14 +62,14 @@ class Visits:
         return visit
 
     def end(self, session: str | None) -> None:
-        """Delete all that a session has left."""
+        """Delete all files of a session."""
         with self._lock:
             visit = self._visits.pop(session or "", None)
         if visit is not None:
             shutil.rmtree(visit.folder, ignore_errors=True)
 
     def restored(self, folder: str, name: str) -> Path | None:
-        """The restored photo of the visit that has this folder."""
+        """The restored photo of the visit with this folder."""
         with self._lock:
             found = [v.restored for v in self._visits.values() if v.folder.name == folder]
         return next((path for path in found if path and path.name == name), None)

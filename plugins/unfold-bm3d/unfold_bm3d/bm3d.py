@@ -26,14 +26,14 @@ _PROFILES = {
 class BM3D(Prior):
     """Block matching and 3-D filtering of Gaussian noise of variance ``step``.
 
-    ``prox(v, step) = BM3D(v, sqrt(step))``, an algorithm whose ``g`` nobody knows. It runs in
-    NumPy on the CPU, one image after the other, and nothing can be differentiated through it.
-    The `bm3d` package that does the work is licensed for non-commercial use only.
+    ``prox(v, step) = BM3D(v, sqrt(step))``, an algorithm with unknown ``g``. It runs in NumPy on
+    the CPU, image by image, and is not differentiable. It uses the `bm3d` package, which is
+    licensed for non-commercial use only.
 
     Args:
-        profile: its settings: "np" normal, "lc" fast, "high" finer, "vn" for strong noise.
-        threads: 0 for as many as there are cores; with more than one, two calls may differ in
-            their last digits.
+        profile: settings of BM3D: "np" normal, "lc" fast, "high" finer, "vn" for strong noise.
+        threads: number of threads; 0: one for each core. With several threads, two calls may differ
+            by rounding errors.
 
     Source: Mäkinen, Azzari and Foi, "Collaborative filtering of correlated noise", IEEE TIP 2020;
     Dabov et al., "Image denoising by sparse 3-D transform-domain collaborative filtering", 2007.

@@ -1,6 +1,6 @@
 """DeepInverse's denoisers and physics in unfold, and unfold's priors and models in DeepInverse.
 
-DeepInverse is imported when one of its denoisers is built, or one of its own kind is asked for.
+DeepInverse is imported when one of its denoisers is built, or one of its subclasses is accessed.
 """
 
 from __future__ import annotations

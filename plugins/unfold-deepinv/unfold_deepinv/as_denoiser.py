@@ -12,14 +12,13 @@ from unfold.core import Prior
 class UnfoldDenoiser(Denoiser):
     """Any prior of unfold as a `deepinv.models.Denoiser`.
 
-    ``denoiser(x, sigma) = prior(x, prior.step_for(sigma²))``: the step is the one with which the
-    prior removes white noise of standard deviation ``sigma`` from a photo in [0, 1]. Of a learned
-    prior it is ``sigma²``; of total variation about half of ``sigma``. (DeepInverse's
-    ``TVDenoiser`` and ``WaveletDenoiser`` take the step itself, as ``ths``; for that call
-    ``prior.prox(x, step)``.)
+    ``denoiser(x, sigma) = prior(x, prior.step_for(sigma²))``: this step removes white noise of
+    standard deviation ``sigma`` from a photo in [0, 1]. For a learned prior it is ``sigma²``, for
+    total variation about half of ``sigma``. (DeepInverse's ``TVDenoiser`` and ``WaveletDenoiser``
+    have the step itself as an argument, ``ths``; the equivalent is ``prior.prox(x, step)``.)
 
     Args:
-        prior: with the number of channels of the images. Its parameters are those of the denoiser.
+        prior: a prior for the number of channels of the images; a submodule of the denoiser.
 
     Example::
 
@@ -38,13 +37,13 @@ class UnfoldDenoiser(Denoiser):
         """Remove noise.
 
         Args:
-            x: ``(B, C, H, W)``, photos in [0, 1] and noise.
-            sigma: its standard deviation: a number; a tensor with one element for each image, or
-                one for all; or a map ``(B or 1, C or 1, H, W)``, if the prior takes maps.
-            kwargs: not used. (Algorithms pass on what they were given.)
+            x: ``(B, C, H, W)``, noisy photos in [0, 1].
+            sigma: standard deviation of the noise: a number; a tensor with one element, or one for
+                each image; or a map ``(B or 1, C or 1, H, W)``, if the prior accepts maps.
+            kwargs: ignored. (Algorithms pass additional arguments.)
 
         Raises:
-            InputError: what the prior refuses.
+            InputError: if the prior refuses its input.
         """
         sigma = torch.as_tensor(sigma, dtype=x.dtype, device=x.device)
         if sigma.ndim != 4 or sigma.shape[1:].numel() == 1:

@@ -11,27 +11,27 @@ from torch.nn.functional import pad
 from unfold.errors import InputError
 from unfold.restorer import Restorer
 
-# A photo of a circular blur continues at the other side. This far beyond its border, in pixels and
-# kernels, models are shown it.
+# A photo with circular blur is continued periodically beyond its border: by this many pixels and
+# kernel sizes.
 _MARGIN = 16
 
 
 class UnfoldReconstructor(Reconstructor):
     """Any restoration model of unfold as a `deepinv.models.Reconstructor`.
 
-    ``reconstructor(y, physics)`` restores photos that a blur of DeepInverse made. Kernels mean the
-    same there and here: true convolution, centered at ``(h // 2, w // 2)``. What the physics knows
-    is not estimated: its filter is the kernel, the standard deviation of its Gaussian noise is that
-    given to the model's priors. With ``Denoising`` the kernel is a point. Without a physics, kernel
-    and noise are the model's to estimate.
+    ``reconstructor(y, physics)`` restores photos that a blur of DeepInverse degraded. Kernels have
+    the same convention in both libraries: true convolution, centered at ``(h // 2, w // 2)``.
+    Known quantities are not estimated: the filter of the physics is the kernel, and the standard
+    deviation of its Gaussian noise is given to the model's priors. With ``Denoising`` the kernel is
+    a point. Without a physics, the model estimates kernel and noise.
 
-    - ``padding="circular"``, ``BlurFFT``: the model sees the photo continued periodically.
-    - ``padding="valid"``: y is smaller than the image, and so is what is restored; around it the
-      outermost pixels are repeated, to the image's size.
-    - Gray images are given to a model for RGB photos three times, and averaged.
+    - ``padding="circular"``, ``BlurFFT``: the photo is continued periodically.
+    - ``padding="valid"``: y is smaller than the image. The restored part is extended to the image's
+      size by repeating its outermost pixels.
+    - A gray image is repeated three times for a model of RGB photos, and the result is averaged.
 
     Args:
-        model: as `unfold.create_model` makes it. Its parameters are those of the reconstructor.
+        model: from `unfold.create_model`; a submodule of the reconstructor.
 
     Example::
 
@@ -51,13 +51,13 @@ class UnfoldReconstructor(Reconstructor):
         """Restore a batch.
 
         Args:
-            y: ``(B, C, H, W)``, photos in [0, 1] and noise.
+            y: ``(B, C, H, W)``, noisy photos in [0, 1].
             physics: a 2-D ``Blur`` or ``BlurFFT`` with one filter for all channels, ``Denoising``,
                 or None.
-            kwargs: not used. (Trainers pass on what they were given.)
+            kwargs: ignored. (Trainers pass additional arguments.)
 
         Raises:
-            InputError: another physics; what the model refuses.
+            InputError: if the physics is another one, or the model refuses its input.
         """
         kernel = None if physics is None else _kernel(physics)
         if kernel is None:
@@ -113,7 +113,7 @@ def _is_circular(physics: Physics | None) -> bool:
 
 
 def _noise(physics: Physics | None) -> Tensor | None:
-    """The standard deviation of the noise, ``(1 or B, 1, 1, 1)``, where the physics tells it."""
+    """The standard deviation of the noise, ``(1 or B, 1, 1, 1)``; None if the physics lacks it."""
     model = getattr(physics, "noise_model", None)
     if not isinstance(model, GaussianNoise) or not bool((model.sigma > 0).all()):
         return None

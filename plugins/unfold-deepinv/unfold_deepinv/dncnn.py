@@ -14,23 +14,23 @@ from .steps import one_per_image
 from .weights import Weights, load_weights
 
 NOISE = 2 / 255
-"""The standard deviation of the noise that the released weights were trained for."""
+"""The standard deviation of the noise in the training of the released weights."""
 
 
 class DeepInvDnCNN(Prior):
-    """A denoiser for one noise level, used at any: `deepinv.models.DnCNN`.
+    """A denoiser for one noise level, scaled to any level: `deepinv.models.DnCNN`.
 
     ``prox(v, step) = (σ/σ₀) net(v σ₀/σ)`` with ``σ = sqrt(step)`` and ``σ₀ = noise``: the input
-    is scaled until its noise is what the network was trained for, and the output scaled back.
-    So ``prox(a v, a² step) = a prox(v, step)``. Far above σ₀ the network sees an image of low
-    contrast, which it was not trained on.
+    is scaled to the noise level of the training, and the output is scaled back. Therefore
+    ``prox(a v, a² step) = a prox(v, step)``. If σ is much larger than σ₀, the scaled image has a
+    low contrast, for which the network was not trained.
 
     Args:
-        channels: of the block it regularizes.
+        channels: number of channels of the block.
         weights: a file with its state dict; "download" for DeepInverse's; "random" to train it.
         noise: σ₀, in the image's unit.
-        depth: number of convolutions; released weights have 20.
-        width: channels of the hidden layers; released weights have 64.
+        depth: number of convolutions; 20 in released weights.
+        width: number of channels of the hidden layers; 64 in released weights.
 
     Source: Zhang et al., "Beyond a Gaussian denoiser: residual learning of deep CNN for image
     denoising", IEEE TIP 2017; here without batch normalization.
@@ -58,6 +58,6 @@ class DeepInvDnCNN(Prior):
         load_weights(self.net, weights, model="dncnn", released=released)
 
     def prox(self, v: Tensor, step: Tensor) -> Tensor:
-        # (Of a step of zero nothing is removed: a noise that no photo shows serves as well.)
+        # (A step of zero is replaced by a noise level that is negligible in any photo.)
         scale = one_per_image(self, v, step).clamp_min(1e-12).sqrt().to(v.dtype) / self.noise
         return scale * self.net(v / scale).to(v.dtype)

@@ -15,14 +15,16 @@ from .weights import Weights, load_weights
 class DeepInvDRUNet(Prior):
     """A denoiser conditioned on its noise level: `deepinv.models.DRUNet`.
 
-    ``prox(v, step) = net(v, sqrt(step))``. A map of steps is given to the network as it is; one
-    that differs between channels is averaged over them, for the network has one noise map.
+    ``prox(v, step) = net(v, sqrt(step))``. The network has one noise map: a map of steps that
+    differs between channels is averaged over them.
 
     Args:
-        channels: of the block it regularizes.
+        channels: number of channels of the block.
         weights: a file with its state dict; "download" for DeepInverse's; "random" to train it.
-        width: channels of the finest of four levels, doubled at each; released weights have 64.
-        blocks: residual blocks at each level, on either side; released weights have 4.
+        width: number of channels of the finest of four levels, doubled at each; 64 in released
+            weights.
+        blocks: number of residual blocks at each level, in the encoder and in the decoder; 4 in
+            released weights.
 
     Source: Zhang et al., "Plug-and-play image restoration with deep denoiser prior", TPAMI 2021.
     """

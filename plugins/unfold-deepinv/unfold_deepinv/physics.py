@@ -14,18 +14,18 @@ from unfold.terms.linear import Applied
 def linear_physics(physics: LinearPhysics, of: Expression) -> Applied:
     """``A x`` for the forward operator ``A`` of a physics, as part of a formula of unfold.
 
-    Its normal matrix, ``physics.A_adjoint`` after ``physics.A``, is solved by conjugate gradients;
-    that of a ``BlurFFT`` by one division in the Fourier domain. Neither the noise nor the sensor of
-    the physics is part of it. The physics is not copied: parameters that it is given later
-    (``physics.update(...)``) are those of the formula.
+    Its normal matrix, ``physics.A_adjoint`` after ``physics.A``, is solved by conjugate gradients,
+    that of a ``BlurFFT`` by one division in the Fourier domain. The noise and the sensor of the
+    physics are not used. The physics is not copied: later changes of its parameters
+    (``physics.update(...)``) also change the formula.
 
     Args:
-        physics: its ``A`` makes real tensors with four axes of images ``(B, C, H, W)``; its
-            ``A_adjoint`` is the adjoint of that (``physics.adjointness_test`` tells).
+        physics: its ``A`` maps images ``(B, C, H, W)`` to real tensors with four axes, and its
+            ``A_adjoint`` is the adjoint of ``A`` (``physics.adjointness_test`` checks this).
         of: ``x``, a block or an expression.
 
     Raises:
-        TypeError: the physics is not linear, or makes several tensors.
+        TypeError: if the physics is not linear, or returns several tensors.
 
     Example::
 
@@ -40,8 +40,8 @@ def linear_physics(physics: LinearPhysics, of: Expression) -> Applied:
     """
     if not isinstance(physics, LinearPhysics) or isinstance(physics, StackedLinearPhysics):
         raise TypeError(
-            f"linear_physics needs a deepinv.physics.LinearPhysics that makes one tensor, got "
-            f"{type(physics).__name__}: write a term for each of a stacked one's parts"
+            f"linear_physics needs a deepinv.physics.LinearPhysics that returns one tensor, got "
+            f"{type(physics).__name__}: write a term for each part of a stacked physics"
         )
     return _Convolved(physics, of) if isinstance(physics, BlurFFT) else _Measured(physics, of)
 

@@ -1,4 +1,4 @@
-"""The step of a prior that takes one for each image."""
+"""The step of a prior that accepts one step for each image."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def one_per_image(prior: Prior, v: Tensor, step: Tensor) -> Tensor:
     """``step`` as ``(B, 1, 1, 1)``.
 
     Raises:
-        InputError: it is a map.
+        InputError: if it is a map.
     """
     if step.shape[1:].numel() != 1:
         raise InputError(

@@ -17,16 +17,15 @@ from .steps import one_per_image
 class DeepInvTV(Prior):
     """``g(x) = Σ sqrt((∂h x)² + (∂w x)²)``: `deepinv.models.TVDenoiser`, a Chambolle-Pock scheme.
 
-    The same ``g`` as unfold's own `TotalVariation`. DeepInverse's ``ths`` is ``step``: the code
-    does not divide by the √8 that its docstring mentions. Two things differ from a plain call:
-    nothing is kept from one call to the next (it restarts warm), and the number of iterations is
-    fixed (its stopping rule looks at the whole batch, so that an image's result would depend on
-    its neighbors).
+    The same ``g`` as in unfold's `TotalVariation`. DeepInverse's ``ths`` is ``step``: its code does
+    not divide by √8, which its docstring mentions. There are two differences from `TVDenoiser`: no
+    state is kept between calls (it has a warm start), and the number of iterations is fixed (its
+    stopping rule uses the whole batch, so that the result for an image depends on the others).
 
     Args:
-        iterations: of Chambolle-Pock. A gradient keeps all of them in memory.
-        tau: its primal step, which decides how fast it converges, not where to. 0.03 suits images
-            in [0, 1] for steps from 1e-4 to 1; DeepInverse's default is 0.01.
+        iterations: number of Chambolle-Pock iterations. A gradient keeps all of them in memory.
+        tau: primal step size, which affects the speed of convergence, not the limit. 0.03 is good
+            for images in [0, 1] and steps from 1e-4 to 1; DeepInverse's default is 0.01.
 
     Source: Condat, "A primal-dual splitting method for convex optimization involving
     Lipschitzian, proximable and linear composite terms", JOTA 2013.
@@ -49,12 +48,12 @@ class DeepInvTV(Prior):
     def prox(self, v: Tensor, step: Tensor) -> Tensor:
         check_values("v, the input of DeepInvTV,", v)
         ths = one_per_image(self, v, step).to(v.dtype).flatten()
-        # A new one each time: the object remembers its last answer and starts from it.
+        # A new object each time, because it stores its last result and starts from it.
         denoiser = self._denoiser(n_it_max=self.iterations, crit=0.0, tau=self.tau)
         return denoiser(v, ths=ths)
 
     def step_for(self, variance: Tensor) -> Tensor:
-        # The weight that denoises photos best is about half the standard deviation.
+        # For photos, the best weight is about half the standard deviation.
         return 0.6 * variance.sqrt()
 
     def value(self, x: Tensor) -> Tensor:

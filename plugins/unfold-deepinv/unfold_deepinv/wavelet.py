@@ -17,23 +17,23 @@ from .steps import one_per_image
 class DeepInvWavelet(Prior):
     """``g(x) = ‖Ψx‖₁`` over the details: the transform of `deepinv.models.WaveletDenoiser`.
 
-    Ψ is an orthogonal wavelet's transform of the image extended by zeros; the coarse part is not
-    penalized. Its coefficients outnumber the pixels (``ΨᵀΨ = I``, but ``ΨΨᵀ ≠ I``), unless the
-    wavelet is Haar's and the sides are multiples of ``2**level``. Only then is soft-thresholding
-    the coefficients, which is what DeepInverse does, the proximal operator. In general it is the
-    first step of this projected gradient scheme, from u = 0, on the dual::
+    Ψ is the transform by an orthogonal wavelet of the image extended by zeros; the coarse part is
+    not penalized. There are more coefficients than pixels (``ΨᵀΨ = I``, but ``ΨΨᵀ ≠ I``), except
+    for the Haar wavelet and sides that are multiples of ``2**level``. Only then is soft
+    thresholding of the coefficients, DeepInverse's denoiser, the proximal operator. In general it
+    is the first step, from u = 0, of the projected gradient scheme on the dual::
 
         u ← clip(u + Ψ(v − Ψᵀu), −step, step),   x = v − Ψᵀu
 
-    which is accelerated here and goes on. (DeepInverse's docstring has ``‖x − y‖²`` without the
-    factor ½; its code thresholds at ``ths``, which belongs to ``½‖x − y‖²``.)
+    Here this scheme is accelerated and iterated. (DeepInverse's docstring has ``‖x − y‖²`` without
+    the factor ½; its threshold ``ths`` corresponds to ``½‖x − y‖²``.)
 
     Args:
-        wavelet: an orthogonal one, by the name that PyWavelets gives it.
-        level: of the decomposition.
-        iterations: dual steps: 1 is DeepInverse's own denoiser. For Haar it is exact where the
-            sides are multiples of ``2**level``, and 20 give seven digits elsewhere; for long
-            filters the error falls like ``1 / iterations²``.
+        wavelet: an orthogonal wavelet, by its name in PyWavelets.
+        level: level of the decomposition.
+        iterations: number of dual steps; 1 is DeepInverse's denoiser. For Haar, 1 is exact if the
+            sides are multiples of ``2**level``, and 20 give seven digits otherwise; for long
+            filters the error decreases like ``1 / iterations²``.
 
     Source: Beck and Teboulle, "Fast gradient-based algorithms for constrained total variation
     image denoising and deblurring problems", IEEE TIP 2009 (the scheme).
@@ -54,16 +54,16 @@ class DeepInvWavelet(Prior):
         super().__init__()
         if not pywt.Wavelet(wavelet).orthogonal:
             raise ValueError(
-                f"DeepInvWavelet needs an orthogonal wavelet, got {wavelet!r}: take one of the "
+                f"DeepInvWavelet needs an orthogonal wavelet, got {wavelet!r}: use one of the "
                 "families haar, db, sym, coif"
             )
         self.iterations = iterations
-        # Of PyWavelets' extensions only this one makes ΨᵀΨ = I.
+        # Of the extensions in PyWavelets, only this one gives ΨᵀΨ = I.
         self.transform = WaveletDenoiser(level=level, wv=wavelet, mode="zero")
 
     @staticmethod
     def option_errors(spec: Any) -> list[tuple[tuple[str], str]]:
-        """A wavelet that is unknown or not orthogonal."""
+        """The error of a wavelet that is unknown or not orthogonal."""
         import pywt
 
         if spec.wavelet in pywt.wavelist(kind="discrete") and pywt.Wavelet(spec.wavelet).orthogonal:
@@ -71,7 +71,7 @@ class DeepInvWavelet(Prior):
         return [(("wavelet",), "must be orthogonal: one of the families haar, db, sym, coif")]
 
     def step_for(self, variance: Tensor) -> Tensor:
-        # The threshold that denoises photos best is a little below the standard deviation.
+        # For photos, the best threshold is slightly below the standard deviation.
         return 0.8 * variance.sqrt()
 
     def prox(self, v: Tensor, step: Tensor) -> Tensor:
@@ -96,7 +96,7 @@ class DeepInvWavelet(Prior):
         return torch.stack([d.abs().sum((1, 2, 3)) for d in self._details(x)]).sum(0)
 
     def _details(self, x: Tensor) -> list[Tensor]:
-        """Ψx: every band but the coarse one, coarsest first."""
+        """Ψx: every band except the coarse one, coarsest first."""
         return [band for bands in self.transform.dwt(x)[1:] for band in bands]
 
     def _adjoint(self, details: list[Tensor], like: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Weights of the learned denoisers: from a file, from DeepInverse's server, or none yet."""
+"""Weights of the learned denoisers: from a file, from DeepInverse's server, or random."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-# What the option `weights` of a learned prior may be; None is refused when the prior is built.
+# Values of the option `weights` of a learned prior; None is refused when the prior is built.
 Weights = Literal["download", "random"] | Path | None
 
 
 def load_weights(net: nn.Module, weights: Weights, *, model: str, released: str | None) -> None:
-    """Fill a network.
+    """Load weights into a network.
 
     Args:
-        net: DeepInverse's, freshly made.
-        weights: a file with a state dict; "download" for the released ones; "random" to leave
-            the network as it is.
-        model: what DeepInverse's server calls the network.
+        net: a new network of DeepInverse.
+        weights: a file with a state dict; "download" for the released weights; "random" to keep the
+            network as it is.
+        model: the network's name on DeepInverse's server.
         released: the name of the released file for this architecture, if there is one.
 
     Raises:
-        ValueError: None; "download" where nothing is released; a file that holds something else
-            than this network's tensors.
-        FileNotFoundError: no such file.
+        ValueError: if weights is None, "download" is given but none are released, or a file does
+            not contain this network's tensors.
+        FileNotFoundError: if the file does not exist.
     """
     if weights == "random":
         return
@@ -42,7 +42,7 @@ def load_weights(net: nn.Module, weights: Weights, *, model: str, released: str 
     if weights == "download":
         from deepinv.models.utils import load_state_dict_from_url
 
-        # Not by DRUNet(pretrained="download"), which unpickles whatever the file holds.
+        # Not DRUNet(pretrained="download"), which unpickles any contents of the file.
         state = load_state_dict_from_url(
             source, map_location="cpu", file_name=released, weights_only=True
         )
@@ -61,7 +61,7 @@ def _read(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise FileNotFoundError(
             f"no file {path} to read weights from: give the path of a state dict, or "
-            'weights="random" where a checkpoint fills the network afterwards'
+            'weights="random" if a checkpoint is loaded into the network afterwards'
         )
     try:
         return torch.load(path, map_location="cpu", weights_only=True)

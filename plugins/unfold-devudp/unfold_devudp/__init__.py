@@ -1,4 +1,4 @@
-"""DEvUDP: deblurring and enhancement, learned from blurry photos and sharp ones without pairs."""
+"""DEvUDP: deblurring and enhancement, learned from unpaired blurred and sharp photos."""
 
 from .devudp import DEvUDP
 from .discriminator import PatchDiscriminator

@@ -1,4 +1,4 @@
-"""DEvUDP: a blurred or dark photo to a sharp, bright one, by one generator."""
+"""DEvUDP: deblurring and brightening by one generator."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from .generator import Generator, Normalization
 
 
 class DEvUDP(Restorer):
-    """DEvUDP's generator G alone, which is all that inference needs; 6,949,251 parameters.
+    """DEvUDP's generator G, the part that inference needs; 6,949,251 parameters.
 
-    The network works on [−1, 1]; the photo and the image are in [0, 1]. It is trained against a
-    discriminator and an inverse generator, without pairs: by ``unfold train devudp``, which
-    minimizes `unfold.training.unpaired`. By the paper, instance normalization and no global
-    shortcut are what give the enhancement: brightness and contrast of the photo are divided out,
-    and cannot come back around the network. The DT variant (``devudp-dt``) drops both for fidelity.
+    The network works on [−1, 1]; the photo and the image are in [0, 1]. It is trained without pairs
+    against a discriminator and an inverse generator: ``unfold train devudp`` minimizes
+    `unfold.training.unpaired`. According to the paper, instance normalization without a global
+    shortcut causes the enhancement: it removes the brightness and contrast of the photo, which
+    no shortcut restores. The DT variant (``devudp-dt``) changes both for fidelity.
 
-    It is blind and has no Lagrangian: ``kernel`` is not used, a ``history`` stays empty.
+    It is blind and has no Lagrangian: a ``kernel`` is ignored, and a ``history`` stays empty.
 
     Args:
-        widths: channels at each scale, finest first.
-        blocks: residual blocks in each stage; there is a stage on the way down and one on the way
-            up at each scale.
-        normalization: after each convolution but the last.
+        widths: number of channels at each scale, finest first.
+        blocks: number of residual blocks in each stage; the encoder and the decoder have a stage at
+            each scale.
+        normalization: normalization after each convolution except the last.
         shortcut: whether the photo is added to the network's output. The sum is clipped to
-            [0, 1]; its gradient is not, so that training is not blind to what leaves the range.
+            [0, 1]; its gradient is not, so that values outside the range are trained, too.
 
     Parts: ``change`` (B,3,H,W): image − photo, in [−1, 1].
 
@@ -53,7 +53,7 @@ class DEvUDP(Restorer):
         self.normalization = normalization
         self.needs_full_image = (
             normalization == "instance"
-        )  # by the whole photo's mean and variance
+        )  # by the mean and variance of the whole photo
         self.generator = Generator(widths, blocks, normalization, shortcut)
 
     def forward(

@@ -1,4 +1,4 @@
-"""PatchGAN: tells good photos from made ones, patch by patch."""
+"""PatchGAN: a discriminator of patches of real and generated photos."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from unfold.priors.blocks import Widths
 
 
 class PatchDiscriminator(nn.Module):
-    """Photos ``(B, 3, H, W)`` in [0, 1] to scores ``(B, 1, h, w)``, one for each patch.
+    """Maps photos ``(B, 3, H, W)`` in [0, 1] to scores ``(B, 1, h, w)``, one for each patch.
 
-    4×4 convolutions with stride 2, LeakyReLU(0.2) after each and instance normalization before it
-    from the second on; a last 4×4 convolution with stride 1. A score sees 94 × 94 pixels.
-    391,657 parameters, as many as FCL-GAN's discriminator has. Inside the photo is brought to
-    [−1, 1].
+    4×4 convolutions with stride 2, each followed by LeakyReLU(0.2), from the second on with
+    instance normalization before it; then a 4×4 convolution with stride 1. The receptive field is
+    94 × 94 pixels. It has 391,657 parameters, as many as FCL-GAN's discriminator. The photo is
+    scaled to [−1, 1] inside.
 
     Args:
-        widths: channels after each convolution with stride 2.
+        widths: number of channels after each convolution with stride 2.
 
     Raises:
-        ValueError: no width or one below 1; photos with fewer than ``2 ** (len(widths) + 1)``
-            rows or columns.
+        ValueError: if there is no width or one below 1, or a photo has fewer than
+            ``2 ** (len(widths) + 1)`` rows or columns.
 
     Source: Zhao et al., "FCL-GAN: a lightweight and real-time baseline for unsupervised blind image
     deblurring", ACM MM 2022 (widths, size and where it normalizes, from its released code, which
@@ -46,7 +46,7 @@ class PatchDiscriminator(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         if min(image.shape[-2:]) < self.least:
             raise ValueError(
-                f"PatchDiscriminator judges photos of at least {self.least}×{self.least} pixels, "
+                f"PatchDiscriminator needs photos of at least {self.least}×{self.least} pixels, "
                 f"got {tuple(image.shape)}: train on larger crops"
             )
         return self.layers(2 * image - 1)

@@ -21,23 +21,24 @@ _NORMS: dict[Normalization, Callable[[int], nn.Module] | None] = {
 
 
 class Generator(nn.Module):
-    """Photos in [−1, 1] to photos, ``(B, 3, H, W)`` to the same.
+    """Maps photos in [−1, 1] to photos of the same shape, ``(B, 3, H, W)``.
 
-    A 7×7 convolution; residual blocks at each scale on the way down and on the way up, so six
-    stages for three scales; 3×3 convolutions with stride 2 between scales, transposed ones on
-    the way up; skips are added where two stages have the same size; a 7×7 convolution, and tanh,
-    or the photo added to it (the global shortcut, whose values may leave [−1, 1]). Normalization
-    and ReLU follow each convolution but the last; a residual block has no ReLU at its end.
-    Convolutions that are normalized have no bias.
+    A 7×7 convolution; residual blocks at each scale of the encoder and the decoder, so six stages
+    for three scales; 3×3 convolutions with stride 2 between the scales of the encoder, transposed
+    ones in the decoder; additive skips between stages of the same size; a 7×7 convolution, and then
+    tanh or the addition of the photo (the global shortcut, whose values may exceed [−1, 1]).
+    Normalization and ReLU follow each convolution except the last; a residual block has no ReLU at
+    its end. Convolutions with normalization have no bias.
 
-    Any size: replicated at the right and bottom to a multiple, and cropped after.
+    Photos of any size are extended at the right and bottom, by replication, to a multiple, and the
+    result is cropped.
 
     Args:
-        widths: channels at each scale, finest first.
-        blocks: residual blocks in each stage.
-        normalization: after each convolution.
-        shortcut: whether the photo is added to the output. The tail then starts at zero: untrained
-            it changes nothing.
+        widths: number of channels at each scale, finest first.
+        blocks: number of residual blocks in each stage.
+        normalization: normalization after each convolution.
+        shortcut: whether the photo is added to the output. The last layer is then initialized to
+            zero, so that the untrained network returns the photo.
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class Generator(nn.Module):
 
         pairs = list(itertools.pairwise(widths))
         finest, coarsest = widths[0], widths[-1]
-        # The coarsest map must keep two pixels a side: one alone has no variance to normalize by.
+        # The coarsest map needs at least two pixels a side: one pixel has no variance.
         self.multiple = 2 ** len(pairs)
         self.least = 2 * self.multiple
         self.shortcut = shortcut

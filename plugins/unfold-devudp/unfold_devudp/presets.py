@@ -1,4 +1,4 @@
-"""DEvUDP for fidelity, and one that trains on a CPU."""
+"""DEvUDP for fidelity, and a small DEvUDP, which trains on a CPU."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from .generator import Normalization
 
 
 def devudp_dt(*, normalization: Normalization = "batch") -> DEvUDP:
-    """DEvUDP-DT: a global shortcut and no instance normalization, so brightness is kept.
+    """DEvUDP-DT: a global shortcut without instance normalization, which keeps the brightness.
 
-    The paper prints 6.96 M parameters. Dropping normalization and giving the convolutions biases
-    instead makes 6,953,475 (6.95 M). A scale and a shift for each of the 4,224 normalized
-    channels makes 6,957,699 (6.96 M): so batch normalization is inferred, whose scale and shift
-    do not depend on the photo.
+    The paper prints 6.96 M parameters. Convolutions with biases and without normalization have
+    6,953,475 parameters (6.95 M). A scale and a shift for each of the 4,224 normalized channels
+    gives 6,957,699 (6.96 M). We infer batch normalization, whose scale and shift do not depend on
+    the photo.
 
     Args:
-        normalization: after each convolution but the last.
+        normalization: normalization after each convolution except the last.
     """
     return DEvUDP(normalization=normalization, shortcut=True)
 

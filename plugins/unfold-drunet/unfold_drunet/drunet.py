@@ -1,4 +1,4 @@
-"""DRUNet: a bias-free U-Net that is given the noise level."""
+"""DRUNet: a bias-free U-Net for a given noise level."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ class DRUNet(ResUNet):
     """A learned denoiser: ``prox(v, step) = net(v, sqrt(step))``.
 
     32.6 million parameters. It was trained for white Gaussian noise of standard deviations up to
-    50/255 on photos in [0, 1]. Being free of biases it scales with its input,
-    ``prox(a v, a² step) = a prox(v, step)``. A map of steps is given to the network as it is; one
-    that differs between channels is averaged over them.
+    50/255 on photos in [0, 1]. Without biases it is homogeneous,
+    ``prox(a v, a² step) = a prox(v, step)``. The network has one noise map: a map of steps that
+    differs between channels is averaged over them.
 
     Args:
         channels: 3 (``drunet_color.pth``) or 1 (``drunet_gray.pth``).
-        weights: a released file; None: random, to be trained.
-        widths: channels at each level, finest first.
-        blocks: residual blocks at each level, on either side.
+        weights: a released file; None: random, for training.
+        widths: number of channels at each level, finest first.
+        blocks: number of residual blocks at each level, in the encoder and in the decoder.
 
     Raises:
-        ComponentError: weights that cannot be read, or are another network's.
+        ComponentError: if weights cannot be read, or belong to another network.
 
     Source: Zhang et al., "Plug-and-play image restoration with deep denoiser prior", TPAMI 2021.
 

@@ -1,4 +1,4 @@
-"""The released names of DRUNet's layers."""
+"""The names of DRUNet's layers in the release."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def modules(levels: int, blocks: int) -> dict[str, str]:
     """Module of the release -> module of `unfold.priors.blocks.UNet`.
 
     Args:
-        levels: of the U-Net; 4 in the release.
-        blocks: residual blocks at each level, on either side.
+        levels: number of levels of the U-Net; 4 in the release.
+        blocks: number of residual blocks at each level, in the encoder and in the decoder.
     """
     return dict(_modules(levels, blocks))
 
@@ -31,7 +31,7 @@ def _modules(levels: int, blocks: int) -> Iterator[tuple[str, str]]:
     for i in range(blocks):
         yield f"m_body.{i}.res", f"net.body.{i}.body"
     for level in range(levels - 1):
-        # There a level has one number on both sides; here the way up begins at the coarsest.
+        # In the release, a level has one number; here the decoder starts at the coarsest level.
         down, up = f"net.down.{level}", f"net.up.{levels - 2 - level}"
         yield f"m_down{level + 1}.{blocks}", f"{down}.{blocks}"
         yield f"m_up{level + 1}.0", f"{up}.0"
@@ -44,15 +44,16 @@ def _modules(levels: int, blocks: int) -> Iterator[tuple[str, str]]:
 def read_released(
     file: Path, layers: Mapping[str, str], like: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
-    """A released file under other names; nothing but tensors is unpickled.
+    """Read a released file and rename its entries; nothing but tensors is unpickled.
 
     Args:
         file: a state dict, written by ``torch.save`` or as safetensors.
-        layers: there -> here.
-        like: the state dict that must come out, in names, shapes and dtypes.
+        layers: released name of a layer -> our name.
+        like: state dict with the names, shapes and dtypes that the result must have.
 
     Raises:
-        ComponentError: one line: no such file, one that holds no plain tensors, another network's.
+        ComponentError: if the file does not exist, contains other objects than tensors, or belongs
+            to another network. The message is one line.
     """
     try:
         if file.suffix == ".safetensors":

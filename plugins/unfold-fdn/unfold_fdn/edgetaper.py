@@ -1,4 +1,4 @@
-"""Borders that a circular convolution can believe."""
+"""Borders of photos for circular convolution."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from unfold.terms.blur import transfer_function
 
 
 def odd(kernel: Tensor, size: tuple[int, int] = (1, 1), least: int = 1) -> Tensor:
-    """A kernel with zeros around it; its center ``(h // 2, w // 2)`` stays the center.
+    """Pad a kernel with zeros; its center ``(h // 2, w // 2)`` remains the center.
 
     Args:
         kernel: ``(B, 1, h, w)``.
-        size: of a photo.
-        least: that the photo, extended by half the kernel at each side, is at least wide and high.
+        size: size of the photo.
+        least: smallest height and width of the photo extended by half the kernel on each side.
 
     Returns:
-        ``(B, 1, h', w')``, both odd, as small as that allows.
+        ``(B, 1, h', w')``, both odd, and as small as possible.
     """
     h, w = (side + 1 - side % 2 for side in kernel.shape[-2:])
     kernel = pad(kernel, (0, w - kernel.shape[-1], 0, h - kernel.shape[-2]))
-    # n zeros more at each side make the extended photo larger by 2n.
+    # n zeros on each side enlarge the extended photo by 2n.
     lacking = (least + 1 - a - b for a, b in zip(size, (h, w), strict=True))
     rows, columns = (max(0, -(-n // 2)) for n in lacking)
     return pad(kernel, (columns, columns, rows, rows))
 
 
 def extend(photo: Tensor, kernel: Tensor) -> Tensor:
-    """A photo with its outermost pixels repeated by half an odd kernel, and tapered (`taper`)."""
+    """Extend a photo by half an odd kernel, by repeating its outermost pixels, and taper it."""
     rows, columns = (side // 2 for side in kernel.shape[-2:])
     return taper(pad(photo, (columns, columns, rows, rows), mode="replicate"), kernel)
 
 
 def taper(x: Tensor, kernel: Tensor, times: int = 3) -> Tensor:
-    """``x ← α ⊙ x + (1 − α) ⊙ (k ⊗ x)``, a few times; k ⊗ circular.
+    """``x ← α ⊙ x + (1 − α) ⊙ (k ⊗ x)``, several times, with circular convolution.
 
     α is 1 in the middle, and falls to 0 at the border with the autocorrelation of the kernel's
     projections on rows and columns.
@@ -44,7 +44,7 @@ def taper(x: Tensor, kernel: Tensor, times: int = 3) -> Tensor:
     Args:
         x: ``(B, C, H, W)``.
         kernel: ``(1 or B, 1, h, w)``.
-        times: how often.
+        times: number of repetitions.
     """
     rows, columns = _rise(kernel.sum(-1), x.shape[-2]), _rise(kernel.sum(-2), x.shape[-1])
     inside = rows[..., :, None] * columns[..., None, :]

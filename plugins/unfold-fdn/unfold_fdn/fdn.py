@@ -36,26 +36,26 @@ Levels = Annotated[tuple[Level, Level], AfterValidator(_in_order)]
 
 
 class FDN(Restorer):
-    """FDN: non-blind deconvolution by Fourier divisions, whose regularization is learned.
+    """FDN: non-blind deconvolution by Fourier divisions with learned regularization.
 
-    Stage t makes ``x_t = F⁻¹[(λ conj(F k) F y + F φ(x_{t−1})) / (λ |F k|² + Σ |F f|²)]``, with
-    filters f and a network φ of its own, and λ a function of the noise. The photo is extended by
-    half the kernel and tapered; from the second stage on what lies beyond its border is
-    ``k ⊗ x_{t−1}``. Each color channel is restored by itself, for the network is one of gray
-    images. 387,700 parameters. A ``history`` stays empty.
+    Stage t computes ``x_t = F⁻¹[(λ conj(F k) F y + F φ(x_{t−1})) / (λ |F k|² + Σ |F f|²)]``. Each
+    stage has its own filters f and network φ, and λ is a function of the noise. The photo is
+    extended by half the kernel and tapered; from the second stage on, ``k ⊗ x_{t−1}`` replaces the
+    pixels outside the photo. Color channels are restored independently, because φ is a network for
+    gray images. 387,700 parameters. A ``history`` stays empty.
 
     Args:
-        weights: a file that ``unfold convert fdn`` wrote, to start from; None: random.
-        stages: how many; 10 in the release.
-        levels: the standard deviations that the weights were trained for, in levels of 8 bits:
-            (0.1, 12.75) or (1, 3) in the release. The noise is clipped to them.
-        noise: the standard deviation of the photo's noise, white being 1, or what estimates it.
+        weights: a file that ``unfold convert fdn`` wrote; None: random.
+        stages: number of stages; 10 in the release.
+        levels: range of the standard deviations in the training of the weights, for 8-bit values:
+            (0.1, 12.75) or (1, 3) in the release. The noise is clipped to it.
+        noise: standard deviation of the photo's noise, if white is 1, or its estimator.
 
-    Parts: ``noise`` (B,1,1,1), as given or estimated; ``x_t`` (B,C,H,W), t = 1, 2, ...: what
-    stage t made.
+    Parts: ``noise`` (B,1,1,1), the given or estimated standard deviation; ``x_t`` (B,C,H,W),
+    t = 1, 2, ...: the result of stage t.
 
     Raises:
-        ComponentError: weights that cannot be read or are of another network.
+        ComponentError: if weights cannot be read or belong to another network.
 
     Source: Kruse, Rother and Schmidt, "Learning to push the limits of efficient FFT-based image
     deconvolution", ICCV 2017.
@@ -68,7 +68,7 @@ class FDN(Restorer):
         self,
         *,
         weights: Path | None = None,
-        stages: Annotated[int, Field(ge=1, le=100)] = 10,
+        stages: Annotated[int, Field(ge=1, le=64)] = 10,
         levels: Levels = (0.1, 12.75),
         noise: NoiseLike = "noise",
     ) -> None:
@@ -134,13 +134,13 @@ class FDN(Restorer):
         ])  # fmt: skip
 
     def read_released(self, data: bytes) -> Mapping[str, Tensor]:
-        """The public release's arrays: see `unfold_fdn.public.read_hdf5`."""
+        """The arrays of a released file: see `unfold_fdn.public.read_hdf5`."""
         return read_hdf5(data)
 
     def convert_state_dict(self, state: Mapping[str, Any]) -> dict[str, Tensor]:
-        """The public release's arrays under this model's names.
+        """The released arrays under this model's names.
 
         Raises:
-            ComponentError: it is another network's; says which entries do not fit.
+            ComponentError: if they belong to another network; lists the entries that do not fit.
         """
         return parameters_of(state, len(self.stages), self.state_dict())

@@ -1,4 +1,4 @@
-"""The public release's file: HDF5, as Keras 2 writes a stack of models."""
+"""The released file: HDF5, in the format of Keras 2 for a stack of models."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from torch import Tensor
 from unfold.models.convert import rename
 from unfold.registry import ComponentError
 
-# "conv1_3/kernel:0": the layer, a number that Keras makes names unique with, what it is.
+# "conv1_3/kernel:0": the layer, a number by which Keras makes names unique, and the entry.
 _ENTRY = re.compile(r"(?:^|/)(dense[123]|lambda|conv[1-6])(?:_\d+)?/(kernel|bias)(?::0)?$")
 _FILTERS = re.compile(r"(?:^|/)filter_weights(?:_\d+)?(?::0)?$")
 
 
 def read_hdf5(data: bytes) -> dict[str, Tensor]:
-    """The arrays of a file, named as stage, counted from 1, layer and entry: ``1.conv1.kernel``.
+    """The arrays of a file, named by stage (from 1), layer and entry: ``1.conv1.kernel``.
 
     Raises:
-        ComponentError: no HDF5 file, or none that Keras wrote.
+        ComponentError: if it is not an HDF5 file that Keras wrote.
     """
     import h5py
 
@@ -39,7 +39,7 @@ def read_hdf5(data: bytes) -> dict[str, Tensor]:
     except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
         reason = " ".join(str(error).split())
         raise ComponentError(
-            f"is no HDF5 file of Keras weights ({reason}): take stages_01-10_finetuned.hdf5"
+            f"is no HDF5 file of Keras weights ({reason}): use stages_01-10_finetuned.hdf5"
         ) from error
 
 
@@ -68,7 +68,7 @@ def parameters_of(
     """A state dict of `FDN`, from what `read_hdf5` returns.
 
     Raises:
-        ComponentError: it is another network's, or has another number of stages.
+        ComponentError: if it belongs to another network, or has another number of stages.
     """
     state = dict(_renamed(arrays))
     return rename(state, dict(_layers(stages)), like)

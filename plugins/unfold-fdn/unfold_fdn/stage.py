@@ -12,14 +12,14 @@ from unfold.core.operators import image, power_spectrum, spectrum
 from unfold.priors.blocks import conv3
 from unfold.terms.blur import transfer_function
 
-SIDE = 5  # of the filters
-_WIDTH, _LAYERS, _MARGIN = 32, 5, 20  # of the network in the numerator
+SIDE = 5  # side of the filters
+_WIDTH, _LAYERS, _MARGIN = 32, 5, 20  # for the network in the numerator
 
 
 class Stage(nn.Module):
     """``x ← argmin λ/2 ‖k⊗x − y‖² + ½ Σ ‖f_i⊗x‖² − ⟨φ(x_before), x⟩``, by one Fourier division.
 
-    λ is a function of the noise, f are 24 filters 5×5 without mean, φ is a network of six
+    λ is a function of the noise, f are 24 zero-mean filters of 5×5, and φ is a network of six
     convolutions.
     """
 
@@ -27,7 +27,7 @@ class Stage(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        # A new stage is a Wiener filter: φ = 0, λ = 100.
+        # Initially, a stage is a Wiener filter: φ = 0, λ = 100.
         strength, adjustment = nn.Linear(16, 1), conv3(_WIDTH, 1)
         for last, bias in ((strength, 100.0), (adjustment, 0.0)):
             nn.init.zeros_(last.weight)
@@ -47,10 +47,10 @@ class Stage(nn.Module):
         """The next estimate.
 
         Args:
-            x: the one before, ``(B, 1, H, W)``.
-            y: the photo, likewise; its border may have been adjusted to x.
+            x: the estimate of the stage before, ``(B, 1, H, W)``.
+            y: the photo, ``(B, 1, H, W)``; its border may have been adjusted to x.
             kernel: ``(1 or B, 1, h, w)``.
-            sigma: the noise in levels of 8 bits, ``(B, 1, 1, 1)``.
+            sigma: the noise level for 8-bit values, ``(B, 1, 1, 1)``.
         """
         size = x.shape[-2], x.shape[-1]
         strength = self.strength(sigma.flatten(1) ** -2)[..., None, None]

@@ -1,4 +1,4 @@
-"""The branch of IAT that sees the whole photo: a color matrix and an exponent."""
+"""The global branch of IAT: a color matrix and an exponent for the whole photo."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _QUERIES = 10  # one for the exponent, nine for the matrix
 
 
 class Global(nn.Module):
-    """``(B, 3, H, W)`` to an exponent ``(B, 1, 1, 1)`` and a color matrix ``(B, 3, 3, 1)``.
+    """Maps ``(B, 3, H, W)`` to an exponent ``(B, 1, 1, 1)`` and a color matrix ``(B, 3, 3, 1)``.
 
-    Learned queries look at the photo at a quarter of its size.
+    Learned queries attend to the photo at a quarter of its size.
     """
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class Global(nn.Module):
         self.to_gamma, self.to_color = nn.Linear(_WIDTH, 1), nn.Linear(_WIDTH, 1)
         self.gamma_base = nn.Parameter(torch.ones(1))
         self.color_base = nn.Parameter(torch.eye(3))
-        nn.init.zeros_(self.attention.v.weight)  # the start does not depend on the photo
+        nn.init.zeros_(self.attention.v.weight)  # the initial output does not depend on the photo
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         x = self.down(image)

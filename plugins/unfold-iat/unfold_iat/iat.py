@@ -1,4 +1,4 @@
-"""IAT: exposure and color of a photo, by a small network that imitates a camera's processing."""
+"""IAT: correction of exposure and color by a small network that imitates a camera's processing."""
 
 from __future__ import annotations
 
@@ -20,24 +20,23 @@ from .public import MODULES
 
 
 class IAT(Restorer):
-    """IAT: a photo that is too dark or too bright to a well-exposed one.
+    """IAT: corrects a photo that is too dark or too bright.
 
-    ``image = clip(M (gain ⊙ x + offset))^γ``: gain and offset for each pixel from one branch, the
-    color matrix M and the exponent γ of the whole photo from another, where learned queries look
-    at it by attention. 91,154 parameters. It does not deblur: ``kernel`` and ``history`` are not
-    used.
+    ``image = clip(M (gain ⊙ x + offset))^γ``. One branch predicts the gain and the offset of each
+    pixel, another the color matrix M and the exponent γ of the whole photo, by attention with
+    learned queries. 91,154 parameters. It does not deblur: ``kernel`` and ``history`` are ignored.
 
     Args:
-        weights: a file that ``unfold convert iat`` wrote, to start from; None: random.
+        weights: a file that ``unfold convert iat`` wrote; None: random.
 
     Parts: ``gain``, ``offset`` (B,3,H,W); ``gamma`` (B,1,1,1); ``color`` (B,3,3,1), M.
 
     Raises:
-        ComponentError: weights that cannot be read or are of another network.
+        ComponentError: if weights cannot be read or belong to another network.
 
     Source: Cui et al., "You only need 90K parameters to adapt light: a light weight transformer
     for image enhancement and exposure correction", BMVC 2022. Stochastic depth, which the authors
-    train with, is left out.
+    train with, is omitted.
     """
 
     def __init__(self, *, weights: Path | None = None) -> None:
@@ -60,7 +59,7 @@ class IAT(Restorer):
         gamma, color = measurements["gamma"], measurements["color"]
         gain, offset = self.local(image)
         mixed = torch.einsum("bkhw,bck->bchw", gain * image + offset, color[..., 0])
-        # (Of 0 the power has no gradient.)
+        # (At 0 the power has no gradient.)
         exposed = mixed.clamp(1e-8, 1) ** gamma
         parts = {"gain": gain, "offset": offset, "gamma": gamma, "color": color}
         return Restoration(exposed.clamp(0, 1), parts)
@@ -72,16 +71,16 @@ class IAT(Restorer):
     def explain(self) -> str:
         return (
             f"IAT: {sum(p.numel() for p in self.parameters()):,} parameters\n"
-            "a feed-forward network: no Lagrangian, no kernel, nothing for a history\n\n"
+            "a feed-forward network: no Lagrangian, no kernel, no history\n\n"
             "gain, offset of each pixel: two rows of three blocks\n"
-            "M, γ of the photo: ten queries that look at it by attention\n"
+            "M, γ of the photo: attention with ten queries\n"
             "image = clip(M (gain ⊙ x + offset))^γ"
         )
 
     def convert_state_dict(self, state: Mapping[str, Any]) -> dict[str, Tensor]:
-        """The public release's state dict, its entries under this model's names.
+        """The released state dict with this model's names.
 
         Raises:
-            ComponentError: it is another network's; says which entries do not fit.
+            ComponentError: if it belongs to another network; lists the entries that do not fit.
         """
         return rename(state, MODULES, self.state_dict())

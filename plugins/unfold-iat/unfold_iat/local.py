@@ -1,4 +1,4 @@
-"""The branch of IAT that sees a neighborhood: a gain and an offset for each pixel."""
+"""The local branch of IAT: a gain and an offset for each pixel."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _WIDTH, _BLOCKS = 16, 3
 
 
 class Local(nn.Module):
-    """``(B, 3, H, W)`` to a gain, at least 0, and an offset in [−1, 1], both of that shape."""
+    """Maps ``(B, 3, H, W)`` to a gain >= 0 and an offset in [−1, 1], both of that shape."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class Local(nn.Module):
 
 
 class Block(nn.Module):
-    """A block like a transformer's, whose attention is a 5×5 convolution of each channel."""
+    """A transformer block with a depthwise 5×5 convolution in place of attention."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class Block(nn.Module):
 
 
 class Mixed(nn.Module):
-    """``α ⊙ (M x) + β``, M a matrix of the channels: what takes a normalization's place."""
+    """``α ⊙ (M x) + β``, M a matrix of the channels, in place of a normalization."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -64,5 +64,5 @@ class Mixed(nn.Module):
 
 
 def conv_of_each(width: int, side: int) -> nn.Conv2d:
-    """A convolution of each channel by itself that keeps the size (zero padding)."""
+    """A depthwise convolution that keeps the size (zero padding)."""
     return nn.Conv2d(width, width, side, padding=side // 2, groups=width)

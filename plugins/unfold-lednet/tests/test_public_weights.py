@@ -323,9 +323,9 @@ def test_refused(case, tmp_path, capsys, monkeypatch):
     [
         (["lednet", "nowhere.pth", "out.safetensors"], "nowhere.pth: cannot be read"),
         (["lednet", "noise.pth", "out.safetensors"], "noise.pth is no file of plain tensors"),
-        (["lednet", "noise.pth", "out.pth"], "ends in .safetensors"),
+        (["lednet", "noise.pth", "out.pth"], "must end in .safetensors"),
         (["lednet", "noise.pth", "there.safetensors"], "there.safetensors exists"),
-        (["lednet", "noise.pth", "no/out.safetensors"], "no folder no"),
+        (["lednet", "noise.pth", "no/out.safetensors"], "the folder no does not exist"),
         (["jude-classic", "noise.pth", "out.safetensors"], "jude-classic has no converter"),
         (["lednt", "noise.pth", "out.safetensors"], "did you mean lednet"),
     ],

@@ -1,4 +1,4 @@
-"""Filter-adaptive convolution: every pixel and channel has a filter of its own."""
+"""Filter-adaptive convolution: a filter for each pixel and channel."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from torch.nn.functional import conv2d, pad
 SIZE = 5
 """Side of the filters."""
 
-# Elements of one tap's filters in one strip: on a CPU they should stay in its cache; on a GPU
-# each strip costs 50 kernel launches.
+# Elements of the filters of one tap in one strip: on a CPU they should fit into the cache; on a
+# GPU each strip costs 50 kernel launches.
 _STRIP_ON_CPU, _STRIP = 2**18, 2**24
 
 
@@ -23,16 +23,16 @@ def filter_adaptive(x: Tensor, hidden: Tensor, weight: Tensor, bias: Tensor) -> 
     """Correlate each pixel's neighborhood with filters that a pointwise convolution predicts.
 
     ``y[c, p] = Σ_t x[c, p + t] · f[c, t, p]``, ``f = weight · hidden + bias``, t over the 5×5
-    neighbors; beyond the border the nearest pixel counts.
+    neighbors; the border is replicated.
 
-    The filters are 25 times as large as ``x``. Here they are made tap by tap, a strip of rows at
-    a time, used at once and dropped; the backward pass makes them anew. (It is not differentiable
-    twice.)
+    The filters are 25 times as large as ``x``. They are therefore computed tap by tap, for one
+    strip of rows at a time, and not stored; the backward pass computes them again. (The function is
+    not twice differentiable.)
 
     Args:
         x: ``(B, C, H, W)``.
-        hidden: ``(B, D, H, W)``; its dtype is the result's.
-        weight: ``(25 C, D, 1, 1)``; row ``25 c + 5 i + j`` makes tap (i, j) of channel c.
+        hidden: ``(B, D, H, W)``; the result has its dtype.
+        weight: ``(25 C, D, 1, 1)``; row ``25 c + 5 i + j`` is for tap (i, j) of channel c.
         bias: ``(25 C,)``.
 
     Source: Zhou et al., "Spatio-temporal filter adaptive network for video deblurring", ICCV
@@ -45,10 +45,11 @@ def filter_adaptive(x: Tensor, hidden: Tensor, weight: Tensor, bias: Tensor) -> 
 
 
 def filter_norms(hidden: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """How strong the filters at each pixel are: root mean square over channels of their
+    """The strength of the filters at each pixel: root mean square over channels of their
     Euclidean norms, ``(B, 1, H, W)``, without gradients.
 
-    With ``[weight, bias] = Q R`` the norm of all filters is ``‖R [hidden, 1]‖``: no filter is made.
+    With ``[weight, bias] = Q R`` the norm of all filters is ``‖R [hidden, 1]‖``, without computing
+    the filters.
     """
     with torch.no_grad():
         table = torch.cat((weight.flatten(1), bias[:, None]), 1).float()
@@ -90,7 +91,7 @@ class _FilterAdaptive(torch.autograd.Function):
 
 def _strips(out: Tensor) -> Iterator[slice]:
     height, width = out.shape[-2:]
-    if torch.compiler.is_compiling():  # (each strip would be 25 more convolutions in the graph)
+    if torch.compiler.is_compiling():  # (each strip would add 25 convolutions to the graph)
         return iter((slice(0, height),))
     limit = _STRIP_ON_CPU if out.device.type == "cpu" else _STRIP
     rows = max(1, limit // (out.shape[0] * out.shape[1] * width))
@@ -98,7 +99,7 @@ def _strips(out: Tensor) -> Iterator[slice]:
 
 
 def _taps(padded: Tensor, rows: slice) -> Iterator[Tensor]:
-    """For each tap the neighbors that it sees, as views: those of a strip of rows."""
+    """The shifted input for each tap, as views: the part for a strip of rows."""
     width = padded.shape[-1] - SIZE + 1
     for i in range(SIZE):
         for j in range(SIZE):

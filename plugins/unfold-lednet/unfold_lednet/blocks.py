@@ -1,6 +1,6 @@
-"""What LEDNet's encoder and decoder are made of.
+"""Blocks of LEDNet's encoder and decoder.
 
-Submodules are numbered as in the public release where that costs nothing: see ``public.py``.
+Submodules are numbered as in the public release if possible: see ``public.py``.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def decoder_block(width: int) -> nn.Sequential:
 
 
 class BlurPool(nn.Module):
-    """Half the size, without aliases: every second pixel of x ⊗ [1 2 1]ᵀ[1 2 1]/16, reflected by
-    one pixel at the border; x at least 2×2. Source: Zhang, "Making convolutional networks
+    """Downsampling by 2 without aliasing: every second pixel of x ⊗ [1 2 1]ᵀ[1 2 1]/16, reflected
+    by one pixel at the border; x is at least 2×2. Source: Zhang, "Making convolutional networks
     shift-invariant again", ICML 2019."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -48,7 +48,7 @@ def blur_kernel() -> Tensor:
 
 
 class Down(nn.Module):
-    """``(B, inputs, H, W)`` to ``(B, outputs, H/2, W/2)``: a convolved path plus a plain one."""
+    """``(B, inputs, H, W)`` to ``(B, outputs, H/2, W/2)``: a convolution path plus a plain one."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -64,10 +64,10 @@ class Down(nn.Module):
 
 
 class Up(nn.Module):
-    """``(B, inputs, H, W)`` to ``(B, outputs, 2H, 2W)``: a convolved path plus a bilinear one.
+    """``(B, inputs, H, W)`` to ``(B, outputs, 2H, 2W)``: a convolution path plus a bilinear one.
 
-    The paper enlarges before the plain path's pointwise convolution. The two commute, and this
-    order costs a quarter.
+    In the paper, upsampling precedes the pointwise convolution of the plain path. The two commute,
+    and this order needs a quarter of the operations.
     """
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -84,10 +84,10 @@ class Up(nn.Module):
 
 
 class PyramidPooling(nn.Module):
-    """The picture at a glance, at 1, 2, 3 and 6 bins a side, beside every pixel; same shape.
+    """Concatenates each pixel with means of the photo over 1, 2, 3 and 6 bins a side; same shape.
 
     Args:
-        width: channels, a multiple of 4.
+        width: number of channels, a multiple of 4.
 
     Source: LEDNet's PPM, after Zhao et al., "Pyramid scene parsing network", CVPR 2017.
     """
@@ -110,11 +110,10 @@ class PyramidPooling(nn.Module):
 
 
 class Curve(nn.Module):
-    """Brightens features in [0, 1]: three times ``x += A ⊙ x(1 − x)``, A one map in (0, 1) each.
+    """Brightens features in [0, 1]: three times ``x += A ⊙ x(1 − x)``, each A a map in (0, 1).
 
     Returns (from ``forward``): the features, clipped to [0, 1] and brightened,
-    ``(B, width, H, W)``, and the three maps, ``(B, 3, H, W)``, predicted from the features as
-    they came.
+    ``(B, width, H, W)``, and the three maps, ``(B, 3, H, W)``, predicted from the input features.
 
     Source: LEDNet's CurveNLU, section 4.1.
     """

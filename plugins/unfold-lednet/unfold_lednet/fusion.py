@@ -1,4 +1,4 @@
-"""How the decoder takes up what the encoder found."""
+"""Fusion of the features of the encoder and the decoder."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from .adaptive import SIZE, filter_adaptive, filter_norms
 
 
 class FilterFusion(nn.Module):
-    """The encoder's features say how to filter the decoder's, pixel by pixel; same shape.
+    """Filters the decoder's features with filters predicted from the encoder's; same shape.
 
-    Returns (from ``forward``): the filtered features, and for looking at ``filters``,
+    Returns (from ``forward``): the filtered features, and for inspection ``filters``,
     ``(B, 1, H, W)``: see `filter_norms`.
 
     Source: LEDNet's FASC (filter-adaptive skip connection), section 4.2.
@@ -39,8 +39,8 @@ class FilterFusion(nn.Module):
 
 
 class Concatenation(nn.Module):
-    """Both features side by side, mixed by a 3×3 convolution: what LEDNet's table 3 compares
-    with. The paper does not say how they are mixed; the convolution is ours."""
+    """Concatenates both features and applies a 3×3 convolution: the alternative in LEDNet's table
+    3. The paper does not describe how they are combined; the convolution is ours."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

@@ -36,31 +36,31 @@ Wide = Annotated[int, Field(ge=4, le=1024, multiple_of=4)]
 
 
 class LEDNet(Restorer):
-    """LEDNet: a dark, blurred photo to a bright, sharp one, by one feed-forward network.
+    """LEDNet: joint low-light enhancement and deblurring by one feed-forward network.
 
-    An encoder brightens its features by curves while it halves the size three times; a decoder
-    filters its own with filters that the encoder's features predict. 7,408,893 parameters. There
-    is no Lagrangian behind it: ``kernel`` and ``history`` are not used. Any size: reflected at the
-    right and bottom to a multiple of 8, and cropped after. Values are clipped to [0, 1]; gradients
-    pass the clipping, so that training is not blind to what leaves the range.
+    An encoder brightens its features by curves and halves the size three times; a decoder filters
+    its features with filters predicted from the encoder's. 7,408,893 parameters. It has no
+    Lagrangian: ``kernel`` and ``history`` are ignored. Photos of any size are extended at the right
+    and bottom, by reflection, to a multiple of 8, and the result is cropped. Values are clipped to
+    [0, 1]; their gradients are not, so that values outside the range are trained, too.
 
     Args:
-        weights: a file that ``unfold convert lednet`` wrote, to start from; None: random.
-        range: the values that the network works on stand for [0, 1] of the photo; the weights of
-            the paper were trained on (0, 1), those of its authors' retrained version on (−1, 1).
-        ppm: pyramid pooling in the encoder (table 3: without).
-        curve_nlu: the brightening curves (table 3: without).
-        fusion: of encoder and decoder: adaptive filters, or concatenation (table 3).
-        side_output: a brightened picture at 1/8, from the encoder, for a loss of its own
-            (table 3: without). Nothing else depends on it.
-        widths: channels at full size, 1/2, 1/4 and 1/8.
+        weights: a file that ``unfold convert lednet`` wrote; None: random.
+        range: the range of values in the network that represents [0, 1] of the photo; the weights
+            of the paper were trained on (0, 1), the authors' retrained weights on (−1, 1).
+        ppm: whether the encoder has pyramid pooling (table 3: without).
+        curve_nlu: whether the encoder has brightening curves (table 3: without).
+        fusion: fusion of encoder and decoder: adaptive filters, or concatenation (table 3).
+        side_output: whether the encoder outputs a brightened image at 1/8 of the size, for a loss
+            of its own (table 3: without). Nothing else depends on it.
+        widths: number of channels at full size, 1/2, 1/4 and 1/8.
 
     Parts: ``enhanced`` (B,3,⌈H/8⌉,⌈W/8⌉): the side output, in [0, 1]. At level n, 1/2ⁿ of the size:
     ``curves_n`` (B,3,h,w), n = 1, 2, 3: the strengths of the three curves, in (0, 1); ``filters_n``
-    (B,1,h,w): how strong the adaptive filters are (root mean square of their norms).
+    (B,1,h,w): the strength of the adaptive filters (root mean square of their norms).
 
     Raises:
-        ComponentError: weights that cannot be read or are of another network.
+        ComponentError: if weights cannot be read or belong to another network.
 
     Training: ``unfold train lednet --set data.source=PHOTOS``, with the paper's losses and rates.
 
@@ -89,7 +89,7 @@ class LEDNet(Restorer):
                 f"LEDNet(widths={widths}): they must be positive, and multiples of 4 but for the "
                 "first"
             )
-        self.needs_full_image = ppm  # the pooling is of the whole photo, at three levels
+        self.needs_full_image = ppm  # at three levels, means of the whole photo are needed
         self.low, self.high = range
         finest, *_, coarsest = widths
         fuse = FilterFusion if fusion == "filter" else Concatenation
@@ -145,7 +145,7 @@ class LEDNet(Restorer):
         fusion = "5×5 filters of each pixel, from e_n" if filters else "concatenation with e_n"
         lines = [
             f"LEDNet: {_count(self):,} parameters ({sizes})",
-            "a feed-forward network: no Lagrangian, no kernel, nothing for a history",
+            "a feed-forward network: no Lagrangian, no kernel, no history",
             f"values of the network: [{self.low:g}, {self.high:g}]",
             "",
             f"encoder, n = 1, 2, 3 (1/2, 1/4, 1/8): {pooling}; {curves} → e_n",
@@ -155,10 +155,10 @@ class LEDNet(Restorer):
         return "\n".join(lines)
 
     def convert_state_dict(self, state: Mapping[str, Any]) -> dict[str, Tensor]:
-        """The public release's checkpoint, its entries under this model's names.
+        """The released checkpoint with this model's names.
 
         Raises:
-            ComponentError: it is another network's; says which entries do not fit.
+            ComponentError: if it belongs to another network; lists the entries that do not fit.
         """
         return rename(parameters_of(state), MODULES, self.state_dict())
 

@@ -1,4 +1,4 @@
-"""Sizes that can be halved three times."""
+"""Padding to sizes that can be halved three times."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from torch import Tensor
 def reflect_to_multiple(x: Tensor, multiple: int) -> Tensor:
     """Reflect ``(..., H, W)`` at the right and bottom until both sides are multiples.
 
-    The last row and column are not repeated: ``0 1 2 | 1 0 1 ...``. Where the picture is smaller
-    than what is missing it goes back and forth (`torch.nn.functional.pad` refuses that).
+    The last row and column are not repeated: ``0 1 2 | 1 0 1 ...``. For a photo that is smaller
+    than the padding the reflection continues periodically (`torch.nn.functional.pad` refuses this).
     """
     for axis in (-2, -1):
         size = x.shape[axis]

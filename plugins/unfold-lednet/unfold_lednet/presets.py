@@ -1,4 +1,4 @@
-"""A small LEDNet: what trains on a CPU."""
+"""A small LEDNet, which trains on a CPU."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The public release's names for LEDNet's modules.
+"""The names of LEDNet's modules in the public release.
 
-A checkpoint of https://github.com/sczhou/LEDNet holds its state dict under ``params``. What comes
-after the name of a module (``.0.weight``) is the same there and here.
+A checkpoint of https://github.com/sczhou/LEDNet contains its state dict under ``params``. The rest
+of an entry's name after that of its module (``.0.weight``) is the same as here.
 """
 
 from __future__ import annotations
@@ -52,11 +52,11 @@ MODULES = dict(_modules())
 
 
 def parameters_of(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
-    """What is learned in a public checkpoint. Its constants, the kernels of the blur pooling, are
-    compared with ours and left out.
+    """The learned parameters of a public checkpoint. Its constants, the kernels of the blur
+    pooling, are compared with ours and omitted.
 
     Raises:
-        ComponentError: no state dict under ``params``; other constants.
+        ComponentError: if there is no state dict under ``params``, or the constants differ.
     """
     state = checkpoint.get("params", checkpoint)
     if not isinstance(state, Mapping):

@@ -182,12 +182,12 @@ REFUSED = [
     (["zero-dce", "-o", "m.pt2"], "must end in .onnx"),
     (["zero-dce", "-o", "m.onnx", "--torch-export"], "must end in .pt2"),
     (["zero-dce", "-o", "no/m.onnx"], "no: no such folder"),
-    (["zero-dce", "-o", "other.onnx"], "exists, and no export of unfold's"),
-    (["zero-dce", "-o", "other.pt2", "--torch-export"], "exists, and no export of unfold's"),
+    (["zero-dce", "-o", "other.onnx"], "exists, and is not an export of unfold"),
+    (["zero-dce", "-o", "other.pt2", "--torch-export"], "exists, and is not an export of unfold"),
     (["zero-dce", "-o", "m.onnx", "--photo", "photo.png"], "64×64 pixels, less than a tile"),
     (["zero-dce", "-o", "m.onnx", "--size", "16"], "choose a larger --size"),
     (["tv-deblur", "-o", "m.onnx", "--photo", "photo.png", "--size", "64", "--inputs", "gain"],
-     "takes no gain; what it takes is noise, grain, kernel, residue"),
+     "has no input gain; it has noise, grain, kernel, residue"),
 ]  # fmt: skip
 
 

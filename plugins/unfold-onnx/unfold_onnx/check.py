@@ -1,4 +1,4 @@
-"""An exported graph beside the model that it was made of."""
+"""Comparison of an exported graph with the original model."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from .tile import Tile
 
 LIMIT = 1e-4
 _RUNS = 3
-_ROUNDING = 6e-8  # of numbers near 1 in float32
-_SEVERAL = 4  # a graph rounds at every operation, not at its input alone
+_ROUNDING = 6e-8  # rounding error of numbers near 1 in float32
+_SEVERAL = 4  # a graph rounds at every operation, not at its input only
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """How a graph compares with PyTorch on one tile.
+    """The comparison of a graph with PyTorch on one tile.
 
     Attributes:
-        runtime: what ran the graph, and its version.
+        runtime: name and version of the graph's runtime.
         largest, mean: absolute difference of the results, in units of [0, 1].
-        seconds, torch_seconds: for one tile, the best of three.
-        rounding: by how much PyTorch's own result changes where the tile is changed by noise of
-            6e-8, a float32 rounding; None where that was not asked.
+        seconds, torch_seconds: time for one tile, the best of three.
+        rounding: change of PyTorch's own result due to noise of 6e-8, a float32 rounding, in the
+            tile; None if it was not measured.
     """
 
     runtime: str
@@ -40,8 +40,8 @@ class Comparison:
 
     @property
     def equal(self) -> bool:
-        """Whether they differ by at most 1e-4, or by no more than four times what rounding the
-        tile does to PyTorch's own result."""
+        """Whether they differ by at most 1e-4, or by at most four times the change of PyTorch's own
+        result due to rounding of the tile."""
         return self.largest <= max(LIMIT, _SEVERAL * (self.rounding or 0))
 
     def __str__(self) -> str:
@@ -58,13 +58,13 @@ class Comparison:
 def compare(
     run: Callable[..., Tensor], runtime: str, tile: Tile, inputs: tuple[Tensor, ...]
 ) -> Comparison:
-    """Run a graph and the module that it was made of, side by side.
+    """Compare a graph with the module from which it was made.
 
     Args:
-        run: the graph, a function of the same tensors.
+        run: the graph, as a function of tensors.
         runtime: its name and version.
         tile: the module.
-        inputs: its arguments.
+        inputs: arguments of both.
     """
     with torch.inference_mode():
         seconds, got = _timed(run, inputs)
@@ -80,8 +80,8 @@ def compare(
 
 
 def in_onnxruntime(model: bytes) -> tuple[Callable[..., Tensor], str]:
-    """A function of tensors that runs an ONNX model on as many threads as PyTorch has, and the
-    runtime's name."""
+    """A function of tensors that runs an ONNX model with PyTorch's number of threads, and the name
+    of the runtime."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
     from .check import Comparison
 
-_MULTIPLE = 16  # of sizes: networks halve them
-_PROBE = 768  # side of the window in which the overlap is looked for
+_MULTIPLE = 16  # sizes are multiples of it, because networks halve them
+_PROBE = 768  # side of the window in which the overlap is measured
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Export a model as one ONNX graph, for programs without PyTorch.
 
-    The graph is the network on a tile of a fixed size. What the model measures of a whole photo
-    (its noise, exposure, kernel) is a constant in it, or an input of its own (--inputs). The name
-    of a prior, such as denoiser, exports that; without --photo its noise, sigma, is an input.
+    The graph is the network on a tile of a fixed size. Measurements of the whole photo (its noise,
+    exposure, kernel) are constants in it, or additional inputs (--inputs). NAME may be a prior,
+    such as denoiser; without --photo its noise level, sigma, is an input.
 
     Example:
         unfold export jude-small --photo dark.jpg -o model.onnx --check
@@ -37,19 +37,19 @@ def add(parser: argparse.ArgumentParser) -> None:
             "config (.json, .toml)")  # fmt: skip
     declare(parser, "-o --output FILE", "the graph (.onnx; with --torch-export .pt2)",
             required=True)  # fmt: skip
-    declare(parser, "--photo PHOTO", "what is measured is measured of it, and --check restores a "
-            "part of it")  # fmt: skip
+    declare(parser, "--photo PHOTO", "measurements are taken from it, and --check restores a part "
+            "of it")  # fmt: skip
     declare(parser, "--kernel FILE", "the kernel of the photo's blur (.npy, .txt or a gray "
-            "picture), where it is known")  # fmt: skip
+            "image), if it is known")  # fmt: skip
     declare(parser, "--size N", "side of the square tile, in pixels, a multiple of 16",
             type=_size, default=512)  # fmt: skip
-    declare(parser, "--inputs NAMES", "measured values, with commas between, that are given with "
-            "each tile, e.g. kernel,noise", default="")  # fmt: skip
+    declare(parser, "--inputs NAMES", "measurements, separated by commas, that are inputs of the "
+            "graph, e.g. kernel,noise", default="")  # fmt: skip
     declare(parser, "--dft", "Fourier transforms as ONNX's DFT operator, not as matrix products: a "
-            "smaller file, which fewer programs read, and less exact in onnxruntime")  # fmt: skip
-    declare(parser, "--torch-export", "a program of torch.export, not ONNX")
-    declare(parser, "--check", "compare the graph's result on a tile with PyTorch's before it is "
-            "written: they must differ by 1e-4 at most")  # fmt: skip
+            "smaller file, fewer programs support it, less exact in onnxruntime")  # fmt: skip
+    declare(parser, "--torch-export", "write a torch.export program, not ONNX")
+    declare(parser, "--check", "before writing, compare the graph's result on a tile with "
+            "PyTorch's: they must differ by at most 1e-4")  # fmt: skip
     add_options(parser)
     parser.set_defaults(run=run)
 
@@ -83,8 +83,8 @@ def run(arguments: argparse.Namespace) -> int:
         print(comparison)
         if not comparison.equal:
             raise CommandError(
-                f"{output}: not written, as the results differ; leave out "
-                + ("--dft" if arguments.dft else "--check to have it all the same")
+                f"{output}: not written, because the results differ; remove "
+                + ("--dft" if arguments.dft else "--check to write it anyway")
             )
     replace_file(output, data)
     tiles = "for whole photos only" if overlap is None else f"which overlap by {overlap}"
@@ -103,7 +103,7 @@ def _export(
     kernel: Tensor | None,
     overlap: int | None,
 ) -> tuple[bytes, Comparison | None]:
-    """The bytes of the file, and how its graph compares with PyTorch where that is asked."""
+    """The bytes of the file, and a comparison of its graph with PyTorch if it is requested."""
     import torch
 
     from .check import compare, in_onnxruntime
@@ -131,13 +131,13 @@ def _export(
 
 
 def _check_output(output: Path, suffix: str) -> None:
-    """Refuse a name of another kind, and a file that is none of ours."""
+    """Refuse a name with another suffix, and a file that unfold did not write."""
     if output.suffix.lower() != suffix:
         raise CommandError(f"{output}: the name must end in {suffix}")
     if not output.parent.is_dir():
-        raise CommandError(f"{output.parent}: no such folder; make it first")
+        raise CommandError(f"{output.parent}: no such folder; create it first")
     if output.exists() and not _is_ours(output):
-        raise CommandError(f"{output}: exists, and no export of unfold's; choose another name")
+        raise CommandError(f"{output}: exists, and is not an export of unfold; choose another name")
 
 
 def _is_ours(path: Path) -> bool:
@@ -150,7 +150,7 @@ def _is_ours(path: Path) -> bool:
             with zipfile.ZipFile(path) as archive:
                 return any(Path(name).name == FACTS for name in archive.namelist())
         return onnx.load(path, load_external_data=False).producer_name == PRODUCER
-    except Exception:  # whatever is in it, it is another's
+    except Exception:  # a file of any other kind
         return False
 
 
@@ -166,7 +166,7 @@ def _model(name: str, options: list[str]) -> Restorer:
     model = ready(name, model_spec(name, options, pretrained=True).build()).eval()
     if len(model.sequence()) > 1:
         raise CommandError(
-            f"{name}: what each model measures depends on the one before it; export them one by one"
+            f"{name}: each model's measurements depend on the one before; export them one by one"
         )
     return model
 
@@ -224,7 +224,7 @@ def _photo(path: Path | None, size: int) -> Tensor | None:
 def _measure(
     arguments: argparse.Namespace, model: Restorer, photo: Tensor | None, kernel: Tensor | None
 ) -> dict[str, Tensor]:
-    """What is measured of the photo, and the kernel where it is given."""
+    """The measurements of the photo, and the kernel if it is given."""
     import torch
 
     from unfold.restoration import TiledInference
@@ -247,8 +247,8 @@ def _inputs(arguments: argparse.Namespace, measured: dict[str, Tensor]) -> tuple
     unknown = [name for name in asked if name not in measured]
     if unknown:
         raise CommandError(
-            f"--inputs {arguments.inputs}: {arguments.model} takes no {', '.join(unknown)}; what "
-            f"it takes is {', '.join(measured) or 'nothing'}"
+            f"--inputs {arguments.inputs}: {arguments.model} has no input "
+            f"{', '.join(unknown)}; it has {', '.join(measured) or 'none'}"
         )
     if arguments.photo is None and "sigma" in measured:  # nothing measured it
         return ("sigma",)
@@ -256,7 +256,7 @@ def _inputs(arguments: argparse.Namespace, measured: dict[str, Tensor]) -> tuple
 
 
 def _patch(photo: Tensor | None, size: int) -> Tensor:
-    """The tile of the photo with the most in it; noise where there is no photo."""
+    """The tile of the photo with the most detail; noise if there is no photo."""
     import torch
 
     from unfold.restoration.receptive_field import detailed
@@ -273,7 +273,7 @@ def _overlap(
     measured: dict[str, Tensor],
     kernel: Tensor | None,
 ) -> int | None:
-    """By how many pixels on each side tiles must overlap; None where a photo must not be cut."""
+    """The necessary overlap of tiles, in pixels on each side; None if a photo must not be cut."""
     import torch
 
     from unfold.restoration.receptive_field import measure_receptive_field
@@ -294,7 +294,7 @@ def _overlap(
     if not field.found or 2 * overlap >= size:
         raise CommandError(
             f"--size {size}: tiles of {arguments.model} must overlap by more than {overlap} pixels "
-            "on each side, so that nothing would be left of them: choose a larger --size, or that "
-            "of the photo"
+            "on each side, so that nothing of them would be used: choose a larger --size, or the "
+            "size of the photo"
         )
     return overlap

@@ -1,7 +1,7 @@
-"""What goes wrong in an export."""
+"""Errors of an export."""
 
 from unfold.errors import UnfoldError
 
 
 class ExportError(UnfoldError):
-    """A model cannot be exported; one line says why."""
+    """A model cannot be exported; the message is one line."""

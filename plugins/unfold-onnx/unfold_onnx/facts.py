@@ -1,4 +1,4 @@
-"""What an exported file says of itself."""
+"""The metadata of an exported file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from unfold.registry.catalog import HOME, Component
 from unfold.restorer import Restorer
 
 _RGB = "float32 [1, 3, {0}, {0}], RGB, sRGB-encoded, in [0, 1]"
-_FEW = 4  # numbers that are written out
+_FEW = 4  # largest number of values that are written out
 
 
 def facts(
@@ -26,16 +26,16 @@ def facts(
     size: int,
     overlap: int | None,
 ) -> dict[str, str]:
-    """The metadata of an exported model, text by name.
+    """The metadata of an exported model: name -> text.
 
     Args:
-        name: of the model, as it was asked for.
-        component: that it is, where it is an installed one.
+        name: name of the model, as given by the user.
+        component: its component, if the model is an installed one.
         model: the model.
-        measured: of the photo.
-        inputs: those of ``measured`` that the graph takes as inputs.
-        size: of the tile.
-        overlap: of tiles, in pixels on each side; None: a photo must not be cut into tiles.
+        measured: measurements of the photo.
+        inputs: names of the measurements that are inputs of the graph.
+        size: size of the tile.
+        overlap: overlap of tiles, in pixels on each side; None: a photo must not be cut into tiles.
     """
     distribution = component.distribution if component else HOME
     about = component.summary if component else type(model).__name__
@@ -59,7 +59,7 @@ def facts(
 
 
 def _written(value: Tensor) -> object:
-    """A number or a few of them; of more their shape."""
+    """The values, if there are few; otherwise their shape."""
     if value.numel() == 1:
         return round(value.item(), 6)
     return value.flatten().tolist() if value.numel() <= _FEW else list(value.shape)

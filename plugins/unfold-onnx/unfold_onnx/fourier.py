@@ -13,15 +13,17 @@ from torch.overrides import TorchFunctionMode
 
 
 class MatrixFourier(TorchFunctionMode):
-    """Within it ``torch.fft.rfft2`` and ``irfft2`` of the last two axes are matrix products.
+    """Context in which ``torch.fft.rfft2`` and ``irfft2`` over the last two axes are matrix
+    products.
 
-    A transform of length ``N = a·b`` is one of length a and, for each of its frequencies, one of
-    length b (Cooley and Tukey), each a product with a real matrix of at most 2b rows, and the mean
-    is kept apart. So it is as accurate as an FFT, which one product with an N × N matrix is not,
-    nor onnxruntime's DFT operator where N is no power of 2 (see the README).
+    A transform of length ``N = a·b`` consists of transforms of length a and, for each of their
+    frequencies, of length b (Cooley and Tukey). Each is a product with a real matrix of at most 2b
+    rows, and the mean is processed separately. The accuracy is that of an FFT, which a product with
+    one N × N matrix does not reach, and neither does onnxruntime's DFT operator if N is not a power
+    of 2 (see the README).
 
-    Matrices are made at the first use of a size, outside of any trace: run the function once before
-    it is exported.
+    Matrices are computed at the first use of a size, outside of any trace: run the function once
+    before exporting it.
 
     Example::
 
@@ -68,7 +70,7 @@ def irfft2(z: Tensor, s: tuple[int, int]) -> Tensor:
 
 
 def _alone(mean: Tensor, spectrum: Tensor) -> Tensor:
-    """A spectrum ``(..., H, W, 2)`` of the frequency zero alone, given ``(..., 1, 1, 1)``."""
+    """A spectrum ``(..., H, W, 2)`` that contains frequency zero only, from ``(..., 1, 1, 1)``."""
     height, width, _ = spectrum.shape[-3:]
     return pad(mean, (0, 1, 0, width - 1, 0, height - 1))
 
@@ -83,7 +85,7 @@ def _forward(x: Tensor, length: int, kept: int) -> Tensor:
 
 
 def _inverse(x: Tensor, length: int, parts: int) -> Tensor:
-    """Signals ``(R, length, parts)``, real ones of 1 part, of their first frequencies
+    """Signals ``(R, length, parts)``, real ones with 1 part, from their first frequencies
     ``(R, kept, 2)``. It is the adjoint of `_forward`, with weights."""
     a, b = _factors(length)
     kept = x.shape[1]
@@ -95,7 +97,7 @@ def _inverse(x: Tensor, length: int, parts: int) -> Tensor:
 
 
 def _factors(length: int) -> tuple[int, int]:
-    """``a · b = length``, as near each other as can be, ``a <= b``."""
+    """``a · b = length`` with ``a <= b``, as close to each other as possible."""
     a = max(n for n in range(1, int(length**0.5) + 1) if length % n == 0)
     return a, length // a
 
@@ -105,7 +107,7 @@ def _matrices(
     length: int, kept: int, parts: int, *, inverse: bool, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
     """``(a parts, 2a)`` and ``(a, 2b, 2⌈kept/a⌉)``, or their transposes with the weights of the
-    inverse: ``1/length``, of real signals twice that where the conjugate is left out."""
+    inverse: ``1/length``; for real signals twice that if the conjugate is omitted."""
     a, b = _factors(length)
     many = -(-kept // a)
     first = _real(np.outer(np.arange(a), np.arange(a)) / a, parts)

@@ -1,4 +1,4 @@
-"""From a module to a graph: a program of PyTorch's, then an ONNX model."""
+"""Conversion of a module to a graph: a torch.export program, and then an ONNX model."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from .fourier import MatrixFourier
 
 PRODUCER = "unfold-onnx"
 OUTPUT = "output"
-# 20 has the DFT operator with its axis as an input; all else is in 18, which more programs read.
+# 20 has the DFT operator with its axis as an input; 18 has all others and is more widely supported.
 _OPSET, _OPSET_WITH_DFT = 18, 20
 
 
 def trace(module: nn.Module, inputs: tuple[Tensor, ...], *, matrices: bool) -> ExportedProgram:
-    """A module's graph for inputs of these shapes.
+    """The graph of a module for inputs of these shapes.
 
     Args:
         module: in eval mode, a function of tensors.
@@ -32,14 +32,14 @@ def trace(module: nn.Module, inputs: tuple[Tensor, ...], *, matrices: bool) -> E
         matrices: whether Fourier transforms become matrix products (`MatrixFourier`).
 
     Raises:
-        ExportError: its course depends on values, say.
+        ExportError: if it cannot be traced, for example because its steps depend on values.
     """
     with torch.no_grad(), MatrixFourier() if matrices else contextlib.nullcontext():
-        module(*inputs)  # what is made once, such as the matrices, is made outside of the trace
+        module(*inputs)  # caches, such as the matrices, are filled outside of the trace
         try:
             with _quiet():
                 return torch.export.export(module, inputs, strict=False)
-        except Exception as error:  # PyTorch raises many kinds
+        except Exception as error:  # PyTorch raises many kinds of exceptions
             raise ExportError(
                 f"torch.export cannot trace it ({_first_line(error)}): its steps must not depend "
                 "on values"
@@ -47,10 +47,10 @@ def trace(module: nn.Module, inputs: tuple[Tensor, ...], *, matrices: bool) -> E
 
 
 def to_onnx(program: ExportedProgram, names: Sequence[str]) -> onnx.ModelProto:
-    """A program as an ONNX model; its inputs by these names, its one output is ``output``.
+    """Convert a program to an ONNX model; its inputs have these names, its output is ``output``.
 
     Raises:
-        ExportError: it has an operator that ONNX has not.
+        ExportError: if ONNX lacks one of its operators.
     """
     _simplify(program)
     dft = any("fft" in str(node.target) for node in program.graph.nodes)
@@ -61,10 +61,10 @@ def to_onnx(program: ExportedProgram, names: Sequence[str]) -> onnx.ModelProto:
                 opset_version=_OPSET_WITH_DFT if dft else _OPSET, optimize=False,
             )  # fmt: skip
             assert made is not None
-            # (The exporter's own optimizer tries its rewriting rules for minutes on an ErA.)
+            # (For ErA the exporter's own optimizer takes minutes.)
             onnxscript.optimizer.fold_constants(made.model)
             onnxscript.optimizer.remove_unused_nodes(made.model)
-    except Exception as error:  # (which wraps the reason in others)
+    except Exception as error:  # (an exporter's exception, with the reason as its cause)
         reason = error
         while reason.__cause__ is not None:
             reason = reason.__cause__
@@ -76,13 +76,13 @@ def to_onnx(program: ExportedProgram, names: Sequence[str]) -> onnx.ModelProto:
 
 
 def describe(model: onnx.ModelProto, facts: Mapping[str, str]) -> None:
-    """Write facts into a model's metadata, and its description."""
+    """Write facts to a model's metadata and its description."""
     onnx.helper.set_model_props(model, dict(facts))
     model.doc_string = facts["description"]
 
 
 def save_program(program: ExportedProgram, facts: str) -> bytes:
-    """The bytes of a ``.pt2`` file, with the facts, JSON, in its extra file ``unfold.json``."""
+    """The bytes of a ``.pt2`` file, with the facts as JSON in its extra file ``unfold.json``."""
     data = io.BytesIO()
     torch.export.save(program, data, extra_files={FACTS: facts})
     return data.getvalue()
@@ -92,12 +92,12 @@ FACTS = "unfold.json"
 
 
 def _simplify(program: ExportedProgram) -> None:
-    """Remove what does not reach the output, and write bounds as the exporter takes them."""
+    """Remove nodes that do not affect the output, and write bounds in the form for the exporter."""
     aten = torch.ops.aten
     for node in [*program.graph.nodes]:
-        if node.target is aten._assert_tensor_metadata.default:  # (keeps alive what is not used)
+        if node.target is aten._assert_tensor_metadata.default:  # (it keeps unused nodes alive)
             program.graph.erase_node(node)
-        elif node.target is aten.clamp.default:  # (one bound float, one int: the exporter fails)
+        elif node.target is aten.clamp.default:  # (the exporter fails for a float and an int bound)
             node.args = tuple(float(a) if isinstance(a, int) else a for a in node.args)
     program.graph.eliminate_dead_code()
 
@@ -109,7 +109,7 @@ def _first_line(error: BaseException) -> str:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Exporters log, warn, and print graphs; what fails is told by the error that they raise."""
+    """Suppress logs, warnings and printed graphs of exporters; failures raise exceptions."""
     loggers = [logging.getLogger(name) for name in ("onnxscript", "onnx_ir", "torch")]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):

@@ -1,4 +1,4 @@
-"""What is exported: a model on one tile, given what was measured of the whole photo."""
+"""The exported module: a model on one tile, given measurements of the whole photo."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Tile(nn.Module):
 
     Args:
         model: in eval mode.
-        measured: of the whole photo (`TiledInference.measure`), and ``kernel`` where it is known.
-            They are constants (buffers ``measured_NAME``), but for the inputs.
-        inputs: names of those that are given with each tile.
+        measured: measurements of the whole photo (`TiledInference.measure`), and ``kernel`` if it
+            is known. They are constants (buffers ``measured_NAME``), except the inputs.
+        inputs: names of the measurements that are given with each tile.
         kernel_known: whether the kernel was given, not estimated (see `Restorer.forward`).
     """
 
@@ -49,7 +49,7 @@ class PriorAsModel(Restorer):
     """A prior as a model: ``prox`` of a photo with white noise of standard deviation ``sigma``.
 
     Args:
-        prior: of 3 channels.
+        prior: a prior for 3 channels.
     """
 
     def __init__(self, prior: Prior) -> None:
@@ -76,9 +76,9 @@ class PriorAsModel(Restorer):
 
 
 def as_input(name: str, value: Tensor, model: Restorer, size: int) -> Tensor:
-    """A measured value in the shape in which it is given with each tile.
+    """A measurement in the shape in which it is given with each tile.
 
-    The noise of a prior that takes a map is one, ``(1, 1, size, size)``, as in darktable.
+    The noise of a prior that accepts a map is a map, ``(1, 1, size, size)``, as in darktable.
     """
     if name == "sigma" and isinstance(model, PriorAsModel) and model.prior.accepts_map:
         return value.expand(1, 1, size, size).contiguous()

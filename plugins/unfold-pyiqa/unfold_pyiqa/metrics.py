@@ -1,4 +1,4 @@
-"""Metrics that need no reference, computed by pyiqa."""
+"""No-reference metrics of pyiqa."""
 
 from __future__ import annotations
 
@@ -10,18 +10,17 @@ from torch import Tensor
 from unfold.metrics import Metric, MetricError
 
 INSTALL = "pip install pyiqa 'setuptools<81'"
-"""CLIP, below clipiqa and liqe, imports pkg_resources, which later versions of setuptools lack."""
+"""CLIP, which clipiqa and liqe use, imports pkg_resources, which setuptools 81 removed."""
 
 
 class PyIQAMetric(Metric):
     """A metric of pyiqa, with pyiqa's defaults; higher is better.
 
-    pyiqa fetches the network's weights itself when the metric is first built, from the internet
-    into its cache.
+    When the metric is first built, pyiqa downloads the network's weights to its cache.
 
     Raises:
-        MetricError: pyiqa is not installed, does not have the metric, says that lower is better,
-            or cannot get the weights.
+        MetricError: if pyiqa is not installed, lacks the metric, declares that lower is better, or
+            cannot download the weights.
     """
 
     better = "higher"
@@ -38,7 +37,7 @@ class PyIQAMetric(Metric):
                 "(its license allows non-commercial use only)"
             ) from error
         try:
-            # On the CPU at first: `metric.to(device)` moves it, as every metric.
+            # Built on the CPU: `metric.to(device)` moves it, like every metric.
             self.net = pyiqa.create_metric(self.called, device=torch.device("cpu"))
         except ImportError as error:
             raise MetricError(
@@ -48,18 +47,18 @@ class PyIQAMetric(Metric):
             reason = " ".join(str(error).split()) or type(error).__name__
             raise MetricError(
                 f"pyiqa-{self.called}: pyiqa cannot build it ({reason[:300]}); its weights are "
-                "downloaded at first, so connect once, or put them into pyiqa's cache"
+                "downloaded at the first use: connect once, or copy them to pyiqa's cache"
             ) from error
         if self.net.lower_better:
             raise MetricError(
-                f"pyiqa-{self.called}: this pyiqa says that lower is better, unlike the one that "
-                "this plugin was written for; install another version of either"
+                f"pyiqa-{self.called}: this pyiqa says that lower is better, unlike the version "
+                "for which this plugin was written; install another version of either"
             )
 
     def measure(self, image: Tensor, reference: Tensor | None) -> Tensor:
         self.net.eval()
-        # pyiqa refuses values outside [0, 1], which restored pictures may have by a hair; some of
-        # its metrics take one picture at a time.
+        # pyiqa refuses values outside [0, 1], which restored images may slightly exceed; some of
+        # its metrics accept only one image at a time.
         pictures = image.float().clamp(0, 1).expand(-1, 3, -1, -1)
         return torch.cat([self.net(p[None]).double().flatten()[:1] for p in pictures])
 

@@ -1,1 +1,1 @@
-"""The engine ``ray``: a folder restored by the workers of a Ray cluster."""
+"""The engine ``ray``: the workers of a Ray cluster restore a folder."""

@@ -1,4 +1,4 @@
-"""A folder restored by the workers of a Ray cluster."""
+"""Restoration of a folder by the workers of a Ray cluster."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from unfold.models.fast import fast
 from unfold.restoration import FileResult, Journal, read_journal, restore_files
 from unfold.restoration.memory import default_budget
 
-_LARGEST = 16  # photos of a chunk
-_ROUNDS = 8  # chunks that each worker has, at least, where there are photos enough
+_LARGEST = 16  # largest number of photos in a chunk
+_ROUNDS = 8  # smallest number of chunks for each worker, if there are enough photos
 _CHUNKS = "unfold-journal-chunk-*.jsonl"
 
 
@@ -31,32 +31,32 @@ def restore_on_ray(
     again: bool = False,
     **options: Any,
 ) -> Iterator[FileResult]:
-    """`restore_files` on every worker, over chunks of the photos.
+    """Run `restore_files` on every worker, on chunks of the photos.
 
-    Ray Data hands out the chunks, and hands out again those of a worker that died; each has a
-    journal of its own, so what was done of it stays done. The paths must be the same on all
+    Ray Data distributes the chunks, and distributes those of a failed worker again. Each chunk has
+    its own journal, so finished photos are not restored again. The paths must be the same on all
     machines (a shared file system).
 
     Args:
-        config: of the model, as JSON holds it.
-        pairs: from and to.
-        journal: of the whole run, in the output folder; chunks end up in it.
-        workers: processes; by default one for each CPU of the cluster (GPU, on CUDA).
+        config: config of the model, as in JSON.
+        pairs: input and output paths.
+        journal: journal of the whole run, in the output folder; those of the chunks are added.
+        workers: number of processes; by default one for each CPU of the cluster (GPU, on CUDA).
         quick: whether the model is in its fast mode.
-        again: restore also what is done.
+        again: whether finished photos are restored again.
         options: those of `restore_files`.
 
     Raises:
-        ImageError: Ray's workers fail for good.
+        ImageError: if Ray's workers fail permanently.
     """
-    # Started by `uv run`, Ray would send the folder that we are in to its workers, and have each
-    # make an environment for itself.
+    # Under `uv run`, Ray would send the current folder to its workers, and create an environment
+    # for each of them.
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     import ray
     import ray.data
 
     folder = journal.path.parent
-    for path in folder.glob(_CHUNKS):  # of a run whose head was killed
+    for path in folder.glob(_CHUNKS):  # of a run whose main process was killed
         _take_over(journal, path)
     left = []
     for source, target in pairs:
@@ -91,7 +91,7 @@ def restore_on_ray(
 
 
 class _Restore:
-    """A worker: builds the model once, restores chunk after chunk."""
+    """A worker: builds the model once, and restores chunks."""
 
     def __init__(
         self,
@@ -138,7 +138,7 @@ def _chunks(
 
 
 def _take_over(journal: Journal, path: Path) -> list[FileResult]:
-    """Put a chunk's records into the whole run's journal; what became of its photos."""
+    """Move a chunk's records to the journal of the whole run; returns the results of its photos."""
     outcomes = []
     for record in read_journal(path).values():
         journal.add(record)

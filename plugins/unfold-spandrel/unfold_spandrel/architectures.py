@@ -20,11 +20,11 @@ from .layout import Layout, layout_of
 
 
 class OneLayout(Architecture[nn.Module]):
-    """A network for the state dicts of one layout: all names and shapes must be the same.
+    """A network for the state dicts of one layout: all names and shapes must be equal.
 
     Args:
-        id: in spandrel's registry.
-        layout: of the state dicts.
+        id: id in spandrel's registry.
+        layout: layout of the state dicts.
     """
 
     def __init__(self, id: str, layout: Layout) -> None:
@@ -33,19 +33,19 @@ class OneLayout(Architecture[nn.Module]):
 
     @abstractmethod
     def build(self) -> nn.Module:
-        """The network, with any weights."""
+        """The network, with arbitrary weights."""
 
     @staticmethod
     @abstractmethod
     def restored(model: Any, image: Tensor) -> Tensor:
-        """What it makes of ``(1, C, H, W)`` in [0, 1]."""
+        """The result for an image ``(1, C, H, W)`` in [0, 1]."""
 
     def load(self, state_dict: StateDict) -> ImageModelDescriptor[nn.Module]:
         """The network with these weights.
 
         Raises:
-            ComponentError: a plugin is missing, or the model needs a kernel, which no program that
-                calls it with an image gives.
+            ComponentError: if a plugin is missing, or the model needs a kernel, which programs do
+                not pass to spandrel.
         """
         return ImageModelDescriptor(
             self.build(), state_dict, self, "Restoration", [],
@@ -58,9 +58,9 @@ class ModelArchitecture(OneLayout):
     """A restoration model.
 
     Args:
-        id: in spandrel's registry.
-        layout: of its state dict.
-        config: of the model, as `unfold.create_model` takes it.
+        id: id in spandrel's registry.
+        layout: layout of its state dict.
+        config: config of the model, as for `unfold.create_model`.
     """
 
     def __init__(self, id: str, layout: Layout, config: Mapping[str, Any]) -> None:
@@ -71,7 +71,7 @@ class ModelArchitecture(OneLayout):
         model = resolve("models", self.config).build()
         if model.needs_kernel:
             raise ComponentError(
-                f"{self.id} needs a blur's kernel, and a program gives spandrel an image alone: "
+                f"{self.id} needs a blur's kernel, but programs pass only an image to spandrel: "
                 "train it with kernel_estimator='blind', or restore with unfold itself"
             )
         return model.eval()
@@ -82,7 +82,7 @@ class ModelArchitecture(OneLayout):
 
 
 class DenoiserArchitecture(OneLayout):
-    """The prior `denoiser`, told the noise that is estimated of the image."""
+    """The prior `denoiser`, given the estimated noise of the image."""
 
     def build(self) -> Denoiser:
         return Denoiser(pretrained=False).eval()

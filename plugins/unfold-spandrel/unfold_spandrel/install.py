@@ -1,4 +1,4 @@
-"""Make spandrel know unfold's weights."""
+"""Registration of unfold's weights in spandrel."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from .layout import Layout, layout_of_file
 
 
 def install(*folders: str | os.PathLike[str], registry: ArchRegistry = MAIN_REGISTRY) -> list[str]:
-    """Make programs that load models with spandrel load unfold's weights.
+    """Enable programs that load models with spandrel to load unfold's weights.
 
-    Afterwards ``spandrel.ModelLoader().load_from_file(path)`` knows the ``model.safetensors`` of
-    every model that comes with unfold, that of the prior `denoiser`, and those in the folders. A
-    file is known by the names and shapes of its tensors; of two models with the same ones the first
-    counts, folders before those of unfold. The weights are those of the file, the options those of
-    the ``model.json`` in the folder.
+    Afterwards ``spandrel.ModelLoader().load_from_file(path)`` recognizes the ``model.safetensors``
+    of every model that is shipped with unfold, that of the prior `denoiser`, and those in the
+    folders, by the names and shapes of their tensors. If several models have the same tensors, the
+    first one is used; folders precede the models of unfold. The weights are those of the file, the
+    options those of the ``model.json`` in the folder.
 
     Args:
-        folders: of models of one's own, as ``unfold train`` writes them.
-        registry: that of spandrel's loaders; the main one unless given.
+        folders: your own models, as written by ``unfold train``.
+        registry: registry of spandrel's loaders; by default the main one.
 
     Returns:
-        The ids of the architectures that were added: none where they are there already.
+        The ids of the new architectures; empty if they were already registered.
 
     Raises:
-        ComponentError: a folder holds no model.
+        ComponentError: if a folder contains no model.
 
     Example::
 
@@ -47,7 +47,7 @@ def install(*folders: str | os.PathLike[str], registry: ArchRegistry = MAIN_REGI
     known: dict[Layout, OneLayout] = {}
     for architecture in [*map(_own, folders), *map(_shipped, pretrained_models()), _denoiser()]:
         known.setdefault(architecture.layout, architecture)
-    # Before all others: theirs look for a few names, and may take a file for one of their own.
+    # Before all others, which check only a few names and may accept the file as their own.
     others = tuple(support.architecture.id for support in registry)
     supports = [ArchSupport.from_architecture(a, before=others) for a in known.values()]
     added = registry.add(*supports, ignore_duplicates=True)
@@ -56,7 +56,7 @@ def install(*folders: str | os.PathLike[str], registry: ArchRegistry = MAIN_REGI
 
 def _own(folder: str | os.PathLike[str]) -> ModelArchitecture:
     path = Path(folder).resolve()
-    read_facts(path)  # (which says what is wrong with the folder)
+    read_facts(path)  # (raises an error for an invalid folder)
     config = {"kind": "trained", "folder": str(path)}
     return ModelArchitecture(f"unfold:{path}", layout_of_file(path / TENSORS), config)
 

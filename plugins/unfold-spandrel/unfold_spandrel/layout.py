@@ -1,4 +1,4 @@
-"""What tells one file of weights from another: the names and shapes of its tensors."""
+"""The layout that identifies a file of weights: the names and shapes of its tensors."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ Layout = frozenset[tuple[str, tuple[int, ...]]]
 
 
 def layout_of_file(file: Path) -> Layout:
-    """Of a .safetensors file; its header alone is read."""
+    """The layout of a .safetensors file, from its header."""
     with safe_open(file, framework="pt") as opened:
         names = opened.keys()
         return frozenset((name, tuple(opened.get_slice(name).get_shape())) for name in names)
 
 
 def layout_of(state: Mapping[str, Any]) -> Layout:
-    """Of a state dict; entries that are no tensors have the shape ()."""
+    """The layout of a state dict; entries that are not tensors have the shape ()."""
     return frozenset((name, tuple(getattr(value, "shape", ()))) for name, value in state.items())

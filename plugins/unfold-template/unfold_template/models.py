@@ -1,4 +1,4 @@
-"""A model: a photo in, a restored photo out."""
+"""A model, which maps a photo to a restored photo."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Gamma(Restorer):
     """Brightens by a power curve: ``image = photo ** power``.
 
     Args:
-        power: below 1 brightens.
+        power: a value below 1 brightens.
 
     Parts: none.
     """

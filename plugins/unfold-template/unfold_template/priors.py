@@ -1,4 +1,4 @@
-"""A prior: known by its proximal operator."""
+"""A prior, given by its proximal operator."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Ridge(Prior):
         self.center = center
 
     def prox(self, v: Tensor, step: Tensor) -> Tensor:
-        """``argmin_x g(x) + ‖x − v‖²/(2·step)``; ``step`` is a number or a map, as `Prior` says."""
+        """``argmin_x g(x) + ‖x − v‖²/(2·step)``; ``step`` is a number or a map, see `Prior`."""
         return (v + step * self.center) / (1 + step)
 
     def value(self, x: Tensor) -> Tensor:
-        """``g(x)`` of each image. Leave it out where it is not known (a learned prior)."""
+        """``g(x)`` of each image. Omit this method if ``g`` is unknown (a learned prior)."""
         return ((x - self.center) ** 2 / 2).sum((1, 2, 3))

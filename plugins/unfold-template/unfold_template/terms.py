@@ -10,16 +10,16 @@ from unfold.core import LinearMap, PixelDiagonal, Residual, State, Structure
 
 
 class Masked(Residual):
-    """``r = M ⊙ x − Y``: only some pixels were seen.
+    """``r = M ⊙ x − Y``: only some pixels are observed.
 
     Args:
         block: ``x``, ``(B, C, H, W)``.
-        mask: ``M``, ``(B, 1 or C, H, W)``, 1 where the pixel was seen, else 0.
-        observed: ``Y``, ``(B, C, H, W)``, zero where nothing was seen.
+        mask: ``M``, ``(B, 1 or C, H, W)``, 1 at observed pixels, otherwise 0.
+        observed: ``Y``, ``(B, C, H, W)``, 0 at pixels that are not observed.
     """
 
     def __init__(self, block: str, *, mask: str, observed: str) -> None:
-        # JᵀJ = M²: diagonal in the pixels. That is why x is solved by a division.
+        # JᵀJ = M² is diagonal in the pixels, so x is solved by a division.
         super().__init__({block: Structure.PIXEL}, reads=(mask, observed))
         self.block, self.mask, self.observed = block, mask, observed
 
