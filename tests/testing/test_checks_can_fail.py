@@ -448,7 +448,7 @@ class Unborn(Good):
 
 
 def test_gradients_are_looked_at_beside_the_start():
-    by_name("priors", Unborn)["gradients"]()
+    by_name("priors", Unborn)["gradients-flow"]()
 
 
 def test_the_good_ones_pass_everything():
