@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -21,6 +22,7 @@ _TOLERANCE = 2.5e-4
 _SPARE = 8
 _SIDES = (384, 768, 1536)
 PROBE = 256
+_CORNER = 64
 # Operators take memory of their own, and allocators keep some. Measured on a CPU, process against
 # live tensors: 1.1 (zero-dce) to 2.5 (lednet-small). On a GPU its allocator counts all but what
 # fragments.
@@ -104,9 +106,16 @@ def with_pooled_features(
 def bytes_per_pixel(
     model: Callable[..., Restoration], photo: Tensor, kernel: Tensor | None, device: torch.device
 ) -> float:
-    """Bytes of memory that restoration takes per pixel, measured on a window of the photo."""
+    """Bytes of memory that restoration takes per pixel, measured on a window of the photo.
+
+    The measurements that a `Restorer` needs are those of a corner of the window. To estimate a
+    kernel takes seconds, and memory that does not grow with the photo.
+    """
     side = PROBE if kernel is None else max(PROBE, 4 * max(kernel.shape[-2:]))
     window = detailed(photo, side, side).to(device, copy=True)  # a view would count as the photo
+    if isinstance(model, Restorer) and kernel is None and not model.needs_kernel:
+        known = dict(model.measure(window[..., :_CORNER, :_CORNER]))
+        model = partial(model, measurements=known) if known else model
     if device.type == "cuda":
         before = torch.cuda.memory_allocated(device)
         torch.cuda.reset_peak_memory_stats(device)
