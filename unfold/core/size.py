@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-LARGEST = 150 * 10**6  # parameters: 0.6 GB, a second or two to draw; JUDE of DRUNets has 100
+LARGEST = 110 * 10**6  # parameters: 0.4 GB, drawn in less than a second; JUDE of DRUNets has 100
 MODULE = 12_000  # parameters that are drawn in the time that one module takes to be made
 
 
@@ -15,7 +15,7 @@ def check_size(parameters: int, what: str, *, modules: int = 0) -> None:
         modules: number of modules; each counts as 12,000 parameters, which take as long to make.
 
     Raises:
-        ValueError: if they count for more than 150 million.
+        ValueError: if they count for more than 110 million.
 
     Example:
         >>> from unfold.core.size import check_size
