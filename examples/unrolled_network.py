@@ -16,7 +16,7 @@ objective = uf.sq(uf.conv(k, x) - y) / 2 + learned + uf.constraint(x - z, "rho")
 
 
 def shaken(photo, size: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """A crop of a photo, and what a shaking camera makes of it."""
+    """A crop of a photo, and the data ``y`` and ``k`` of the same crop taken with a shake."""
     row, column = (int(torch.randint(n - size + 1, ())) for n in photo.shape[:2])
     crop = torch.from_numpy(photo[row : row + size, column : column + size])
     sharp, kernel = crop.permute(2, 0, 1)[None].float() / 255, motion_kernel(9)
@@ -28,14 +28,12 @@ def main(output: str = "unrolled_network.png", steps: int = 60) -> float:
     torch.manual_seed(0)
     network = objective.unroll(3, output=z, start=y, penalties={"rho": 0.05, "w": 1e-4})
     optimizer = torch.optim.Adam(network.parameters(), 3e-3)
-    for step in range(steps):
+    for _ in range(steps):
         sharp, data = shaken(astronaut(), 64)
         loss = (network(**data) - sharp).abs().mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        if step % 20 == 0:
-            print(f"step {step:>4}: {loss.item():.4f}")
     torch.save(network.state_dict(), output + ".pt")
     again = objective.unroll(3, output=z, start=y)
     again.load_state_dict(torch.load(output + ".pt", weights_only=True))
