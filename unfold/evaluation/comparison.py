@@ -24,7 +24,7 @@ _REASON = 140  # characters of a reason in a table; the JSON and CSV files have 
 
 
 class NotMeasuredError(UnfoldError):
-    """A component that cannot be measured on this machine; the message says why."""
+    """Raised if a component cannot be measured on this machine; the message gives the reason."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class Alternative:
 
     Attributes:
         component: its name.
-        provider: distribution and version that it is from.
-        measure: builds the model with it and evaluates that. It raises `NotMeasuredError` for a
-            component that does not fit or needs what is missing; any other exception is a
+        provider: the distribution and version that provide it.
+        measure: builds the model with the component and evaluates it. It raises `NotMeasuredError`
+            if the component does not fit or a requirement is missing; any other exception is a
             failure of the component.
     """
 
@@ -50,9 +50,9 @@ class ComparisonEntry:
 
     Attributes:
         component, provider: as in `Alternative`.
-        status: ``"failed"`` also where single photos failed.
-        reason: why not, in one line; or empty.
-        report: what was measured; None if nothing was.
+        status: ``"failed"`` also if only some photos failed.
+        reason: why the component was not measured, in one line; otherwise empty.
+        report: the measurements; None if there are none.
     """
 
     component: str
@@ -66,24 +66,24 @@ class ComparisonEntry:
         return {} if self.report is None else self.report.summary()
 
     def mean(self, metric: str) -> float | None:
-        """Over the photos that could be measured."""
+        """The mean over the photos that could be measured."""
         return self.summary().get("metrics", {}).get(metric, {}).get("mean")
 
     @property
     def seconds(self) -> float | None:
-        """Of the model on one photo; None if fewer than two photos were restored."""
+        """Time of the model for one photo; None if fewer than two photos were restored."""
         return self.summary().get("seconds_per_image")
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What was measured.
+    """The reports of several components in the same option of one model.
 
     Attributes:
         model: name of the model.
-        option: where the components were put.
+        option: the option whose value is each component in turn.
         protocol: name of the protocol.
-        command: what was typed; or empty.
+        command: the command line, or empty.
         entries: one for each component, in the order of measurement.
         complete: False if it was interrupted.
     """
@@ -106,7 +106,7 @@ class Comparison:
         return not self.metrics or any(e.status == "failed" for e in self.entries)
 
     def ranked(self) -> list[ComparisonEntry]:
-        """The best by the first metric first; those without a value last, by name."""
+        """Sorted by the first metric, best first; entries without a value are last, by name."""
         metric, facts = next(iter(self.metrics.items()), ("", {}))
         sign = -1 if facts.get("better") == "higher" else 1
 
@@ -117,7 +117,7 @@ class Comparison:
         return sorted(self.entries, key=key)
 
     def title(self) -> str:
-        """What was measured, in a line."""
+        """Model, option and protocol in one line."""
         return f"{self.model} with each {self.option}, protocol {self.protocol}"
 
     def text(self) -> str:
@@ -135,7 +135,7 @@ class Comparison:
         return "\n".join(lines)
 
     def header(self) -> dict[str, Any]:
-        """All but what was measured."""
+        """The comparison without its entries."""
         return {
             "format": FORMAT,
             "format_version": FORMAT_VERSION,
@@ -147,7 +147,7 @@ class Comparison:
         }
 
     def json(self) -> str:
-        """One object, in ASCII, with the whole report of every component."""
+        """One ASCII object with the complete report of every component."""
         entries = [
             {
                 "component": e.component,
@@ -161,7 +161,7 @@ class Comparison:
         return json.dumps(finite({**self.header(), "entries": entries}), indent=1)
 
     def csv(self) -> str:
-        """A line for each component; before them the header, as JSON behind ``#``."""
+        """The header as JSON in a comment line, followed by one line for each component."""
         out = io.StringIO()
         out.write(f"# {json.dumps(finite(self.header()))}\n")
         writer = csv.writer(out, lineterminator="\n")
@@ -178,7 +178,7 @@ class Comparison:
         return out.getvalue()
 
     def markdown(self) -> str:
-        """The table, the command, and what it was measured on and with."""
+        """The table, the command, the data set and the environment."""
         report = next((e.report for e in self.entries if e.report), None)
         facts = {} if report is None else {
             "dataset": report.dataset, "environment": report.environment
@@ -187,21 +187,21 @@ class Comparison:
         return f"# {one_line(self.title())}\n\n{self.text()}\n\n```json\n{header}\n```\n"
 
     def write(self, path: str | os.PathLike[str]) -> None:
-        """Write a .json, .csv or .md file, whole or not at all.
+        """Write a .json, .csv or .md file atomically.
 
         Raises:
-            ReportError: see `unfold.evaluation.report.check_target`; or no space is left.
+            ReportError: see `unfold.evaluation.report.check_target`; also if no space is left.
         """
         write_report(path, {".json": self.json, ".csv": self.csv, ".md": self.markdown})
 
 
 def measure_each(alternatives: Sequence[Alternative]) -> Iterator[ComparisonEntry]:
-    """Measure components in turn; what goes wrong with one becomes its row.
+    """Measure components in turn. The failure of a component is recorded in its row.
 
-    After an interrupted report no other follows.
+    If a report is interrupted, the remaining components are not measured.
 
     Raises:
-        EvaluationError, ProtocolError, MetricError: what would go wrong with all of them.
+        EvaluationError, ProtocolError, MetricError: for errors that concern all components.
     """
     for alternative in alternatives:
         entry = _measure(alternative)

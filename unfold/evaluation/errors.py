@@ -9,7 +9,7 @@ from unfold.errors import UnfoldError
 
 
 class EvaluationError(UnfoldError, ValueError):
-    """An evaluation that cannot start; the message says why.
+    """Raised if an evaluation cannot start; the message gives the reason.
 
     Example:
         >>> import unfold
@@ -22,7 +22,7 @@ class EvaluationError(UnfoldError, ValueError):
 
 
 def no_such(kind: str, name: str, there: Collection[str]) -> str:
-    """The message for an unknown name: the closest one, and all there are."""
+    """The message for an unknown name: the closest name and all existing ones."""
     close = difflib.get_close_matches(name, there, n=1)
     hint = f"did you mean {close[0]}? " if close else ""
     return f"no {kind} named {name!r}; {hint}there are {', '.join(there)}"

@@ -16,19 +16,19 @@ from .report import FORMAT, FORMAT_VERSION, ReportError
 
 
 class NoReportError(ReportError):
-    """A file that is no report at all."""
+    """Raised if a file is not a report."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """A report that was read, and where it lies."""
+    """A report that was read from a file, and its path."""
 
     path: Path
     report: Mapping[str, Any]
 
     @property
     def origin(self) -> str:
-        """The file, and how far its numbers can be relied upon."""
+        """The file, with remarks on the reliability of its numbers."""
         report, summary = self.report, self.report["summary"]
         measured = summary["images"] - summary["failed"]
         # The data set's count is of its sound photos; what was wrong with others has no name.
@@ -41,7 +41,7 @@ class Found:
 
     @property
     def config(self) -> Mapping[str, Any] | None:
-        """The model's: of a folder of learned weights, that of the model in it."""
+        """The config of the model; for a folder of trained weights, that of the trained model."""
         model = self.report["model"]
         return model.get("inner_config") or model["config"]
 
@@ -53,8 +53,8 @@ def read_report(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The object in a .json report.
 
     Raises:
-        NoReportError: it cannot be read, or is something else.
-        ReportError: it is one of another format, or lacks some of it.
+        NoReportError: if the file cannot be read or is not a report.
+        ReportError: if the report has another format or is incomplete.
 
     Example:
         >>> import tempfile, torch, unfold
@@ -96,11 +96,12 @@ def read_report(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def read_reports(paths: Sequence[Path], errors: list[str]) -> list[Found]:
-    """The reports in files and folders, each once, however often it is met or was copied.
+    """The reports in files and folders. A report that is found several times, or was copied, counts
+    once.
 
-    What cannot be used becomes a line in ``errors``: a path that does not exist, a file that is
-    no report, a damaged report or one of another format. In a folder, .json files that are no
-    report are passed by.
+    Faults become lines of ``errors``: a path that does not exist, a file that is not a report, a
+    damaged report, or a report of another format. In a folder, .json files that are not reports
+    are ignored.
     """
     found: list[Found] = []
     for path in paths:
@@ -152,7 +153,7 @@ class _Row(_Part):
 
 
 class _Shape(_Part):
-    """What a table needs of a report."""
+    """The fields of a report that a table requires."""
 
     complete: bool
     summary: _Summary

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 
 
 def one_line(text: str) -> str:
-    """Text without line breaks, and without bytes of a file's name that no encoding explains:
-    both are escaped (``\\n``, ``\\udcff``)."""
+    """Text in which line breaks and undecodable bytes of file names are escaped
+    (``\\n``, ``\\udcff``)."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def markdown_table(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of equal length, the first of them the heads, columns aligned.
+    """A table with aligned columns. The rows have equal lengths, and the first contains the heads.
 
-    A bar or a line break in a cell would end it, so they are escaped.
+    Bars and line breaks in cells are escaped.
     """
     cells = [[one_line(cell).replace("|", "\\|") for cell in row] for row in rows]
     widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]

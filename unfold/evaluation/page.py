@@ -1,4 +1,4 @@
-"""A report as a page to look at: the worst photo, the median one, the best."""
+"""A report as an HTML page with the worst, the median and the best photo."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ def write_page(
     protocol: str | Protocol,
     device: torch.device | str = "cpu",
 ) -> None:
-    """Write a page, ``.html``, that needs no other file.
+    """Write a self-contained ``.html`` page.
 
-    The worst, the median and the best photo by the report's first metric are restored again, and
-    shown beside input and target, with the part enlarged that the model changed most.
+    The worst, the median and the best photo by the report's first metric are restored again and
+    shown beside input and target. The region that the model changed most is enlarged.
 
     Args:
-        path: of the page; its folder exists.
-        report: what `evaluate` found.
-        model, dataset, protocol, device: as `evaluate` was given them.
+        path: path of the page, in an existing folder.
+        report: the result of `evaluate`.
+        model, dataset, protocol, device: the arguments that were given to `evaluate`.
 
     Raises:
-        ReportError: the page cannot be written.
+        ReportError: if the page cannot be written.
     """
     protocol = find_protocol(protocol) if isinstance(protocol, str) else protocol
     path, device = check_page(path), torch.device(device)
@@ -70,10 +70,10 @@ def write_page(
 
 
 def check_page(path: str | os.PathLike[str]) -> Path:
-    """Refuse a page's path before anything is measured for it.
+    """Check the path of a page before the evaluation starts.
 
     Raises:
-        ReportError: it does not end in .html, or its folder is not there or not to be written to.
+        ReportError: if it does not end in .html, or its folder is missing or not writable.
     """
     path = Path(path)
     if path.suffix != ".html":
@@ -83,7 +83,7 @@ def check_page(path: str | os.PathLike[str]) -> Path:
 
 
 def notable(report: Report) -> Mapping[str, Row]:
-    """``"worst"``, ``"median"``, ``"best"`` -> row, by the first metric; fewer of few photos."""
+    """``"worst"``, ``"median"``, ``"best"`` -> row, by the first metric; fewer for few photos."""
     metric = next(iter(report.metrics), "")
     rows = [row for row in report.rows if metric in row.values]
     higher = report.metrics[metric]["better"] == "higher" if rows else True
@@ -96,7 +96,7 @@ def notable(report: Report) -> Mapping[str, Row]:
 def _pictures(
     pair: Pair, model: Restorer, protocol: Protocol, device: torch.device
 ) -> dict[str, Any]:
-    """A photo restored again: its pictures, each whole and in part, or the error that it has."""
+    """The pictures of a photo that is restored again, each whole and in part; or its error."""
     try:
         found = restore_pair(pair, model, protocol, device)
     except FAILURES as error:  # the file has changed since
@@ -108,7 +108,7 @@ def _pictures(
 
 
 def _changed_most(image: Tensor, restored: Tensor) -> tuple[slice, slice]:
-    """The window in which the model has changed the contrast most (not just the brightness)."""
+    """The window in which the model changed the contrast most, regardless of brightness."""
     height, width = image.shape[-2:]
     side = min(_ZOOM, height, width)
     change = (_detail(restored) - _detail(image)).abs()[None, None]
@@ -120,7 +120,7 @@ def _changed_most(image: Tensor, restored: Tensor) -> tuple[slice, slice]:
 
 
 def _detail(picture: Tensor) -> Tensor:
-    """What is left of the luminance without its surroundings, relative to its spread."""
+    """The luminance minus its local mean, relative to its spread."""
     gray = picture.mean(0)
     if min(gray.shape) < 9:
         return gray
@@ -137,6 +137,6 @@ def _scores(report: Report, row: Row) -> list[str]:
 
 
 def _cells(report: Report, row: Row) -> list[str]:
-    """Of a row of the table of all photos."""
+    """The cells of a row in the table of all photos."""
     values = [row.values.get(name) for name in report.metrics] + [row.seconds]
     return [one_line(row.name), *("–" if v is None else f"{v:.4g}" for v in values), row.error]

@@ -1,7 +1,7 @@
-"""Numbers of the papers' tables, each as printed.
+"""Numbers of the papers' tables, as printed.
 
-The tables are selections: a row, a column or a number that is not known here is left out (``""``),
-never filled in from elsewhere.
+The tables are selections. Rows, columns and numbers that are not known here are left out (``""``)
+and never taken from another source.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a model made, kept as PNG files that never replace a data set's own."""
+"""Restored pictures as PNG files, which never replace files of a data set."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _MARKER = ".unfold-pictures"  # says that the folder is ours, and is locked
 
 
 class Pictures:
-    """A folder for restored pictures, each under its photo's name.
+    """A folder for restored pictures, named after their photos.
 
     Args:
         folder: see `held`.
-        pairs: what will be saved there.
-        dataset: all photos of the data set, and its ``root`` if it has one.
+        pairs: the pairs whose restorations are saved.
+        dataset: all photos of the data set, with its ``root`` if it has one.
 
     Raises:
-        EvaluationError: the folder is a file, or a picture would replace a file of the data set:
-            one of a pair, or any other in its folder. (Those passed over as faulty or belonging
-            to another split are originals, too.)
+        EvaluationError: if the folder is a file, or a picture would replace a file of the data
+            set, of a pair or any other file in its folder (faulty photos and other splits
+            included).
     """
 
     def __init__(self, folder: Path, pairs: Sequence[Pair], dataset: Sequence[Pair]) -> None:
@@ -57,24 +57,25 @@ class Pictures:
                 )
 
     def held(self) -> contextlib.AbstractContextManager[None]:
-        """The folder, for this process alone; made if need be.
+        """Create the folder if necessary and lock it for this process.
 
         Raises:
-            EvaluationError: it holds files that no evaluation has saved, or one saves there now.
-            OSError: it cannot be made.
+            EvaluationError: if it contains files that no evaluation saved, or another evaluation
+                uses it now.
+            OSError: if it cannot be created.
         """
         return held(self.folder / _MARKER, EvaluationError, "saves pictures there")
 
     def path(self, pair: Pair) -> Path:
-        """Where a photo's picture goes."""
+        """The path of a photo's picture."""
         return self.folder / f"{pair.name}.png"
 
     def save(self, pair: Pair, restored: Tensor, protocol: Protocol) -> None:
-        """Write a picture, ``(1, 3, H, W)``, with the protocol's depth, or 16 bits.
+        """Write a picture, ``(1, 3, H, W)``, with the bits of the protocol, or 16 bits.
 
         Raises:
-            ImageError, OSError: it cannot be written.
-            EvaluationError: the folder was removed since it was `held`.
+            ImageError, OSError: if it cannot be written.
+            EvaluationError: if the folder was removed after `held`.
         """
         path = self.path(pair)
         if not (self.folder / _MARKER).exists():  # (or it would be made anew, and not be ours)

@@ -1,4 +1,4 @@
-"""Protocols: what exactly is measured when a number is reported."""
+"""Protocols: the exact procedure behind a reported number."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Crop:
     anchor: Literal["center", "top-left"] = "center"
 
     def __call__(self, image: Tensor) -> Tensor:
-        """Raises ValueError for a picture that is smaller."""
+        """The crop of a picture. Raises a ValueError if the picture is smaller."""
         height, width = image.shape[-2:]
         if height < self.height or width < self.width:
             raise ValueError(
@@ -52,9 +52,9 @@ class Measure:
 
     Attributes:
         metric: its registered name.
-        options: of the metric, other than the defaults.
-        color: ``"y"``: on the luma alone (`unfold.metrics.luma`, full range, not rounded).
-        pool: both pictures are first averaged over squares of this side.
+        options: options of the metric that differ from the defaults.
+        color: ``"y"`` for the luma only (`unfold.metrics.luma`, full range, not rounded).
+        pool: side of the squares over which both pictures are averaged first.
 
     Example:
         >>> import torch
@@ -72,7 +72,7 @@ class Measure:
         object.__setattr__(self, "options", MappingProxyType(dict(self.options)))
 
     def prepare(self, image: Tensor) -> Tensor:
-        """A picture as it is passed to the metric."""
+        """The picture that is passed to the metric."""
         if self.color == "y":
             image = luma(image)
         if self.pool > 1:
@@ -86,25 +86,26 @@ class Measure:
 class Protocol:
     """How pictures are processed before and after the model, and how they are compared.
 
-    Numbers compare only if they were measured under one protocol. Above all, those of ``jude`` are
-    not comparable with those of ``lednet``, though both are PSNR, SSIM and LPIPS on LOL-Blur:
-    ``jude`` looks at 1024×640 crops, computes SSIM on pictures of half the size, and feeds LPIPS
-    half the contrast that it was made for.
+    Numbers are comparable only if they were measured by the same protocol. In particular, those of
+    ``jude`` and ``lednet`` are not comparable, although both are PSNR, SSIM and LPIPS on LOL-Blur:
+    ``jude`` uses 1024×640 crops, computes SSIM at half the size, and gives LPIPS pictures with half
+    of the contrast that it expects.
 
-    The steps, in order: ``input_bits``, ``resize`` and ``crop`` on the input and on the target;
-    the model; ``bits`` on what it made; ``border`` on that and on the target; then each measure.
+    The steps in order: ``input_bits``, ``resize`` and ``crop`` of the input and the target; the
+    model; ``bits`` of the restored picture; ``border`` of the restored picture and the target; then
+    each measure.
     All pictures are sRGB-encoded, in [0, 1].
 
     Attributes:
-        name: of the protocol.
-        version: raised with every change that can move a number.
+        name: name of the protocol.
+        version: increases with every change that can affect a number.
         source: the paper or code it follows.
-        measures: what is reported.
-        notes: decisions on what the source leaves open.
-        input_bits: 8: of pictures of 16 bits the lower 8 are dropped; None: as they are.
-        resize: height and width that pictures are brought to (bicubic, antialiased).
-        crop: of every picture.
-        bits: the restored picture is rounded to this many; None: not rounded.
+        measures: the reported metrics.
+        notes: decisions where the source is silent.
+        input_bits: with 8, the lower 8 bits of 16-bit pictures are dropped; None keeps all bits.
+        resize: height and width to which pictures are scaled (bicubic, antialiased).
+        crop: the crop of every picture.
+        bits: number of bits to which the restored picture is rounded; None: not rounded.
         border: pixels cut off on each side before measuring.
 
     Example:
@@ -129,10 +130,10 @@ class Protocol:
     border: int = 0
 
     def before(self, image: Tensor) -> Tensor:
-        """An input or a target, ``(B, 3, H, W)``, as the model and the metrics are given it.
+        """Prepare an input or a target, ``(B, 3, H, W)``, for the model and the metrics.
 
         Raises:
-            ValueError: it is smaller than the crop.
+            ValueError: if it is smaller than the crop.
         """
         if self.input_bits == 8:
             image = (image * 65535).round().div(256, rounding_mode="floor") / 255
@@ -141,7 +142,7 @@ class Protocol:
         return image if self.crop is None else self.crop(image)
 
     def after(self, restored: Tensor) -> Tensor:
-        """What a model made, ``(B, 3, H, W)``, as a file of the protocol's depth would hold it."""
+        """Round a restored picture, ``(B, 3, H, W)``, to the bits of the protocol."""
         restored = restored.clamp(0, 1)
         if self.bits is None:
             return restored
@@ -152,7 +153,7 @@ class Protocol:
         """A picture without its border.
 
         Raises:
-            ValueError: nothing is left.
+            ValueError: if nothing is left.
         """
         height, width = (side - 2 * self.border for side in image.shape[-2:])
         if min(height, width) < 1:
@@ -176,7 +177,7 @@ class Protocol:
 
 
 class ProtocolError(UnfoldError, ValueError):
-    """A protocol that does not exist; the message lists those that do.
+    """Raised if a protocol does not exist; the message lists the existing ones.
 
     Example:
         >>> from unfold.evaluation import find_protocol
@@ -191,7 +192,7 @@ def find_protocol(name: str) -> Protocol:
     """One of `unfold.evaluation.protocols.PROTOCOLS`.
 
     Raises:
-        ProtocolError: there is none of that name; lists all, and the closest.
+        ProtocolError: if no protocol has that name.
 
     Example:
         >>> from unfold.evaluation import find_protocol

@@ -1,4 +1,4 @@
-"""What a number depends on beside the model's code and the data."""
+"""The provenance of a number, besides the model's code and the data."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from unfold.registry.spec import Spec
 
 
 def environment(device: torch.device) -> dict[str, Any]:
-    """Versions, the device and the date."""
+    """Versions, device and date."""
     return {
         "unfold": importlib.metadata.version(HOME),
         "torch": torch.__version__,
@@ -33,8 +33,8 @@ def environment(device: torch.device) -> dict[str, Any]:
 
 
 def providers(value: Any) -> dict[str, str]:
-    """Distribution -> version, of every component in a spec, in specs inside it, and in the
-    folders of learned weights that they name."""
+    """Distribution -> version, for every component in a spec, in nested specs, and in the folders
+    of trained weights that they name."""
     found: dict[str, str] = {}
     for part in _parts(value):
         if isinstance(part, Spec):
@@ -44,32 +44,32 @@ def providers(value: Any) -> dict[str, str]:
 
 
 def files(value: Any) -> dict[str, str]:
-    """File -> SHA-256, of every file that a spec or a spec inside it names; of a folder of
-    learned weights, the file of its tensors."""
+    """File -> SHA-256, for every file that a spec or a nested spec names. For a folder of trained
+    weights, it is the file of the tensors."""
     paths = [part for part in _parts(value) if isinstance(part, Path)]
     named = [path / TENSORS if is_model_folder(path) else path for path in paths]
     return {str(path): _digest(path) for path in named if path.is_file()}
 
 
 def inner_config(spec: Spec) -> dict[str, Any]:
-    """A model's config with all defaults, in which the config of what was trained stands in the
-    place of each folder of learned weights.
+    """A model's config with all defaults, in which each folder of trained weights is replaced by
+    the config of the trained model.
 
     Raises:
-        ComponentError: a folder describes no model.
+        ComponentError: if a folder does not describe a model.
     """
     return _without_folders(spec, spec.model_dump(mode="json"))
 
 
 def registered_name(group: str, component: type) -> str:
-    """What a class is registered as, by whichever distribution; else its own name."""
+    """The registered name of a class, from any distribution; otherwise its own name."""
     target = f"{component.__module__}:{component.__qualname__}"
     names = (c.name for c in scan().components if (c.group, c.target) == (group, target))
     return next(names, component.__name__)
 
 
 def _parts(value: Any) -> Iterator[Any]:
-    """A value and all that is in it: options of specs, items of collections."""
+    """A value and all nested values: options of specs, items of collections."""
     yield value
     if isinstance(value, Spec):
         value = [getattr(value, name) for name in type(value).model_fields]
@@ -82,7 +82,7 @@ def _parts(value: Any) -> Iterator[Any]:
 
 
 def _without_folders(value: Any, dumped: Any) -> Any:
-    """``dumped`` is what JSON has of ``value``."""
+    """``dumped`` is the JSON form of ``value``."""
     if isinstance(value, Spec):
         learned = learned_spec(value)
         if learned is not None:

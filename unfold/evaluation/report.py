@@ -1,4 +1,4 @@
-"""A report: every image's numbers, their means, and all that is needed to repeat them."""
+"""A report: the numbers of every image, their means, and the information to reproduce them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SUFFIXES = (".json", ".csv", ".md")
 
 
 class ReportError(UnfoldError, ValueError):
-    """A report that cannot be written or read; the message says why.
+    """Raised if a report cannot be written or read; the message gives the reason.
 
     Example:
         >>> from unfold.evaluation import read_report
@@ -40,12 +40,12 @@ class Row:
     """One image.
 
     Attributes:
-        name: the image's, in its data set; empty for an error of the data set itself.
-        values: metric -> value, of those that could be measured.
-        seconds: the model alone, reading and measuring not counted; None if it did not run.
-        size: height and width of the restored picture, or None.
-        warm_up: the first image that the model ran on, whose time does not count.
-        error: what went wrong, in one line; or empty.
+        name: name of the image in its data set; empty for an error of the data set itself.
+        values: metric -> value, for the metrics that could be measured.
+        seconds: time of the model, without reading and measuring; None if it did not run.
+        size: height and width of the restored picture, or None if there is none.
+        warm_up: whether this is the first image of the model, whose time is not counted.
+        error: the error in one line, or empty.
 
     Example:
         >>> from unfold.evaluation import Row
@@ -64,17 +64,17 @@ class Row:
 
 @dataclass(frozen=True)
 class Report:
-    """What was measured.
+    """The measurements of one model on one data set.
 
     Attributes:
-        protocol: its facts (`Protocol.facts`), and the metrics added to it or left out.
-        model: name, config where it was built from one, number of parameters, whether it is a
-            learned network and whether its weights are trained.
-        dataset: kind, root, split, how many images.
-        metrics: metric -> unit, which direction is better, its options.
+        protocol: its facts (`Protocol.facts`), and the metrics that were added or left out.
+        model: name, config (if it was built from one), number of parameters, whether the model
+            requires training, and whether its weights are trained.
+        dataset: kind, root, split, number of images.
+        metrics: metric -> unit, better direction, options.
         environment: versions, device, date, command.
         rows: one for each image.
-        complete: False where it was interrupted.
+        complete: False if it was interrupted.
 
     Example:
         >>> from unfold.evaluation import Report, Row
@@ -106,8 +106,9 @@ class Report:
     def summary(self) -> dict[str, Any]:
         """Means with intervals, and speed.
 
-        Infinite values (PSNR of identical pictures) are left out of the mean and counted. Failed
-        images are left out of what they lack. The warm-up is left out of the times.
+        Infinite values (PSNR of identical pictures) are counted, but not part of the mean. A failed
+        image does not contribute to the values that it lacks. The warm-up does not contribute to
+        the times.
         """
         timed = [r for r in self.rows if r.seconds is not None and r.size and not r.warm_up]
         seconds = math.fsum(r.seconds for r in timed if r.seconds)
@@ -142,18 +143,18 @@ class Report:
         }
 
     def document(self) -> dict[str, Any]:
-        """The whole report."""
+        """The complete report."""
         return {**self.header(), "rows": [dataclasses.asdict(row) for row in self.rows]}
 
     def json(self) -> str:
-        """One object, in ASCII: a photo's name may hold bytes that are no characters.
+        """One ASCII object, because the name of a photo may contain undecodable bytes.
 
-        JSON knows no infinity: an infinite value is the string ``"inf"``.
+        JSON has no infinity: an infinite value is the string ``"inf"``.
         """
         return json.dumps(finite(self.document()), indent=1)
 
     def csv(self) -> str:
-        """A line for each image; before them the header, as JSON behind ``#``."""
+        """The header as JSON in a comment line, followed by one line for each image."""
         out = io.StringIO()
         header = json.dumps(finite(self.header()))
         out.write(f"# {header}\n")
@@ -168,7 +169,7 @@ class Report:
         return out.getvalue()
 
     def markdown(self) -> str:
-        """The means, every image, and the header."""
+        """The means, all images, and the header."""
         header = json.dumps(finite(self.header()), indent=1)
         rows = [("image", *self.metrics, "seconds", "")]
         for row in self.rows:
@@ -180,12 +181,12 @@ class Report:
         )
 
     def title(self) -> str:
-        """What was measured, in a line."""
+        """Model, data set and protocol in one line."""
         protocol = f"{self.protocol['name']} (version {self.protocol['version']})"
         return f"{self.model['name']} on {self.dataset['kind']}, protocol {protocol}"
 
     def text(self) -> str:
-        """The means and the speed, to be read in a terminal."""
+        """The means and the speed, for a terminal."""
         summary = self.summary()
         rows = [("metric", "mean", "95 % interval", "images")]
         for name, mean in summary["metrics"].items():
@@ -211,7 +212,7 @@ class Report:
         return "\n".join(lines).strip()
 
     def _model(self) -> str:
-        """Whether the model is learned and trained, in a line."""
+        """Whether the model requires training and is trained, in one line."""
         if not self.model["learned"]:
             return "The model is classical: it has no learned parameters."
         state = "trained" if self.model["trained"] else "not trained"
@@ -220,19 +221,19 @@ class Report:
         )
 
     def write(self, path: str | os.PathLike[str]) -> None:
-        """Write a .json, .csv or .md file, whole or not at all.
+        """Write a .json, .csv or .md file atomically.
 
         Raises:
-            ReportError: see `check_target`; or no space is left.
+            ReportError: see `check_target`; also if no space is left.
         """
         write_report(path, {".json": self.json, ".csv": self.csv, ".md": self.markdown})
 
 
 def write_report(path: str | os.PathLike[str], formats: Mapping[str, Callable[[], str]]) -> None:
-    """Write a file whole or not at all, in the format that its suffix names.
+    """Write a file atomically, in the format of its suffix.
 
     Raises:
-        ReportError: see `check_target`; or the file cannot be written.
+        ReportError: see `check_target`; also if the file cannot be written.
     """
     target = check_target(path)
     try:
@@ -243,11 +244,10 @@ def write_report(path: str | os.PathLike[str], formats: Mapping[str, Callable[[]
 
 
 def check_target(path: str | os.PathLike[str]) -> Path:
-    """Refuse a report's path before anything is measured for it.
+    """Check the path of a report before the evaluation starts.
 
     Raises:
-        ReportError: its suffix is none of ``SUFFIXES``, there is no such folder, or it may not be
-            written to.
+        ReportError: if its suffix is not in ``SUFFIXES``, or its folder is missing or not writable.
     """
     path = Path(path)
     if path.suffix not in SUFFIXES:
@@ -258,10 +258,10 @@ def check_target(path: str | os.PathLike[str]) -> Path:
 
 
 def check_place(path: Path) -> None:
-    """Refuse a path that no file can be written to.
+    """Check that a file can be written to a path.
 
     Raises:
-        ReportError: there is no such folder, or it may not be written to.
+        ReportError: if the folder is missing or not writable.
     """
     folder = path.absolute().parent
     if not folder.is_dir() or path.is_dir() or not os.access(folder, os.W_OK):
@@ -269,7 +269,7 @@ def check_place(path: Path) -> None:
 
 
 def finite(value: Any) -> Any:
-    """A value in the types of JSON, which has no infinity: that becomes ``"inf"``."""
+    """A value in the types of JSON. Infinity, which JSON does not have, becomes ``"inf"``."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, Mapping):
@@ -280,5 +280,5 @@ def finite(value: Any) -> Any:
 
 
 def digits(value: float | None) -> str:
-    """A number in a table; a dash where there is none."""
+    """A number in a table, or a dash for None."""
     return "–" if value is None else f"{value:.4f}"

@@ -1,4 +1,4 @@
-"""A model measured on a data set, photo by photo."""
+"""The evaluation of a model on a data set, photo by photo."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ FAILURES = (ValueError, RuntimeError, OSError, MemoryError)
 
 @dataclasses.dataclass(frozen=True)
 class _Instrument:
-    """A measure of the protocol, and the metric that takes it."""
+    """A measure of the protocol and its metric."""
 
     measure: Measure
     spec: Spec
@@ -57,33 +57,33 @@ def evaluate(
 ) -> Report:
     """Restore and measure every photo of a data set.
 
-    A photo that cannot be read, restored or measured becomes a row with an error, and the others
-    go on. Photos without a target are measured by the metrics that need none. Where the data set
-    has the blur's kernel, the model is given it. Ctrl-C ends it early: what was measured so far is
-    returned, with ``complete=False``.
+    A photo that cannot be read, restored or measured becomes a row with an error; the evaluation
+    continues. Photos without a target are measured by the metrics that need none. If the data set
+    has the kernel of the blur, it is given to the model. Ctrl-C ends the evaluation: the report so
+    far is returned, with ``complete=False``.
 
-    The time is that of the model alone, on one photo at a time, waiting for the device before and
-    after. The first photo warms up and is not counted.
+    The time is that of the model for one photo at a time, synchronized with the device before and
+    after. The first photo is a warm-up, whose time is not counted.
 
     Args:
-        model: whose parameters are as they should be; nothing is trained or loaded here.
+        model: the model with its final parameters; nothing is trained or loaded here.
         dataset: any sequence of pairs; the errors of an `unfold.datasets.Dataset` become rows too.
-        protocol: one, or the name of one.
-        device: where the model and the metrics run.
-        limit: measure only so many photos, from the first.
-        save_images: a folder for what was measured, as PNG under the photos' names: new, empty,
-            or of an earlier evaluation, whose pictures are replaced.
-        also: names of metrics to report beyond the protocol's, with their default options.
+        protocol: a protocol, or its name.
+        device: device of the model and the metrics.
+        limit: number of photos to measure, from the first; None for all.
+        save_images: a folder for the restored pictures, as PNG with the names of the photos. It is
+            new, empty, or of an earlier evaluation, whose pictures are replaced.
+        also: names of metrics to report in addition to the protocol's, with default options.
         without: names of the protocol's metrics to leave out.
-        weights: metric -> file, for those that need one.
-        on_row: called with each row as soon as it is there.
+        weights: metric -> file, for the metrics that need a file.
+        on_row: called with each row when it is complete.
 
     Raises:
-        ProtocolError, ComponentError: no protocol or metric of that name.
-        MetricError: a metric lacks its weights.
-        EvaluationError: no metric is left, a name fits none of them, or the folder for pictures
-            holds other files, or another process saves there.
-        OSError: the folder for pictures cannot be made.
+        ProtocolError, ComponentError: if no protocol or metric has that name.
+        MetricError: if a metric lacks its weights.
+        EvaluationError: if no metric is left, a name matches none of them, the folder for pictures
+            contains other files, or another process uses it.
+        OSError: if the folder for pictures cannot be created.
 
     Example:
         >>> import tempfile, torch, unfold
@@ -150,7 +150,7 @@ def evaluate(
 
 
 def _training(model: Restorer) -> dict[str, Any]:
-    """Whether a model is a learned network, and if so whether its weights are trained."""
+    """Whether a model requires training, and if so whether its weights are trained."""
     parameters = sum(p.numel() for p in model.parameters())
     learned = parameters > 0
     return {
@@ -234,7 +234,7 @@ def _row(
 
 @dataclasses.dataclass(frozen=True)
 class RestoredPair:
-    """A pair of a data set, restored: pictures ``(1, 3, H, W)`` as the protocol has them."""
+    """A restored pair of a data set: pictures ``(1, 3, H, W)``, prepared by the protocol."""
 
     image: Tensor
     restored: Tensor
@@ -248,7 +248,7 @@ def restore_pair(
     """Read a pair and restore its input.
 
     Raises:
-        ImageError, ValueError, RuntimeError: it cannot be read, or the model fails.
+        ImageError, ValueError, RuntimeError: if it cannot be read, or the model fails.
     """
     image = protocol.before(read(pair.input).image[None].to(device))
     target = None
@@ -281,7 +281,7 @@ def _wait(device: torch.device) -> None:
 def _measure(
     restored: Tensor, target: Tensor | None, protocol: Protocol, instruments: Sequence[_Instrument]
 ) -> tuple[dict[str, float], list[str]]:
-    """What could be measured, and why the rest could not."""
+    """The values that could be measured, and the errors of the others."""
     values: dict[str, float] = {}
     errors: list[str] = []
     for instrument in instruments:

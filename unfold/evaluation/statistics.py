@@ -19,10 +19,10 @@ class Mean:
     """The mean of finite values, with its interval.
 
     Attributes:
-        mean: None where there is no finite value.
-        low, high: ends of the interval; None where there are fewer than two values.
-        count: finite values.
-        infinite: values left out because they are infinite (PSNR of identical pictures).
+        mean: the mean; None if there is no finite value.
+        low, high: ends of the interval; None for fewer than two values.
+        count: number of finite values.
+        infinite: number of infinite values (PSNR of identical pictures), which are left out.
     """
 
     mean: float | None
@@ -35,8 +35,8 @@ class Mean:
 def summarize(values: Sequence[float]) -> Mean:
     """Mean and 95 % interval, by resampling the images with replacement (see `METHOD`).
 
-    It says how the mean would vary with other images. Frames of one video are not independent: of
-    such data the interval is too narrow.
+    The interval describes how the mean varies with other images. Frames of one video are not
+    independent, and the interval of such data is too narrow.
 
     Source: Efron and Tibshirani, "An introduction to the bootstrap", 1993, chapter 13.
     """

@@ -1,4 +1,4 @@
-"""The tables of papers, with our numbers beside theirs where we have measured some."""
+"""The tables of papers, with measured numbers beside the printed ones."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ _TESTED = ("", "test", "eval15")
 
 @dataclass(frozen=True)
 class PaperRow:
-    """A method's numbers as printed, ``""`` where the number is not recorded here; and the config
-    that is that method here, where there is one."""
+    """The printed numbers of a method (``""`` for a number that is not recorded here), and the
+    config of this method in this library, if there is one."""
 
     method: str
     values: tuple[str, ...]
@@ -42,12 +42,12 @@ class TableSection:
     """The rows of a table that belong to one data set.
 
     Attributes:
-        dataset: its registered name.
-        protocol: the name of the protocol that the numbers follow.
+        dataset: registered name of the data set.
+        protocol: name of the protocol of the numbers.
         metrics: names of the columns.
         rows: the methods.
-        options: combinations of data set options, other than the defaults, with which a report is
-            still put beside the paper's numbers.
+        options: combinations of data set options, other than the defaults, whose reports are also
+            comparable with the paper's numbers.
     """
 
     dataset: str
@@ -59,7 +59,7 @@ class TableSection:
 
 @dataclass(frozen=True)
 class PaperTable:
-    """Numbers of a paper's table: each as printed, but not every row and column of the paper."""
+    """Numbers of a paper's table, as printed, but not every row and column of the paper."""
 
     name: str
     title: str
@@ -69,14 +69,14 @@ class PaperTable:
 
 
 class TableError(UnfoldError, ValueError):
-    """A table that does not exist; the message lists those that do."""
+    """Raised if a table does not exist; the message lists the existing ones."""
 
 
 def find_table(name: str) -> PaperTable:
     """One of `unfold.evaluation.papers.TABLES`.
 
     Raises:
-        TableError: there is none of that name; lists all, and the closest.
+        TableError: if no table has that name.
     """
     from .papers import TABLES
 
@@ -88,11 +88,10 @@ def find_table(name: str) -> PaperTable:
 def render(table: PaperTable, reports: Sequence[Found]) -> str:
     """The table as Markdown.
 
-    A report is put beside the paper's numbers if data set, protocol and its version are the same:
-    in the row of the method whose config it has, be it in a folder of learned weights, else in a
-    row of its own. Its row names the data set options that it was measured with. A report of the
-    same data set under another protocol, or on other photos of it, is named as not comparable,
-    without its numbers.
+    A report is shown beside the paper's numbers if data set, protocol and version are equal: in the
+    row of the method with the same config (also in a folder of trained weights), otherwise in a row
+    of its own. The row names the data set options of the measurement. A report of the same data set
+    by another protocol, or on other photos of it, is named as not comparable, without its numbers.
     """
     blocks = [f"# {table.title}", f"Paper: {table.source}. {SELECTION}"]
     for part in table.parts:
@@ -121,7 +120,7 @@ def _render_part(part: TableSection, reports: Sequence[Found]) -> Iterator[str]:
 
 
 def _obstacle(report: Mapping[str, Any], part: TableSection, version: int) -> str:
-    """Why a report's numbers must not stand beside the paper's; empty where they may."""
+    """Why a report is not comparable with the paper's numbers; empty if it is."""
     used, dataset = report["protocol"], report["dataset"]
     if (used["name"], used["version"]) != (part.protocol, version):
         return f"measured under {used['name']} (version {used['version']})"
@@ -134,7 +133,7 @@ def _obstacle(report: Mapping[str, Any], part: TableSection, version: int) -> st
 
 
 def _rows(part: TableSection, ours: Sequence[Found]) -> Iterator[Sequence[str]]:
-    """The heads, the paper's rows, and a row for each report that is none of its methods."""
+    """The heads, the paper's rows, and a row for each report of another method."""
     heads = [(metric, "ours") if ours else (metric,) for metric in part.metrics]
     yield ["method", *(head for pair in heads for head in pair)]
     left = list(ours)
@@ -154,7 +153,7 @@ def _rows(part: TableSection, ours: Sequence[Found]) -> Iterator[Sequence[str]]:
 
 
 def _with_options(report: Found | None) -> str:
-    """The data set options of a report, as an addition to the name of its row."""
+    """The data set options of a report, to be appended to the name of its row."""
     options = report.report["dataset"].get("options") if report else None
     return f" ({', '.join(f'{k}={v}' for k, v in options.items())})" if options else ""
 
@@ -172,7 +171,7 @@ def _cells(
 
 
 def _complete(config: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """A config with its defaults, as reports have it; None if it builds no model here."""
+    """A config with its defaults, as in reports; None if it builds no model here."""
     if config is None:
         return None
     try:
@@ -182,5 +181,5 @@ def _complete(config: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _method(config: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """A config without the file that its weights were first taken from: that is no part of it."""
+    """A config without the file of its initial weights, which does not define the method."""
     return None if config is None else {k: v for k, v in config.items() if k != "weights"}
