@@ -1,4 +1,4 @@
-"""Data sets on disk: which photos they have, and these as tensors to train on.
+"""Data sets on disk: their photos, and tensors of these for training.
 
 The readers are found by name, in the group ``unfold.datasets``.
 """

@@ -13,10 +13,10 @@ from unfold.errors import UnfoldError
 
 
 class DataError(UnfoldError, ValueError):
-    """A data set with missing, damaged or unmatched files.
+    """Raised if files of a data set are missing, damaged or unmatched.
 
     Attributes:
-        errors: one line each; the message holds all of them.
+        errors: one line for each error; the message contains all of them.
 
     Example:
         >>> from unfold.datasets.plain import Paired
@@ -36,14 +36,14 @@ class Pair:
     """The files of one photo.
 
     Attributes:
-        name: unique in its data set, with ``/`` between its parts, without a suffix
+        name: unique name in the data set, with ``/`` between its parts and without a suffix
             (``"0012/0034"``).
         input: the degraded photo.
-        target: the sharp, well-lit one, if there is one.
+        target: the sharp, well-exposed photo, if there is one.
         views: further pictures of the scene by name, such as a dual-pixel camera's ``"left"``.
-        kernel_path: of its blur kernel, if known (see `unfold.restoration.read_kernel`).
-        sequence: what it is a frame of, or empty.
-        clip: within a sequence, only frames of one clip may follow one another in time (see
+        kernel_path: path of the blur kernel, if it is known (see `unfold.restoration.read_kernel`).
+        sequence: name of the sequence that it is a frame of, or empty.
+        clip: number of the clip within the sequence; only frames of one clip are consecutive (see
             `unfold.datasets.windows`).
 
     Example:
@@ -64,7 +64,7 @@ class Pair:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """All of its pictures, the input first."""
+        """All photos of the pair, the input first."""
         target = () if self.target is None else (self.target,)
         return (self.input, *target, *self.views.values())
 
@@ -72,16 +72,16 @@ class Pair:
 class Dataset(ABC, Sequence[Pair]):
     """The photos of one data set: a sequence of `Pair`, found and checked at construction.
 
-    The check reads the names of all files and the header and end of each: every photo exists, is a
-    picture that is not truncated, and has the size of those that belong to it.
+    The check reads the names of all files and the header and end of each file: every photo must
+    exist, be complete, and have the size of the other photos of its pair.
 
     Attributes:
         title: name of the data set.
-        layout: where its files lie, in words.
-        source: where to get it.
+        layout: description of the folders and files.
+        source: where the data set is available.
         splits: names of the splits; empty if there is only one.
-        pairs: the photos, in the order of their names.
-        errors: of the other photos, a line each; empty unless ``strict`` is False.
+        pairs: the photos, sorted by name.
+        errors: one line for each faulty photo; empty unless ``strict`` is False.
 
     Example:
         >>> import tempfile, torch
@@ -108,14 +108,14 @@ class Dataset(ABC, Sequence[Pair]):
         """Find the photos of a split.
 
         Args:
-            root: the data set's folder.
-            split: one of ``splits``; by default the last of them, the one to test on.
-            strict: refuse a data set with any error; False goes on with the photos that have
-                none, and keeps the errors.
+            root: folder of the data set.
+            split: one of ``splits``; by default the last, which is the test split.
+            strict: whether any error is raised. If False, faulty photos are left out and recorded
+                in ``errors``.
 
         Raises:
-            DataError: all that is missing or does not match, in one message, and where to get
-                the data set; with ``strict=False`` only where no photo is left.
+            DataError: if files are missing or unmatched; the message lists all of them and the
+                source of the data set. With ``strict=False``, only if no photo is left.
         """
         self.root = Path(root)
         self.split = split or (self.splits[-1] if self.splits else "")
@@ -138,8 +138,8 @@ class Dataset(ABC, Sequence[Pair]):
     def find(self, errors: list[str]) -> tuple[Pair, ...]:
         """The pairs under ``self.root``, sorted by name as `folder.natural` sorts.
 
-        Missing folders and photos without their counterparts are added to ``errors``, a line
-        each. The files themselves need not be looked into: the caller does.
+        Missing folders and photos without counterpart are added to ``errors``, one line each. The
+        contents of the files are checked by the caller.
         """
 
     def __len__(self) -> int:
@@ -157,7 +157,7 @@ class Dataset(ABC, Sequence[Pair]):
 
 
 def _sound(pairs: Sequence[Pair], root: Path, errors: list[str]) -> tuple[Pair, ...]:
-    """The pairs whose files are pictures of one size; the others become errors."""
+    """The pairs whose files are photos of one size; the others are recorded as errors."""
 
     def place(file: Path) -> str:
         return file.relative_to(root).as_posix() if file.is_relative_to(root) else str(file)
@@ -183,5 +183,5 @@ def _sound(pairs: Sequence[Pair], root: Path, errors: list[str]) -> tuple[Pair, 
 
 
 def _one_line(text: str) -> str:
-    """A file's name may hold a line break, or bytes that no encoding explains."""
+    """Escape line breaks and undecodable bytes in the name of a file."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

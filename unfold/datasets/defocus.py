@@ -11,21 +11,21 @@ from .folder import Folder, list_folder, match, pair_folders
 
 
 class DPDD(Dataset):
-    """DPDD: 350, 74 and 76 scenes, defocused against all in focus, 16 bits, 1680×1120.
+    """DPDD: 350, 74 and 76 scenes, defocused and all in focus, 16 bits, 1680×1120.
 
     Layout: ``{train,val,test}_{c,l,r}/{source,target}/<photo>.png``: ``c`` is the whole photo,
-    ``l`` and ``r`` what the left and the right halves of its pixels saw. Photos belong together
-    by their sorted order, since source and target have names of their own; where they share
-    names (as in synthetic copies of the layout) by name.
+    ``l`` and ``r`` are the views of the left and right halves of its pixels. Photos are matched by
+    their sorted order, because source and target have different names. If they share names (as in
+    synthetic copies of the layout), they are matched by name.
 
-    By order, a source missing in one place and a target missing in another go unnoticed.
+    A match by order does not notice a source missing in one place and a target in another.
 
-    Source: Abuolaim and Brown, ECCV 2020, and the reader in its repository. That the left and
-    right views are called as the whole photo, with ``_L`` and ``_R``, is as other programs say.
+    Source: Abuolaim and Brown, ECCV 2020, and the reader in its repository. The names of the left
+    and right views, that of the whole photo with ``_L`` and ``_R``, are taken from other programs.
 
     Args:
-        view: ``"center"``: the whole photo is the input. ``"dual-pixel"``: besides, each pair's
-            ``views`` has ``"left"`` and ``"right"``.
+        view: with ``"center"``, the whole photo is the input. With ``"dual-pixel"``, the ``views``
+            of each pair also have ``"left"`` and ``"right"``.
 
     Example:
         >>> import tempfile, torch
@@ -74,7 +74,7 @@ class DPDD(Dataset):
         return tuple(pairs.values())
 
     def _side(self, source: Folder, side: str, errors: list[str]):
-        """Name of the whole photo -> it, and its view from one side."""
+        """Name of the whole photo -> the photo and its view from one side."""
         letter = side[0]
         views = list_folder(self.root, f"{self.split}_{letter}/source", errors)
         named = {
@@ -84,10 +84,10 @@ class DPDD(Dataset):
 
 
 class RealDOF(Dataset):
-    """RealDOF: 50 real scenes taken by two cameras at once, defocused against all in focus.
+    """RealDOF: 50 real scenes taken by two cameras at once, defocused and all in focus.
 
-    Layout: ``{source,target}/<photo>.png``, 2320×1536; photos belong together by name, or, where
-    no name is on both sides, by their sorted order.
+    Layout: ``{source,target}/<photo>.png``, 2320×1536; photos are matched by name, or, if no
+    name occurs on both sides, by their sorted order.
 
     Source: Lee et al., IFAN, CVPR 2021, and the configuration in its repository.
 
@@ -114,12 +114,12 @@ class RealDOF(Dataset):
 
 
 class RTF(Dataset):
-    """RTF: 22 light-field scenes, defocused against all in focus, 360×360.
+    """RTF: 22 light-field scenes, defocused and all in focus, 360×360.
 
-    Layout: ``image/0/<photo>`` and ``GT/<photo>``, which belong together by name, or, where no
-    name is on both sides, by their sorted order. ``image/1`` and ``image/1.6`` have noise
-    of that strength. The layout is what programs that read the set agree on; its authors give it
-    on request, and neither a description of theirs nor the set itself was seen.
+    Layout: ``image/0/<photo>`` and ``GT/<photo>``, which are matched by name, or, if no name
+    occurs on both sides, by their sorted order. ``image/1`` and ``image/1.6`` have noise of that
+    strength. The layout is taken from programs that read the set. The set is available on request;
+    neither the set nor a description by its authors was seen.
 
     Source: D'Andrès et al., Non-Parametric Blur Map Regression for Depth of Field Extension,
     IEEE TIP 25(4), 2016.
@@ -166,8 +166,8 @@ class CUHK(Dataset):
     """CUHK: 704 real defocused photos of the blur detection set, without ground truth.
 
     Layout: ``out_of_focus<number>.jpg``, all in the folder itself (the ``image`` folder of the
-    published set). The set's ``motion<number>.jpg`` and folders further down, such as that of the
-    masks for detection, are passed over. The number of photos was not verified.
+    published set). ``motion<number>.jpg`` and subfolders, such as that of the masks for detection,
+    are ignored. The number of photos was not verified.
 
     Source: Shi et al., Discriminative Blur Detection Features, CVPR 2014; used as a test of
     deblurring by IFAN, CVPR 2021.

@@ -1,4 +1,4 @@
-"""A folder of photos by name, and two of them matched."""
+"""A folder of photos by name, and matching of two folders."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Folder:
     """The photos below a folder.
 
     Attributes:
-        place: the folder, below the data set's.
-        photos: name -> file in natural order. A name is the file's path below the folder, with
-            ``/``, without suffix.
+        place: path of the folder, relative to the data set's.
+        photos: name -> file in natural order. A name is the file's path relative to the folder,
+            with ``/`` and without suffix.
     """
 
     place: str
@@ -27,11 +27,11 @@ class Folder:
 
 
 def list_folder(root: Path, place: str, errors: list[str]) -> Folder:
-    """The photos below ``root / place``: PNG, JPEG and TIFF by their suffix, in capitals or not.
+    """The photos below ``root / place``: PNG, JPEG and TIFF, by a suffix in upper or lower case.
 
-    Hidden entries are passed over, and so are links that lead back up. Errors: there is no such
-    folder, it has no photo, or two of one name; it, or a folder or link in it, cannot be searched
-    (what is beside that still counts).
+    Hidden entries and links to a parent folder are ignored. It is an error if the folder does not
+    exist, has no photo or two photos of one name, or if it, a subfolder or a link cannot be
+    searched (other entries are still listed).
     """
     top = root / place
     photos: dict[str, Path] = {}
@@ -50,8 +50,8 @@ def list_folder(root: Path, place: str, errors: list[str]) -> Folder:
 
 
 def list_subfolders(root: Path, place: str, errors: list[str]) -> list[str]:
-    """Names of the folders in ``root / place``, in natural order, passing over what `list_folder`
-    passes over. Errors: there is no such folder, or it cannot be searched.
+    """Names of the folders in ``root / place``, in natural order, without those that `list_folder`
+    ignores. It is an error if the folder does not exist or cannot be searched.
     """
     top = root / place
     try:
@@ -67,10 +67,10 @@ def list_subfolders(root: Path, place: str, errors: list[str]) -> list[str]:
 def match(
     inputs: Folder, targets: Folder, errors: list[str], *, ordered: bool = False
 ) -> dict[str, tuple[Path, Path]]:
-    """Name of the input -> input and target; the photos without a counterpart are errors.
+    """Name of the input -> input and target. Photos without a counterpart are errors.
 
-    They belong together by name. With ``ordered``, where no name occurs on both sides, by their
-    order; numbers that differ then leave all of them in doubt.
+    Photos are matched by name. With ``ordered``, they are matched by their order if no name occurs
+    on both sides; different numbers of photos are then an error.
     """
     if not inputs.photos or not targets.photos:  # an error of its own, already
         return {}
@@ -102,7 +102,7 @@ def natural(name: str) -> tuple:
 def pair_folders(
     root: Path, inputs: str, targets: str, errors: list[str], *, ordered: bool = False
 ) -> tuple[Pair, ...]:
-    """The photos of two folders below ``root`` that belong together (see `match`)."""
+    """The matching photos of two folders below ``root`` (see `match`)."""
     one, other = (list_folder(root, place, errors) for place in (inputs, targets))
     matched = match(one, other, errors, ordered=ordered)
     return tuple(Pair(name, *files) for name, files in matched.items())
@@ -111,7 +111,7 @@ def pair_folders(
 def _walk(
     folder: Path, place: str, errors: list[str], above: tuple[Path, ...] = ()
 ) -> Iterator[Path]:
-    """Photos below a folder. ``above`` are the folders that it was reached through."""
+    """Photos below a folder. ``above`` are its parent folders."""
     from unfold.imaging.io import SUFFIXES
 
     here = folder.resolve()

@@ -10,18 +10,18 @@ from .folder import list_folder, list_subfolders, match
 
 
 class GoPro(Dataset):
-    """GoPro (GOPRO_Large): frames of fast video, averaged against the sharp one in the middle.
+    """GoPro (GOPRO_Large): averaged frames of fast video, and the sharp frame in the middle.
 
     Layout: ``{train,test}/<sequence>/{blur,blur_gamma,sharp}/<frame>.png``, 1280×720, 22 and 11
-    sequences, 2,103 and 1,111 pairs. Within a sequence frames follow one another in the order of
-    their numbers. (Copies with ``input`` and ``target`` folders are for the reader ``paired``.)
+    sequences, 2,103 and 1,111 pairs. Frames of a sequence are consecutive in the order of their
+    numbers. (Copies with ``input`` and ``target`` folders are read by ``paired``.)
 
     Source: Nah et al., CVPR 2017; its authors' code and their answers in the issues of
-    SeungjunNah/DeepDeblur_release. The numbers of pairs are as other programs state them.
+    SeungjunNah/DeepDeblur_release. The numbers of pairs are taken from other programs.
 
     Args:
-        input: ``"blur"``: frames averaged as they are stored. ``"blur_gamma"``: averaged in
-            linear light, by a gamma of 2.2. Results on one are not those on the other.
+        input: with ``"blur"``, the frames are averaged as stored. With ``"blur_gamma"``, they are
+            averaged in linear light, with a gamma of 2.2. Results on both are not comparable.
 
     Example:
         >>> import tempfile, torch

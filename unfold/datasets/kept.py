@@ -1,4 +1,4 @@
-"""Pictures that are kept on the device of the computation."""
+"""Photos that are cached on the device of the computation."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from torch import Tensor
 
 
 class Kept:
-    """Pictures read once and kept on a device, in 8 bits a value.
+    """A cache of photos on a device, with 8 bits for each value.
 
     Args:
-        device: where.
+        device: device of the cache.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -20,11 +20,11 @@ class Kept:
         self._pictures: dict[Hashable, dict[str, Tensor]] = {}
 
     def get(self, key: Hashable, read: Callable[[], Mapping[str, Tensor]]) -> dict[str, Tensor]:
-        """The pictures of a key, uint8 on the device; ``read`` is called the first time.
+        """The photos of a key, uint8 on the device. ``read`` is called the first time.
 
         Args:
-            key: of the pictures.
-            read: gives them in [0, 1], of any shapes.
+            key: key of the photos.
+            read: function that returns them in [0, 1], of any shapes.
         """
         if key not in self._pictures:
             self._pictures[key] = {
@@ -35,5 +35,5 @@ class Kept:
 
 
 def unit(picture: Tensor) -> Tensor:
-    """A picture in [0, 1]: what is kept in 8 bits as float32, all else as it is."""
+    """A photo in [0, 1]: cached 8-bit values become float32, other values are unchanged."""
     return picture if picture.is_floating_point() else picture.float() / 255

@@ -1,4 +1,4 @@
-"""LOL: photos taken with little light, and again with enough."""
+"""LOL: photos of the same scenes with low and normal exposure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from .folder import pair_folders
 
 
 class LOL(Dataset):
-    """LOL (v1): 485 and 15 real pairs, under-exposed against well exposed.
+    """LOL (v1): 485 and 15 real pairs, underexposed and well exposed.
 
     Layout: ``{our485,eval15}/{low,high}/<number>.png``, 600×400.
 

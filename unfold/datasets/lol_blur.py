@@ -16,19 +16,19 @@ REAL_SIZES = {"lednet": 400, "jude": 1354}  # photos of Real-LOL-Blur, as each p
 
 
 class LOLBlur(Dataset):
-    """LOL-Blur: 12,000 synthetic pairs of night video, dark and blurred against sharp.
+    """LOL-Blur: 12,000 synthetic pairs of night video frames, dark and blurred, and sharp.
 
     Layout: ``{train,test}/<kind>/<sequence>/<frame>.png``, 1120×640, 170 and 30 sequences of 60
-    frames. The first and last 30 frames of a sequence are not consecutive, and were darkened
-    differently: they are its clips 0 and 1, identified by a frame's position among those that are
-    there, so a frame missing as input and as target moves the border by one.
+    frames. The first and last 30 frames of a sequence are not consecutive and were darkened
+    differently. They are its clips 0 and 1, identified by a frame's position among the existing
+    frames, so a frame that is missing as input and as target shifts the boundary by one.
 
     Source: Zhou et al., LEDNet, ECCV 2022, and the README of its repository.
 
     Args:
-        input: the kind of the inputs: with noise, as in the paper's table, or without.
-        target: the kind of the targets: the slightly dimmed originals, the originals, or the
-            dark but sharp frames.
+        input: kind of the inputs: with noise, as in the paper's table, or without.
+        target: kind of the targets: the slightly dimmed originals, the originals, or the dark but
+            sharp frames.
 
     Example:
         >>> import tempfile, torch
@@ -89,19 +89,19 @@ class LOLBlur(Dataset):
 class RealLOLBlur(Dataset):
     """Real-LOL-Blur: real night photos with blur, without ground truth.
 
-    Layout: all photos in the folder and in those below it. LEDNet's paper says 400 photos; JUDE's
+    Layout: all photos in the folder and its subfolders. LEDNet's paper says 400 photos; JUDE's
     paper and the README of LEDNet's repository say 1,354 (482 from RealBlur-J, 872 taken with a
-    Sony RX10 IV). The names of the folders could not be verified, so nothing depends on them, and
-    no photo is taken for a frame of a sequence.
+    Sony RX10 IV). The names of the folders could not be verified and are not used, and no photo
+    counts as a frame of a sequence.
 
     Source: Zhou et al., LEDNet, ECCV 2022, and the README of its repository.
 
     Args:
-        paper: whose set the photos must be: a count other than the 400 of ``"lednet"`` or the
-            1,354 of ``"jude"`` is an error. ``"any"`` accepts any number of photos.
-        names: a text file with the name of one photo per line, its path below the folder with or
-            without suffix; all other photos are ignored. Which 400 of the 1,354 photos LEDNet
-            measured is not known here: this is how to choose them.
+        paper: the paper whose set is expected: any number of photos other than the 400 of
+            ``"lednet"`` or the 1,354 of ``"jude"`` is an error. ``"any"`` accepts every number.
+        names: a text file with the name of one photo per line: its relative path, with or without
+            suffix. All other photos are ignored. (It is not known here which 400 of the 1,354
+            photos LEDNet measured.)
 
     Example:
         >>> import tempfile, torch
@@ -144,7 +144,7 @@ class RealLOLBlur(Dataset):
 
 
 def _named(photos: Mapping[str, Path], names: Path, errors: list[str]) -> dict[str, Path]:
-    """The photos that a text file names; names without a photo are errors."""
+    """The photos listed in a text file; names without a photo are errors."""
     try:
         lines = names.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:

@@ -1,4 +1,4 @@
-"""Pairs as tensors to train on."""
+"""Pairs as tensors for training."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from .kept import Kept, unit
 
 
 class Photos(data.Dataset):
-    """The photos of pairs, cropped and flipped alike, for ``torch.utils.data.DataLoader``.
+    """The photos of pairs, with common crops and flips, for ``torch.utils.data.DataLoader``.
 
-    An item is a dict of ``"input"`` and, where the pair has one, ``"target"``, both
+    An item is a dict of ``"input"`` and, if the pair has one, ``"target"``, both
     ``(3, H, W)`` float32 in [0, 1], sRGB-encoded, and ``"name"``. Its crop and flip depend on
     ``seed``, the epoch and its index alone, so the number of workers changes nothing.
 
     Args:
-        pairs: such as a `Dataset`.
-        crop: side of a square, drawn evenly from all places; None keeps whole photos.
-        side: photos whose shorter side is longer are made smaller first, to this many pixels; None
-            leaves them as they are.
-        seed: at least 0.
-        flip: mirror an item left to right with probability ½.
-        kept: keeps the photos, in 8 bits, on the device where crops are wanted; None reads them
-            from their files each time.
+        pairs: a sequence of pairs, such as a `Dataset`.
+        crop: side of a square at a uniformly random position; None keeps whole photos.
+        side: photos whose shorter side is longer are first scaled down to this length; None keeps
+            their size.
+        seed: seed of crops and flips, at least 0.
+        flip: whether items are mirrored horizontally with probability ½.
+        kept: cache of the photos, with 8 bits, on the device of the crops; None reads the files
+            each time.
 
     Raises:
-        ImageError: upon access: a photo cannot be read, input and target differ in size, or they
-            are smaller than the crop.
+        ImageError: (on access) if a photo cannot be read, or input and target differ in size or are
+            smaller than the crop.
 
     Example:
         >>> import tempfile, torch
@@ -73,7 +73,7 @@ class Photos(data.Dataset):
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
 
     def set_epoch(self, epoch: int) -> None:
-        """Draw other crops and flips from now on; call it before each pass."""
+        """Draw other crops and flips from now on. To be called before each epoch."""
         self._epoch.fill_(epoch)
 
     def __len__(self) -> int:
@@ -83,7 +83,7 @@ class Photos(data.Dataset):
         return self.item(index, int(self._epoch))
 
     def item(self, index: int, epoch: int) -> dict[str, Tensor | str]:
-        """Item ``index`` of any epoch, whichever was set."""
+        """Item ``index`` of the given epoch, regardless of `set_epoch`."""
         index = range(len(self))[index]
         pair = self.pairs[index]
         images = self._images(pair)
@@ -100,7 +100,7 @@ class Photos(data.Dataset):
         return item
 
     def items(self, places: Sequence[tuple[int, int]]) -> list[dict[str, Tensor | str]]:
-        """Several items, each by its index and epoch."""
+        """Several items, given by index and epoch."""
         return [self.item(index, epoch) for index, epoch in places]
 
     def _images(self, pair: Pair) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Folders of photos that are no published data set."""
+"""Folders of photos other than published data sets."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from .folder import list_folder, pair_folders
 
 
 class Paired(Dataset):
-    """Two folders of photos: inputs and targets, which belong together by name.
+    """Two folders of photos: inputs and targets, matched by name.
 
     Layout: ``<input>/**/<photo>`` and ``<target>/**/<photo>``; the suffixes may differ. A split
-    is a folder of its own: give it as the root.
+    is a separate folder, to be given as the root.
 
     Args:
-        input: folder of the inputs, below the root.
-        target: folder of the targets, below the root.
+        input: folder of the inputs, relative to the root.
+        target: folder of the targets, relative to the root.
         kernel_dir: folder of the blur kernels, ``<kernel_dir>/<photo>.npy``, one for each photo;
             empty if the kernels are unknown.
 
@@ -68,7 +68,7 @@ class Paired(Dataset):
 
 
 class Unpaired(Dataset):
-    """A folder of photos without targets, with all that is below it.
+    """A folder of photos without targets, with its subfolders.
 
     Layout: ``**/<photo>``. To train without pairs, read two such folders.
 

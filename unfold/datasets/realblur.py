@@ -1,4 +1,4 @@
-"""RealBlur: real camera shake, photographed together with a sharp picture."""
+"""RealBlur: real camera shake, photographed together with a sharp photo."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from .folder import natural
 
 
 class RealBlurJ(Dataset):
-    """RealBlur-J: 3,758 and 980 pairs of JPEGs of dim scenes, real blur against sharp.
+    """RealBlur-J: 3,758 and 980 pairs of JPEG photos of dim scenes, with real blur and sharp.
 
-    Layout: the lists ``RealBlur_J_{train,test}_list.txt`` in the folder, and what they name. A
-    line has two paths below the folder: that of the sharp photo, then that of the blurred one,
-    such as ``RealBlur-J_ECC_IMCORR_centroid_itensity_ref/scene230/gt/gt_7.png`` and
-    ``.../scene230/blur/blur_7.png``. A pair is called ``scene230/blur_7``.
+    Layout: the lists ``RealBlur_J_{train,test}_list.txt`` in the folder, and the listed files. A
+    line has two relative paths: that of the sharp photo, then that of the blurred photo, such as
+    ``RealBlur-J_ECC_IMCORR_centroid_itensity_ref/scene230/gt/gt_7.png`` and
+    ``.../scene230/blur/blur_7.png``. The name of this pair is ``scene230/blur_7``.
 
-    Source: Rim et al., ECCV 2020. The lists themselves could not be looked at: their form is what
-    several programs that read them agree on, the numbers of pairs are as such programs state.
+    Source: Rim et al., ECCV 2020. The lists were not available: their format and the numbers of
+    pairs are taken from programs that read them.
 
     Example:
         >>> import tempfile, torch
@@ -64,6 +64,6 @@ class RealBlurJ(Dataset):
 
 
 def _name(blurred: Path) -> str:
-    """The scene's folder, which the folder of the blurred photos lies in, and the file."""
+    """The folder of the scene, which contains that of the blurred photos, and the file."""
     scene = blurred.parts[-3:-2]
     return "/".join((*scene, blurred.stem))

@@ -1,4 +1,4 @@
-"""Frames that follow one another in time."""
+"""Consecutive frames of a video."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ _NUMBERED = re.compile(r"(.*?)([0-9]+)", re.DOTALL)
 
 
 def windows(pairs: Sequence[Pair], length: int) -> list[tuple[Pair, ...]]:
-    """Every run of ``length`` consecutive frames, each beginning one frame after the one before.
+    """All windows of ``length`` consecutive frames; each starts one frame after the previous one.
 
-    None crosses the border of a sequence or of a clip, or a gap in the frames' numbers, which
-    their names end with.
+    No window crosses the end of a sequence or clip, or a gap in the numbers at the end of the
+    frames' names.
 
     Args:
-        pairs: a data set, or some of its pairs, in its order.
-        length: frames in a window, at least 1.
+        pairs: a data set, or some of its pairs in its order.
+        length: number of frames in a window, at least 1.
 
     Raises:
-        ValueError: ``length`` is below 1, or there are no frames of a sequence.
+        ValueError: if ``length`` is below 1, or the pairs are not frames of a sequence.
 
     Example:
         >>> from pathlib import Path

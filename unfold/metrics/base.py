@@ -12,7 +12,7 @@ from unfold.errors import UnfoldError
 
 
 class MetricError(UnfoldError, ValueError):
-    """A metric that cannot be built; the message says what is missing and where to get it.
+    """Raised if a metric cannot be built; the message says what is missing and where to get it.
 
     Example:
         >>> from unfold.metrics import LPIPS
@@ -28,8 +28,8 @@ class Metric(nn.Module):
 
     Attributes:
         better: whether ``"higher"`` or ``"lower"`` values are better.
-        needs_reference: whether it compares with a reference.
-        unit: of its values, or empty.
+        needs_reference: whether a reference is required.
+        unit: unit of the values, or empty.
 
     Example:
         >>> import torch
@@ -48,11 +48,11 @@ class Metric(nn.Module):
 
     @abstractmethod
     def measure(self, image: Tensor, reference: Tensor | None) -> Tensor:
-        """The values for a batch, ``(B,)`` float64; what is called is ``metric(image, ...)``.
+        """The values for a batch, ``(B,)`` float64. Users call ``metric(image, ...)``.
 
         Args:
             image: ``(B, 1 or 3, H, W)`` floating point in [0, 1], sRGB-encoded.
-            reference: of the same shape and range, where one is needed.
+            reference: a photo of the same shape and range, if the metric needs one.
         """
 
     @torch.no_grad()
@@ -60,7 +60,8 @@ class Metric(nn.Module):
         """Check the inputs, then ``measure``.
 
         Raises:
-            ValueError: shapes differ, no batch of pictures, or no reference where one is needed.
+            ValueError: if the shapes differ, the input is not a batch of photos, or a required
+                reference is missing.
         """
         name = type(self).__name__
         if image.ndim != 4 or image.shape[1] not in (1, 3) or 0 in image.shape:

@@ -21,24 +21,25 @@ _LEAST_SIDE = {"alex": 31, "vgg": 16}
 
 
 class LPIPS(Metric):
-    """Learned perceptual image patch similarity, v0.1: how far apart two pictures look; 0 is alike.
+    """Learned perceptual image patch similarity, v0.1: a perceptual distance of two photos, 0 for
+    equal ones.
 
-    The squared distance of a network's unit-length features, weighted by channel with learned
-    weights, averaged over pixels and summed over layers. The `lpips` package computes it and
-    brings the channel weights. The network's own weights come from torchvision, and are never
-    downloaded here. A gray picture is taken as one of three equal channels.
+    It is the squared distance of a network's features, normalized to unit length and weighted by
+    learned weights of the channels, averaged over pixels and summed over layers. The `lpips`
+    package computes it and provides the weights of the channels. The network's weights are those of
+    torchvision; they are not downloaded. A gray photo counts as three equal channels.
 
     Args:
         net: ``"alex"``, or ``"vgg"`` (VGG-16). Their values are not comparable.
-        input_range: what the network is fed. ``"[-1,1]"`` is what it was made for. ``"[0,1]"``
-            feeds pictures as they are, of half the contrast: the evaluations of some papers do so,
-            and their values compare only with one another.
-        weights: torchvision's state dict of the network; only its ``features.*`` are read. By
-            default the file is looked for in torch.hub's cache.
+        input_range: range of the network's input. The network was trained with ``"[-1,1]"``. With
+            ``"[0,1]"``, photos have half of that contrast. Some papers measure this way, and their
+            values are comparable only with each other.
+        weights: torchvision's state dict of the network, of which only ``features.*`` is read. By
+            default, the file in torch.hub's cache.
 
     Raises:
-        MetricError: no weights, or a file that lacks some of them.
-        ValueError: a picture too small for the network (31 pixels for alex, 16 for vgg).
+        MetricError: if there are no weights, or the file lacks some of them.
+        ValueError: if a photo is too small for the network (31 pixels for alex, 16 for vgg).
 
     Source: Zhang, Isola, Efros, Shechtman, Wang, "The unreasonable effectiveness of deep features
     as a perceptual metric", CVPR 2018, eq. 1.
@@ -81,7 +82,7 @@ class LPIPS(Metric):
 
 
 def _distance(net: str) -> nn.Module:
-    """The package's module with its channel weights; the network below still at random."""
+    """The package's module with its channel weights; the network has random weights."""
     import lpips
 
     # Drawing the random network must not change the numbers that the caller draws after it.

@@ -25,23 +25,23 @@ _FEATURES = 36
 
 
 class NIQE(Metric):
-    """Natural image quality evaluator: how far a picture's statistics are from pristine photos'.
+    """Natural image quality evaluator: the distance of a photo's statistics from those of pristine
+    photos.
 
     ``sqrt((μ − μ₀)ᵀ ((Σ + Σ₀) / 2)⁺ (μ − μ₀))``; lower is more natural. μ and Σ are the mean and
-    covariance of 36 features over the picture's 96×96 blocks (what is left at the right and
-    bottom is not looked at); μ₀ and Σ₀ are those of pristine photos, published by the authors.
+    covariance of 36 features over the photo's 96×96 blocks (incomplete blocks at the right and
+    bottom are ignored); μ₀ and Σ₀ are those of pristine photos, published by the authors.
     The features are AGGD fits of the luminance (0.299 R + 0.587 G + 0.114 B, rounded to 8 bits),
-    less its local mean and divided by its local deviation, and of the products of neighbors, at
-    full and at half size.
+    minus its local mean and divided by its local deviation, and of products of neighbors, at full
+    and half size.
 
     Args:
         weights: an ``.npz`` file with ``mu_pris_param`` (36) and ``cov_pris_param`` (36, 36),
-            such as BasicSR's ``niqe_pris_params.npz``. By default it is looked for in torch.hub's
-            cache.
+            such as BasicSR's ``niqe_pris_params.npz``. By default, the file in torch.hub's cache.
 
     Raises:
-        MetricError: no such file, or one that holds something else.
-        ValueError: fewer than two blocks that are not flat.
+        MetricError: if the file is missing or has other contents.
+        ValueError: if fewer than two blocks are not flat.
 
     Source: Mittal, Soundararajan, Bovik, "Making a 'completely blind' image quality analyzer",
     IEEE SPL 2013, eqs. 1-10.
@@ -71,7 +71,7 @@ class NIQE(Metric):
         return torch.stack([self._distance(f) for f in features(_levels(image))])
 
     def _distance(self, samples: Tensor) -> Tensor:
-        """From pristine photos, of the features of one picture, ``(blocks, 36)``."""
+        """The distance of one photo's features, ``(blocks, 36)``, from those of pristine photos."""
         textured = samples[~samples.isnan().any(1)]
         if len(textured) < 2:
             raise ValueError("NIQE needs two blocks that are not flat; leave it out for this one")
@@ -109,7 +109,7 @@ def normalize(levels: Tensor) -> Tensor:
 
 
 def halve(levels: Tensor) -> Tensor:
-    """Half the size by bicubic interpolation that is antialiased, as MATLAB's ``imresize``.
+    """Half the size by antialiased bicubic interpolation, like MATLAB's ``imresize``.
 
     The cubic kernel (a = −1/2) is stretched to twice its width; borders are mirrored. Sides are
     even.
@@ -130,7 +130,7 @@ def halve(levels: Tensor) -> Tensor:
 
 
 def _block_features(normalized: Tensor, side: int) -> Tensor:
-    """18 features of each block: its values' fit, and those of products with four neighbors."""
+    """18 features of each block: the fit of its values and of the products with four neighbors."""
     blocks = normalized[:, 0].unfold(1, side, side).unfold(2, side, side).flatten(1, 2)
     fit = fit_aggd(blocks.flatten(-2))
     columns = [fit.alpha, (fit.left + fit.right) / 2]

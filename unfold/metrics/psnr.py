@@ -10,8 +10,8 @@ from .base import Metric
 class PSNR(Metric):
     """Peak signal-to-noise ratio: ``10 log₁₀(1 / mean (x − y)²)`` dB, over all channels.
 
-    The peak is 1. It is ``inf`` for identical pictures, which an average must treat apart
-    (`unfold.evaluation` averages the finite values and counts the others).
+    The peak is 1. The value is ``inf`` for identical photos. (`unfold.evaluation` averages the
+    finite values and counts the others.)
 
     Example:
         >>> import torch

@@ -14,17 +14,17 @@ _SIZES = {"gaussian": 11, "uniform": 7}
 
 
 class SSIM(Metric):
-    """Structural similarity, at most 1: local brightness, contrast and structure compared.
+    """Structural similarity of local brightness, contrast and structure, at most 1.
 
-    The mean over pixels and channels of
+    It is the mean over pixels and channels of
 
         (2 μx μy + C₁) (2 σxy + C₂) / ((μx² + μy² + C₁) (σx² + σy² + C₂)),
 
-    with ``C₁ = 0.01²``, ``C₂ = 0.03²`` for values in [0, 1]; means and covariances are weighted
-    by a window around each pixel that has the whole window inside the picture. Identical
-    pictures have 1. Computed in float64.
+    with ``C₁ = 0.01²``, ``C₂ = 0.03²`` for values in [0, 1]. Means and covariances are weighted by
+    a window around each pixel; pixels whose window is not completely inside the photo are left out.
+    The value of identical photos is 1. It is computed in float64.
 
-    The papers use two settings, and both equal scikit-image's: Gaussian 11×11 with σ = 1.5 and
+    The papers use two settings, which are equal to scikit-image's: Gaussian 11×11 with σ = 1.5 and
     population covariance (that of the SSIM paper, the default), and uniform 7×7 with
     ``sample_covariance`` (scikit-image's own default).
 
@@ -32,10 +32,10 @@ class SSIM(Metric):
         window: weights of a pixel's neighbors.
         size: side of the window, odd; by default 11 for Gaussian and 7 for uniform weights.
         sigma: standard deviation of the Gaussian, pixels.
-        sample_covariance: divide by ``n − 1`` in place of ``n = size²``.
+        sample_covariance: whether to divide by ``n − 1`` instead of ``n = size²``.
 
     Raises:
-        ValueError: a picture smaller than the window.
+        ValueError: if a photo is smaller than the window.
 
     Source: Wang, Bovik, Sheikh, Simoncelli, "Image quality assessment: from error visibility to
     structural similarity", IEEE TIP 2004, eq. 13.
@@ -76,7 +76,7 @@ class SSIM(Metric):
 
     @staticmethod
     def option_errors(spec: Any) -> list[tuple[tuple[str], str]]:
-        """A window without a pixel in its middle."""
+        """The error of an even window, which has no center."""
         even = spec.size is not None and spec.size % 2 == 0
         return [(("size",), "must be odd: a window has a pixel in its middle")] if even else []
 
@@ -100,7 +100,7 @@ class SSIM(Metric):
         return (luminance * structure).mean((1, 2, 3))
 
     def _mean(self, x: Tensor) -> Tensor:
-        """The window's weighted mean, where the whole window lies in the picture."""
+        """The weighted mean over windows that are completely inside the photo."""
         from kornia.filters import filter2d_separable
 
         return filter2d_separable(x, self._weights, self._weights, padding="valid")

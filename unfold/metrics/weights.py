@@ -1,4 +1,4 @@
-"""Files that a metric cannot do without: found, never fetched."""
+"""Files that a metric requires. They are searched on disk and never downloaded."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from .base import MetricError
 
 
 def find_weights(metric: str, url: str, given: str | os.PathLike[str] | None) -> Path:
-    """The file given, else the one of the url's name in torch.hub's cache.
+    """The given file, otherwise the file with the URL's name in torch.hub's cache.
 
     Raises:
-        MetricError: there is none; says which file, where it goes, and where to get it.
+        MetricError: if it does not exist; the message names the file, its place and its source.
     """
     if given is not None:
         if not os.path.isfile(given):  # (which takes names that are too long, too)
@@ -32,10 +32,10 @@ def find_weights(metric: str, url: str, given: str | os.PathLike[str] | None) ->
 
 
 def read_tensors(metric: str, path: Path) -> dict[str, Tensor]:
-    """A file's state dict; nothing but tensors is unpickled.
+    """The state dict in a file. Only tensors are unpickled.
 
     Raises:
-        MetricError: it holds something else.
+        MetricError: if the file contains anything else.
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
