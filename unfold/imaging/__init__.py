@@ -1,4 +1,4 @@
-"""Photographs in and out of tensors."""
+"""Photos as files and as tensors."""
 
 from unfold.imaging.io import find_photos, read, size_of, write
 from unfold.imaging.photo import ImageError, Photo

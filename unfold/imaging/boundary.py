@@ -1,4 +1,4 @@
-"""Borders: a photo is not periodic, the FFT is."""
+"""Periodic extension of photos, which the FFT requires."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MULTIPLE = 16
 
 @dataclass(frozen=True)
 class Frame:
-    """Where a picture lies in its padded version."""
+    """The position of a photo in its padded version."""
 
     top: int
     left: int
@@ -23,22 +23,23 @@ class Frame:
 
     @property
     def origin(self) -> tuple[int, int]:
-        """Row and column where the picture begins."""
+        """Row and column of the first pixel of the photo."""
         return self.top, self.left
 
     def crop(self, x: Tensor) -> Tensor:
-        """The picture's part of ``(..., H, W)``."""
+        """The part of ``(..., H, W)`` at the position of the photo."""
         rows = slice(self.top, self.top + self.height)
         return x[..., rows, self.left : self.left + self.width]
 
     def inside(self, x: Tensor) -> Tensor:
-        """1 where the picture lies in its padded version ``(..., H, W)``, else 0; (1, 1, H, W)."""
+        """The mask of the photo in its padded version ``(..., H, W)``: 1 inside, 0 outside; (1, 1,
+        H, W)."""
         mask = x.new_zeros(1, 1, *x.shape[-2:])
         self.crop(mask).fill_(1)
         return mask
 
     def coarser(self, factor: int) -> Frame:
-        """Where it lies in a version that is smaller by a factor, cells in part within included."""
+        """The position in a version that is smaller by a factor, including cells partly inside."""
         top, left = self.top // factor, self.left // factor
         bottom = -(-(self.top + self.height) // factor)
         right = -(-(self.left + self.width) // factor)
@@ -46,23 +47,23 @@ class Frame:
 
 
 def pad_periodic(x: Tensor, margin: tuple[int, int], *, multiple: int = 1) -> tuple[Tensor, Frame]:
-    """Pad so that the picture can be taken for one period of a periodic one.
+    """Pad a photo so that it is one period of a periodic signal.
 
-    Each side is reflected outwards, and the reflections of opposite sides, which meet in the
-    period's wrap, are blended smoothly into each other. Sizes are rounded up to lengths that the
-    FFT is fast for.
+    Each side is reflected outwards, and the reflections of opposite sides, which are neighbors in
+    the periodic signal, are blended smoothly. Sizes are rounded up to lengths with a fast FFT.
 
-    Networks halve the size, and treat a pixel by its place in the grid of their coarsest level:
-    with ``multiple``, the picture and a part of it that begins at a multiple fall alike.
+    Networks halve the size, and process a pixel according to its position in the grid of their
+    coarsest level. With ``multiple``, a photo and a part of it that begins at a multiple have the
+    same positions.
 
     Args:
         x: ``(..., H, W)``.
-        margin: rows and columns to add at each side, at least: the reach of the blur, half the
-            kernel's size.
-        multiple: the new height and width are multiples of it, and so is where the picture begins.
+        margin: smallest number of rows and columns to add at each side: half the size of the
+            kernel.
+        multiple: the new height and width and the position of the photo are multiples of it.
 
     Returns:
-        The padded picture and the `Frame` that crops it again.
+        The padded photo, and the `Frame` that crops it.
     """
     height, width = x.shape[-2:]
     begins = []
@@ -92,7 +93,7 @@ def _smooth(n: int) -> bool:
 
 
 def _extend(x: Tensor, axis: int, extra: int) -> Tensor:
-    """Append ``extra`` elements that lead from the last one smoothly back to the first."""
+    """Append ``extra`` elements that lead smoothly from the last element back to the first."""
     if extra == 0:
         return x
     size = x.shape[axis]

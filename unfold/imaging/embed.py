@@ -1,4 +1,4 @@
-"""Pictures inside of web pages."""
+"""Photos embedded in web pages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from unfold.imaging.shrink import shrink
 
 
 def data_url(picture: Tensor, width: int) -> str:
-    """A picture ``(3, H, W)`` in [0, 1] as a URL that holds it, made smaller to a width."""
+    """A photo ``(3, H, W)`` in [0, 1] as a data URL, scaled down to a width."""
     if picture.shape[-1] > width:
         height = max(1, round(picture.shape[-2] * width / picture.shape[-1]))
         picture = shrink(picture.float(), (height, width))

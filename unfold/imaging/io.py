@@ -1,7 +1,7 @@
-"""Photographs from files and into files.
+"""Reading and writing of photos.
 
-PNG, JPEG and TIFF, distinguished by their first bytes on reading and by their suffix on writing.
-``png``, ``jpeg`` and ``tiff`` hold the codecs; here are files, errors, and numbers.
+PNG, JPEG and TIFF are distinguished by their first bytes on reading and by their suffix on writing.
+The codecs are in ``png``, ``jpeg`` and ``tiff``.
 """
 
 from __future__ import annotations
@@ -42,14 +42,15 @@ MAX_PIXELS = 200_000_000  # more is taken for a header that lies
 
 
 def read(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Photo:
-    """The photograph in a PNG, JPEG or TIFF file, upright.
+    """Read the photo in a PNG, JPEG or TIFF file, upright.
 
-    8- and 16-bit samples keep their precision: ``write`` gives them back exactly. Of several
-    pages or frames, the first is read. CMYK becomes RGB by the plain formula, its profile lost.
+    8- and 16-bit samples keep their precision: ``write`` reproduces them exactly. Of several pages
+    or frames, the first is read. CMYK is converted to RGB by the plain formula, without its
+    profile.
 
-    Raises ImageError, with a one-line message that names the file, for anything that is not a
-    whole picture, and, before decoding, for more than ``max_pixels`` pixels, or more than the
-    file's bytes can hold: time and memory stay in proportion to the file and its pixels.
+    Raises ImageError, with a one-line message that names the file, if the file is not a complete
+    photo. It is raised before decoding if the photo has more than ``max_pixels`` pixels, or more
+    than the file can contain. Time and memory are proportional to the file and its pixels.
 
     Example:
         >>> import tempfile, torch
@@ -65,13 +66,13 @@ def read(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Photo
 
 
 def contents(path: str | os.PathLike[str]) -> tuple[bytes, os.stat_result]:
-    """The bytes of a file, all of one moment, and its status then. Raises ImageError."""
+    """The bytes of a file and its status at the same time. Raises ImageError."""
     with _blaming(path, "read", "check the path and its permissions"):
         return _contents(Path(path))
 
 
 def decode(path: str | os.PathLike[str], data: bytes, *, max_pixels: int = MAX_PIXELS) -> Photo:
-    """What `read` gives, of a file's bytes; the path is for its messages."""
+    """The photo in the bytes of a file, like `read`. The path is used in messages."""
     with _blaming(path, "read", "check the path and its permissions"):
         codec = _codec_of(data)
     with _blaming(
@@ -81,10 +82,10 @@ def decode(path: str | os.PathLike[str], data: bytes, *, max_pixels: int = MAX_P
 
 
 def size_of(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """(width, height) of the photograph in a file, upright, without decoding it.
+    """(width, height) of the photo in a file, upright, without decoding it.
 
-    Raises ImageError, one line without the path, where there is no such file, it is no picture, or
-    it is truncated. (Damage within the data shows only when it is decoded.)
+    Raises ImageError, with one line without the path, if the file does not exist, is not a photo,
+    or is truncated. (Damage of the data is only found by decoding.)
 
     Example:
         >>> import tempfile, torch
@@ -109,15 +110,14 @@ def size_of(path: str | os.PathLike[str]) -> tuple[int, int]:
 
 
 def write(path: str | os.PathLike[str], photo: Photo) -> None:
-    """Write a photograph as PNG, JPEG or TIFF, by the suffix of ``path``.
+    """Write a photo as PNG, JPEG or TIFF, by the suffix of ``path``.
 
-    Samples are clipped to [0, 1] and rounded to the nearest of ``photo.bits`` bits; a ``gray``
-    photograph is written as one channel, the mean of the three. JPEG always has 8 bits; it loses
-    alpha, with a warning. The file appears whole or not at all: until then, one that stood there
-    stays as it was.
+    Samples are clipped to [0, 1] and rounded to ``photo.bits`` bits. A ``gray`` photo is written as
+    one channel, the mean of the three. JPEG always has 8 bits and no alpha, which gives a warning.
+    The file is written atomically.
 
-    Raises ImageError, with a one-line message that names the file, for an unknown suffix, for
-    tensors that do not make a photograph, and where the file cannot be written.
+    Raises ImageError, with a one-line message that names the file, if the suffix is unknown, the
+    tensors are not a photo, or the file cannot be written.
 
     Example:
         >>> import tempfile, torch
@@ -135,7 +135,7 @@ def write(path: str | os.PathLike[str], photo: Photo) -> None:
 
 
 def encode(path: str | os.PathLike[str], photo: Photo) -> bytes:
-    """What `write` puts into a file. Raises ImageError as it does."""
+    """The bytes of the file that `write` writes. Raises ImageError like `write`."""
     with writing(path):
         codec = _codec_for(Path(path))
         _check(photo)
@@ -149,18 +149,18 @@ def encode(path: str | os.PathLike[str], photo: Photo) -> bytes:
 
 
 def writing(path: str | os.PathLike[str]) -> contextlib.AbstractContextManager[None]:
-    """Turns what fails inside into an ImageError that says that ``path`` cannot be written."""
+    """A context that converts errors to an ImageError: ``path`` cannot be written."""
     return _blaming(path, "written", "check the folder, its permissions and the free space")
 
 
 def find_photos(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
-    """The photographs among files and folders, in the order given.
+    """The photos in files and folders, in the given order.
 
-    Files are kept whatever they are called. Folders are searched with all that is below them, in
-    sorted order, for the suffixes that ``read`` knows; hidden entries are passed over, and a
-    folder that links lead to again is searched once.
+    Files with any suffix are kept. Folders are searched recursively, in sorted order, for the
+    suffixes that ``read`` supports. Hidden entries are ignored, and a folder with several links is
+    searched once.
 
-    Raises ImageError for a path that does not exist and for a folder without photographs.
+    Raises ImageError if a path does not exist or a folder contains no photos.
 
     Example:
         >>> import tempfile, torch
@@ -189,7 +189,8 @@ def find_photos(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
 
 @contextlib.contextmanager
 def _blaming(path: object, done: str, remedy: str) -> Iterator[None]:
-    """Turns every failure inside into one line of ImageError that begins with the path."""
+    """A context that converts every error to an ImageError of one line that starts with the
+    path."""
     try:
         yield
     except (KeyboardInterrupt, SystemExit, GeneratorExit, Warning):
@@ -204,7 +205,7 @@ def _blaming(path: object, done: str, remedy: str) -> Iterator[None]:
 
 
 def _contents(path: Path) -> tuple[bytes, os.stat_result]:
-    """Raises ImageError for what is no regular file, empty, or changed meanwhile."""
+    """Raises ImageError if it is not a regular file, is empty, or changes meanwhile."""
     _check_file(path.stat())
     with path.open("rb") as file:
         before = os.fstat(file.fileno())
@@ -255,7 +256,7 @@ def _photo(raster: Raster) -> Photo:
 
 
 def _profile_fits(icc: bytes | None, gray: bool) -> bool:
-    """Whether an ICC profile is for this number of channels: CMYK's, say, is not for RGB."""
+    """Whether an ICC profile is for this number of channels (that of CMYK is not for RGB)."""
     return bool(icc) and icc[16:20] == (b"GRAY" if gray else b"RGB ")
 
 
@@ -268,7 +269,7 @@ def _codec_for(path: Path) -> ModuleType:
 
 
 def _check(photo: Photo) -> None:
-    """Raises ImageError unless the tensors make a photograph."""
+    """Raises ImageError if the tensors are not a photo."""
     if photo.bits not in TOP:
         raise ImageError(f"bits must be 8 or 16, got {photo.bits}; set one of them")
     _check_planes("image", photo.image, 3)
@@ -294,7 +295,7 @@ def _check_planes(name: str, planes: Tensor, channels: int) -> None:
 
 
 def _samples(photo: Photo, *, jpeg_limits: bool) -> np.ndarray:
-    """(H, W, C) uint8 or uint16 samples of a photograph."""
+    """(H, W, C) uint8 or uint16 samples of a photo."""
     bits = 8 if jpeg_limits else photo.bits
     image = photo.image.detach().cpu()
     planes = [image.mean(0, keepdim=True) if photo.gray else image]
@@ -306,7 +307,7 @@ def _samples(photo: Photo, *, jpeg_limits: bool) -> np.ndarray:
 
 
 def destination(path: str | os.PathLike[str]) -> Path:
-    """The file to write for a path; raises ImageError where there can be none."""
+    """The file to write for a path. Raises ImageError if it cannot be a file."""
     target = Path(os.path.realpath(path))  # a link goes on pointing where it does
     if not target.parent.is_dir():
         raise ImageError(f"there is no folder {target.parent}; create it first")
@@ -316,8 +317,8 @@ def destination(path: str | os.PathLike[str]) -> Path:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """Photographs below a folder; links are followed, but no folder is entered twice, and none
-    that holds this one."""
+    """Photos below a folder. Links are followed, but no folder is entered twice, and no parent
+    folder."""
 
     def fail(error: OSError) -> None:
         raise error

@@ -1,4 +1,4 @@
-"""A photograph as tensors, with what its file needs to be written back alike."""
+"""A photo as tensors, with the properties of its file."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from unfold.errors import UnfoldError
 
 
 class ImageError(UnfoldError, ValueError):
-    """An image file that cannot be read or written.
+    """Raised if an image file cannot be read or written.
 
-    The message is one line: the file, the error, and the remedy. A line break in a file's name is
-    escaped.
+    The message is one line with the file, the error and the remedy. Line breaks in the name of the
+    file are escaped.
 
     Example:
         >>> from unfold.imaging import read
@@ -32,10 +32,10 @@ class Photo:
     """One photograph.
 
     Attributes:
-        image: ``(3, H, W)`` float32 in [0, 1]: RGB (of a gray file, too), sRGB-encoded, upright.
+        image: ``(3, H, W)`` float32 in [0, 1], RGB (also for a gray file), sRGB-encoded, upright.
         alpha: ``(1, H, W)`` float32 in [0, 1], not multiplied into the image; None: opaque.
-        gray: whether the file has one channel; `write` then writes one.
-        bits: of a sample, 8 or 16.
+        gray: whether the file has one channel, and `write` writes one.
+        bits: number of bits of a sample, 8 or 16.
         icc: the file's ICC color profile, which is kept and never applied.
 
     Example:

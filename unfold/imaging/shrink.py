@@ -1,4 +1,4 @@
-"""Making photos smaller."""
+"""Scaling photos down."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from torch.nn.functional import interpolate
 
 
 def shrink(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """A photo ``(C, H, W)``, or several ``(N, C, H, W)``, at another, smaller size ``(h, w)``.
+    """Scale a photo ``(C, H, W)``, or several ``(N, C, H, W)``, down to the size ``(h, w)``.
 
-    Bicubic, with the low-pass that keeps fine texture from turning into stripes; in [0, 1].
+    Bicubic with a low-pass filter against aliasing; the result is in [0, 1].
     """
     # Not kornia's resize: its low-pass is a Gaussian (values move by up to 0.2), and slower.
     batch = image if image.ndim == 4 else image[None]

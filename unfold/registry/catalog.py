@@ -1,4 +1,4 @@
-"""What is installed: entry points of every distribution, read without importing any of them."""
+"""Installed components: the entry points of all distributions, read without importing them."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _read: dict[str, tuple[tuple[Any, ...] | None, tuple[str, list[Component]]]] = {
 
 
 class ComponentError(UnfoldError, ValueError):
-    """A component that is unknown, ambiguous or broken; the message says what to do.
+    """Raised if a component is unknown, ambiguous or broken; the message names the remedy.
 
     Example:
         >>> import unfold
@@ -63,15 +63,16 @@ class ComponentError(UnfoldError, ValueError):
 
 @dataclass(frozen=True, order=True)
 class Component:
-    """One registered name.
+    """A registered component.
 
     Attributes:
         group: one of `GROUPS` or `FUNCTIONS`.
-        name: as registered.
-        distribution: the project that registers it, normalized (``acme-prior``).
-        version: of that distribution.
+        name: its registered name.
+        distribution: name of the distribution that registers it, normalized (``acme-prior``).
+        version: version of that distribution.
         target: ``module:attribute``.
-        obstacle: why it must not be loaded, as far as known without an import; empty if it may.
+        obstacle: why it must not be loaded, as far as this is known without importing it; otherwise
+            empty.
 
     Example:
         >>> from unfold.registry import find
@@ -91,7 +92,7 @@ class Component:
 
     @property
     def qualified(self) -> str:
-        """``distribution:name``, which no other component has in its group."""
+        """``distribution:name``, which is unique in the group."""
         return f"{self.distribution}:{self.name}"
 
     @property
@@ -102,7 +103,7 @@ class Component:
 
 @dataclass(frozen=True, order=True)
 class Damage:
-    """A distribution that registers something here, but whose metadata cannot be read.
+    """A distribution that registers components, but whose metadata cannot be read.
 
     Example:
         >>> from unfold.registry import Damage
@@ -116,7 +117,7 @@ class Damage:
 
 @dataclass(frozen=True)
 class Catalog:
-    """All installed components, sorted: independent of the order of installation.
+    """All installed components, sorted, so that the order of installation has no effect.
 
     Example:
         >>> from unfold.registry import scan
@@ -130,10 +131,10 @@ class Catalog:
 
 
 def scan() -> Catalog:
-    """Every component of every installed distribution; nothing is imported.
+    """All components of all installed distributions. Nothing is imported.
 
-    Distributions are read one at a time: one whose metadata is malformed is left out alone. One
-    whose files have not changed is not read again.
+    Only the distribution with malformed metadata is left out. A distribution whose files have not
+    changed is not read again.
 
     Example:
         >>> from unfold.registry import scan
@@ -156,7 +157,7 @@ def scan() -> Catalog:
 
 @contextlib.contextmanager
 def one_scan() -> Generator[None]:
-    """Within it, however deeply nested, what is installed is read once (by `installed`).
+    """A context, which may be nested, in which `installed` reads the installed components once.
 
     (A first scan takes a tenth of a second or more, and a config may name twenty components.)
     """
@@ -169,7 +170,7 @@ def one_scan() -> Generator[None]:
 
 
 def installed() -> Catalog:
-    """As `scan`; within `one_scan`, as it was when it was first asked for."""
+    """The result of `scan`; within `one_scan`, that of the first call."""
     shared = _shared.get()
     if shared is None:
         return scan()
@@ -179,9 +180,10 @@ def installed() -> Catalog:
 
 
 def components(group: str) -> list[tuple[str, Component]]:
-    """The installed components of a group, broken ones too, each with a name of its own.
+    """The installed components of a group, including broken ones, with unique names.
 
-    That is its plain name, or ``distribution:name`` where two distributions register the same.
+    The unique name is the registered name, or ``distribution:name`` if two distributions register
+    the same name.
     """
     here = [c for c in installed().components if c.group == group]
     names = [c.name for c in here]
@@ -189,14 +191,14 @@ def components(group: str) -> list[tuple[str, Component]]:
 
 
 def find(group: str, name: str) -> Component:
-    """The one component of that name; ``distribution:name`` chooses between two.
+    """The component of that name; ``distribution:name`` selects one of several.
 
-    A built-in is never shadowed: a plugin's component of the same name is reached by
-    ``distribution:name`` only.
+    A built-in component is never shadowed: a plugin's component of the same name is only found as
+    ``distribution:name``.
 
     Raises:
-        ComponentError: no such group; unknown name (with the closest matches); a name that two
-            distributions claim; a component that must not be loaded.
+        ComponentError: if the group or the name is unknown (with the closest matches), two
+            distributions register the name, or the component must not be loaded.
 
     Example:
         >>> from unfold.registry import find
@@ -228,7 +230,7 @@ def load(component: Component) -> Any:
     """Import a component.
 
     Raises:
-        ComponentError: it cannot be imported; the cause is chained.
+        ComponentError: if it cannot be imported; the cause is chained.
 
     Example:
         >>> from unfold.registry import find, load
@@ -248,7 +250,7 @@ def load(component: Component) -> Any:
 
 
 def _registered(distribution: importlib.metadata.Distribution) -> tuple[str, list[Component]]:
-    """A distribution's project and components, from memory where its files are as they were."""
+    """The name and components of a distribution, cached as long as its files do not change."""
     place = str(getattr(distribution, "_path", ""))
     if not place.endswith(".dist-info"):
         return _parsed(distribution)
@@ -261,7 +263,7 @@ def _registered(distribution: importlib.metadata.Distribution) -> tuple[str, lis
 
 
 def _mark(path: str) -> tuple[int, int, int] | None:
-    """What changes with a file's content; none where there is no file."""
+    """Values that change with the contents of a file; empty if there is no file."""
     try:
         found = os.stat(path)
     except OSError:
@@ -295,7 +297,7 @@ def _components(
 
 
 def _refused(distribution: importlib.metadata.Distribution, project: str) -> str:
-    """Why nothing of a distribution may be loaded; empty where it may."""
+    """Why a distribution must not be loaded; otherwise empty."""
     if project == HOME:
         return ""
     allowed = os.environ.get(ALLOW, "").strip()
@@ -362,7 +364,7 @@ def _check_group(group: str) -> None:
 
 
 def _place(distribution: importlib.metadata.Distribution) -> str:
-    """What to call a distribution that may have no readable name: its folder."""
+    """The folder of a distribution, which identifies it if it has no readable name."""
     return os.path.basename(str(getattr(distribution, "_path", distribution)))
 
 
@@ -371,7 +373,7 @@ def _normalize(project: str) -> str:
 
 
 def singular(group: str) -> str:
-    """What one component of a group is called."""
+    """The singular noun for a component of a group."""
     if group == "losses":
         return "loss"
     return group[:-1] if group in _ALL else f"entry in {group!r}"

@@ -22,8 +22,7 @@ def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The mapping in a ``.json`` or ``.toml`` file: ``kind`` and options.
 
     Raises:
-        ComponentError: one line that names the file: it cannot be read, or holds no mapping with
-            a ``kind``.
+        ComponentError: if the file cannot be read or does not contain a mapping with a ``kind``.
     """
     path = Path(path)
     if path.suffix not in SUFFIXES:

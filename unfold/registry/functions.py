@@ -1,4 +1,4 @@
-"""Functions by name: commands of the program, engines that restore folders."""
+"""Functions by name: commands of the command line, and engines that restore folders."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .kinds import check_class
 
 
 def function(group: str, name: str) -> Callable[..., Any]:
-    """An installed command or engine; imports it and no other.
+    """An installed command or engine. Only its module is imported.
 
     A command is a function of an ``argparse.ArgumentParser``: it adds its arguments, and sets
     ``run``, a function of the parsed arguments that returns the exit status, as their default. Its

@@ -1,4 +1,4 @@
-"""What each group promises of its components."""
+"""The required type of the components of each group."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from .catalog import FUNCTIONS, Component, ComponentError
 
 
 def check_class(entry: Component, target: Any) -> None:
-    """Refuse an entry point to what cannot be a component of its group.
+    """Check that the target of an entry point can be a component of its group.
 
     Raises:
-        ComponentError: no class or function; a class of the wrong base; an abstract one.
+        ComponentError: if it is not a class or function, has the wrong base class, or is abstract.
     """
     if not callable(target):
         raise _wrong(entry, f"is {type(target).__name__} {target!r:.40}, not a class or function")
@@ -29,10 +29,10 @@ def check_class(entry: Component, target: Any) -> None:
 
 
 def check_object(entry: Component, built: Any) -> None:
-    """Refuse what a component made, if its group promises something else.
+    """Check the type of a built component.
 
     Raises:
-        ComponentError: it is of the wrong type.
+        ComponentError: if it has the wrong type.
     """
     base = _base(entry.group)
     if not isinstance(built, base):
@@ -57,7 +57,7 @@ def _base(group: str) -> type:
 
 
 def _unimplemented(target: type, base: type) -> list[str]:
-    """Abstract methods that a subclass of a plain nn.Module left as they were."""
+    """Abstract methods that a subclass of a plain nn.Module does not implement."""
     abstract = [n for n, m in vars(base).items() if getattr(m, "__isabstractmethod__", False)]
     return [name for name in abstract if getattr(target, name) is getattr(base, name)]
 

@@ -1,4 +1,4 @@
-"""A limit of a component's size, so that a huge one takes neither long nor all of the memory."""
+"""A limit of a component's size, which bounds the time and the memory of building it."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _building = threading.local()  # `busy`: whether this thread builds a component
 
 @contextlib.contextmanager
 def limited() -> Generator[None]:
-    """Within, a component is built; one inside another counts as part of it.
+    """A context in which a component is built. Nested components count as parts of it.
 
-    What counts are the values of all tensors that are made, parameters or not, each before its
-    memory is allocated, and the modules.
+    It counts the modules and the values of all new tensors, parameters or not, before their memory
+    is allocated.
 
     Raises:
-        ValueError: there are more than `check_size` allows. Those that know their size before they
-            are built ask it themselves.
+        ValueError: if there are more than `check_size` allows. (Components that know their size
+            call `check_size` themselves.)
 
     Example:
         >>> import torch
@@ -52,7 +52,7 @@ def limited() -> Generator[None]:
 
 
 class _Count(TorchDispatchMode):
-    """Counts the values and modules that this thread makes."""
+    """Counts the values and modules that this thread creates."""
 
     def __init__(self) -> None:
         super().__init__()  # pyright: ignore (torch does not type it)
@@ -60,7 +60,7 @@ class _Count(TorchDispatchMode):
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        """Not: to be skipped, torch would import its compiler, which takes seconds."""
+        """False: otherwise torch imports its compiler, which takes seconds."""
         return False
 
     def add_module(self, parent: nn.Module, name: str, module: nn.Module | None) -> None:
@@ -85,8 +85,8 @@ class _Count(TorchDispatchMode):
 
 
 def _new_values(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int:
-    """How many values an operation allocates: those of its result on the device ``meta``, which
-    computes shapes alone. Views and updates in place allocate none."""
+    """The number of values that an operation allocates: those of its result on the device ``meta``,
+    which only computes shapes. Views and in-place updates allocate none."""
     if func.is_view or func._schema.is_mutable:
         return 0
     options: dict[str, Any] = tree_map_only(Tensor, _on_meta, dict(kwargs))

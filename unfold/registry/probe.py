@@ -1,4 +1,4 @@
-"""Trying components in another process, where one that hangs or crashes does no harm."""
+"""Tests of components in another process, which may hang or crash."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class Verdict:
 
 
 def probe(components: Sequence[Component], *, seconds: float = 30) -> list[Verdict]:
-    """Import each component and read its options, one after the other in a process apart.
+    """Import each component and read its options, one after the other, in a separate process.
 
-    Where that process ends or hangs, the component being tried is at fault, and another process
-    goes on behind it.
+    If the process ends or hangs, the current component is broken, and another process continues
+    with the next one.
 
     Args:
-        components: what to try.
-        seconds: for each component; one that takes longer is broken.
+        components: the components to test.
+        seconds: time limit for each component.
     """
     verdicts = [Verdict(c, c.obstacle) for c in components if c.obstacle]
     pending = [c for c in components if not c.obstacle]
@@ -47,7 +47,7 @@ def probe(components: Sequence[Component], *, seconds: float = 30) -> list[Verdi
 
 
 def _run(components: list[Component], seconds: float) -> tuple[list[tuple[str, str]], str]:
-    """What a process wrote of the components it came to, and how it ended if not well."""
+    """The output of a process for the components that it reached, and its error if it failed."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report")
         names = [f"{c.group}/{c.qualified}" for c in components]
@@ -64,7 +64,7 @@ def _run(components: list[Component], seconds: float) -> tuple[list[tuple[str, s
 
 
 def _watch(process: subprocess.Popen[bytes], report: Path, seconds: float, limit: float) -> str:
-    """Wait for the process; end it when one component takes too long."""
+    """Wait for the process, and end it if a component exceeds the time limit."""
     waited, seen, since = 0.0, -1, 0.0
     while True:
         try:

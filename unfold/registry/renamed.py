@@ -1,4 +1,4 @@
-"""Options under the names that they had in older versions, in files that were written then."""
+"""Options under the names of older versions, in files of these versions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _RENAMED = {
 
 
 def with_new_names(group: str, config: Mapping[str, Any]) -> dict[str, Any]:
-    """A component's config, its options under their present names.
+    """A component's config with the present names of its options.
 
     Example:
         >>> from unfold.registry.renamed import with_new_names

@@ -12,11 +12,11 @@ from .spec import Spec, spec_type
 
 
 def schema(*, seconds: float = 30) -> tuple[dict[str, Any], list[str]]:
-    """The schema, and one line for each component that it lacks because it is broken.
+    """The schema, and one line for each broken component, which it does not contain.
 
-    ``$defs`` has an entry for each group; a value is any of the group's components, by name or as
-    an object with ``kind`` and options. The schema itself describes a model. Plugins are tried
-    out in another process first (see `probe`), with ``seconds`` for each.
+    ``$defs`` has an entry for each group, which accepts any of its components, by name or as an
+    object with ``kind`` and options. The schema itself describes a model. Plugins are first tested
+    in another process (see `probe`), with a limit of ``seconds`` for each.
     """
     components = scan().components
     verdicts = probe([c for c in components if c.distribution != HOME], seconds=seconds)
@@ -43,7 +43,7 @@ def schema(*, seconds: float = 30) -> tuple[dict[str, Any], list[str]]:
 
 
 def _spec(component: Component) -> type[Spec]:
-    """By its plain name where that is enough, so that the schema reads as configs do."""
+    """The spec with the plain name if it is unique, as in configs."""
     try:
         found = spec_type(component.group, component.name)
         if found.entry == component:
@@ -54,7 +54,7 @@ def _spec(component: Component) -> type[Spec]:
 
 
 def _linked(described: Any) -> Any:
-    """Let an option that holds any component of a group refer to that group's choices."""
+    """Make an option that accepts any component of a group refer to the entry of that group."""
     if isinstance(described, dict):
         described = cast(dict[str, Any], described)
         if described.get("group") in GROUPS:

@@ -1,4 +1,4 @@
-"""Specs: a component's options as a pydantic model, read off its constructor's signature."""
+"""Specs: a component's options as a pydantic model, derived from its constructor's signature."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from .renamed import with_new_names
 
 
 class Spec(BaseModel):
-    """The name of a component and its options; ``build`` makes the component.
+    """The name of a component and its options; ``build`` creates the component.
 
-    A component is a class or function. Its keyword-only parameters are its options: their
-    annotations validate them, their defaults are the spec's. Positional parameters (a prior's
-    ``channels``) are supplied by the caller of ``build``, as many as it takes.
+    A component is a class or function. Its keyword-only parameters are its options, with their
+    annotations as validators and their defaults. Positional parameters (a prior's ``channels``) are
+    arguments of ``build``.
 
-    Options that must agree with each other: a component may have a static method
-    ``option_errors(spec)``, which returns a path and a message for each error. It is called once
-    every option is valid by itself.
+    To check combinations of options, a component may have a static method ``option_errors(spec)``,
+    which returns a path and a message for each error. It is called if every option is valid by
+    itself.
     """
 
     model_config = ConfigDict(
@@ -62,11 +62,11 @@ class Spec(BaseModel):
         return resolve, (type(self).entry.group, dict(self))
 
     def build(self, *inputs: Any) -> Any:
-        """The component with these options.
+        """Build the component with these options.
 
         Raises:
-            ComponentError: its constructor refuses them, or what it makes is not what its group
-                promises.
+            ComponentError: if its constructor raises an error, or the result has the wrong type for
+                its group.
         """
         names = [name for name in type(self).model_fields if name != "kind"]
         options = {name: getattr(self, name) for name in names}
@@ -92,10 +92,10 @@ def _detail(path: tuple[int | str, ...], message: str) -> InitErrorDetails:
 
 
 def spec_type(group: str, name: str) -> type[Spec]:
-    """The spec of an installed component; imports that component and no other.
+    """The spec of an installed component. Only that component is imported.
 
     Raises:
-        ComponentError: it is unknown, ambiguous or broken, or not what its group promises.
+        ComponentError: if it is unknown, ambiguous or broken, or has the wrong type for its group.
     """
     return _spec_type(find(group, name), name)
 
@@ -133,7 +133,7 @@ def _options(target: Callable[..., Any]) -> dict[str, Any]:
 def supply(
     component: Callable[..., Any], inputs: tuple[Any, ...], options: Mapping[str, Any]
 ) -> Any:
-    """Call a component with as many of the host's inputs as it takes positionally."""
+    """Call a component with as many of the inputs as it has positional parameters."""
     parameters = inspect.signature(component).parameters.values()
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     # (*args counts for none: it is what a module without a constructor of its own inherits.)
@@ -142,13 +142,13 @@ def supply(
 
 
 def resolve(group: str, value: Any) -> Any:
-    """A name, or a mapping with ``kind`` and options, as a validated spec.
+    """The validated spec for a name, or for a mapping with ``kind`` and options.
 
-    Specs and callables (a class, a function that builds the component) pass as they are.
+    Specs and callables (a class or a function that builds the component) are returned unchanged.
 
     Raises:
-        ComponentError: it is none of these, or names no component that can be loaded.
-        ValidationError: the options do not fit; it holds every error with its path.
+        ComponentError: if the value is none of these, or the component cannot be loaded.
+        ValidationError: if options are invalid; it contains all errors with their paths.
     """
     if isinstance(value, str):
         value = {"kind": value}
@@ -179,7 +179,7 @@ def _one(group: str) -> str:
 
 
 def factory(group: str, value: Any) -> Callable[..., Any]:
-    """What builds the component that ``value`` names (see `resolve`)."""
+    """A function that builds the component of ``value`` (see `resolve`)."""
     resolved = resolve(group, value)
     if isinstance(resolved, Spec):
         return resolved.build

@@ -1,4 +1,4 @@
-"""The first sentence of a component's docstring, read from source: listing must import nothing."""
+"""The first sentence of a component's docstring, read from the source without an import."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def summary(target: str) -> str:
 
 
 def _statements(text: str, name: str) -> list[ast.stmt]:
-    """The one that defines a name, parsed alone where it is independent of the rest: most of the
-    time of a listing is spent here."""
+    """The statement that defines a name, parsed alone if possible: most of the time of a listing is
+    spent here."""
     found = re.search(rf"^(?:class|def) {re.escape(name)}\b.*\n(?:(?:[ \t)].*)?\n)*", text, re.M)
     try:
         return ast.parse(found[0] if found else text).body
@@ -37,10 +37,10 @@ def _statements(text: str, name: str) -> list[ast.stmt]:
 
 
 def _described(node: ast.stmt, name: str) -> str | None:
-    """The docstring of what a statement defines, if it defines the name.
+    """The docstring of the name, if a statement defines it.
 
-    Of an assignment such as ``small = preset(Model, "A small model.", K=2)`` it is the first text
-    in the call.
+    For an assignment such as ``small = preset(Model, "A small model.", K=2)``, it is the first
+    string in the call.
     """
     if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and node.name == name:
         return ast.get_docstring(node) or ""
@@ -53,8 +53,8 @@ def _described(node: ast.stmt, name: str) -> str | None:
 
 
 def _source(module: str) -> Path | None:
-    """Where a module's source lies. ``find_spec`` of a submodule would import its parents, so
-    only the top package is looked up, and the rest is a path below it."""
+    """The path of a module's source. ``find_spec`` of a submodule would import its parents, so only
+    the top package is searched, and the rest is a relative path."""
     top, *rest = module.split(".")
     try:
         spec = importlib.util.find_spec(top)

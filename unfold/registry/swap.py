@@ -1,4 +1,4 @@
-"""Options that hold a component, and the components that can be put in its place: ``prior=*``."""
+"""Options whose value is a component, and the components that can replace it: ``prior=*``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .spec import Spec
 
 
 class SwapError(UnfoldError, ValueError):
-    """A swap that is malformed or that nothing matches; the message lists the alternatives.
+    """Raised if a swap is malformed or matches nothing; the message lists the alternatives.
 
     Example:
         >>> from unfold.benchmarking import Size, swap_cases
@@ -31,12 +31,12 @@ class SwapError(UnfoldError, ValueError):
 
 @dataclass(frozen=True)
 class Candidate:
-    """A component to put in the place of another.
+    """A component that replaces another.
 
     Attributes:
-        name: the one that no other component of its group has.
-        config: its name as ``kind``, and its options.
-        component: where it is registered.
+        name: its unique name in the group.
+        config: its config, with the name as ``kind``.
+        component: its registration.
     """
 
     name: str
@@ -46,10 +46,10 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Swap:
-    """``OPTION=WANTED``: which option of a model is changed, and to what.
+    """``OPTION=WANTED``: an option of a model, and its new values.
 
     Attributes:
-        option: of the model; of a component in it with a path, ``denoiser.prior``.
+        option: an option of the model, or the path of a nested option, ``denoiser.prior``.
         wanted: a name, a pattern (``*``, ``deepinv-*``), or a config in JSON,
             ``{"kind": "deepinv-drunet", "weights": "random"}``.
     """
@@ -62,7 +62,7 @@ class Swap:
         """Read ``OPTION=WANTED``.
 
         Raises:
-            SwapError: if the text is no such assignment.
+            SwapError: if the text is not such an assignment.
         """
         option, equals, wanted = (part.strip() for part in text.partition("="))
         if not (option and equals and wanted):
@@ -73,11 +73,11 @@ class Swap:
         return f"--swap {self.option}={self.wanted}"
 
     def candidates(self, group: str) -> list[Candidate]:
-        """The installed components of a group that are wanted; none is imported.
+        """The matching components of a group. None is imported.
 
         Raises:
             SwapError: if the config is malformed, or no component matches the pattern.
-            ComponentError: if there is no component of that name; the message has the closest.
+            ComponentError: if no component has that name; the message names the closest one.
         """
         if self.wanted.startswith("{"):
             return [self._configured(group)]
@@ -107,7 +107,7 @@ class Swap:
 
 
 def held_groups(spec: type[Spec]) -> dict[str, str]:
-    """Option -> the group of the component that it holds."""
+    """Option -> group of the component that is its value."""
     held: dict[str, str] = {}
     for name, field in spec.model_fields.items():
         for mark in (*field.metadata, *_marks(field.annotation)):
@@ -118,7 +118,7 @@ def held_groups(spec: type[Spec]) -> dict[str, str]:
 
 
 def _marks(annotation: Any) -> Iterator[Any]:
-    """The metadata of an annotation, of what it annotates, and of a union's members."""
+    """The metadata of an annotation, of the annotated type, and of the members of a union."""
     if get_origin(annotation) is Annotated:
         yield from annotation.__metadata__
         yield from _marks(annotation.__origin__)  # (Python 3.10 wraps what defaults to None anew)

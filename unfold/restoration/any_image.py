@@ -1,4 +1,4 @@
-"""One photo in whatever form it comes."""
+"""Restoration of a photo given as a path, an image, an array or a tensor."""
 
 from __future__ import annotations
 
@@ -24,26 +24,27 @@ def restore(
     device: torch.device | str = "cpu",
     memory: int | None = None,
 ) -> Any:
-    """One photo restored, as `unfold restore` does it, in the form in which it is given.
+    """Restore one photo like `unfold restore`, and return it in the type in which it is given.
 
     Args:
         image: a path; a PIL image; a NumPy array ``(H, W, C)`` or ``(H, W)``, 8 or 16 bits or
             floating-point in [0, 1]; or a tensor ``(C, H, W)`` or ``(1, C, H, W)`` in [0, 1].
-            Values are those of an sRGB file. C is 1 or 3; any other number where the model takes
-            it (`Restorer.channels`): what nothing was learned for, and ``plug-and-play``, do.
-        model: a name, a config, or a model; by default ``"jude-small"``, or ``"jude-classic"``
-            where a kernel is given. Its weights are those that come with the library, if any do.
-        kernel: of the blur, ``(1, 1, h, w)``, where it is known.
-        device: to compute on.
-        memory: most bytes to use; what does not fit is restored in tiles that agree.
+            Values are sRGB-encoded. C is 1 or 3, or any other number if the model accepts it
+            (`Restorer.channels`), such as models without learned parameters and
+            ``plug-and-play``.
+        model: a name, a config, or a model; by default ``"jude-small"``, or ``"jude-classic"`` if a
+            kernel is given. Shipped weights are loaded if the model has any.
+        kernel: kernel of the blur, ``(1, 1, h, w)``, if it is known.
+        device: device of the computation.
+        memory: largest number of bytes to use; a photo that does not fit is restored in tiles.
 
     Returns:
-        As it was given: a PIL image, an array of the same type and shape, or a tensor of the same
-        type and shape; for a path a PIL image of 8 bits.
+        A PIL image, an array or a tensor, of the same type and shape as the input; for a path, an
+        8-bit PIL image.
 
     Raises:
-        ImageError: the file or the values are no photo.
-        ComponentError: no such model, or one that must be trained first.
+        ImageError: if the file or the values are not a photo.
+        ComponentError: if the model does not exist, or must be trained first.
 
     Example:
         >>> import numpy as np, unfold
