@@ -1,4 +1,4 @@
-"""Training: recipes, and the engine that carries them out.
+"""Training: recipes, and the engine that runs them.
 
 from unfold.training import read_recipe, train
 

@@ -26,7 +26,7 @@ class Components:
         model: the restoration model.
         tasks: by name, in their order within a step.
         optimizers: one for each task.
-        average: of the model's weights over the steps, where the recipe wants one.
+        average: the average of the model's weights over the steps, if the recipe has ``ema``.
     """
 
     model: Restorer
@@ -36,12 +36,12 @@ class Components:
 
 
 def assemble(recipe: Recipe, distributed: Distributed) -> Components:
-    """Build a recipe's tasks on a device, with the weights that its seed gives.
+    """Build the tasks of a recipe on a device, with initial weights drawn from its seed.
 
     Raises:
-        ComponentError, MetricError, LossError: a component cannot be built.
-        TrainingError: the model has nothing to learn, has a prior without a gradient, or cannot be
-            sharded.
+        ComponentError, MetricError, LossError: if a component cannot be built.
+        TrainingError: if the model has no parameters to train, has a prior without gradient, or
+            cannot be sharded.
     """
     device = distributed.device
     torch.manual_seed(recipe.seed)
@@ -99,10 +99,10 @@ def _freeze(model: nn.Module, names: tuple[str, ...]) -> None:
 
 
 def _check_gradients(task: nn.Module) -> None:
-    """Refuse priors that no gradient passes through, before hours are spent.
+    """Check that gradients pass through all priors.
 
     Raises:
-        TrainingError: the task has one.
+        TrainingError: if a prior of the task has no gradient.
     """
     for path, module in task.named_modules():
         if isinstance(module, Prior) and not module.differentiable:

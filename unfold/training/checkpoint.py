@@ -1,4 +1,4 @@
-"""Checkpoints: all that is needed to resume, in a folder that appears whole or not at all."""
+"""Checkpoints: the complete state of a training, in a folder that is written atomically."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Checkpoint:
 
     Attributes:
         tensors: parameters, buffers, averages, moments of the optimizers.
-        facts: the rest, as JSON holds it: the step, the recipe, versions.
+        facts: the step, the recipe and the versions, as JSON values.
     """
 
     tensors: dict[str, Tensor]
@@ -52,7 +52,7 @@ def gather(
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors of tasks and optimizers by name, and the optimizers' settings.
 
-    Where they are sharded, all processes must call it.
+    If they are sharded, all processes must call it.
     """
     tensors: dict[str, Tensor] = {}
     settings: dict[str, Any] = {}
@@ -71,10 +71,10 @@ def restore(
     tasks: Mapping[str, nn.Module],
     optimizers: Mapping[str, torch.optim.Optimizer],
 ) -> None:
-    """Put tasks and optimizers back to where `gather` found them.
+    """Restore the state of tasks and optimizers that `gather` returned.
 
     Raises:
-        TrainingError: the checkpoint is of other tasks, or of another model.
+        TrainingError: if the checkpoint is of other tasks or another model.
     """
     restore_weights(checkpoint, tasks)
     for name, optimizer in optimizers.items():
@@ -93,10 +93,10 @@ def restore(
 
 
 def restore_weights(checkpoint: Checkpoint, tasks: Mapping[str, nn.Module]) -> None:
-    """Put the tasks back to where `gather` found them, and leave the optimizers alone.
+    """Restore the state of the tasks that `gather` returned, without the optimizers.
 
     Raises:
-        TrainingError: the checkpoint is of other tasks, or of another model.
+        TrainingError: if the checkpoint is of other tasks or another model.
     """
     for name, task in tasks.items():
         with _fitting():
@@ -119,16 +119,16 @@ def _fitting() -> Iterator[None]:
 
 
 def load_into(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Put whole tensors into a module, which may be sharded."""
+    """Load unsharded tensors into a module, which may be sharded."""
     own = module.state_dict()
     module.load_state_dict({name: cut_like(t, own.get(name)) for name, t in tensors.items()})
 
 
 def save(folder: Path, step: int, checkpoint: Checkpoint) -> Path:
-    """Write a checkpoint under its step; one that is there already stays.
+    """Write a checkpoint, named after its step. An existing checkpoint is kept.
 
     Raises:
-        OSError: it cannot be written; nothing of it is left.
+        OSError: if it cannot be written; no part of it remains.
     """
     target = folder / f"step-{step:08d}"
     if target.is_dir():
@@ -155,7 +155,7 @@ def save(folder: Path, step: int, checkpoint: Checkpoint) -> Path:
 
 
 def steps(folder: Path) -> list[int]:
-    """The steps of the checkpoints there are, rising."""
+    """The steps of the existing checkpoints, in increasing order."""
     if not folder.is_dir():
         return []
     matches = (_NAME.fullmatch(path.name) for path in folder.iterdir())
@@ -166,7 +166,7 @@ def load(folder: Path, step: int) -> Checkpoint:
     """Read a checkpoint. Nothing is unpickled.
 
     Raises:
-        TrainingError: it is damaged.
+        TrainingError: if it is damaged.
     """
     place = folder / f"step-{step:08d}"
     try:
@@ -181,14 +181,15 @@ def load(folder: Path, step: int) -> Checkpoint:
 
 
 def prune(folder: Path, keep: int, best: int | None, *, returns: bool = False) -> None:
-    """Remove all but the last ``keep`` checkpoints and the best, and what was left unfinished.
+    """Remove unfinished checkpoints, and all others but the last ``keep`` and the best.
 
     Args:
-        folder: of the checkpoints.
-        keep: how many of the last ones stay.
-        best: the step of the best.
-        returns: whether a later phase starts from the best: then the best as of each checkpoint
-            that stays is kept too, so that training can go on from any of them.
+        folder: folder of the checkpoints.
+        keep: number of the last checkpoints to keep.
+        best: step of the best checkpoint.
+        returns: whether a later phase starts from the best checkpoint. Then the best checkpoint at
+            the time of each remaining checkpoint is kept, too, so that training can resume from
+            any of them.
     """
     there = steps(folder)
     kept = {best, *there[-keep:]}
@@ -205,7 +206,7 @@ def prune(folder: Path, keep: int, best: int | None, *, returns: bool = False) -
 
 
 def _best_of(folder: Path, step: int) -> int | None:
-    """The best step as of a checkpoint; None if it names none, or cannot be read."""
+    """The best step at the time of a checkpoint; None if there is none, or it cannot be read."""
     try:
         facts = json.loads((folder / f"step-{step:08d}" / _FACTS).read_text(encoding="utf-8"))
         return facts["best"].get("step")
@@ -222,7 +223,7 @@ def _sync(path: Path) -> None:
 
 
 def versions() -> dict[str, str]:
-    """Of what the bits of a training depend on."""
+    """Versions of the packages that affect the bits of a training."""
     return {
         "unfold": importlib.metadata.version(HOME),
         "torch": torch.__version__,

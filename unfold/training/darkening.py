@@ -1,4 +1,4 @@
-"""Training the darkening curve on good photos alone: no dark photo, no pair is needed."""
+"""Training of the darkening curve on well-exposed photos, without dark photos or pairs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ AIM = 0.05, 0.3  # of the mean lightness
 
 
 def darkening_losses(curve: DarkeningCurve, before: Tensor, exposure: Tensor) -> dict[str, Tensor]:
-    """The weighted losses of a batch of lightness ``(B, 1, H, W)``; what is minimized is their sum.
+    """The weighted losses of a batch of lightness ``(B, 1, H, W)``, whose sum is minimized.
 
     Source: Zhou et al., "LEDNet", ECCV 2022, section 3.
     """
@@ -39,24 +39,24 @@ def train_darkening(
     seed: int = 0,
     half: bool = False,
 ) -> tuple[DarkeningCurve, list[dict[str, float]]]:
-    """A curve trained by Adam, its rate falling to zero along a cosine, on random crops.
+    """Train a curve by Adam on random crops, with a learning rate that falls to zero like a cosine.
 
-    The mean lightness to aim at is drawn from `AIM` anew for each crop.
+    The target of the mean lightness is drawn from `AIM` for each crop.
 
     Args:
         photos: well-exposed, ``(3, H, W)`` sRGB-encoded in [0, 1], of any sizes.
-        steps: how many batches.
-        batch: crops of one.
-        crop: their side, at least 16; smaller photos are an error.
-        learning_rate: at the start.
-        seed: of the network's start, the crops and the exposures.
-        half: compute convolutions in bfloat16: twice as fast on a CPU that has it.
+        steps: number of batches.
+        batch: number of crops in a batch.
+        crop: side of the crops, at least 16; smaller photos are an error.
+        learning_rate: initial learning rate.
+        seed: seed of the initial weights, the crops and the exposures.
+        half: whether convolutions compute in bfloat16, twice as fast on a CPU that supports it.
 
     Returns:
-        The curve, and the losses of each step by name.
+        The curve, and the losses of each step, by name.
 
     Raises:
-        ValueError: no photo, or one that is smaller than the crop.
+        ValueError: if there is no photo, or a photo is smaller than the crop.
     """
     if not photos or min(side for photo in photos for side in photo.shape[1:]) < crop:
         raise ValueError(

@@ -14,7 +14,7 @@ from .task import Batch, captured, known
 
 
 def bad(values: Mapping[str, float]) -> list[str]:
-    """The names of values that are infinite or no numbers."""
+    """The names of values that are infinite or NaN."""
     return [name for name, value in values.items() if not torch.tensor(value).isfinite()]
 
 
@@ -22,9 +22,9 @@ def find_cause(model: Restorer, batches: Sequence[Batch], tasks: Mapping[str, nn
     """The first non-finite value: a photo, a block of a stage, the model, or a gradient.
 
     Args:
-        model: with the weights of the step that failed.
-        batches: those of the step.
-        tasks: with that step's gradients.
+        model: the model with the weights of the failed step.
+        batches: the batches of the step.
+        tasks: the tasks with the gradients of the step.
     """
     for batch in batches:
         if not all(batch[key].isfinite().all() for key in ("input", "target") if key in batch):

@@ -1,4 +1,4 @@
-"""The processes of a training: one, or those that torchrun started, and shards that they share."""
+"""The processes of a training: a single process, or those of torchrun; and their shards."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Distributed:
         return DistributedDataParallel(task, find_unused_parameters=True)
 
     def means(self, values: Mapping[str, torch.Tensor]) -> dict[str, float]:
-        """Each scalar's mean over the processes."""
+        """The mean of each scalar over the processes."""
         together = torch.stack([value.detach().double() for value in values.values()])
         if self.size > 1:
             dist.all_reduce(together)
@@ -59,7 +59,7 @@ class Distributed:
 
 @contextlib.contextmanager
 def joined(device: torch.device) -> Iterator[Distributed]:
-    """Join the process group that torchrun's environment describes; without it, one process."""
+    """Join the process group of torchrun's environment; without torchrun, a single process."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         yield Distributed(device)
@@ -75,18 +75,18 @@ def joined(device: torch.device) -> Iterator[Distributed]:
 
 
 def shard(model: nn.Module, device: torch.device, size: int) -> None:
-    """Cut a model's parameters over all processes, in place.
+    """Shard the parameters of a model over all processes, in place.
 
-    Each learned prior is gathered for its own computation and let go after it; all other
-    parameters are gathered together for the model's.
+    The parameters of each learned prior are gathered for its computation and released afterwards.
+    All other parameters are gathered together for the computation of the model.
 
     Args:
-        model: on the device.
-        device: of this process.
-        size: how many processes there are.
+        model: the model, on the device.
+        device: device of this process.
+        size: number of processes.
 
     Raises:
-        TrainingError: a parameter has no axis to cut along.
+        TrainingError: if a parameter has no axis.
     """
     scalars = [name for name, p in model.named_parameters() if not p.ndim]
     if scalars:
@@ -107,17 +107,17 @@ def shard(model: nn.Module, device: torch.device, size: int) -> None:
 
 @functools.cache
 def _as_output() -> None:
-    """Let torch find the tensors in a restoration: their gradients set off the gathering."""
+    """Register restorations as outputs, whose gradients trigger the gathering."""
     torch.export.register_dataclass(Restoration)
 
 
 def whole(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors with shards put together; where there are any, all processes must call it."""
+    """The unsharded tensors. If there are shards, all processes must call it."""
     return {n: t.full_tensor() if isinstance(t, DTensor) else t for n, t in tensors.items()}
 
 
 def cut_like(tensor: Tensor, model: Tensor | None) -> Tensor:
-    """A whole tensor, cut as the model is, if that is cut and of the same shape."""
+    """A tensor sharded like that of the model, if that is sharded and has the same shape."""
     if isinstance(model, DTensor) and model.shape == tensor.shape:
         return distribute_tensor(tensor, model.device_mesh, model.placements)
     return tensor

@@ -6,7 +6,7 @@ from unfold.errors import UnfoldError
 
 
 class TrainingError(UnfoldError, ValueError):
-    """A training that cannot start or resume; the message says why and what to do.
+    """Raised if a training cannot start or resume; the message names the reason and the remedy.
 
     Example:
         >>> from unfold.training import read_recipe

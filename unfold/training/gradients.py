@@ -1,4 +1,4 @@
-"""Gradients: added up over the parts of a batch, and clipped."""
+"""Accumulation and clipping of gradients."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def accumulate(task: nn.Module, parts: Sequence[Batch], *, half: bool) -> dict[s
     """Add the gradient of the mean over the parts to a task's parameters.
 
     Args:
-        task: what is called with each part; of several processes, gradients become means over
-            them with the last part.
-        parts: of equal size.
-        half: whether its networks compute in bfloat16.
+        task: the task, which is called with each part. With several processes, gradients are
+            averaged over them in the last call.
+        parts: parts of equal size.
+        half: whether networks compute in bfloat16.
 
     Returns:
-        Name -> the loss's mean over the parts.
+        Name -> mean of the loss over the parts.
     """
     found: dict[str, Tensor] = {}
     for number, batch in enumerate(parts, 1):
@@ -41,9 +41,9 @@ def accumulate(task: nn.Module, parts: Sequence[Batch], *, half: bool) -> dict[s
 
 
 def clip(parameters: Sequence[nn.Parameter], limit: float | None) -> Tensor:
-    """The gradient's norm, before it is scaled down to the limit.
+    """Scale the gradient down to a limit of its norm. Returns the norm before.
 
-    A gradient that is not finite stays as it is, so that its parameter can be found.
+    A gradient that is not finite is not changed, so that its parameter can be identified.
     """
     norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
     norm = norm.full_tensor() if isinstance(norm, DTensor) else norm

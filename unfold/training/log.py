@@ -1,4 +1,4 @@
-"""Records of a training: CSV files, and TensorBoard where it is wanted."""
+"""Records of a training: CSV files, and optionally TensorBoard."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ from .error import TrainingError
 
 
 class Table:
-    """A CSV file with a row for some of the steps; on resuming it is cut back.
+    """A CSV file with rows for steps. On resuming, rows of later steps are removed.
 
-    Times are left out: two runs of one recipe write the same file. What is changed but not added
-    is written anew beside and put in place, so that a kill or a full disk loses no row.
+    It contains no times, so two runs of one recipe write the same file. Changes other than new rows
+    are written to a new file that replaces the old one, so that no row is lost if the process is
+    killed or the disk is full.
     """
 
     def __init__(self, path: Path, *, step: int) -> None:
         """Open a file.
 
         Args:
-            path: made where it is not there.
-            step: rows of later steps, and one that was cut short, are dropped.
+            path: path of the file, which is created if necessary.
+            step: rows of later steps and a truncated row are removed.
         """
         self._path = path
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
@@ -42,7 +43,7 @@ class Table:
         self._writer = csv.writer(self._file, lineterminator="\n")
 
     def add(self, step: int, values: Mapping[str, Any]) -> None:
-        """Write the row of a step; names that are new become columns."""
+        """Write the row of a step. New names become columns."""
         row = {"step": step, **values}
         new = [name for name in row if name not in self._columns]
         if new:
@@ -51,7 +52,7 @@ class Table:
         self._file.flush()
 
     def _widen(self, new: list[str]) -> None:
-        """Begin the file; or, when the recipe was changed, give its rows empty fields."""
+        """Start the file; or, if the recipe has changed, add empty fields to its rows."""
         rows = self._path.read_text(encoding="utf-8").splitlines()[1:]
         self._columns = [*self._columns, *new]
         lines = [",".join(self._columns), *(row + "," * len(new) for row in rows)]
@@ -65,7 +66,7 @@ class Table:
         os.fsync(self._file.fileno())
 
     def check_there(self) -> None:
-        """Raises TrainingError where the file was removed since it was opened."""
+        """Raises TrainingError if the file was removed after it was opened."""
         if not self._path.exists():
             raise TrainingError(
                 f"{self._path}: was removed during the training; the new checkpoint is kept, and "
@@ -79,10 +80,10 @@ class Table:
 
 
 class Board:
-    """TensorBoard's event files."""
+    """The event files of TensorBoard."""
 
     def __init__(self, folder: Path, *, step: int) -> None:
-        """Raises TrainingError where tensorboard is not installed."""
+        """Raises TrainingError if tensorboard is not installed."""
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
@@ -112,16 +113,16 @@ class Records:
         self._board = Board(folder / "tensorboard", step=step) if board else None
 
     def add(self, table: str, step: int, values: Mapping[str, Any]) -> None:
-        """Write what a step gave."""
+        """Write the values of a step."""
         self._tables[table].add(step, values)
         if self._board is not None:
             self._board.add(step, {f"{table}/{name}": value for name, value in values.items()})
 
     def check_there(self) -> None:
-        """See that the files are still where they were, and with them the folder.
+        """Check that the files and their folder still exist.
 
         Raises:
-            TrainingError: one was removed.
+            TrainingError: if one was removed.
         """
         for table in self._tables.values():
             table.check_there()

@@ -14,21 +14,21 @@ Rate = Annotated[float, Field(ge=0, le=1e3)]
 
 
 class Phase(BaseModel):
-    """A part of a training with one size and one schedule of the learning rate.
+    """A part of a training with one crop size and one schedule of the learning rate.
 
     Attributes:
-        steps: updates of the weights.
-        batch: photos of an update, of all processes and accumulated parts together.
-        crop: side of the pictures.
-        lr: learning rate at the start.
-        schedule: ``"cosine"`` falls to ``lr_end``; ``"step"`` halves every ``halve`` steps;
-            ``"constant"`` stays.
-        lr_end: of the cosine.
-        halve: of the steps.
-        extra: degradations of the input on top of the data's own.
-        start: ``"last"`` continues with the weights of the previous phase; ``"best"`` goes back to
-            those of the best checkpoint so far, as the validation measures it, averaged weights
-            included, and begins with fresh moments of the optimizer.
+        steps: number of updates of the weights.
+        batch: number of photos in an update, in all processes and accumulated parts together.
+        crop: side of the crops in pixels.
+        lr: initial learning rate.
+        schedule: ``"cosine"`` decreases to ``lr_end``; ``"step"`` halves the rate every ``halve``
+            steps; ``"constant"`` keeps it.
+        lr_end: final learning rate of ``"cosine"``.
+        halve: period of ``"step"``.
+        extra: further degradations of the input.
+        start: ``"last"`` continues with the weights of the previous phase. ``"best"`` starts from
+            the checkpoint with the best validation so far, including its averaged weights, with
+            initial moments of the optimizer.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -51,7 +51,7 @@ class Phase(BaseModel):
     def rate(self, step: int) -> float:
         """The learning rate of step 0, 1, ... of the phase.
 
-        A function of the step alone: there is nothing to keep in a checkpoint.
+        It is a function of the step only, so a checkpoint has no state of it.
         """
         if self.schedule == "cosine":
             share = (1 + math.cos(math.pi * step / self.steps)) / 2

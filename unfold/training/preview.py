@@ -19,17 +19,17 @@ from .validation import Validator
 
 
 def preview(recipe: Recipe, picture: Path) -> str:
-    """Build everything, compute the first item's losses on the CPU, update nothing.
+    """Build the training and compute the losses of the first item on the CPU, without an update.
 
     Args:
-        recipe: of the training.
-        picture: where the first batch is shown, as the untrained model restores it.
+        recipe: the recipe of the training.
+        picture: path of a picture of the first batch, restored by the untrained model.
 
     Returns:
         The model, its parameters, an estimate of memory, the losses before training.
 
     Raises:
-        What training raises where components or data are not there.
+        The errors of `train` if components or data are missing.
     """
     with torch.random.fork_rng():
         components = assemble(recipe, Distributed(torch.device("cpu")))
@@ -66,7 +66,7 @@ def preview(recipe: Recipe, picture: Path) -> str:
 
 
 def _measure(task: Task, batch: dict) -> tuple[dict[str, float], int]:
-    """A task's losses, and the bytes that its graph keeps beside its parameters."""
+    """The losses of a task, and the bytes of its graph without its parameters."""
     own = {p.untyped_storage().data_ptr() for p in task.parameters()}
     kept: dict[int, int] = {}
 

@@ -1,4 +1,4 @@
-"""Recipes from files, by name, and where two of them differ."""
+"""Recipes from files and by name, and their differences."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SHIPPED = ShippedFiles("unfold.training", TrainingError)
 
 
 def recipes() -> list[str]:
-    """The names of the recipes that come with the library.
+    """The names of the shipped recipes.
 
     Example:
         >>> from unfold.training import recipes
@@ -30,10 +30,10 @@ def recipes() -> list[str]:
 
 
 def recipe_text(name: str) -> str:
-    """A recipe that comes with the library, as TOML to copy and edit.
+    """A shipped recipe as TOML, to be copied and edited.
 
     Raises:
-        TrainingError: there is none of that name.
+        TrainingError: if no recipe has that name.
 
     Example:
         >>> from unfold.training import recipe_text
@@ -44,14 +44,15 @@ def recipe_text(name: str) -> str:
 
 
 def read_recipe(name: str | os.PathLike[str], changes: Mapping[str, Any] | None = None) -> Recipe:
-    """A recipe by name, or from a ``.toml`` file, with changes on top.
+    """A recipe by name or from a ``.toml`` file, with changes.
 
     Args:
         name: one of `recipes`, or a path.
         changes: path -> value, such as ``{"phases.0.steps": 10, "model.K": 2}``.
 
     Raises:
-        TrainingError: it cannot be read; or every error of it, a line each, with its path.
+        TrainingError: if it cannot be read or is invalid; the message has one line with the path of
+            each error.
 
     Example:
         >>> from unfold.training import read_recipe
@@ -66,10 +67,10 @@ def read_recipe(name: str | os.PathLike[str], changes: Mapping[str, Any] | None 
 
 
 def parse_recipe(values: Mapping[str, Any], name: str = "recipe") -> Recipe:
-    """A recipe from its mapping.
+    """A recipe from a mapping.
 
     Raises:
-        TrainingError: every error, a line each, with its path.
+        TrainingError: if it is invalid; the message has one line with the path of each error.
 
     Example:
         >>> from unfold.training import parse_recipe
@@ -91,7 +92,7 @@ def parse_recipe(values: Mapping[str, Any], name: str = "recipe") -> Recipe:
 
 
 def _change(values: Any, path: str, value: Any) -> None:
-    """Set what a path leads to; a component given by its name becomes one with options."""
+    """Set the value at a path. A component given by name becomes one with options."""
     *way, last = (int(key) if key.isdecimal() else key for key in path.split("."))
     try:
         for key in way:
@@ -106,7 +107,7 @@ def _change(values: Any, path: str, value: Any) -> None:
 
 
 def _path(place: tuple[int | str, ...]) -> str:
-    """Where an error is; without the kind of data, which pydantic inserts and no file has."""
+    """The path of an error, without the kind of data that pydantic inserts."""
     kinds = {"synthesized", "paired", "unpaired", "photos"}
     return ".".join(
         str(k) for i, k in enumerate(place) if not (k in kinds and i and place[i - 1] == "data")
@@ -114,7 +115,7 @@ def _path(place: tuple[int | str, ...]) -> str:
 
 
 def differences(old: Any, new: Any, path: str = "") -> list[str]:
-    """Where two configs differ: ``phases.0.lr: 0.1 -> 0.2``."""
+    """The differences of two configs: ``phases.0.lr: 0.1 -> 0.2``."""
     if isinstance(old, dict) and isinstance(new, dict):
         keys = [*old, *(key for key in new if key not in old)]
         pairs = [(key, old.get(key), new.get(key)) for key in keys]

@@ -40,7 +40,8 @@ def _of(group: str) -> BeforeValidator:
 
 
 def _model(value: Any) -> Spec:
-    """A model by name, with options, or by the path of its config, which the recipe then holds."""
+    """A model by name, with options, or by the path of its config, which is copied to the
+    recipe."""
     if isinstance(value, str) and value.endswith(SUFFIXES):
         value = read_config(value)
     return _named("models", value)
@@ -58,24 +59,24 @@ def _synthesis(value: Any) -> Any:
 
 
 class RecipeModel(BaseModel):
-    """A part of a recipe: frozen, and without unknown entries."""
+    """A part of a recipe. It is immutable, and unknown entries are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
 class SynthesizedData(RecipeModel):
-    """Degraded photos made of the sharp ones in a folder, with new random numbers each time.
+    """Degraded versions of the sharp photos in a folder, with new random numbers each time.
 
     Attributes:
-        source: the folder.
-        recipe: of synthesis: one of ``unfold list recipes``, a .toml file, or a table that is one.
-        margin: pixels around the crop that blur brings in.
-        kernel_size: side of the blur's kernel in pixels; None: the items have none.
-        kernel_known: whether the model is given that kernel; otherwise only losses read it.
-        kernel_error: how wrong the kernel may be that the model is given, 0 to 1 (see
+        source: folder of the sharp photos.
+        recipe: recipe of the synthesis: one of ``unfold list recipes``, a .toml file, or a table.
+        margin: number of pixels around the crop that the blur can move into it.
+        kernel_size: side of the blur kernel in pixels; None: the items have no kernel.
+        kernel_known: whether the kernel is given to the model; otherwise only losses read it.
+        kernel_error: size of random errors of the kernel that is given to the model, 0 to 1 (see
             `unfold.degradation.kernels.disturbed`).
-        pictures: further pictures for losses: entry of the batch -> the name that the recipe
-            saves it under, such as ``{ sharp-dark = "dark" }``.
+        pictures: further pictures for losses: entry of the batch -> name under which the recipe
+            saves it, such as ``{ sharp-dark = "dark" }``.
     """
 
     kind: Literal["synthesized"]
@@ -121,11 +122,11 @@ class PairedData(RecipeModel):
     """A data set of degraded photos and their targets.
 
     Attributes:
-        dataset: its reader, one of ``unfold list datasets``, by name or with options.
-        root: its folder.
-        split: of it.
-        flip: mirror a photo left to right with probability ½.
-        side: photos whose shorter side is longer are made smaller first, to this many pixels.
+        dataset: reader of the data set, one of ``unfold list datasets``, by name or with options.
+        root: folder of the data set.
+        split: split of the data set.
+        flip: whether photos are mirrored horizontally with probability ½.
+        side: photos whose shorter side is longer are first scaled down to this length.
     """
 
     kind: Literal["paired"]
@@ -137,12 +138,12 @@ class PairedData(RecipeModel):
 
 
 class UnpairedData(RecipeModel):
-    """Degraded photos in one folder, well-lit sharp ones of other scenes in another.
+    """Degraded photos in one folder, and sharp, well-exposed photos of other scenes in another.
 
     Attributes:
         input, target: the folders.
-        flip: mirror a photo left to right with probability ½.
-        side: photos whose shorter side is longer are made smaller first, to this many pixels.
+        flip: whether photos are mirrored horizontally with probability ½.
+        side: photos whose shorter side is longer are first scaled down to this length.
     """
 
     kind: Literal["unpaired"]
@@ -153,12 +154,12 @@ class UnpairedData(RecipeModel):
 
 
 class PhotosData(RecipeModel):
-    """Photos alone, for losses that compare with no target (such as Zero-DCE's).
+    """Photos without targets, for losses that need none (such as Zero-DCE's).
 
     Attributes:
-        source: the folder, with all that is below it.
-        flip: mirror a photo left to right with probability ½.
-        side: photos whose shorter side is longer are made smaller first, to this many pixels.
+        source: the folder, with its subfolders.
+        flip: whether photos are mirrored horizontally with probability ½.
+        side: photos whose shorter side is longer are first scaled down to this length.
     """
 
     kind: Literal["photos"]
@@ -171,14 +172,14 @@ AnyPairs = Annotated[SynthesizedData | PairedData, Field(discriminator="kind")]
 
 
 class Share(RecipeModel):
-    """Pairs that are mixed with others, and their relative frequency."""
+    """A part of mixed data, and its relative frequency."""
 
     data: AnyPairs
     weight: Annotated[float, Field(gt=0, le=1e9)] = 1.0
 
 
 class MixedData(RecipeModel):
-    """Pairs of several kinds: each is drawn at random from one of the parts, by their weights."""
+    """Pairs of several kinds. Each is drawn from a random part, according to the weights."""
 
     kind: Literal["mixed"]
     parts: Annotated[tuple[Share, ...], Field(min_length=1)]
@@ -188,7 +189,7 @@ AnyData = SynthesizedData | PairedData | MixedData | UnpairedData | PhotosData
 
 
 class WeightedLoss(RecipeModel):
-    """A loss and its weight in the sum; its name in the records is its kind unless one is given."""
+    """A loss and its weight in the sum. Its name in the records is its kind by default."""
 
     loss: LossSpec
     name: str | None = None
@@ -201,11 +202,11 @@ class WeightedLoss(RecipeModel):
 
 
 class Adversary(RecipeModel):
-    """What unpaired training needs besides the model (see `unfold.training.unpaired`).
+    """The additional parts of unpaired training (see `unfold.training.unpaired`).
 
     Attributes:
-        backward: the generator from sharp photos to degraded ones.
-        discriminator: of sharp photos; an estimator.
+        backward: the generator from sharp to degraded photos.
+        discriminator: the discriminator of sharp photos; an estimator.
         adversarial, cycle, identity: weights of the losses.
     """
 
@@ -228,14 +229,14 @@ class Optimizer(RecipeModel):
 
 
 class Validation(RecipeModel):
-    """Photos that are measured from time to time.
+    """The periodic validation.
 
     Attributes:
-        data: pairs.
-        every: steps from one measurement to the next; the last step is always measured.
-        metrics: the first one decides which checkpoint is the best.
-        count: photos, from the first on; None: all of them.
-        crop: side of synthesized pairs. (Others are measured whole.)
+        data: the pairs.
+        every: number of steps between measurements; the last step is always measured.
+        metrics: the metrics; the first defines the best checkpoint.
+        count: number of photos, from the first; None: all.
+        crop: side of synthesized pairs. (Other photos are measured whole.)
     """
 
     data: AnyPairs
@@ -246,30 +247,30 @@ class Validation(RecipeModel):
 
 
 class Checkpoints(RecipeModel):
-    """How often the state is kept, and how many of the last ones stay beside the best."""
+    """The period of checkpoints, and the number of the last ones that are kept besides the best."""
 
     every: Count = 1000
     keep: Count = 2
 
 
 class Samples(RecipeModel):
-    """Sample pictures: how often, and of how many photos."""
+    """The period of sample pictures, and their number of photos."""
 
     every: Count = 1000
     count: Count = 2
 
 
 class Recipe(RecipeModel):
-    """A whole training.
+    """A complete training.
 
     Attributes:
         about: its purpose.
         model: the model to train: a name, a table with options, or the path of a config.
         data: the photos to train on.
-        losses: of pairs or of photos alone, each with a weight.
-        adversary: for unpaired data, in place of losses.
-        phases: in order.
-        optimizer: of every task.
+        losses: the losses of pairs or single photos, each with a weight.
+        adversary: for unpaired data, instead of losses.
+        phases: the phases, in order.
+        optimizer: the optimizer of every task.
         precision: ``"bf16"`` computes networks in bfloat16 where autocast does; FFTs stay float32.
         accumulation: number of parts of a batch, whose gradients are added, to save memory.
         clip: the largest norm of the gradient; None: not clipped.
@@ -277,13 +278,13 @@ class Recipe(RecipeModel):
         compile: whether torch.compile is used.
         recompute: whether stages are recomputed for the gradient, to save memory.
         frozen: names of parts of the model that keep their weights, such as ``"enhancer"``.
-        parallel: what each of several processes holds: ``"ddp"`` the whole model, ``"fsdp"`` a
-            shard of its parameters, gradients and moments (torch's FSDP2). One process keeps all.
-        on_device: whether photos are read once and stay on the device, in 8 bits, and degraded ones
-            are made there, a batch at a time, without workers. Noise is drawn there, too: the same
-            on every device, but other numbers than without this option.
-        seed: of all random numbers.
-        validation, checkpoint, samples: what is measured, saved and shown.
+        parallel: with several processes, each has the whole model (``"ddp"``), or a shard of its
+            parameters, gradients and moments (``"fsdp"``, torch's FSDP2).
+        on_device: whether photos are read once and cached on the device with 8 bits, and degraded
+            photos are synthesized there in batches, without workers. Noise is drawn there, too. It
+            is the same on every device, but differs from the noise without this option.
+        seed: seed of all random numbers.
+        validation, checkpoint, samples: options of validation, checkpoints and sample pictures.
 
     Example:
         >>> from unfold.training import read_recipe
@@ -353,13 +354,13 @@ class Recipe(RecipeModel):
 
 
 def _sides(given: AnyData) -> list[int | None]:
-    """What photos are made smaller to."""
+    """The lengths to which photos are scaled down."""
     parts = [part.data for part in given.parts] if isinstance(given, MixedData) else [given]
     return [part.side for part in parts if not isinstance(part, SynthesizedData)]
 
 
 def _unmeasured_starts(phases: tuple[Phase, ...], validation: Validation | None) -> list[str]:
-    """Phases that start from the best weights, though none have been measured by then."""
+    """Phases that start from the best weights before any validation."""
     errors, steps = [], 0
     for i, phase in enumerate(phases):
         if phase.start == "best":
@@ -378,8 +379,8 @@ def _unmeasured_starts(phases: tuple[Phase, ...], validation: Validation | None)
 
 
 def _unlike_entries(given: MixedData) -> list[str]:
-    """A batch is stacked entry by entry. Kernels, and what only losses read, may be unknown in
-    some parts."""
+    """The errors of entries that only some parts have. (A batch is stacked entry by entry. Kernels
+    and entries that only losses read may be unknown in some parts.)"""
     parts = [part.data for part in given.parts]
     shapes = [part.shapes(1) if isinstance(part, SynthesizedData) else {} for part in parts]
     errors = []

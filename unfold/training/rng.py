@@ -1,4 +1,4 @@
-"""Random number generators: seeded for each step, and apart from the caller's."""
+"""Random number generators: seeded for each step, without an effect on the caller's."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def seed_all(seed: int, step: int, rank: int) -> None:
 
 @contextlib.contextmanager
 def own_rng() -> Iterator[None]:
-    """Leave the caller's generators as they were."""
+    """A context that restores the state of the caller's generators."""
     numpy_state, python_state = np.random.get_state(), random.getstate()
     with torch.random.fork_rng():
         yield

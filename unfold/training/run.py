@@ -38,22 +38,23 @@ def train(
     current step, with a checkpoint; a second Ctrl-C ends it immediately.
 
     Args:
-        recipe: from `read_recipe` or `parse_recipe`.
-        folder: of checkpoints, ``losses.csv``, ``validation.csv``, sample pictures, and in the end
-            ``model.safetensors`` and ``model.json``, for `unfold.models.weights.load_model`.
-        device: where it computes.
-        workers: processes that read and degrade photos; the result does not depend on it.
-        allow_changes: resume although the folder was begun with another recipe.
-        board: whether TensorBoard's files are written too.
-        begin: called with the trainer in the process that writes; what it returns is called after
-            each step, with its number and losses.
+        recipe: a recipe, from `read_recipe` or `parse_recipe`.
+        folder: folder of checkpoints, ``losses.csv``, ``validation.csv``, sample pictures, and
+            finally ``model.safetensors`` and ``model.json``, for
+            `unfold.models.weights.load_model`.
+        device: device of the training.
+        workers: number of processes that read and degrade photos; it has no effect on the result.
+        allow_changes: whether to resume if the folder was started with another recipe.
+        board: whether files for TensorBoard are written, too.
+        begin: function that is called with the trainer in the writing process. It returns a
+            function that is called after each step, with its number and losses.
 
     Returns:
         Whether the training is complete.
 
     Raises:
-        TrainingError, ImageError, DataError, ComponentError, MetricError: one line says what is
-            missing or went wrong, and what is kept.
+        TrainingError, ImageError, DataError, ComponentError, MetricError: if components or data are
+            missing, or the training fails; the message says what is kept.
 
     Example:
         >>> import tempfile, torch
@@ -87,10 +88,10 @@ def train(
 
 
 def own(folder: Path) -> contextlib.AbstractContextManager[None]:
-    """The folder, for this process alone; made if need be.
+    """Create the folder if necessary and lock it for this process.
 
     Raises:
-        TrainingError: another process trains there, or it holds files of others.
+        TrainingError: if another process uses it, or it contains other files.
     """
     mark = "checkpoints/step-*"
     return held(folder / ".unfold-training", TrainingError, "is training there", mark=mark)
@@ -104,7 +105,7 @@ def _trainer(
     allow_changes: bool,
     board: bool,
 ) -> Trainer:
-    """(With the caller's generators left as they were: building a model draws from them.)"""
+    """(The caller's generators are restored, because building a model draws from them.)"""
     with torch.random.fork_rng():
         return Trainer(
             recipe,
@@ -118,7 +119,7 @@ def _trainer(
 
 @contextlib.contextmanager
 def _stopped_by_signals(trainer: Trainer) -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the training after the step that is under way; again, at once."""
+    """Ctrl-C and SIGTERM end the training after the current step; a second time, immediately."""
     if threading.current_thread() is not threading.main_thread():  # others get no signals
         yield
         return

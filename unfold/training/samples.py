@@ -1,4 +1,4 @@
-"""Sample pictures: what goes in, what comes out, what should, and the parts."""
+"""Sample pictures: input, output, target, and the parts."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from .validation import evaluating
 
 
 def sample_sheet(model: Restorer, items: Sequence[Mapping[str, Tensor]]) -> Tensor:
-    """A picture ``(3, h, w)`` with a row for each item: input, output, target, the model's parts.
+    """A picture ``(3, h, w)`` with one row for each item: input, output, target, the model's parts.
 
     Args:
-        model: what restores them.
-        items: ``input`` and, where there is one, ``target``, ``(1, 3, H, W)``; rows of unlike
-            sizes are cut to the smallest.
+        model: the model.
+        items: ``input`` and, if there is one, ``target``, ``(1, 3, H, W)``; rows are cropped to the
+            smallest.
     """
     rows = []
     with evaluating(model), torch.no_grad():
@@ -38,16 +38,16 @@ def sample_sheet(model: Restorer, items: Sequence[Mapping[str, Tensor]]) -> Tens
 
 
 def write_sheet(path: Path, sheet: Tensor) -> None:
-    """Write a sample sheet; its folder is made if need be."""
+    """Write a sample sheet. Its folder is created if necessary."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write(path, Photo(sheet))
 
 
 def tile(part: Tensor, size: tuple[int, int]) -> Tensor:
-    """A part ``(1, C, h, w)`` as a tile ``(3, H, W)`` to look at.
+    """A part ``(1, C, h, w)`` as a tile ``(3, H, W)`` of the sheet.
 
-    Pictures are clipped to [0, 1]. What is not of the tile's size is a kernel: the first of
-    several, its largest value white, enlarged as far as fits.
+    Photos are clipped to [0, 1]. A part of another size than the tile is a kernel: the first of
+    several is shown, with its largest value white, enlarged to the tile.
     """
     if part.shape[-2:] == size:
         color = part[0, :3] if part.shape[1] >= 3 else part[0, :1].expand(3, -1, -1)

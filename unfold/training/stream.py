@@ -32,7 +32,7 @@ Item = dict[str, Any]
 
 
 class BatchSource(Protocol):
-    """A finite data set whose items depend on the epoch and their index alone."""
+    """A finite data set whose items depend only on the epoch and their index."""
 
     def __len__(self) -> int: ...
 
@@ -42,7 +42,7 @@ class BatchSource(Protocol):
 
 
 class Items(data.Dataset):
-    """Items by their number, one at a time or several together."""
+    """Items by number, single or in batches."""
 
     @abstractmethod
     def items(self, numbers: Sequence[int]) -> list[Item]:
@@ -53,16 +53,16 @@ class Items(data.Dataset):
 
 
 class Stream(Items):
-    """Epoch after epoch of a source, each in an order of its own.
+    """Successive epochs of a source, each in its own order.
 
-    Item n = epoch · len + place depends on ``(seed, n)`` alone. So the number of workers changes
-    nothing, and to resume is to begin at n.
+    Item n = epoch · len + place depends only on ``(seed, n)``. The number of workers therefore has
+    no effect, and training resumes at any n.
 
     Args:
-        source: what is read.
-        seed: of the orders and of what ``extra`` draws.
-        extra: degradations of the item's input, and of its second input ``other``.
-        counts: whether their noise is drawn where the item is.
+        source: the data set.
+        seed: seed of the orders and of ``extra``.
+        extra: degradations of the input of an item, and of its second input ``other``.
+        counts: whether their noise is drawn on the device of the item.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class Stream(Items):
 
 
 class TwoStreams(Items):
-    """Photos that do not belong together: inputs of one stream, targets of another."""
+    """Unpaired photos: inputs from one stream, targets from another."""
 
     def __init__(self, inputs: Stream, targets: Stream) -> None:
         self.inputs, self.targets = inputs, targets
@@ -123,10 +123,10 @@ class TwoStreams(Items):
 
 
 class MixedStreams(Items):
-    """Item n of one of several streams, drawn by their weights; which, ``(seed, n)`` decides.
+    """Item n from one of several streams, which is drawn from ``(seed, n)`` by their weights.
 
-    Entries of ``shapes`` that a stream does not have are NaN: unknown, which losses leave out. A
-    photo whose kernel is unknown is taken for sharp: its kernel is a point.
+    Entries of ``shapes`` that a stream does not have are NaN, which losses ignore. A photo with an
+    unknown kernel counts as sharp: its kernel is a point.
     """
 
     def __init__(
@@ -168,13 +168,13 @@ def open_stream(given: AnyData, phase: Phase, seed: int, kept: Kept | None = Non
 
     Args:
         given: the data.
-        phase: says how large crops are, and what is done to them.
-        seed: of all random numbers.
-        kept: keeps photos on the device where the items are made; None: they are read from their
-            files each time, and items are made on the CPU.
+        phase: the phase, with the size of crops and further degradations.
+        seed: seed of all random numbers.
+        kept: cache of the photos on the device on which items are synthesized; None: the files are
+            read each time, and items are synthesized on the CPU.
 
     Raises:
-        ImageError, DataError: the data are not there, or not as they should be.
+        ImageError, DataError: if data are missing or invalid.
     """
     extra = [spec.build() for spec in phase.extra]
     if isinstance(given, UnpairedData):
@@ -206,7 +206,7 @@ def open_stream(given: AnyData, phase: Phase, seed: int, kept: Kept | None = Non
 def open_pairs(
     given: SynthesizedData | PairedData, crop: int | None, seed: int, kept: Kept | None = None
 ) -> Any:
-    """Pairs, cropped where ``crop`` is given. Synthesized ones must be."""
+    """Pairs, cropped if ``crop`` is given, which synthesized pairs require."""
     if isinstance(given, SynthesizedData):
         assert crop is not None
         return SynthesizedPhotos(
@@ -255,18 +255,18 @@ def loader(
 ) -> Iterator[Item]:
     """The parts of the batches of a phase, in their order.
 
-    Step s takes the items ``before + s · batch ...``; each process takes its share of them, so
-    that all together see the batch that one alone would.
+    Step s uses the items ``before + s · batch ...``. They are distributed to the processes, which
+    together use the same batch as a single process.
 
     Args:
-        stream: of the phase.
-        phase: its steps and batch.
-        before: items that the phases before it took.
-        first: the step to begin with.
-        parts: that each process cuts its share into.
-        rank, world_size: which process of how many.
-        workers: processes that read and degrade; 0: this one does.
-        batched: whether the items of a part are made together, by this process.
+        stream: stream of the phase.
+        phase: the phase, with its steps and batch.
+        before: number of items of the previous phases.
+        first: first step.
+        parts: number of parts into which each process divides its share.
+        rank, world_size: index of the process, and number of processes.
+        workers: number of processes that read and degrade photos; 0: this process does.
+        batched: whether the items of a part are synthesized together, by this process.
     """
     places = []
     for step in range(first, phase.steps):

@@ -1,4 +1,4 @@
-"""Tasks of a training, each with losses and parameters of its own."""
+"""Tasks of a training, each with its own losses and parameters."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Batch = dict[str, Any]
 
 
 class Task(nn.Module):
-    """A module whose ``forward`` returns losses; an optimizer of its own minimizes their sum.
+    """A module whose ``forward`` returns losses. A separate optimizer minimizes their sum.
 
     The optimizer updates the parameters of the module. In each step all tasks compute their
     gradients, in order, before any of them is updated. A task can add entries to the batch for the
@@ -46,8 +46,8 @@ class Supervised(Task):
     """Supervised training of one model on pairs.
 
     Args:
-        model: to train.
-        losses: ``(name, weight, loss)``; not part of the task's state, and on its device already.
+        model: the model to train.
+        losses: ``(name, weight, loss)``, on the device of the task, but not part of its state.
 
     Example:
         >>> import torch, unfold
@@ -93,7 +93,7 @@ def known(batch: Mapping[str, Any]) -> dict[str, Tensor]:
 
 @contextlib.contextmanager
 def captured(model: nn.Module) -> Iterator[list[State]]:
-    """The states after each stage that runs within, first to last."""
+    """A context that records the states after each stage, first to last."""
     states: list[State] = []
 
     def keep(stage: nn.Module, given: Any, made: State) -> None:

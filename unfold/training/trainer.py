@@ -38,23 +38,23 @@ _DATA_FAILURES = (OSError, ValueError, RuntimeError)
 class Trainer:
     """A training run.
 
-    The random numbers of step s depend on ``(seed, s, process)`` alone: the generators of torch,
-    NumPy and Python are seeded in each step. So their states are not saved, and a run resumed from
-    a checkpoint equals, bit for bit, a run without interruption (on one device, with one version of
-    torch).
+    The random numbers of step s depend only on ``(seed, s, process)``: the generators of torch,
+    NumPy and Python are seeded in each step. Their states are not saved, and a resumed run is
+    equal, bit for bit, to a run without interruption (on one device, with one version of torch).
 
     Args:
-        recipe: of the training.
-        folder: for checkpoints, records, samples and the final weights. If it has checkpoints of
-            this recipe, training resumes from the last.
-        world: where it runs.
-        workers: processes that read and degrade photos.
-        allow_changes: resume although the recipe has changed.
-        board: whether TensorBoard's files are written.
+        recipe: the recipe.
+        folder: folder of checkpoints, records, samples and the final weights. If it has checkpoints
+            of this recipe, training resumes from the last.
+        world: the processes and their devices.
+        workers: number of processes that read and degrade photos.
+        allow_changes: whether to resume if the recipe has changed.
+        board: whether files for TensorBoard are written.
 
     Raises:
-        TrainingError: checkpoints of another recipe, which the message compares; damaged ones.
-        ImageError, DataError, ComponentError, MetricError: data or components that are not there.
+        TrainingError: if checkpoints are damaged or of another recipe (the message shows the
+            differences).
+        ImageError, DataError, ComponentError, MetricError: if data or components are missing.
 
     Example:
         >>> import tempfile, torch
@@ -116,27 +116,27 @@ class Trainer:
 
     @property
     def checkpoints(self) -> Path:
-        """Where the checkpoints are."""
+        """The folder of the checkpoints."""
         return self.folder / "checkpoints"
 
     @property
     def learned(self) -> Restorer:
-        """The model whose weights are measured and kept: the averaged one, where there is one."""
+        """The model whose weights are measured and saved: the average, if there is one."""
         return self.model if self.average is None else self.average.module  # type: ignore[return-value]
 
     def run(
         self, watch: Callable[[int, dict[str, float]], None] = lambda step, losses: None
     ) -> bool:
-        """Train to the end, or until ``stopping`` is set; a checkpoint is left either way.
+        """Train to the end, or until ``stopping`` is set. In both cases a checkpoint is written.
 
         Args:
             watch: called after each step with its number, from 1, and its losses.
 
         Returns:
-            Whether it came to the end; then the final weights are in the folder.
+            Whether the training is complete and the final weights are in the folder.
 
         Raises:
-            TrainingError: data, disk or numbers failed. The last good state is kept.
+            TrainingError: if data, disk or numbers fail. The last valid state is kept.
         """
         try:
             with own_rng():
@@ -160,7 +160,7 @@ class Trainer:
                 self.records.close()
 
     def _phases(self) -> Iterator[tuple[Phase, int, int]]:
-        """The phases that are left: where to begin in each, and the items taken before it."""
+        """The remaining phases, with the first step of each and the number of items before it."""
         steps = items = 0
         for phase in self.recipe.phases:
             first = max(self.step - steps, 0)
@@ -200,7 +200,8 @@ class Trainer:
                 return
 
     def _gradients(self, parts: list[Batch]) -> tuple[dict[str, float], dict[str, float]]:
-        """Compute every task's gradients; the losses, and the gradients' norms."""
+        """Compute the gradients of every task. Returns the losses and the norms of the
+        gradients."""
         found: dict[str, Tensor] = {}
         norms: dict[str, Tensor] = {}
         for name, task in self.tasks.items():
@@ -254,7 +255,7 @@ class Trainer:
             self.records.add(table, self.step, values)
 
     def _between(self) -> None:
-        """After a step: validation, samples and checkpoints that are due."""
+        """Run the validation, samples and checkpoints that are due after a step."""
         recipe, last = self.recipe, self.step == self.recipe.steps
         improved = False
         if (
@@ -274,7 +275,7 @@ class Trainer:
             self._keep()
 
     def _show(self, count: int) -> None:
-        """A picture of what the model makes of the first photos."""
+        """Write a picture of the first photos, restored by the model."""
         if self.validator:
             items = [self.validator.item(i) for i in range(min(count, self.validator.count))]
         else:
@@ -285,9 +286,9 @@ class Trainer:
             write_sheet(self.folder / "samples" / f"step-{self.step:08d}.png", sheet)
 
     def _keep(self) -> str:
-        """Write a checkpoint; the name of its folder, in the process that writes.
+        """Write a checkpoint. Returns the name of its folder in the writing process.
 
-        (All processes take part: shards are put together.)
+        (All processes must call it, because shards are gathered.)
         """
         state = self._state()
         if not self.distributed.first:
@@ -351,9 +352,9 @@ class Trainer:
             checkpoint.load_into(self.average, averages)
 
     def _start_from_best(self) -> None:
-        """The weights of the best checkpoint so far, and fresh moments.
+        """Load the weights of the best checkpoint so far, with initial moments.
 
-        Nothing of it is kept: a run that is stopped here does it again, from the same checkpoint.
+        A run that is stopped here repeats it from the same checkpoint.
         """
         if not self.best:
             raise TrainingError(
@@ -382,7 +383,7 @@ class Trainer:
         self.distributed.wait()
 
     def _failed(self, error: Exception) -> TrainingError:
-        """The error of a step that failed; the state before it is saved, if it still exists."""
+        """The error of a failed step. The state before the step is saved, if it still exists."""
         kept = ""
         if self.distributed.first:
             there = [f"step-{step:08d}" for step in checkpoint.steps(self.checkpoints)[-1:]]
@@ -403,7 +404,7 @@ class Trainer:
 
 
 def _completed(written: dict[str, Any]) -> dict[str, Any]:
-    """A recipe as an older version wrote it, with the defaults of options that came later."""
+    """A recipe of an older version, with the defaults of newer options."""
     try:
         return parse_recipe(written).model_dump(mode="json")
     except TrainingError:  # its differences will tell why

@@ -14,7 +14,7 @@ _MADE = "made of the input"
 
 
 class Generators(Task):
-    """G restores degraded photos, G⁻¹ degrades sharp ones; D classifies the output of G.
+    """G restores degraded photos, G⁻¹ degrades sharp photos, and D classifies the output of G.
 
     With degraded photos a and sharp ones b, of other scenes, it minimizes::
 
@@ -22,10 +22,10 @@ class Generators(Task):
         + w_identity · (mean |b − G(b)| + mean |a − G⁻¹(a)|)
 
     Args:
-        model: G, what is wanted in the end.
+        model: G, the model that is saved.
         backward: G⁻¹.
-        discriminator: D; held fixed here, and no part of this task.
-        adversarial, cycle, identity: the weights.
+        discriminator: D, which is fixed in this task and not part of it.
+        adversarial, cycle, identity: weights of the losses.
 
     Source: DEvUDP, with weights 1, 10 and 5 of distances on [−1, 1]. Here all pictures are in
     [0, 1] and distances half as large: the recipe ``devudp`` has 1, 20 and 10.
@@ -63,7 +63,7 @@ class Generators(Task):
 
 
 class Discriminator(Task):
-    """D learns to distinguish sharp photos b from those that G made.
+    """D learns to distinguish sharp photos b from outputs of G.
 
     It minimizes ``½ (mean (D(b) − 1)² + mean D²)``.
 
