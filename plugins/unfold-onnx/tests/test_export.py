@@ -166,6 +166,24 @@ def test_darktable_gets_only_what_its_tiles_do_not_break(overlap, described):
     assert found is None or found["id"] == "denoise-my-model"
 
 
+@pytest.mark.parametrize(("radius", "status"), [(20, 0), (32, 2)])
+def test_seams_that_no_overlap_removes_are_described(radius, status, tmp_path, monkeypatch, capsys):
+    """As `unfold restore`, which uses the largest overlap that it tried."""
+    from unfold.restoration import receptive_field
+
+    def measured(*args, **options):
+        return receptive_field.ReceptiveField(radius, 4e-4)
+
+    monkeypatch.setattr(receptive_field, "measure_receptive_field", measured)
+    path = tmp_path / "model.onnx"
+    assert main(["export", "zero-dce", "--size", str(SIDE), "-o", str(path)]) == status
+    assert path.exists() == (status == 0)
+    if path.exists():
+        facts = facts_of(path)
+        assert (facts["overlap"], facts["overlap_error"]) == ("20", "4.0e-04")
+        assert "differs by 4.0e-04 at most" in capsys.readouterr().out
+
+
 def as_chainner(model, photo):
     """chaiNNer's program for a generic model of a fixed size, in short: the first input and the
     first output, RGB float32 channels first, exact tiles that overlap by 16."""
