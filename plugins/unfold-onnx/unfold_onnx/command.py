@@ -68,6 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
     from unfold._files import replace_file
 
     from .errors import ExportError
+    from .facts import VISIBLE
 
     output, program = arguments.output, arguments.torch_export
     _check_output(output, ".pt2" if program else ".onnx")
@@ -96,6 +97,8 @@ def run(arguments: argparse.Namespace) -> int:
             f"which overlap by {field.radius} pixels on each side (at their seams the result "
             f"differs by {field.error:.1e} at most)"
         )
+        if field.error > VISIBLE:
+            tiles += "; seams may be visible: a larger --size may allow a sufficient overlap"
     print(f"{output}: {arguments.model} on tiles of {arguments.size}×{arguments.size}, {tiles}")
     print(f"inputs: {', '.join(('input', *inputs))}; constants: "
           f"{', '.join(n for n in measured if n not in inputs) or 'none'}")  # fmt: skip

@@ -17,6 +17,9 @@ from . import darktable
 from .tile import takes_map
 
 _RGB = "float32 [1, 3, {0}, {0}], RGB, sRGB-encoded, in [0, 1]"
+VISIBLE = 1 / 510
+"""Half a step of 8 bits: larger differences at seams may be visible."""
+
 _FEW = 4  # largest number of values that are written out
 
 
@@ -63,7 +66,7 @@ def facts(
         "inputs": json.dumps(["input", *inputs]),
     }
     if not inputs or takes_map(model, inputs):
-        radius = None if field is None else field.radius
+        radius = None if field is None or field.error > VISIBLE else field.radius
         about_tiles = darktable.config(name, about, version, 1 + len(inputs), size, radius)
         if about_tiles is not None:
             written["darktable"] = json.dumps(about_tiles)
