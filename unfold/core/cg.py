@@ -44,7 +44,14 @@ class CG:
                 "of iterations"
             )
 
-    def solve(self, apply: Apply, rhs: Tensor, start: Tensor, precondition: Apply) -> Tensor:
+    def solve(
+        self,
+        apply: Apply,
+        rhs: Tensor,
+        start: Tensor,
+        precondition: Apply,
+        residual: Apply | None = None,
+    ) -> Tensor:
         """``x`` with ``A x = b``, for symmetric positive definite ``A``.
 
         Args:
@@ -52,25 +59,28 @@ class CG:
             rhs: ``b``, ``(B, C, H, W)``.
             start: initial value (a warm start).
             precondition: ``r -> M⁻¹ r`` with ``M ≈ A`` symmetric positive definite.
+            residual: ``x -> b − A x``, if it can be computed with a smaller rounding error than
+                that of the subtraction.
 
         The gradient is that of the solution, not of the iterations: one more solve with the same
         ``A``, for which no iteration is stored. It is as accurate as the solve.
         """
+        residual = residual or (lambda x: rhs - apply(x))
         with torch.no_grad():
-            x = self._iterate(apply, rhs, start, precondition)
+            x = self._iterate(apply, rhs, start, residual(start), precondition)
         if not torch.is_grad_enabled():
             return x
+
         # A x' = b implies dx' = A⁻¹ (db − dA x): differentiate the residual at the solution, and
         # multiply its gradient by A⁻¹.
-        residual = rhs - apply(x)
-
         def solve(grad: Tensor) -> Tensor:
-            return self._iterate(apply, grad, torch.zeros_like(grad), precondition)
+            return self._iterate(apply, grad, torch.zeros_like(grad), grad, precondition)
 
-        return _Attach.apply(residual, x, solve)  # type: ignore[return-value]
+        return _Attach.apply(residual(x), x, solve)  # type: ignore[return-value]
 
-    def _iterate(self, apply: Apply, rhs: Tensor, x: Tensor, precondition: Apply) -> Tensor:
-        r = rhs - apply(x)
+    def _iterate(
+        self, apply: Apply, rhs: Tensor, x: Tensor, r: Tensor, precondition: Apply
+    ) -> Tensor:
         goal = None if self.tolerance is None else self.tolerance**2 * _dot(rhs, rhs)
         p = z = precondition(r)
         rz = _dot(r, z)

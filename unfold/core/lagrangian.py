@@ -11,7 +11,7 @@ from operator import add
 import torch
 from torch import Tensor, nn
 
-from .normal import Normal
+from .normal import Normal, add_scaled
 from .operators import Structure
 from .prior import Prior
 from .residual import Residual, pull
@@ -230,6 +230,26 @@ class Lagrangian(nn.Module):
                 dual = state[term.dual]
                 normal.add_rhs(1.0, residual.rhs_constraint(block, state, operator, dual, weight))
         return normal
+
+    def descent(self, block: str, state: State, penalties: Penalties) -> Tensor:
+        """``−Σ Jᵀ(w r + Γ)``: the negative gradient in one block, without its prior.
+
+        It equals ``b − A x`` of `normal`, but its rounding error is relative to the residuals, not
+        to the image. Near the minimizer the residuals are small; in ``b − A x`` the
+        preconditioner would amplify errors of ``A x`` by the condition number.
+        """
+        total: Tensor | None = None
+        for term in self._affine():
+            residual = term.residual
+            if residual.structure(block) is None:
+                continue
+            r = residual(state)
+            y: Tensor = weight_of(term, penalties, r.dtype) * r
+            if isinstance(term, Constraint):
+                y = y + state[term.dual]
+            total = add_scaled(total, -1.0, residual.operator(block, state).adjoint(y))
+        assert total is not None
+        return total
 
     def start(self, state: Mapping[str, Tensor]) -> State:
         """The state with every missing dual set to zeros of its residual's shape."""

@@ -98,9 +98,9 @@ class Normal:
         inverse = cast(Tensor, self._reciprocal(bound))
         return x - (diagonal * x - self._pixel_rhs()) * inverse, inverse
 
-    def solve(self, start: Tensor, cg: CG) -> Tensor:
-        """``A⁻¹ b`` by the cheapest exact method; ``start`` and ``cg`` are used in the
-        matrix-free case."""
+    def solve(self, start: Tensor, cg: CG, residual: Apply | None = None) -> Tensor:
+        """``A⁻¹ b`` by the cheapest exact method; the arguments are used in the matrix-free case
+        (see `CG.solve`)."""
         if self.structure in (Structure.SCALAR, Structure.PIXEL):
             return self.solve_diagonal()[0]
         if self.structure is Structure.FOURIER:
@@ -109,7 +109,8 @@ class Normal:
             # basis. Multiplication by the real reciprocal is cheaper than a complex division.
             inverse = cast(Tensor, self._reciprocal(self.power + self.pixel))
             return image(self._filtered_rhs(inverse), self.shape)
-        return cg.solve(self.apply, self._pixel_rhs(), start, self._preconditioner())
+        rhs, preconditioner = self._pixel_rhs(), self._preconditioner()
+        return cg.solve(self.apply, rhs, start, preconditioner, residual)
 
     def apply(self, x: Tensor) -> Tensor:
         """``A x``."""

@@ -86,7 +86,11 @@ class Minimize:
         state = State(state)
         normal = self.lagrangian.normal(self.block, state, penalties)
         if self.regularizer is None:
-            return self._replace(state, normal.solve(state[self.block], self.cg))
+
+            def residual(x: Tensor) -> Tensor:
+                return self.lagrangian.descent(self.block, state.replace(self.block, x), penalties)
+
+            return self._replace(state, normal.solve(state[self.block], self.cg, residual))
         if self._majorizes:
             v, inverse = normal.majorized(state[self.block])
         else:

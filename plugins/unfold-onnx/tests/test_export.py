@@ -14,9 +14,10 @@ from unfold.restoration import TiledInference, read_kernel
 from unfold.restoration.kernel_file import write_kernel
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")
-pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 
 from unfold_onnx.check import compare, in_onnxruntime  # noqa: E402
+from unfold_onnx.darktable import config  # noqa: E402
 from unfold_onnx.graph import to_onnx, trace  # noqa: E402
 from unfold_onnx.tile import Tile, example  # noqa: E402
 
@@ -94,6 +95,8 @@ def test_a_deconvolution_is_one_graph_of_real_numbers(photo, image, kernel, tmp_
     assert (facts["name"], facts["scale"], facts["tile_size"]) == ("tv-deblur", "1", str(SIDE))
     assert json.loads(facts["measured"])["kernel"] == [1, 1, 2, 3]
     assert json.loads(facts["inputs"]) == ["input", "noise"]
+    assert (facts["overlap"], facts["overlap_error"]) == ("0", "0.0e+00")
+    assert "darktable" not in facts  # which would give a map as its second input
 
     run, _ = in_onnxruntime(path.read_bytes())
     restorer = unfold.create_model("tv-deblur", K=2, prior="box").eval()
@@ -118,7 +121,13 @@ def test_the_denoiser_takes_a_map_of_the_noise(photo, tmp_path):
         [1, 3, SIDE, SIDE],
         [1, 1, SIDE, SIDE],
     ]
-    assert len(facts_of(path)["weights_sha256"]) == 64
+    facts = facts_of(path)
+    assert len(facts["weights_sha256"]) == 64
+    described = json.loads(facts["darktable"])  # (its loader reads these names)
+    assert (described["id"], described["task"]) == ("denoise-denoiser", "denoise")
+    assert (described["backend"], described["num_inputs"]) == ("onnx", 2)
+    assert described["attributes"] == {"input_sizes": [SIDE]}
+    assert all(described[key] for key in ("name", "description", "version"))
     assert main([*command, "--check"]) == 0  # ours: it is replaced
     assert len(onnx.load(path).graph.input) == 1
 
@@ -146,6 +155,69 @@ def test_whole_models_agree_on_a_tile(name, options, image):
         torch.testing.assert_close(tile(*inputs), want)
     found = compare(*in_onnxruntime(graph_of(tile, inputs)), tile, inputs)
     assert found.largest < 1e-4, found
+
+
+@pytest.mark.parametrize(
+    ("overlap", "described"), [(0, True), (64, True), (72, False), (None, False)]
+)
+def test_darktable_gets_only_what_its_tiles_do_not_break(overlap, described):
+    found = config("My_Model.json", "What it does.", "1.0", 1, 512, overlap)
+    assert (found is not None) == described
+    assert found is None or found["id"] == "denoise-my-model"
+
+
+@pytest.mark.parametrize(
+    ("radius", "error", "status"), [(20, 4e-4, 0), (20, 5e-3, 0), (32, 4e-4, 2)]
+)
+def test_seams_that_no_overlap_removes_are_described(
+    radius, error, status, tmp_path, monkeypatch, capsys
+):
+    """As `unfold restore`, which uses the largest overlap that it tried."""
+    from unfold.restoration import receptive_field
+
+    def measured(*args, **options):
+        return receptive_field.ReceptiveField(radius, error)
+
+    monkeypatch.setattr(receptive_field, "measure_receptive_field", measured)
+    path = tmp_path / "model.onnx"
+    assert main(["export", "zero-dce", "--size", str(SIDE), "-o", str(path)]) == status
+    assert path.exists() == (status == 0)
+    if path.exists():
+        facts = facts_of(path)
+        assert (facts["overlap"], facts["overlap_error"]) == ("20", f"{error:.1e}")
+        said = capsys.readouterr().out
+        assert f"differs by {error:.1e} at most" in said
+        assert ("seams may be visible" in said) == ("darktable" not in facts) == (error > 2e-3)
+
+
+def as_chainner(model, photo):
+    """chaiNNer's program for a generic model of a fixed size, in short: the first input and the
+    first output, RGB float32 channels first, exact tiles that overlap by 16."""
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    given, made = session.get_inputs()[0], session.get_outputs()[0]
+    _, channels, height, width = given.shape
+    assert (channels, made.shape, given.type) == (3, given.shape, "tensor(float)")
+    out = photo.copy()
+    for top in range(0, photo.shape[0] - height + 1, height - 32):
+        for left in range(0, photo.shape[1] - width + 1, width - 32):
+            part = photo[top : top + height, left : left + width].transpose(2, 0, 1)[None]
+            (result,) = session.run([made.name], {given.name: part})
+            inner = result[0].transpose(1, 2, 0)[16:-16, 16:-16]
+            out[top + 16 : top + height - 16, left + 16 : left + width - 16] = inner
+    return out
+
+
+def test_the_program_of_chainner_restores_a_photo_in_tiles(tmp_path):
+    path = tmp_path / "model.onnx"
+    side = 96
+    assert main(["export", "zero-dce", "--size", str(side), "-o", str(path)]) == 0
+    coarse = torch.rand(1, 3, 12, 12)
+    photo = interpolate(coarse, size=(side + 64, side + 128), mode="bicubic").clamp(0, 1)
+    got = as_chainner(path.read_bytes(), photo[0].permute(1, 2, 0).numpy())
+    with torch.inference_mode():
+        want = unfold.create_model("zero-dce", pretrained=True).eval()(photo).image[0]
+    inside = got[16:-16, 16:-16] - want.permute(1, 2, 0).numpy()[16:-16, 16:-16]
+    assert abs(inside).max() < 2e-3, abs(inside).max()
 
 
 class Wrong(torch.nn.Module):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,7 @@ from unfold.cli._common import add_options, parse_options
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from unfold.restoration.receptive_field import ReceptiveField
     from unfold.restorer import Restorer
 
     from .check import Comparison
@@ -65,6 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
     from unfold._files import replace_file
 
     from .errors import ExportError
+    from .facts import VISIBLE
 
     output, program = arguments.output, arguments.torch_export
     _check_output(output, ".pt2" if program else ".onnx")
@@ -74,9 +78,9 @@ def run(arguments: argparse.Namespace) -> int:
     measured = _measure(arguments, model, photo, kernel)
     inputs = _inputs(arguments, measured)
     patch = _patch(photo, arguments.size)
-    overlap = _overlap(arguments, model, photo, measured, kernel)
+    field = _field(arguments, model, photo, measured, kernel)
     try:
-        data, comparison = _export(arguments, model, patch, measured, inputs, kernel, overlap)
+        data, comparison = _export(arguments, model, patch, measured, inputs, kernel, field)
     except ExportError as error:
         raise CommandError(f"{arguments.model} cannot be exported: {error}") from error
     if comparison is not None:
@@ -87,7 +91,14 @@ def run(arguments: argparse.Namespace) -> int:
                 + ("--dft" if arguments.dft else "--check to write it anyway")
             )
     replace_file(output, data)
-    tiles = "for whole photos only" if overlap is None else f"which overlap by {overlap}"
+    tiles = "for whole photos only"
+    if field is not None:
+        tiles = (
+            f"which overlap by {field.radius} pixels on each side (at their seams the result "
+            f"differs by {field.error:.1e} at most)"
+        )
+        if field.error > VISIBLE:
+            tiles += "; seams may be visible: a larger --size may allow a sufficient overlap"
     print(f"{output}: {arguments.model} on tiles of {arguments.size}×{arguments.size}, {tiles}")
     print(f"inputs: {', '.join(('input', *inputs))}; constants: "
           f"{', '.join(n for n in measured if n not in inputs) or 'none'}")  # fmt: skip
@@ -101,7 +112,7 @@ def _export(
     measured: dict[str, Tensor],
     inputs: tuple[str, ...],
     kernel: Tensor | None,
-    overlap: int | None,
+    field: ReceptiveField | None,
 ) -> tuple[bytes, Comparison | None]:
     """The bytes of the file, and a comparison of its graph with PyTorch if it is requested."""
     import torch
@@ -115,7 +126,7 @@ def _export(
     given = example(tile, patch, measured)
     about = facts(
         arguments.model, _component(arguments.model), model, measured, inputs,
-        size=arguments.size, overlap=overlap,
+        size=arguments.size, field=field,
     )  # fmt: skip
     matrices = not (arguments.dft or arguments.torch_export)
     program = trace(tile, given, matrices=matrices)
@@ -266,23 +277,24 @@ def _patch(photo: Tensor | None, size: int) -> Tensor:
     return detailed(photo[None], size, size).contiguous()
 
 
-def _overlap(
+def _field(
     arguments: argparse.Namespace,
     model: Restorer,
     photo: Tensor | None,
     measured: dict[str, Tensor],
     kernel: Tensor | None,
-) -> int | None:
-    """The necessary overlap of tiles, in pixels on each side; None if a photo must not be cut."""
+) -> ReceptiveField | None:
+    """The receptive field, whose radius is the necessary overlap of tiles; None if a photo must not
+    be cut."""
     import torch
 
-    from unfold.restoration.receptive_field import measure_receptive_field
+    from unfold.restoration.receptive_field import ReceptiveField, measure_receptive_field
 
     size = arguments.size
     if model.needs_full_image:
         return None
     if photo is not None and photo.shape[-2:] == (size, size):
-        return 0  # the photo is one tile
+        return ReceptiveField(0, 0.0)  # the photo is one tile
     sample = _patch(None, _PROBE)[0] if photo is None else photo
     measurements = {n: v for n, v in measured.items() if kernel is None or n != "kernel"}
     with torch.inference_mode():
@@ -290,11 +302,11 @@ def _overlap(
             model, sample[None], kernel=kernel, measurements=measurements,
             device=torch.device("cpu"), pixels=max(size, _PROBE) ** 2,
         )  # fmt: skip
-    overlap = max(field.radius, model.min_receptive_field)
-    if not field.found or 2 * overlap >= size:
+    field = replace(field, radius=max(field.radius, model.min_receptive_field))
+    if 2 * field.radius >= size or field.error == math.inf:
         raise CommandError(
-            f"--size {size}: tiles of {arguments.model} must overlap by more than {overlap} pixels "
-            "on each side, so that nothing of them would be used: choose a larger --size, or the "
-            "size of the photo"
+            f"--size {size}: tiles of {arguments.model} must overlap by more than {field.radius} "
+            "pixels on each side, so that nothing of them would be used: choose a larger --size, "
+            "or the size of the photo"
         )
-    return overlap
+    return field

@@ -75,12 +75,18 @@ class PriorAsModel(Restorer):
         return f"{type(self.prior).__name__}: the prior's proximal operator, sigma its noise"
 
 
+def takes_map(model: Restorer, inputs: Sequence[str]) -> bool:
+    """Whether the inputs beside the image are one map of the noise."""
+    is_sigma = tuple(inputs) == ("sigma",)
+    return is_sigma and isinstance(model, PriorAsModel) and model.prior.accepts_map
+
+
 def as_input(name: str, value: Tensor, model: Restorer, size: int) -> Tensor:
     """A measurement in the shape in which it is given with each tile.
 
     The noise of a prior that accepts a map is a map, ``(1, 1, size, size)``, as in darktable.
     """
-    if name == "sigma" and isinstance(model, PriorAsModel) and model.prior.accepts_map:
+    if takes_map(model, (name,)):
         return value.expand(1, 1, size, size).contiguous()
     return value
 
