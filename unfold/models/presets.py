@@ -116,16 +116,15 @@ era_small = preset(
 )
 
 _DECONV_SMALL = {
-    "K": 5,
-    "prior": {"kind": "resunet", "widths": (16, 32, 64), "residual": True},
+    "K": 3,
+    "prior": _MAIN_PRIOR,
     "tied": False,
     "hyper_parameters": "noise-powers",
-    "border": "reflected",  # as its weights were trained
 }
 
 deconv_small = preset(
     Deconvolution,
-    """Deconvolution with a known kernel in 5 rounds, each with a small learned prior of its own.
+    """Deconvolution with a known kernel in 3 rounds, each with a learned prior of its own.
     The noise variance given to the prior is a learned power of the photo's.
 
     Example:
