@@ -111,7 +111,7 @@ def test_options_that_change_no_weights_may_be_given():
     loaded = unfold.create_model("deconv-small", pretrained=True, noise=0.02)
     assert loaded.noise == 0.02
     with pytest.raises(unfold.ComponentError, match=r"cannot be built.*; remove K, or train"):
-        unfold.create_model("deconv-small", pretrained=True, K=3)
+        unfold.create_model("deconv-small", pretrained=True, K=4)
 
 
 def test_a_cascade_gets_the_weights_of_each():

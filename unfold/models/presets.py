@@ -85,7 +85,7 @@ jude_small = preset(
         >>> dark, point = torch.full((1, 3, 32, 32), 0.05), torch.ones(1, 1, 1, 1)
         >>> bool(model(dark, kernel=point).image.mean() > 2 * dark.mean())
         True""",
-    error_scale=(None, 5.0),
+    error_scale=(None, 5.6),
     K=3,
     prior=_MAIN_PRIOR,
     light_prior=_LIGHT_PRIOR,
