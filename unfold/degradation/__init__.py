@@ -1,4 +1,4 @@
-"""Degradations: models of what spoils a photo, with random parameters."""
+"""Degradations: models of the defects of photos, with random parameters."""
 
 from .base import Degradation
 from .blur import blur

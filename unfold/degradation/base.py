@@ -1,4 +1,4 @@
-"""Degradations: causes of degraded photos, drawn at random and applied to a batch."""
+"""Degradations with random parameters, applied to batches."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ Parameters = dict[str, Tensor]
 
 
 class Degradation(ABC):
-    """One cause of a degraded photo: a distribution of parameters, and their effect on a photo.
+    """A degradation: a distribution of parameters, and their effect on a photo.
 
     The two are separate: ``sample`` draws a few numbers (an exposure, a noise level, the seed of a
-    path), and ``apply`` is a function of the photo and these numbers alone. So the same numbers
-    give the same degraded photo again, on any device.
+    path), and ``apply`` depends only on the photo and these numbers. The same numbers therefore
+    reproduce the degraded photo on any device.
 
-    Its keyword-only options are ranges ``(low, high)`` to draw from; equal ends fix a value.
+    Its keyword-only options are ranges ``(low, high)`` of the parameters; equal ends fix a value.
 
     Attributes:
-        color_space: of the input and output of ``apply``: ``"linear"`` light, where the physics is
-            additive (blur, exposure, sensor noise), or ``"encoded"`` values as in files (curves,
+        color_space: color space of ``apply``: ``"linear"`` light, in which the physics is additive
+            (blur, exposure, sensor noise), or ``"encoded"`` values as in files (curves,
             clipping to the file's range, JPEG). The pipeline converts between them.
-        inputs: names of further pictures that ``apply`` takes by keyword, such as ``"disparity"``;
-            a photo that has none is given None.
-        frames: whether ``apply`` takes clips ``(B, T, 3, H, W)`` of consecutive frames and makes
-            one photo of each. What comes before it is applied to every frame of a clip, with the
-            same parameters.
+        inputs: names of further pictures, keyword arguments of ``apply``, such as ``"disparity"``;
+            None if a photo has none.
+        frames: whether ``apply`` converts clips ``(B, T, 3, H, W)`` of consecutive frames to one
+            photo each. Previous degradations are applied to every frame of a clip, with the same
+            parameters.
 
     Example:
         >>> import torch
@@ -56,8 +56,8 @@ class Degradation(ABC):
         """Draw parameters for ``batch`` photos, each independently.
 
         Args:
-            batch: how many.
-            generator: on the CPU, the only source of randomness.
+            batch: number of photos.
+            generator: generator on the CPU, the only source of randomness.
 
         Returns:
             name -> ``(batch, ...)`` float64 or int64 on the CPU, small enough for a manifest.
@@ -70,11 +70,11 @@ class Degradation(ABC):
         """Apply the degradation with these parameters.
 
         Args:
-            image: ``(B, 3, H, W)`` floating point in the light that the class names; black is 0
-                and what a file can hold is at most 1, but values above 1 may come in and go out
-                (a light source that saturates). Any H and W >= 1. It is not changed. With
-                `frames`, ``(B, T, 3, H, W)``.
-            parameters: what ``sample`` gave for B photos, on the CPU or where the photos are.
+            image: ``(B, 3, H, W)`` floating point in the `color_space` of the class, at least 0.
+                Files have values up to 1, but larger ones are allowed (a light source that
+                saturates). Any H and W >= 1. It is not changed. With `frames`, ``(B, T, 3, H, W)``.
+            parameters: the result of ``sample`` for B photos, on the CPU or the device of the
+                photos.
             inputs: each of `inputs`, ``(B, C, H, W)`` or None.
 
         Returns:
@@ -82,12 +82,12 @@ class Degradation(ABC):
         """
 
     def kernel(self, parameters: Mapping[str, Tensor]) -> Tensor | None:
-        """``(B, 1, h, w)``, sum 1, centered at ``(h // 2, w // 2)``, where what it does to each
-        photo is a convolution with one kernel; None where it is something else."""
+        """The kernels ``(B, 1, h, w)``, sum 1, centered at ``(h // 2, w // 2)``, if the effect on
+        each photo is a convolution with one kernel; otherwise None."""
         return None
 
     def __call__(
         self, image: Tensor, *, generator: torch.Generator, **inputs: Tensor | None
     ) -> Tensor:
-        """``apply`` with freshly drawn parameters."""
+        """``apply`` with new random parameters."""
         return self.apply(image, self.sample(len(image), generator), **inputs)

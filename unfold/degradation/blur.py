@@ -1,4 +1,4 @@
-"""Blur as a camera does it: what lies beyond the border is part of the scene."""
+"""Blur like that of a camera, with a scene beyond the border."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def blur(image: Tensor, kernel: Tensor) -> Tensor:
     """``H ⊗ x`` with the scene mirrored beyond the border, ``(B, C, H, W)`` to the same.
 
     Args:
-        image: in any range; linear light where the blur is meant to be physical.
+        image: image in any range; linear light for a physical blur.
         kernel: ``(1 or B, 1 or C, h, w)``, sum 1, centered at ``(h // 2, w // 2)``; may be larger
             than the image.
 

@@ -18,9 +18,9 @@ Turns = Annotated[float, Field(ge=0, le=100)]
 
 
 class CameraShake(Degradation):
-    """Blur by a shaking camera, the same all over the photo: ``y = H ⊗ x`` in linear light.
+    """Uniform blur by a shaking camera: ``y = H ⊗ x`` in linear light.
 
-    ``H`` is the camera's path (`unfold.degradation.kernels.motion_kernels`), drawn anew for each
+    ``H`` is the path of the camera (`unfold.degradation.kernels.motion_kernels`), drawn for each
     photo from its seed. The photo is mirrored at its borders.
 
     Options:
@@ -62,8 +62,8 @@ class CameraShake(Degradation):
         }
 
     def kernel(self, parameters: Mapping[str, Tensor]) -> Tensor:
-        """``H`` of each photo, ``(B, 1, size, size)`` float64 where the parameters are, sum 1;
-        ``size`` is odd and fits the largest."""
+        """``H`` of each photo, ``(B, 1, size, size)`` float64 on the device of the parameters, sum
+        1; ``size`` is odd and sufficient for all."""
         noise = normal(parameters["seed"], STEPS, 2, dtype=torch.float64)
         extent = parameters["extent"]
         return motion_kernels(noise, extent, parameters["turns"], kernel_size(extent))

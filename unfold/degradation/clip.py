@@ -1,4 +1,4 @@
-"""Clipping: a file holds nothing brighter than white."""
+"""Clipping to the range of a file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .rng import check_photos
 class Clip(Degradation):
     """Clip to the range of a file: ``y = min(max(x, 0), 1)`` on encoded values.
 
-    A pipeline clips once, after all that adds light and before all that follows the sensor.
+    A pipeline clips once, after all additions of light and before all steps after the sensor.
     No options, no parameters.
 
     Example:

@@ -1,4 +1,4 @@
-"""Clipping reverse: light sources are brighter than the white that a file holds."""
+"""Clipping reverse: light sources that are brighter than the white of a file."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from .rng import IN_ORDER, Share, check_range, columns, uniform
 class ClippingReverse(Degradation):
     """More light for saturated pixels: ``y = x + r`` where the Lab lightness exceeds 98.
 
-    Clipping took it from them; with some of it back they stay bright when they are smeared out.
-    In linear light, where light adds up; before any blur or average, and before the clip. The
+    Clipping removed this light. With some of it restored, light sources stay bright when they are
+    blurred. It is applied in linear light, before any blur or average and before the clip. The
     lightness ``L = 116 Y^(1/3) − 16`` is that of the photo's luminance ``Y``, so that ``L > 98``
     is ``Y > 0.949``. The result goes up to 1 + r for a photo in [0, 1].
 
     Options:
-        amount: range of ``r``, in units of white; one number for each photo, all channels.
-        lightness: the ``L`` above which a pixel counts as saturated, 0 to 100. Where a darkening
-            comes first, saturated pixels must have been kept bright by it.
+        amount: range of ``r``, in units of white; one number for all channels of a photo.
+        lightness: the ``L`` above which a pixel counts as saturated, 0 to 100. A previous darkening
+            must preserve saturated pixels.
 
     Parameters: ``amount``, ``(B,)``.
 

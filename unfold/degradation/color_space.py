@@ -11,12 +11,12 @@ Transfer = Literal["gamma-2.2", "srgb", "linear"]
 
 
 def decode(encoded: Tensor, transfer: Transfer = "srgb") -> Tensor:
-    """Linear light from encoded values; both at least 0, values above 1 go on by the same curve.
+    """Linear light from encoded values. Both are at least 0; the curve continues above 1.
 
     Args:
-        encoded: ``(..., 3, H, W)``; negative values are taken for 0.
+        encoded: ``(..., 3, H, W)``; negative values count as 0.
         transfer: ``"srgb"``, the curve of IEC 61966-2-1; ``"gamma-2.2"``, ``x ** 2.2``; or
-            ``"linear"``: values are taken for light as they are, as benchmarks of deblurring do.
+            ``"linear"``: values are used as light, as in benchmarks of deblurring.
     """
     from kornia.color import rgb_to_linear_rgb
 
@@ -47,7 +47,7 @@ LUMINANCE = (0.2126729, 0.7151522, 0.0721750)
 def lightness(image: Tensor) -> Tensor:
     """CIE ``L*`` of linear sRGB, ``(B, 3, H, W)`` -> ``(B, 1, H, W)``; black 0, white 100.
 
-    ``116 Y^(1/3) − 16``, below Y = 0.008856 the straight line ``903.3 Y``; values above 1 go on.
+    ``116 Y^(1/3) − 16``; below Y = 0.008856, the straight line ``903.3 Y``.
     """
     # Not kornia's rgb_to_lab: it rounds the luminance to 6 digits (L* moves by up to 1e-3) and,
     # called on linear light, takes 7 to 10 times as long.
@@ -61,7 +61,7 @@ def check_lightness(what: str, given: float) -> float:
     """Return a lightness threshold if it is valid.
 
     Raises:
-        ValueError: it is not within 0 to 100.
+        ValueError: if it is not within 0 to 100.
     """
     if not 0 <= given <= 100:
         raise ValueError(f"{what}={given}: give a lightness of 0 to 100, such as 97")

@@ -1,7 +1,7 @@
-"""Counter-based random numbers: each is a function of a seed and of its place alone.
+"""Counter-based random numbers: functions of a seed and a position.
 
-So all photos of a batch are drawn at once, on whatever device their seeds are, and it is the same
-chance on each (to the rounding of logarithm and cosine).
+The numbers of all photos of a batch are drawn at once, on the device of their seeds, and are equal
+on all devices (up to rounding of logarithm and cosine).
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ _COUNTING: ContextVar[bool] = ContextVar("counting", default=False)
 
 @contextlib.contextmanager
 def counted() -> Iterator[None]:
-    """Within, noise is drawn by counting, where its seeds are; else by torch's generator, on the
-    CPU, a photo at a time. Both are made of the same seeds, but they are not the same noise."""
+    """A context in which noise is drawn by counters, on the device of its seeds. Otherwise it is
+    drawn by torch's generator, on the CPU, for one photo at a time. The noise is not the same."""
     token = _COUNTING.set(True)
     try:
         yield
@@ -69,7 +69,7 @@ def uniform(seed: Tensor, *shape: int, dtype: torch.dtype = torch.float32) -> Te
 def normal(seed: Tensor, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
     """Standard normal numbers ``(B, *shape)``, each row from its own seed ``(B,)``, on its device.
 
-    By Box and Muller's transform; none is beyond 6.8.
+    By the transform of Box and Muller, at most 6.8 in absolute value.
     """
     one, two, three, four = (
         (word.to(dtype) + 0.5) / 2**32 for word in philox(*_places(seed, shape))

@@ -1,4 +1,4 @@
-"""Defocus: the lens does not bring the scene to a point."""
+"""Uniform defocus blur."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ Ratio = Annotated[float, Field(ge=0.05, le=1)]
 
 
 class Defocus(Degradation):
-    """Blur by a lens out of focus, the same all over the photo: ``y = H ⊗ x`` in linear light.
+    """Uniform blur by a lens out of focus: ``y = H ⊗ x`` in linear light.
 
     ``H`` is a disc, a generalized Gaussian ``exp(−½ (xᵀ Σ⁻¹ x)^β)`` or a plateau
     ``1 / ((xᵀ Σ⁻¹ x)^β + 1)``, drawn for each photo (`unfold.degradation.kernels`). The photo is
     mirrored at its borders. For blur that varies over the photo, see `DepthDefocus`.
 
     Options:
-        shapes: what to draw from, evenly.
-        radius: of the disc, in pixels; the others have standard deviations of half of it.
-        beta: ``β``, of the Gaussian and the plateau.
-        ratio: of the shorter axis to the longer; at most 1, which is round. The angle is any.
+        shapes: shapes, with equal probabilities.
+        radius: radius of the disc, in pixels; the others have half of it as standard deviation.
+        beta: ``β`` of the Gaussian and the plateau.
+        ratio: ratio of the shorter axis to the longer; at most 1, which is round. The angle is
+            uniform.
 
     Parameters: ``shape`` (0 disc, 1 gaussian, 2 plateau), ``radius``, ``beta``, ``ratio``,
     ``angle``, each ``(B,)``.
@@ -83,7 +84,8 @@ class Defocus(Degradation):
         }
 
     def kernel(self, parameters: Mapping[str, Tensor]) -> Tensor:
-        """``H`` of each photo, ``(B, 1, size, size)`` float64 where the parameters are, sum 1."""
+        """``H`` of each photo, ``(B, 1, size, size)`` float64 on the device of the parameters, sum
+        1."""
         names = ("shape", "radius", "ratio", "angle", "beta")
         return aperture_kernels(*(parameters[name] for name in names))
 

@@ -16,10 +16,10 @@ Deviation = Annotated[float, Field(ge=0, le=10)]
 
 
 class GaussianNoise(Degradation):
-    """White noise of the same strength everywhere: ``y = x + N(0, σ²)`` on encoded values.
+    """White noise: ``y = x + N(0, σ²)`` on encoded values.
 
-    Independent in every pixel and channel, and not clipped: values leave [0, 1]. For the noise of a
-    camera, see `RawNoise`.
+    It is independent in every pixel and channel. The result is not clipped to [0, 1]. For the noise
+    of a camera, see `RawNoise`.
 
     Options:
         sigma: range of ``σ``; white is 1.

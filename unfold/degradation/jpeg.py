@@ -1,4 +1,4 @@
-"""What a JPEG file does to a photo."""
+"""Compression by JPEG."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ Quality = Annotated[int, Field(ge=1, le=100)]
 
 
 class JPEG(Degradation):
-    """Write as JPEG and read again, as libjpeg does, colors at half resolution (4:2:0).
+    """Write as JPEG and read again, like libjpeg, with colors at half resolution (4:2:0).
 
-    Encoded values are clipped to [0, 1] and rounded to 8 bits first. On the CPU it is Pillow, a
-    photo at a time; elsewhere `unfold.degradation.libjpeg`, a batch at a time, to the same bits.
-    No gradient passes: the result does not require one.
+    Encoded values are first clipped to [0, 1] and rounded to 8 bits. On the CPU, Pillow processes
+    one photo at a time; on other devices, `unfold.degradation.libjpeg` processes a batch, with the
+    same bits. The result does not require a gradient.
 
     Options:
         quality: range of libjpeg's quality, 1 to 100, both ends included.
@@ -30,7 +30,7 @@ class JPEG(Degradation):
     Parameters: ``quality``, ``(B,)`` int64.
 
     Raises:
-        ValueError: a side is longer than the 65,500 pixels that libjpeg takes.
+        ValueError: if a side is longer than 65,500 pixels, the limit of libjpeg.
 
     Example:
         >>> import torch

@@ -75,16 +75,17 @@ def motion_kernels(noise: Tensor, extent: Tensor, turns: Tensor, size: int) -> T
 
 
 def disturbed(kernel: Tensor, error: float, generator: torch.Generator) -> Tensor:
-    """A kernel ``(1, 1, h, w)`` with errors as an estimate has them, at the place where it was.
+    """A kernel ``(1, 1, h, w)`` with errors like those of an estimate, without a shift.
 
-    It is blurred, multiplied by smooth noise, made more or less even by a power, and loses its
-    faint entries; then it is moved back to its center of mass. Sums to 1, like the kernel.
+    It is blurred, multiplied by smooth noise and raised to a power, and small entries are set to
+    zero. Then its center of mass is moved back and its sum is normalized to 1.
 
     Args:
-        error: how wrong it may be; at 1 the blur's standard deviation is up to 1 pixel, the noise's
-            up to half of the entries, the power from 0.67 to 1.5, and entries below up to 8 % of
-            the largest are lost. A factor in [0, 1] is drawn for all of them together.
-        generator: of what is drawn.
+        error: size of the errors. With 1, the standard deviation of the blur is up to 1 pixel, that
+            of the noise up to half of the entries, the power is from 0.67 to 1.5, and entries below
+            up to 8 % of the largest are set to zero. All are reduced by a common random factor in
+            [0, 1].
+        generator: random number generator.
     """
     from kornia.filters import gaussian_blur2d
     from kornia.geometry.transform import translate
@@ -107,7 +108,7 @@ def disturbed(kernel: Tensor, error: float, generator: torch.Generator) -> Tenso
 
 
 def kernel_size(extent: Tensor) -> int:
-    """The least odd side that holds every path of these extents."""
+    """The smallest odd side that is sufficient for paths of these extents."""
     return 2 * math.ceil(extent.max().item() + 0.5) + 1
 
 
@@ -134,7 +135,7 @@ CUTOFF = 4.0  # in standard deviations
 def aperture_kernels(
     shape: Tensor, radius: Tensor, ratio: Tensor, angle: Tensor, beta: Tensor
 ) -> Tensor:
-    """What lenses out of focus make of a point, ``(B, 1, size, size)`` float64, each of sum 1.
+    """Kernels of lenses out of focus, ``(B, 1, size, size)`` float64, each of sum 1.
 
     With ``q = (u/a)² + (v/b)²`` in coordinates ``(u, v)`` rotated by ``angle``:
 
@@ -143,10 +144,10 @@ def aperture_kernels(
       widely as the disc does (the same variance along each axis);
     - plateau: ``1 / (q^β + 1)``, likewise;
 
-    and ``b = ratio · a``. (``q`` is ``xᵀ Σ⁻¹ x``.) The last two end at ``q = 16``, as they have no
-    end of their own. Each is averaged over every pixel's area at 5×5 places, which makes the
-    disc's edge smooth and its size any fraction of a pixel. They are symmetric, and so centered at
-    ``size // 2``; ``size`` is odd and fits the largest.
+    and ``b = ratio · a``. (``q`` is ``xᵀ Σ⁻¹ x``.) The last two, which are unbounded, are cut off
+    at ``q = 16``. Each is averaged over 5×5 positions within every pixel, which makes the edge of
+    the disc smooth and fractional radii possible. They are symmetric and therefore centered at
+    ``size // 2``; ``size`` is odd and sufficient for all.
 
     Args:
         shape: ``(B,)`` indices into `SHAPES`.

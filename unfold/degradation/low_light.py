@@ -1,4 +1,4 @@
-"""Low light: too short an exposure, and what the camera's curve makes of it."""
+"""Low light: a short exposure and a tone curve."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Outliers: pixels whose values have nothing to do with the scene."""
+"""Outliers: pixels whose values are independent of the scene."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Losses, which training minimizes."""
+"""Losses for training."""
 
 from .absolute_error import FFT, L1, PlantedError
 from .base import OTHER, TRUE_KERNEL, Loss, LossError, Outcome

@@ -1,4 +1,4 @@
-"""Mean absolute errors: of pictures, of their Fourier transforms, of the sparse error."""
+"""Mean absolute errors of pictures, of their Fourier transforms, and of the sparse error."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .base import Loss, LossError, Outcome, known
 
-_BRIGHTNESS = 0.4, 2.5  # a ratio that is farther from 1 says nothing
+_BRIGHTNESS = 0.4, 2.5  # a ratio outside this range is not one of brightness
 
 
 class L1(Loss):
@@ -19,13 +19,15 @@ class L1(Loss):
     Args:
         picture: x, a picture of the batch.
         of: x̂, ``"image"`` or a part of the restoration.
-        scale: x is first averaged over squares of this side, for an x̂ so much smaller (such as
-            LEDNet's side output, 8).
-        match_exposure: bring x to the exposure of the restoration's parts first, where the model
-            has changed it (parts ``gain`` and ``curve``): for the sharp, dark ``"I"`` of JUDE.
-        match_brightness: multiply each channel of x̂ first by the number, between 0.4 and 2.5, that
-            brings it closest to x. No gradient passes to that number. Errors of brightness and
-            white balance, which a crop does not show, then do not hide those of noise and blur.
+        scale: side of the squares over which x is averaged first, for a smaller x̂ (8 for LEDNet's
+            side output).
+        match_exposure: whether x is first brought to the exposure of the restoration's parts, if
+            the model has changed it (parts ``gain`` and ``curve``): for the sharp, dark ``"I"`` of
+            JUDE.
+        match_brightness: whether each channel of x̂ is first multiplied by the number, between 0.4
+            and 2.5, that brings it closest to x. No gradient passes to that number. Errors of
+            brightness and white balance, which a crop cannot determine, then do not hide those of
+            noise and blur.
 
     Example:
         >>> import torch
@@ -62,14 +64,14 @@ class FFT(Loss):
 
     The mean is over the stacked real and imaginary parts of ``rfft2``.
 
-    The transform is not normalized: its values grow like the square root of the pixels. It is
-    computed in float32 at least.
+    The transform is not normalized: its values grow with the square root of the number of pixels.
+    It is computed in float32 or float64.
 
     Args:
         picture: x, a picture of the batch.
 
-    Source: JUDE, its loss's second part, of weight 0.1 there. (That it is a mean, not a sum, is
-    an inference: else its scale would explode.)
+    Source: the second part of JUDE's loss, with weight 0.1. (That it is a mean, not a sum, is
+    inferred from its scale.)
 
     Example:
         >>> import torch
@@ -93,15 +95,15 @@ class FFT(Loss):
 class PlantedError(Loss):
     """Mean absolute error of the sparse error: ``mean |E − (y − y₀)|``.
 
-    E is the deviation of the photo from the blur model. In synthesized data it is known: ``y₀`` is
-    the picture before the outliers, ``y`` the one after (a recipe of synthesis saves both, around
-    its step ``outliers``). E has their size and sign: ``y = B x + E``.
+    E is the deviation of the photo from the blur model, ``y = B x + E``. In synthesized data it is
+    known: ``y₀`` is the picture before the outliers, ``y`` the picture after them (a recipe of
+    synthesis saves both, before and after its step ``outliers``).
 
     Args:
         of: E, a part of the restoration, ``(B, 3, H, W)``.
         before: y₀, a picture of the batch.
-        after: y, a picture of the batch. If a phase puts extra noise on the input, the noise counts
-            as planted: name the saved picture instead.
+        after: y, a picture of the batch. If a phase adds noise to the input, name the saved
+            picture, because otherwise the noise is part of the planted error.
 
     Source: ours; E is ErA's.
 
@@ -134,8 +136,8 @@ class PlantedError(Loss):
 
 @torch.no_grad()
 def brightness(made: Tensor, wanted: Tensor) -> Tensor:
-    """The number for each channel, ``(B, C, 1, 1)``, that ``made`` is multiplied by to be closest
-    to ``wanted`` in the mean square, between 0.4 and 2.5."""
+    """The factor for each channel, ``(B, C, 1, 1)``, between 0.4 and 2.5, with which ``made`` is
+    closest to ``wanted`` in the mean square."""
     square, product = made.square(), made * wanted
     ratio = product.sum((-2, -1), keepdim=True) / square.sum((-2, -1), keepdim=True)
     return ratio.nan_to_num(1).clamp(*_BRIGHTNESS)

@@ -1,4 +1,4 @@
-"""Losses: one number for a restored batch, to be made small."""
+"""Losses: one number for a restored batch, to be minimized."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TRUE_KERNEL = "true-kernel"
 
 
 class LossError(UnfoldError, ValueError):
-    """A loss that does not fit the model or the data; one line says what is missing.
+    """Raised if a loss does not fit the model or the data; the message says what is missing.
 
     Example:
         >>> import torch
@@ -37,7 +37,7 @@ class LossError(UnfoldError, ValueError):
 
 @dataclass(frozen=True)
 class Outcome:
-    """A batch and its restoration, of which losses are functions.
+    """A batch and its restoration: the argument of losses.
 
     Attributes:
         restoration: the images ``(B, 3, H, W)`` and the model's parts.
@@ -65,13 +65,13 @@ class Outcome:
         """A picture of the batch.
 
         Args:
-            name: its entry.
-            match_exposure: bring it to the exposure of the restoration's parts: by ``expose`` with
-                the parts ``gain`` and ``curve``, if the model makes both. No gradient passes to
-                them.
+            name: name of its entry.
+            match_exposure: whether it is brought to the exposure of the restoration's parts: by
+                ``expose`` with the parts ``gain`` and ``curve``, if the model returns both. No
+                gradient passes to them.
 
         Raises:
-            LossError: the data have none of that name.
+            LossError: if the data have no picture of that name.
         """
         if name not in self.batch:
             have = ", ".join(k for k, v in self.batch.items() if isinstance(v, Tensor))
@@ -85,7 +85,7 @@ class Outcome:
         """``"image"``, or a part of the restoration.
 
         Raises:
-            LossError: the model makes no such part.
+            LossError: if the model does not return that part.
         """
         if name == "image":
             return self.restoration.image
@@ -95,10 +95,10 @@ class Outcome:
         return self.restoration.parts[name]
 
     def made_of_both(self, name: str) -> tuple[Tensor, Tensor]:
-        """`made`, of the input and of the batch's ``"other"``.
+        """`made` for the input and for the batch's ``"other"``.
 
         Raises:
-            LossError: the model makes no such part, or has not restored the other input.
+            LossError: if the model does not return that part, or has not restored the other input.
         """
         if self.other is None:
             raise LossError(f"the model has not restored the second input, the picture {OTHER!r}")
@@ -107,14 +107,14 @@ class Outcome:
     def compared(
         self, of: str, picture: str, scale: int = 1, *, match_exposure: bool = False
     ) -> tuple[Tensor, Tensor]:
-        """What was made and its target, averaged over squares of side ``scale``.
+        """The restoration and its target, averaged over squares of side ``scale``.
 
-        Where the target is unknown (NaN), it is what was made, for an error of 0.
+        Unknown values (NaN) of the target are replaced by the restoration, for an error of 0.
 
         ``match_exposure`` is that of `picture`.
 
         Raises:
-            LossError: one of them is not there, or their shapes differ.
+            LossError: if one of them is missing, or their shapes differ.
         """
         made = self.made(of)
         wanted = avg_pool2d(self.picture(picture, match_exposure=match_exposure), scale)
@@ -127,15 +127,16 @@ class Outcome:
 
 
 def known(wanted: Tensor, made: Tensor) -> Tensor:
-    """What is wanted; where the data do not know it (NaN), what was made, for an error of 0."""
+    """The target, in which unknown values (NaN) are replaced by the restoration, for an error of
+    0."""
     return torch.where(wanted.isnan(), made.detach(), wanted)
 
 
 class Loss(nn.Module):
     """A training loss: the distance of a restored batch from its target, or another criterion.
 
-    It is a mean over the images of the batch: the mean of the losses of two halves is the loss of
-    the whole, so that accumulation and several processes change nothing.
+    It is a mean over the images of the batch. The mean of the losses of two halves is the loss of
+    the whole, so that accumulation and several processes have no effect.
 
     Attributes:
         needs_stages: whether it reads `Outcome.stages`.
@@ -162,15 +163,15 @@ class Loss(nn.Module):
         """The loss, a scalar.
 
         Raises:
-            LossError: the model or the data lack something.
+            LossError: if a part of the model or a picture of the data is missing.
         """
 
 
 def at_least(side: int, image: Tensor, name: str) -> None:
-    """Refuse pictures with fewer rows or columns than the regions that a loss averages.
+    """Check that pictures are at least as large as the regions that a loss averages.
 
     Raises:
-        LossError: they have.
+        LossError: if a picture is smaller.
     """
     height, width = image.shape[-2:]
     if min(height, width) < side:

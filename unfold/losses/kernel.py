@@ -1,4 +1,4 @@
-"""The estimated kernel is the true one, wherever its center lies."""
+"""The correlation of the estimated kernel with the true one, regardless of its position."""
 
 from __future__ import annotations
 
@@ -18,18 +18,17 @@ class KernelCorrelation(Loss):
         mean_b Σ_m w_m (1 − max_s ⟨k̂_m, T_s k⟩ / (‖k̂_m‖ ‖k‖))
 
     A kernel and its image are determined only up to opposite shifts: ``T_s`` shifts by ``s``, and
-    the best shift counts. So the loss is 0 for a shifted copy, and positive for any other
-    nonnegative kernel of sum 1 (Cauchy-Schwarz). Kernels of unlike sizes are zero-padded. Of M
-    kernels, each is compared with the true one and weighted by its share of the picture: ``w_m``,
-    the mean of its map.
+    the best shift is used. The loss is therefore 0 for a shifted copy, and positive for any other
+    nonnegative kernel of sum 1 (Cauchy-Schwarz). Kernels of different sizes are zero-padded. Each
+    of M kernels is compared with the true one and weighted by ``w_m``, the mean of its map.
 
-    The restoration's parts are ``kernel``, ``(1 or B, M, h, w)``, and, where M > 1, ``maps``,
+    The restoration's parts are ``kernel``, ``(1 or B, M, h, w)``, and, if M > 1, ``maps``,
     ``(B, M, H, W)``. The data have ``true-kernel``, ``(B, 1, h', w')`` (synthesized data with
-    ``kernel`` and ``kernel_known = false``). It is computed in float32 at least.
+    ``kernel`` and ``kernel_known = false``). It is computed in float32 or float64.
 
     Args:
-        subpixel: shifts per pixel along each axis; above 1, the correlation is interpolated by its
-            Fourier series.
+        subpixel: number of shifts per pixel along each axis. Above 1, the correlation is
+            interpolated by its Fourier series.
 
     Source: the measure of Hu and Yang, "Good regions to deblur", ECCV 2012 (kernel similarity).
 
@@ -67,8 +66,8 @@ def largest_correlation(one: Tensor, other: Tensor, subpixel: int = 1) -> Tensor
     """``max_s ⟨a, T_s b⟩ / (‖a‖ ‖b‖)`` of each pair of kernels, ``(B, M)``.
 
     Args:
-        one, other: ``(1 or B, 1 or M, h, w)``, of any sizes.
-        subpixel: shifts per pixel.
+        one, other: kernels ``(1 or B, 1 or M, h, w)``, of any sizes.
+        subpixel: number of shifts per pixel.
     """
     one, other = (k if k.dtype == torch.float64 else k.float() for k in (one, other))
     # Room for every overlap; odd sides have no Nyquist frequency, whose sign is ambiguous.
@@ -82,7 +81,7 @@ def largest_correlation(one: Tensor, other: Tensor, subpixel: int = 1) -> Tensor
 
 
 def _finer(spectrum: Tensor, factor: int) -> Tensor:
-    """The spectrum of the same Fourier series, sampled more densely by a factor."""
+    """The spectrum of the same Fourier series, with finer samples by a factor."""
     margins: list[int] = []
     for n in reversed(spectrum.shape[-2:]):
         before = factor * n // 2 - n // 2  # the zero frequency stays in the middle
@@ -92,7 +91,7 @@ def _finer(spectrum: Tensor, factor: int) -> Tensor:
 
 
 def _shares(outcome: Outcome, num_kernels: int) -> Tensor | float:
-    """The share of the picture that each kernel has, ``(B, M)``."""
+    """The mean of the map of each kernel, ``(B, M)``."""
     if num_kernels == 1:
         return 1.0
     return outcome.made("maps").mean((-2, -1))

@@ -8,12 +8,12 @@ from torch import Tensor
 def lsgan(scores: Tensor, *, real: bool) -> Tensor:
     """``mean (D − 1)²`` for inputs that D should classify as real, ``mean D²`` for others.
 
-    It compares no picture with another but judges a discriminator's scores, so it is a function
-    and not a `Loss` for a recipe's list: the unpaired task uses it. A generator minimizes
-    ``lsgan(D(G(a)), real=True)``, a discriminator the mean of both kinds.
+    It depends on the scores of a discriminator, not on pictures, so it is a function for the
+    unpaired task and not a `Loss` for recipes. A generator minimizes ``lsgan(D(G(a)), real=True)``,
+    a discriminator the mean of both kinds.
 
     Args:
-        scores: of any shape, one for each patch.
+        scores: scores of any shape, one for each patch.
 
     Source: Mao et al., "Least squares generative adversarial networks", ICCV 2017, equation 9.
 

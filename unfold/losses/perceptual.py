@@ -25,22 +25,22 @@ Layers = Annotated[tuple[Layer, ...], Field(min_length=1, max_length=16)]
 class Perceptual(Loss):
     """Distance between VGG19's features: ``Σ_l mean |φ_l(x̂) − φ_l(x)|``.
 
-    φ_l is what a convolution gives, before its ReLU. The weights come from a file, or from
-    torch.hub's cache, and are never downloaded here.
+    φ_l is the output of a convolution, before its ReLU. The weights are read from a file or from
+    torch.hub's cache; they are not downloaded.
 
     Args:
-        layers: the convolutions, such as ``conv1_2``.
+        layers: names of the convolutions, such as ``conv1_2``.
         picture: x, a picture of the batch.
         of: x̂, ``"image"`` or a part of the restoration.
-        scale: x is first averaged over squares of this side.
-        weights: torchvision's state dict of VGG19; only its ``features.*`` are read.
+        scale: side of the squares over which x is averaged first.
+        weights: torchvision's state dict of VGG19, of which only ``features.*`` is read.
 
     Raises:
-        MetricError: no weights; the message says which file goes where.
-        LossError: a layer that VGG19 does not have, or a file that lacks one.
+        MetricError: if there are no weights; the message names the file and its place.
+        LossError: if VGG19 does not have a layer, or the file lacks one.
 
-    Source: Johnson, Alahi, Fei-Fei, ECCV 2016; the layers are LEDNet's (weight 0.01 there; it
-    does not say whether before or after the ReLU, nor which norm: as in BasicSR, its basis).
+    Source: Johnson, Alahi, Fei-Fei, ECCV 2016. The layers are those of LEDNet (with weight 0.01).
+    The position before the ReLU and the norm, which the paper does not state, are those of BasicSR.
 
     Example:
         >>> from unfold.losses import Perceptual
@@ -89,7 +89,7 @@ class Perceptual(Loss):
         return torch.stack([(a - b).abs().mean() for a, b in pairs]).sum()
 
     def features(self, image: Tensor) -> list[Tensor]:
-        """What the chosen convolutions give for ``(B, 3, H, W)`` in [0, 1]."""
+        """The outputs of the selected convolutions for ``(B, 3, H, W)`` in [0, 1]."""
         x = (image - self.mean) / self.std
         found = []
         for place, layer in enumerate(self.network):
@@ -111,7 +111,8 @@ def _places() -> dict[str, int]:
 
 
 def _features(length: int) -> nn.Sequential:
-    """VGG19's first layers, at random. (torchvision would make the classifier too, 0.5 GB.)"""
+    """VGG19's first layers, with random weights. (torchvision would also build the classifier, 0.5
+    GB.)"""
     layers: list[nn.Module] = []
     for before, after, count in zip((3, 64, 128, 256, 512), (64, 128, 256, 512, 512), _BLOCKS,
                                     strict=True):  # fmt: skip

@@ -1,4 +1,4 @@
-"""Re-blur consistency: blurred again, what was restored is the photo."""
+"""Re-blur consistency: the restoration, blurred again, is the photo."""
 
 from __future__ import annotations
 
@@ -13,20 +13,19 @@ from .base import Loss, LossError, Outcome
 
 
 class Reblur(Loss):
-    """Re-blur consistency: ``mean |B x̂ − y|`` with the blur that the model estimated.
+    """Re-blur consistency: ``mean |B x̂ − y|`` with the estimated blur.
 
     ``B x = Σ_m W_m ⊙ (k_m ⊗ x)``. The kernels are the restoration's part ``kernel``,
-    ``(1 or B, M, h, w)``; the maps its part ``maps``, ``(B, M, H, W)``, where it has one (a
-    single kernel needs none). x̂ is padded as in the models: reflected, and blended into a period.
+    ``(1 or B, M, h, w)``. The maps are its part ``maps``, ``(B, M, H, W)``, if it has one (a single
+    kernel needs none). x̂ is extended periodically as in the models.
 
     Args:
         of: x̂, ``"image"`` or a part of the restoration (JUDE's sharp, dark ``"I"``).
         picture: y, a picture of the batch.
-        match_exposure: bring y to the exposure of the restoration's parts first, where the model
-            has changed it (parts ``gain`` and ``curve``).
+        match_exposure: whether y is first brought to the exposure of the restoration's parts, if
+            the model has changed it (parts ``gain`` and ``curve``).
 
-    Source: ErA, its loss's second part. (Both parts have the weight ½ there; it stands in the
-    recipe.)
+    Source: the second part of ErA's loss. (Both parts have the weight ½, which is in the recipe.)
 
     Example:
         >>> import torch
@@ -52,10 +51,10 @@ class Reblur(Loss):
 
 
 def reblur(sharp: Tensor, kernels: Tensor, maps: Tensor | None = None) -> Tensor:
-    """``Σ_m W_m ⊙ (k_m ⊗ x)`` of ``(B, C, H, W)``; without maps, the one kernel's convolution.
+    """``Σ_m W_m ⊙ (k_m ⊗ x)`` of ``(B, C, H, W)``; without maps, the convolution with one kernel.
 
     Raises:
-        LossError: several kernels without maps.
+        LossError: if there are several kernels and no maps.
     """
     if maps is None and kernels.shape[1] > 1:
         raise LossError(f"reblur: {kernels.shape[1]} kernels need maps, the part 'maps'")

@@ -12,11 +12,11 @@ from .base import Loss, Outcome
 class ReflectanceConsistency(Loss):
     """Two exposures of one scene have one reflectance: ``mean |R/⟨|R|⟩ − R'/⟨|R'|⟩|``.
 
-    R is the part made of the input, R' the one made of the batch's ``other``, a second input of
-    the same scene, pixel for pixel: another exposure, another noise. ``⟨·⟩`` is the mean over an
-    image. Since ``R ⊙ L = (cR) ⊙ (L/c)``, R is determined only up to one positive factor per
-    image, and the loss is invariant to that factor. It is 0 where R and R' are proportional, a
-    constant R included: it needs a loss on the image beside it.
+    R is the part of the restored input, and R' that of the batch's ``other``, a second, aligned
+    input of the same scene with another exposure and another noise. ``⟨·⟩`` is the mean over an
+    image. Since ``R ⊙ L = (cR) ⊙ (L/c)``, R is determined only up to a positive factor for each
+    image, and the loss is invariant to that factor. It is 0 if R and R' are proportional, also for
+    a constant R, so it must be combined with a loss of the image.
 
     Args:
         of: R, a part of the restoration, ``(B, C, H, W)``.

@@ -1,4 +1,4 @@
-"""Deep supervision: a loss on what each stage made."""
+"""Deep supervision: a loss of the result of each stage."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ class StageWise(Loss):
     """Deep supervision: mean absolute errors of a block b after each stage.
 
     ``Σ_k d^(K−k) mean |b_k − x| / Σ_k d^(K−k)`` over the stages k = 1 ... K.
-    States are padded, evenly at both sides: the center is compared. The last stage has the
-    largest share.
+    States are padded equally on both sides, and their center is compared. The last stage has the
+    largest weight.
 
     Args:
         block: b, an entry of the state with the picture's channels (ErA's ``"X"``).
         picture: x, a picture of the batch.
-        decay: d; 1 weighs all stages alike.
-        match_exposure: bring x to the exposure of the restoration's parts first, where the model
-            has changed it (parts ``gain`` and ``curve``).
+        decay: d; with 1, all stages have the same weight.
+        match_exposure: whether x is first brought to the exposure of the restoration's parts, if
+            the model has changed it (parts ``gain`` and ``curve``).
 
     Example:
         >>> import torch

@@ -16,14 +16,15 @@ _CELL, _REGION = 4, 16  # sides of what is averaged, in pixels
 
 
 class SpatialConsistency(Loss):
-    """Contrast between neighboring 4×4 regions of the input stays (see `spatial_consistency`).
+    """Preserves the contrast between neighboring 4×4 regions of the input (see
+    `spatial_consistency`).
 
-    It compares with the input and needs no target. Of color, the mean of the channels is taken.
+    It compares with the input and needs no target. It uses the mean of the channels.
 
     Raises:
-        LossError: a picture smaller than 4×4.
+        LossError: if a picture is smaller than 4×4.
 
-    Source: Zero-DCE, of weight 1 there.
+    Source: Zero-DCE, with weight 1.
 
     Example:
         >>> import torch
@@ -42,13 +43,13 @@ class SpatialConsistency(Loss):
 
 
 def spatial_consistency(before: Tensor, after: Tensor) -> Tensor:
-    """``1/K Σ_i Σ_{j next to i} ((a_i − a_j) − (b_i − b_j))²``: contrast between neighbors stays.
+    """``1/K Σ_i Σ_{j next to i} ((a_i − a_j) − (b_i − b_j))²``: the change of contrast.
 
     ``a`` and ``b`` are means of 4×4 regions after and before, K their number, ``j`` the regions
     above, below, left and right. ``(B, 1, H, W)`` each, H and W at least 4; a scalar.
 
-    Source: Guo et al., CVPR 2020, equation 4, which prints the differences as absolute values and
-    so would let an edge turn over; here they have signs, as in the code that they released.
+    Source: Guo et al., CVPR 2020, equation 4. It prints absolute values of the differences, which
+    do not penalize an inverted edge; here they have signs, as in the released code.
 
     Example:
         >>> import torch
@@ -64,17 +65,17 @@ def spatial_consistency(before: Tensor, after: Tensor) -> Tensor:
 
 
 class Exposure(Loss):
-    """Regions of 16×16 pixels have a wanted brightness (see `exposure_control`); needs no target.
+    """Controls the brightness of regions of 16×16 pixels (see `exposure_control`).
 
-    Of color, the mean of the channels is taken.
+    It uses the mean of the channels and needs no target.
 
     Args:
-        level: E, the brightness in [0, 1], of sRGB-encoded values.
+        level: E, the target of the brightness in [0, 1], in sRGB-encoded values.
 
     Raises:
-        LossError: a picture smaller than 16×16.
+        LossError: if a picture is smaller than 16×16.
 
-    Source: Zero-DCE, of weight 10 there.
+    Source: Zero-DCE, with weight 10.
 
     Example:
         >>> import torch
@@ -100,8 +101,8 @@ def exposure_control(after: Tensor, exposure: Tensor | float) -> Tensor:
 
     ``(B, 1, H, W)``, H and W at least 16, and ``e``: a number, or ``(B,)``; a scalar.
 
-    Source: Guo et al., CVPR 2020, equation 5, which prints an absolute value; the square, and the
-    weight that belongs to it, are of the code that they released.
+    Source: Guo et al., CVPR 2020, equation 5, which prints an absolute value; the square and its
+    weight are those of the released code.
 
     Example:
         >>> import torch
@@ -114,13 +115,14 @@ def exposure_control(after: Tensor, exposure: Tensor | float) -> Tensor:
 
 
 class ColorConstancy(Loss):
-    """Gray world: ``mean_b ((r − g)² + (r − b)² + (g − b)²)``, of each photo's mean r, g and b.
+    """Gray world: ``mean_b ((r − g)² + (r − b)² + (g − b)²)`` with the mean r, g and b of each
+    photo.
 
     It needs no target.
 
-    Source: Zero-DCE, of weight 5 in the code that they released: Guo et al., CVPR 2020, equation 6.
-    (That code takes the root of the sum of the fourth powers instead, which is up to √3 times
-    smaller and has no gradient for a gray photo.)
+    Source: Guo et al. (Zero-DCE), CVPR 2020, equation 6, with weight 5 in the released code. (That
+    code has the root of the sum of the fourth powers instead, which is up to √3 times smaller and
+    has no gradient for a gray photo.)
 
     Example:
         >>> import torch
@@ -137,14 +139,14 @@ class ColorConstancy(Loss):
 
 
 class CurveSmoothness(Loss):
-    """Maps of curve parameters are smooth (see `smoothness`); needs no target.
+    """Smoothness of the maps of curve parameters (see `smoothness`). It needs no target.
 
     The maps are the restoration's parts ``curve_1``, ``curve_2``, ...
 
     Raises:
-        LossError: the model makes no such parts.
+        LossError: if the model does not return these parts.
 
-    Source: Zero-DCE, of weight 200 in the code that they released.
+    Source: Zero-DCE, with weight 200 in the released code.
 
     Example:
         >>> import torch
@@ -169,8 +171,8 @@ def smoothness(maps: Tensor) -> Tensor:
 
     ``(B, C, H, W)``, H and W at least 2.
 
-    Source: Guo et al., CVPR 2020, equation 7, in the form of the code that they released, which
-    squares both differences apart and sums over the curves, where the paper takes their mean.
+    Source: Guo et al., CVPR 2020, equation 7, in the form of the released code, which squares both
+    differences separately and sums over the curves; the paper has their mean.
 
     Example:
         >>> import torch
