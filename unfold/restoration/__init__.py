@@ -1,4 +1,4 @@
-"""A model on real files, of any size."""
+"""Restoration of photos of any size, from files and in Python."""
 
 from .batch import restore_files
 from .files import FileResult, is_file, plan

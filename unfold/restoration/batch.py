@@ -1,4 +1,4 @@
-"""Many photos: the next is read and the last is written while one is restored."""
+"""Restoration of many photos, which reads the next one and writes the previous one meanwhile."""
 
 from __future__ import annotations
 
@@ -54,34 +54,34 @@ def restore_files(
     batch: int = 1,
     trust: Path | None = None,
 ) -> Iterator[FileResult]:
-    """Restore photo after photo; one that fails does not stop the others.
+    """Restore several photos. An error of one photo does not stop the others.
 
     Gray photos stay gray; alpha and color profile are kept. While a photo is restored the next one
-    is read and the one before it is written, if memory holds all of them. Results come in order,
-    each once its file is written.
+    is read and the previous one is written, if all fit into the memory. Results are returned in
+    order, each when its file is written.
 
-    One small photo does not keep a GPU busy. With a ``batch`` above 1, photos of the same size
-    are collected (which changes the order, within a few dozen batches) and restored together if
-    memory holds them all. Rounding then differs, by about 1e-6 of white.
+    A small photo does not use a GPU fully. With a ``batch`` above 1, photos of the same size are
+    collected (which changes the order, within a few dozen batches) and restored together if they
+    fit into the memory. Rounding then differs by about 1e-6 of white.
 
     Args:
-        model: it is moved to ``device`` and put in eval mode.
+        model: the model, which is moved to ``device`` and set to eval mode.
         pairs: paths of input and output, see `plan`.
-        kernel: of the blur, if known.
-        device: to compute on.
-        max_pixels: of one photo; larger ones fail.
-        memory: bytes, see `TiledInference`.
+        kernel: kernel of the blur, if it is known.
+        device: device of the computation.
+        max_pixels: largest number of pixels of a photo; larger photos fail.
+        memory: memory in bytes, see `TiledInference`.
         verify: whether the seams of tiles are checked; a note states their error.
         journal: records each photo; photos that it records as done are skipped.
-        again: restore those too.
-        shard: restore this shard of the photos alone.
+        again: whether these photos are restored, too.
+        shard: the shard of the photos to restore.
         batch: largest number of photos that are restored at once.
-        trust: of one photo: the file for the picture of how far its restoration can be trusted
-            (see `unfold.restoration.trust.picture`).
+        trust: for a single photo: path of the picture of its trust (see
+            `unfold.restoration.trust.picture`).
 
     Raises:
-        ValueError: ``batch`` is below 1; ``trust``, and more than one photo.
-        UnfoldError: ``trust``, and the model is not unrolled.
+        ValueError: if ``batch`` is below 1, or ``trust`` is given for several photos.
+        UnfoldError: if ``trust`` is given and the model is not unrolled.
 
     Example:
         >>> import tempfile, torch, unfold
@@ -138,7 +138,7 @@ def restore_files(
 
 @dataclass(frozen=True)
 class _Taken:
-    """A photo, the file that it was read from, its output, and later its result."""
+    """A photo, its source file, its output, and later its result."""
 
     source: SourceFile
     target: Path
@@ -152,7 +152,8 @@ class _Taken:
 def _groups(
     pairs: Sequence[tuple[Path, Path]], batch: int
 ) -> Iterator[Sequence[tuple[Path, Path]]]:
-    """Pairs to be restored at once: up to ``batch``, of photos of one size by their headers."""
+    """Pairs to be restored at once: up to ``batch`` photos of one size, according to their
+    headers."""
     if batch == 1:
         yield from ([pair] for pair in pairs)
         return
@@ -212,7 +213,7 @@ def _roomy(
     taken: Sequence[_Taken | FileResult],
     after: Sequence[tuple[Path, Path]],
 ) -> bool:
-    """Whether the memory holds these photos while they are restored, and the next ones."""
+    """Whether the memory is sufficient for these photos and for the next ones."""
     photos = [item.photo.image for item in taken if isinstance(item, _Taken)]
     if not photos:
         return True
@@ -241,7 +242,7 @@ def _restore(
 def _restore_together(
     restorer: TiledInference, photos: Sequence[_Taken], verify: bool
 ) -> list[_Taken] | None:
-    """None where they must be restored each alone: one of them may be what the model fails on."""
+    """Restore photos together; None if they must be restored separately (one of them may fail)."""
     images = [photo.photo.image for photo in photos]
     if len({image.shape for image in images}) != 1 or len(images) == 1:
         return None
@@ -282,7 +283,7 @@ def _made(taken: _Taken, restored: Restored, seconds: float, verify: bool) -> _T
 
 
 def _give(made: _Taken | FileResult, *, journal: Journal | None, trust: Path | None) -> FileResult:
-    """Write what was made; on record, where there is a journal."""
+    """Write a result, and record it in the journal if there is one."""
     if isinstance(made, FileResult):
         return made
     path, target, error = made.source.path, made.target, made.error
@@ -298,7 +299,7 @@ def _give(made: _Taken | FileResult, *, journal: Journal | None, trust: Path | N
 
 
 def _write(made: _Taken, journal: Journal | None) -> str | None:
-    """Why the photo could not be written; None if it is."""
+    """The error of writing the photo; None if it is written."""
     target = made.target
     try:
         if journal is not None:
@@ -322,7 +323,7 @@ def _write(made: _Taken, journal: Journal | None) -> str | None:
 
 
 def _notes(source: Path, restored: Restored, verify: bool) -> tuple[str, ...]:
-    """The findings, and remarks on the tiles that matter to the user or were asked for."""
+    """The findings, and remarks on the tiles."""
     found = sentence(restored.found)
     notes = [f"{source}: {found}"] if found else []
     notes += [f"{source}: {trust_sentence(restored.trust)}"] if restored.trust else []
@@ -340,7 +341,7 @@ def _notes(source: Path, restored: Restored, verify: bool) -> tuple[str, ...]:
 
 
 def _size(path: Path) -> tuple[int, int] | None:
-    """The size by its header; None for a file that will not be read."""
+    """The size in the header; None for a file that cannot be read."""
     try:
         return size_of(path)
     except ImageError:

@@ -19,7 +19,7 @@ class FileResult:
 
     Attributes:
         source, target: paths of the input and the output.
-        error: why it is not restored, in one line; None if it is.
+        error: why it is not restored, in one line; None if it is restored.
         notes: remarks on the restoration, one line each.
         state: ``"done before"`` and ``"another shard's"`` if there was nothing to do.
 
@@ -138,5 +138,5 @@ def is_file(output: Path) -> bool:
 
 
 def _named(target: Path) -> Path:
-    """A file that was given with an odd suffix, and turns out to be a photo, becomes a PNG."""
+    """The output of a photo with an unusual suffix is a PNG."""
     return target if target.suffix.lower() in SUFFIXES else target.with_name(target.name + ".png")

@@ -13,18 +13,18 @@ NAMES = ("gain", "curve", "kernel", "grain")
 
 
 def findings(parts: Mapping[str, Tensor], *, kernel_known: bool) -> dict[str, Tensor]:
-    """What there is of exposure, kernel and noise among the parts of a restoration.
+    """The exposure, kernel and noise among the parts of a restoration.
 
     Args:
-        parts: of one photo, or what was measured of it.
-        kernel_known: whether the kernel was given, so that it was not found.
+        parts: parts or measurements of one photo.
+        kernel_known: whether the kernel was given, and thus not estimated.
     """
     names = [name for name in NAMES if name != "kernel" or not kernel_known]
     return {name: parts[name].float().cpu() for name in names if name in parts}
 
 
 def sentence(found: Mapping[str, Tensor]) -> str:
-    """One line: dark, shaken, noisy; empty where nothing was measured but the noise."""
+    """One line, such as "dark, shaken, noisy"; empty if only the noise was measured."""
     if not found.keys() & {"gain", "kernel"}:
         return ""
     errors = []

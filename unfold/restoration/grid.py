@@ -1,4 +1,4 @@
-"""Overlapping tiles of a photo, and how they are blended."""
+"""Overlapping tiles of a photo, and their weights."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ ALIGN = 32
 # Not kornia.contrib's tensor patches: all are held at once, and overlaps are averaged, not blended.
 @dataclass(frozen=True)
 class Grid:
-    """A photo of ``height × width`` in tiles of at most ``size``, which overlap.
+    """A photo of ``height × width`` in overlapping tiles.
 
-    A tile has weight 0 within ``radius`` pixels of an edge that it shares with another tile. From
-    there its weight rises smoothly over the rest of the overlap; weights sum to 1 at each pixel.
+    The weight of a tile is 0 within ``radius`` pixels of an edge inside the photo, and increases
+    smoothly over the rest of the overlap. The weights sum to 1 at each pixel.
 
     Attributes:
-        rows: first and last + 1 row of the tiles of a column.
-        columns: the same across.
-        radius: of the receptive field, in pixels.
+        rows: first row and last row + 1 of the tiles of a column.
+        columns: first column and last column + 1 of the tiles of a row.
+        radius: radius of the receptive field in pixels.
     """
 
     rows: tuple[tuple[int, int], ...]
@@ -35,7 +35,7 @@ class Grid:
 
     @classmethod
     def plan(cls, height: int, width: int, *, radius: int, pixels: int) -> Grid | None:
-        """The grid with the fewest pixels in all whose tiles have at most ``pixels`` each.
+        """The grid with the fewest pixels in total whose tiles have at most ``pixels`` each.
 
         Returns:
             None if there is none, because the overlaps would leave less than `ALIGN` new rows or
@@ -62,11 +62,11 @@ class Grid:
 
     @property
     def overlap(self) -> int:
-        """Rows or columns that neighboring tiles share, at most."""
+        """Largest number of rows or columns that neighboring tiles share."""
         return _overlap(self.radius)
 
     def tiles(self) -> Iterator[tuple[slice, slice, Tensor]]:
-        """Rows and columns of each tile, and its weights ``(h, w)``."""
+        """Rows, columns and weights ``(h, w)`` of each tile."""
         down, across = _weights(self.rows, self.radius), _weights(self.columns, self.radius)
         for (r, y), (c, x) in itertools.product(
             zip(self.rows, down, strict=True), zip(self.columns, across, strict=True)
@@ -74,13 +74,13 @@ class Grid:
             yield slice(*r), slice(*c), y[:, None] * x
 
     def cores(self) -> Iterator[tuple[slice, slice]]:
-        """Parts of the tiles that do not overlap and cover all, in the order of `tiles`; they
-        meet amid the overlaps, at multiples of `ALIGN` or less."""
+        """Disjoint parts of the tiles that cover the photo, in the order of `tiles`. Their
+        boundaries are in the middle of the overlaps, at multiples of `ALIGN` or less."""
         for rows, columns in itertools.product(_cores(self.rows), _cores(self.columns)):
             yield slice(*rows), slice(*columns)
 
     def seams(self, most: int) -> list[tuple[int, int]]:
-        """Pixels amid the overlaps, at most so many, spread over the photo."""
+        """Pixels in the middle of the overlaps, at most ``count``, distributed over the photo."""
         rows, columns = ([a for a, _ in _cores(s)][1:] for s in (self.rows, self.columns))
         middle = [(a + b) // 2 for a, b in (self.rows[0], self.columns[0])]
         points = list(itertools.product(rows or middle[:1], columns or middle[1:]))
@@ -94,7 +94,7 @@ def _overlap(radius: int) -> int:
 
 
 def _divisions(length: int, overlap: int) -> Iterator[tuple[tuple[int, int], ...]]:
-    """Ways to cover a length: where each tile begins and ends. All but the last have one size."""
+    """Divisions of a length: start and end of each tile. All but the last have equal sizes."""
     yield ((0, length),)
     for stride in range(ALIGN, length - overlap, ALIGN):
         starts = range(0, length - overlap, stride)
@@ -106,7 +106,7 @@ def _total(spans: tuple[tuple[int, int], ...]) -> int:
 
 
 def _weights(spans: tuple[tuple[int, int], ...], radius: int) -> list[Tensor]:
-    """One weight for each place of each span: 0 within the radius of an inner edge, then rising."""
+    """The weights of each span: 0 within the radius of an inner edge, then increasing."""
     length = spans[-1][1]
     total, weights = torch.zeros(length), []
     for i, (first, end) in enumerate(spans):

@@ -31,10 +31,10 @@ class SourceFile:
     """A file at the time when it was read.
 
     Attributes:
-        path: of it.
-        sha256: of its bytes.
+        path: path of the file.
+        sha256: hash of its bytes.
         size: number of bytes.
-        mtime_ns: when it was last changed, as the file system says.
+        mtime_ns: time of the last change, from the file system.
     """
 
     path: Path
@@ -71,12 +71,12 @@ class Journal:
 
     Args:
         path: ``.jsonl``; created with its folder if it does not exist.
-        settings: all that the outputs depend on besides the photos, as JSON.
+        settings: everything besides the photos that affects the outputs, as JSON values.
 
     Threads may share it.
 
     Raises:
-        ImageError: it is in use, damaged, or cannot be written.
+        ImageError: if it is in use, damaged, or cannot be written.
 
     Example:
         >>> import tempfile
@@ -147,10 +147,10 @@ class Journal:
         return entry is not None and entry.sha256 == source.sha256 and self._is_done(entry, target)
 
     def check_there(self) -> None:
-        """See that the journal is still where it was, and with it the folder of the outputs.
+        """Check that the journal and the folder of the outputs still exist.
 
         Raises:
-            ImageError: it was removed or put elsewhere since it was opened.
+            ImageError: if it was removed or moved after it was opened.
         """
         with contextlib.suppress(OSError):
             if os.path.samestat(os.stat(self.path), os.fstat(self._file.fileno())):
@@ -160,16 +160,16 @@ class Journal:
     def may_write(self, target: Path) -> bool:
         """Whether there is no file, or an output that a journal of the folder records.
 
-        (Nothing is read of it; `put` does, and looks whether it was changed since.)
+        (It is not read here; `put` reads it and checks whether it has changed.)
         """
         return not os.path.lexists(target) or self._written.tells_of(self._name(target))
 
     def put(self, source: SourceFile, target: Path, data: bytes, seconds: float) -> None:
-        """Write an output, on record before and after.
+        """Write an output, with a record before and after.
 
         Raises:
-            OSError: it cannot be written; an older file is left as it was.
-            ImageError: there is a file that is no output of ours, or was changed since.
+            OSError: if it cannot be written; an older file is not changed.
+            ImageError: if the file exists and is not a recorded output, or has changed.
         """
         place = destination(target)
         if place.exists() and not self._written.made(self._name(target), place):
@@ -187,8 +187,8 @@ class Journal:
         self.add({"status": "done", **record})
 
     def fail(self, source: SourceFile | Path, target: Path, error: str) -> None:
-        """Write down why a photo was not restored. The next run tries it again, as it does where
-        there is no room left even for this line."""
+        """Record why a photo was not restored. The next run tries it again, also if there is no
+        space left for this line."""
         before = self._entries.get(self._name(target))
         stands = {} if before is None or before.output_sha256 is None else {
             "output_sha256": before.output_sha256, "output_size": before.output_size
@@ -220,7 +220,7 @@ class Journal:
         """Add a line; also one of another journal in the same folder.
 
         Raises:
-            OSError: there is no room for it.
+            OSError: if there is no space left.
         """
         now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")
         # (ASCII: a name may hold bytes that are no characters.)
@@ -238,7 +238,7 @@ class Journal:
             self._entries[record["target"]] = _entry(record)
 
     def _mended(self) -> Iterator[dict[str, Any]]:
-        """The records; a last line that was cut short is taken away."""
+        """The records; a truncated last line is removed."""
         self._file.seek(0)
         end = 0
         for line in self._file.readlines():
@@ -249,7 +249,7 @@ class Journal:
         self._file.truncate(end)
 
     def _read(self) -> list[dict[str, Any]]:
-        """Note the result of each target; the records of those that were being written."""
+        """Note the result of each target. Returns the records of unfinished outputs."""
         writing: dict[str, dict[str, Any]] = {}
         for record in self._mended():
             self._note(record)
@@ -260,7 +260,7 @@ class Journal:
         return list(writing.values())
 
     def _recover(self, writing: list[dict[str, Any]]) -> None:
-        """What was put in place just before a run was killed is done."""
+        """Mark outputs as done that were complete when a run was killed."""
         for record in writing:
             target = self.path.parent / record["target"]
             _beside(target.resolve()).unlink(missing_ok=True)
@@ -272,9 +272,9 @@ class Journal:
 def without_others(
     pairs: Sequence[tuple[Path, Path]], journal: Journal
 ) -> tuple[list[tuple[Path, Path]], list[FileResult]]:
-    """The pairs whose output replaces no file of others, and failed results for the rest.
+    """The pairs whose output does not replace other files, and failed results for the rest.
 
-    A file belongs to others unless a journal of its folder records it as an output.
+    A file that no journal of its folder records as an output is not replaced.
 
     Example:
         >>> import tempfile
@@ -304,7 +304,7 @@ def read_journal(path: Path) -> dict[str, dict[str, Any]]:
     """Target -> its last record. A truncated last line is ignored.
 
     Raises:
-        ImageError: it cannot be read, or is no journal.
+        ImageError: if it cannot be read or is not a journal.
 
     Example:
         >>> import tempfile
@@ -330,14 +330,15 @@ def merge_journals(paths: list[Path], output: Path) -> dict[str, int]:
     a later one over an earlier one.
 
     Args:
-        paths: of the journals, all in one folder.
-        output: of the merged one, in that folder; it may be one of them.
+        paths: paths of the journals, all in one folder.
+        output: path of the merged journal, in that folder; it may be one of them.
 
     Returns:
-        Status -> how many targets.
+        Status -> number of targets.
 
     Raises:
-        ImageError: a journal cannot be read or lies elsewhere; the output cannot be written.
+        ImageError: if a journal cannot be read or is in another folder, or the output cannot be
+            written.
 
     Example:
         >>> import tempfile
@@ -372,7 +373,7 @@ def merge_journals(paths: list[Path], output: Path) -> dict[str, int]:
 
 
 def _beside(target: Path) -> Path:
-    """Where an output is written before it is put in place: what a killed run left is found."""
+    """The temporary path of an output, from which the output of a killed run is recovered."""
     return target.with_name(
         f".unfold.{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:8]}.tmp"
     )

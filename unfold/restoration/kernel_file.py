@@ -1,4 +1,4 @@
-"""A blur kernel from a file, and to one."""
+"""Reading and writing of blur kernels."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ _ARRAYS = (".npy", ".npz", ".txt", ".csv")
 
 
 def read_kernel(path: str | os.PathLike[str]) -> Tensor:
-    """A kernel ``(1, 1, h, w)`` float32, non-negative, scaled to sum 1.
+    """Read a kernel ``(1, 1, h, w)`` float32, nonnegative, scaled to sum 1.
 
     Args:
-        path: a 2-D array in ``.npy``, ``.npz`` (one array), ``.txt`` or ``.csv``; or a picture,
-            whose gray values are the weights. The kernel's center is at ``(h // 2, w // 2)``.
+        path: path of a 2-D array in ``.npy``, ``.npz`` (one array), ``.txt`` or ``.csv``, or of a
+            picture whose gray values are the weights. The kernel's center is at ``(h // 2, w //
+            2)``.
 
     Raises:
-        ImageError: one line that names the file and says what is wrong with it.
+        ImageError: if the file is not a kernel; the message names the file and the error.
 
     Example:
         >>> import tempfile
@@ -60,10 +61,10 @@ def read_kernel(path: str | os.PathLike[str]) -> Tensor:
 def write_kernel(path: str | os.PathLike[str], kernel: Tensor) -> None:
     """Write a kernel ``(1, 1, h, w)`` as a 2-D array, ``.npy``, which `read_kernel` reads.
 
-    The file appears whole or not at all.
+    The file is written atomically.
 
     Raises:
-        ImageError: the file cannot be written.
+        ImageError: if the file cannot be written.
     """
     data = io.BytesIO()
     np.save(data, kernel[0, 0].cpu().numpy())

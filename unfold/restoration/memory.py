@@ -1,4 +1,4 @@
-"""Memory: how much there is, how much is used, how much a computation takes."""
+"""Memory: available, used, and required by a computation."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _CGROUPS = (
 
 
 def parse_bytes(text: str) -> int:
-    """``"2GiB"``, ``"800 MB"``, ``"1.5g"`` or a plain number of bytes.
+    """Parse ``"2GiB"``, ``"800 MB"``, ``"1.5g"`` or a plain number of bytes.
 
     Raises:
-        ValueError: it is none of these, or not above zero.
+        ValueError: if it is none of these, or not positive.
 
     Example:
         >>> from unfold.restoration import parse_bytes
@@ -44,17 +44,17 @@ def parse_bytes(text: str) -> int:
 
 
 def format_bytes(size: int) -> str:
-    """In MiB below 1 GiB, else in GiB."""
+    """Format a number of bytes in MiB below 1 GiB, otherwise in GiB."""
     return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{max(size, 0) / 2**20:.0f} MiB"
 
 
 def default_budget(device: torch.device) -> int:
-    """What may be used in all on a device: what is used already, and most of what is free."""
+    """The default budget of a device: the used memory and most of the free memory."""
     return used(device) + int(_SHARE * free(device))
 
 
 def used(device: torch.device) -> int:
-    """Bytes that this process holds on a device: on the CPU all of it, its libraries included."""
+    """Bytes that this process uses on a device; on the CPU including its libraries."""
     if device.type == "cuda":
         return torch.cuda.memory_allocated(device)
     return psutil.Process().memory_info().rss
@@ -69,7 +69,7 @@ def release(device: torch.device) -> None:
 
 
 def free(device: torch.device) -> int:
-    """Bytes that are free on a device; on the CPU within the limits of the control group too."""
+    """Free bytes of a device; on the CPU also within the limit of the control group."""
     if device.type == "cuda":
         idle = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + idle
@@ -78,13 +78,13 @@ def free(device: torch.device) -> int:
 
 
 class LiveBytes(TorchFunctionMode):
-    """Counts the bytes of the tensors made while it is active, and remembers the most.
+    """A context that counts the bytes of the tensors that are created in it, and their peak.
 
-    What operators use inside is not seen, nor what an allocator keeps. (A dispatch mode would see
-    a little more; to enter one takes seconds, for it imports the compiler.)
+    Memory inside of operators and memory cached by the allocator are not counted. (A dispatch mode
+    would count a little more, but imports the compiler, which takes seconds.)
 
     Attributes:
-        peak: the most that were alive at once.
+        peak: largest number of bytes that existed at once.
     """
 
     def __init__(self) -> None:
@@ -106,7 +106,7 @@ class LiveBytes(TorchFunctionMode):
 
 
 def _free_in_group(root: str, limit: str, usage: str, cache: str) -> int | None:
-    """What a control group leaves; the cache of files is given back when it is wanted."""
+    """Free memory of a control group, including the cache of files, which is released on demand."""
     try:
         most = int((Path(root) / limit).read_text())
         now = int((Path(root) / usage).read_text())

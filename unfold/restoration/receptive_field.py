@@ -34,9 +34,9 @@ class ReceptiveField:
     """Effective receptive field of a model on one photo.
 
     Attributes:
-        radius: pixels farther than this from a tile's edge change by at most ``error`` when the
+        radius: pixels farther than this from the edge of a tile change by at most ``error`` if the
             rest of the photo is left out.
-        error: in units of [0, 1].
+        error: the change, in units of [0, 1].
     """
 
     radius: int
@@ -63,12 +63,12 @@ def measure_receptive_field(
     windows are tried until the difference falls below the tolerance.
 
     Args:
-        model: in eval mode, on ``device``.
+        model: model in eval mode, on ``device``.
         photo: ``(1, C, H, W)``, on the CPU.
-        kernel: of the blur, if known.
-        measurements: of the whole photo, see `Restorer.measure`.
-        device: of the model.
-        pixels: the largest number of pixels to restore at once.
+        kernel: kernel of the blur, if it is known.
+        measurements: measurements of the whole photo, see `Restorer.measure`.
+        device: device of the model.
+        pixels: largest number of pixels to restore at once.
     """
     field, last = ReceptiveField(0, math.inf), 0
     for side in _SIDES:
@@ -94,7 +94,7 @@ def measure_receptive_field(
 def with_pooled_features(
     model: Restorer, window: Tensor, kernel: Tensor | None, measurements: Mapping[str, Tensor]
 ) -> Mapping[str, Tensor]:
-    """The measurements, and the means over this window of the features that the model pools."""
+    """The measurements, and the means of the pooled features over this window."""
     if not model.pooled_features:
         return measurements
     options = {"measurements": measurements} if measurements else {}
@@ -146,7 +146,7 @@ def detailed(photo: Tensor, height: int, width: int) -> Tensor:
 
 
 def _depth(error: Tensor, deepest: int) -> ReceptiveField:
-    """The least distance from the borders from which on the error is small, or ``deepest``."""
+    """The smallest distance from the borders beyond which the error is small, or ``deepest``."""
     height, width = error.shape
     for distance in range(0, deepest, 4):
         rest = error[distance : height - distance, distance : width - distance].max().item()

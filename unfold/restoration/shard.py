@@ -29,7 +29,7 @@ class Shard:
         """A shard from a text such as ``"2/8"``.
 
         Raises:
-            ValueError: the text is no shard.
+            ValueError: if the text is not a shard.
         """
         match = re.fullmatch(r"(\d+)/(\d+)", text)
         if not match or not 1 <= int(match[1]) <= int(match[2]):

@@ -1,4 +1,4 @@
-"""A photo of any size through a model, within a budget of memory."""
+"""Restoration of photos of any size within a memory budget."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ _SEAMS = 4  # how many are looked at to verify
 
 @dataclass(frozen=True)
 class Tiling:
-    """How one model restored a photo in tiles.
+    """The tiles in which one model restored a photo.
 
     Attributes:
-        model: its class.
+        model: class of the model.
         grid: the tiles.
-        receptive_field: of the model on this photo; tiles overlap by twice its radius, and by the
-            ramp of their weights.
+        receptive_field: receptive field of the model on this photo; tiles overlap by twice its
+            radius, and by the ramp of their weights.
         seams: if verified, the largest and the mean difference between the result and windows
             restored around seams with twice the radius, in units of [0, 1].
 
@@ -75,9 +75,9 @@ class Restored:
 
     Attributes:
         image: ``(3, H, W)``, float32 in [0, 1] on the CPU.
-        tilings: of each model that restored it in tiles; empty if it was restored whole.
+        tilings: one for each model that restored it in tiles; empty if it was restored whole.
         found: the parts that `unfold.restoration.findings` describes.
-        trust: how far it can be trusted, where that was asked for; maps ``(1, 1, H, W)``.
+        trust: its trust, if requested; maps ``(1, 1, H, W)``.
 
     Example:
         >>> import torch, unfold
@@ -98,23 +98,23 @@ class TiledInference:
 
     Tiles overlap by twice the receptive field's radius, which is measured on each photo (see
     `measure_receptive_field`), and are blended within the overlap. Global measurements are taken
-    once, of the whole photo (see `Restorer.measure`). Of a sequence of models each is tiled on its
-    own.
+    once, of the whole photo (see `Restorer.measure`). The models of a sequence are tiled
+    separately.
 
     Args:
-        model: on ``device``, in eval mode.
-        kernel: of the blur, where it is known, ``(1, 1, h, w)``.
-        device: where the model is.
-        memory: bytes on that device to use in all; on the CPU the whole process's, that is, with
-            torch itself. None: what is used, and most of what is free.
-        tile: pixels of a tile at most, and of a photo that is restored whole. None: as many as the
-            memory holds.
+        model: model in eval mode, on ``device``.
+        kernel: kernel of the blur, ``(1, 1, h, w)``, if it is known.
+        device: device of the model.
+        memory: memory budget of the device in bytes; on the CPU that of the whole process,
+            including torch. None: the used memory and most of the free memory.
+        tile: largest number of pixels of a tile, and of a photo that is restored whole. None: as
+            many as fit into the memory.
         verify: whether the seams are checked.
-        trust: whether to estimate how far the result can be trusted (see `with_trust`). Noise is
-            drawn for each tile, so that its maps are those of the whole photo in the mean alone.
+        trust: whether the trust is estimated (see `with_trust`). Noise is drawn for each tile, so
+            the maps are equal to those of the whole photo only in the mean.
 
     Raises:
-        UnfoldError: ``trust``, and the model is not unrolled.
+        UnfoldError: if ``trust`` is True and the model is not unrolled.
 
     Example:
         >>> import torch, unfold
@@ -200,7 +200,7 @@ class TiledInference:
     @kept_heap()
     @torch.inference_mode()
     def measure(self, image: Tensor) -> dict[str, Tensor]:
-        """Measure what the model needs of a whole photo to restore a part of it.
+        """Measure the quantities of a whole photo that the model needs to restore a part of it.
 
         Returns the measurements and pooled features (see `Restorer`) that ``forward`` takes as
         ``measurements``.
@@ -209,8 +209,8 @@ class TiledInference:
             image: ``(3, H, W)`` in [0, 1], on the CPU.
 
         Raises:
-            MemoryError: not even one tile fits into the budget.
-            ValueError: ``tile`` is too small.
+            MemoryError: if not even one tile fits into the budget.
+            ValueError: if ``tile`` is too small.
         """
         model, x = self.model, image[None]
         measurements = dict(model.measure(x.to(self.device), kernel=self.kernel))
@@ -226,12 +226,12 @@ class TiledInference:
         return dict(tiles.measurements)
 
     def room(self) -> int:
-        """Bytes of the budget that are not used."""
+        """Unused bytes of the budget."""
         return self.budget - used(self.device)
 
     def fits(self, image: Tensor, *, beside: int = 0, batch: int = 1) -> bool:
-        """Whether ``batch`` photos ``(3, H, W)`` of this size are restored whole and at once, and
-        leave ``beside`` bytes besides."""
+        """Whether ``batch`` photos ``(3, H, W)`` of this size fit into the memory at once, whole,
+        with ``beside`` further bytes."""
         models = self.model.sequence()
         kernels = [self.kernel, *[None] * (len(models) - 1)]
         return all(
@@ -267,7 +267,8 @@ class TiledInference:
         return rate
 
     def _tile_pixels(self, model: Restorer, x: Tensor, kernel: Tensor | None) -> int:
-        """How large a tile may be, beside the result, which is put together on the CPU."""
+        """Largest number of pixels of a tile, in addition to the result, which is assembled on the
+        CPU."""
         if self.tile is not None:
             return self.tile
         rate = self._rate(model, x, kernel)
@@ -276,7 +277,7 @@ class TiledInference:
         return int(_TILE_SHARE * (self.room() - result) / rate)
 
     def _result_bytes(self, model: Restorer, x: Tensor) -> int:
-        """Of what is put together of the tiles of a photo, in float32."""
+        """Bytes of the assembled results of a photo, in float32."""
         maps = 3 if self.trust else sum(model.finish_reads.values())
         return 4 * (x.shape[1] + maps) * x[0, 0].numel()
 
@@ -318,7 +319,7 @@ class TiledInference:
         return restored, Tiling(type(model).__name__, grid, field, seams)
 
     def _no_tile(self, tiles: _Tiles, radius: int) -> Exception:
-        """The error of tiles that would be too small, and what to allow instead."""
+        """The error of tiles that are too small, with the required limit."""
         least = max(2 * (2 * radius + 2 * ALIGN), 384) ** 2
         if self.tile is not None:
             return ValueError(
@@ -349,7 +350,8 @@ class _Tiles:
         self.begun: dict[str, Tensor] = {}
 
     def plan(self, radius: int, pixels: int) -> Grid | None:
-        """Tiles of so many pixels, which overlap by twice the radius; None: they cannot."""
+        """Tiles of at most ``pixels`` pixels that overlap by twice the radius; None if there are
+        none."""
         return Grid.plan(*self.x.shape[-2:], radius=radius, pixels=pixels)
 
     def restore(self, rows: slice, columns: slice) -> Tensor:
@@ -401,7 +403,7 @@ class _Tiles:
         return out
 
     def assemble_with_trust(self, grid: Grid, noise: Tensor) -> tuple[Tensor, Trust]:
-        """The photo, and how far it can be trusted, both of the same restorations of tiles."""
+        """The photo and its trust, from the same restorations of tiles."""
         out = torch.zeros_like(self.x, dtype=torch.float32)
 
         def tiles() -> Iterator[tuple[Trust, slice, slice, Tensor]]:
@@ -417,7 +419,7 @@ class _Tiles:
         return out, trust
 
     def check(self, out: Tensor, grid: Grid, pixels: int) -> tuple[float, float]:
-        """The largest and the mean difference to windows restored anew, amid which a seam lies."""
+        """The largest and the mean difference to newly restored windows around seams."""
         half = min(2 * grid.radius + ALIGN, int(pixels**0.5) // 2) // ALIGN * ALIGN + ALIGN
         differences = []
         for row, column in grid.seams(_SEAMS):
@@ -436,7 +438,7 @@ class _Tiles:
 def _inner(
     part: Tensor, size: torch.Size, tile: tuple[slice, slice], core: tuple[slice, slice]
 ) -> Tensor:
-    """The part of a map over a tile that lies in its core; the map may be coarser than the tile."""
+    """The part of a tile's map inside its core; the map may be coarser than the tile."""
     slices = []
     for whole, coarse, outer, inner in zip(size, part.shape[-2:], tile, core, strict=True):
         factor = round(whole / coarse)

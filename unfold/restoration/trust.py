@@ -1,4 +1,4 @@
-"""How far a restoration can be trusted: what is measured, what the prior made, error bars."""
+"""Trust in a restoration: the measured share of each pixel, error bars, and the re-blur test."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _CG = CG(maximum=4, tolerance=None)
 
 
 def is_declared(model: Restorer) -> bool:
-    """Whether a model has rounds, from whose Lagrangian its trust follows."""
+    """Whether a model has rounds of a Lagrangian, which the trust requires."""
     return len(model.sequence()) == 1 and isinstance(getattr(model, "stages", None), Unrolled)
 
 
@@ -40,7 +40,7 @@ def check_declared(model: Restorer) -> Unrolled:
     """The rounds of a model.
 
     Raises:
-        UnfoldError: it has none.
+        UnfoldError: if it has none.
     """
     if is_declared(model):
         return model.stages  # type: ignore[return-value]
@@ -60,36 +60,35 @@ def with_trust(
     history: History | None = None,
     seed: int = 0,
 ) -> Restoration:
-    """A photo restored, and how far the result can be trusted.
+    """Restore a photo and estimate the trust in the result.
 
-    The photo is restored once more with a tenth of its own noise added, while all that was measured
-    of it (kernel, noise level, exposure) is held. With δ for the changes that this causes, to the
-    scale of the whole noise, and means over about 20 × 20 pixels:
+    The photo is restored a second time with additional noise of a tenth of its noise level, and
+    with the same measurements (kernel, noise level, exposure). With δ for the resulting changes,
+    scaled to the full noise, and means over about 20 × 20 pixels:
 
     - measured: ``mean(δ(B x) ⊙ δy) / mean(δy²)``, y the observation of the data term and B x what
-      the blocks that bear the priors explain of it (`unfold.core.explained`). It estimates the
-      diagonal of ``∂(B x)/∂y``, whose sum is the number of degrees of freedom that the photo
-      determines: 1 where the result follows each pixel of the photo, 0 where a pixel is what its
-      neighbors and the prior make of it. Where the photo is given back it is
-      1.
+      the blocks with priors explain of it (`unfold.core.explained`). It estimates the diagonal of
+      ``∂(B x)/∂y``, whose sum is the number of degrees of freedom that the photo determines: 1 if
+      the result follows each pixel of the photo, 0 if a pixel is determined by its neighbors and
+      the prior. It is 1 where the photo is returned unchanged.
     - deviation: ``c sqrt(mean(δx²) + 0.001²)``, x the image. Noise causes a part of the error; the
-      rest, what the prior cannot know, is found to grow with it. c is the model's `error_scale`.
+      rest, due to the prior, was found to increase with it. c is the model's `error_scale`.
     - reblur, blocks: see `Trust`.
 
     Both together take little more than twice the time of the restoration.
 
     Args:
-        model: unrolled, in eval mode.
-        image: ``(B, C, H, W)`` in [0, 1], on its device.
-        kernel: of the blur, where it is known.
+        model: unrolled model in eval mode.
+        image: ``(B, C, H, W)`` in [0, 1], on the device of the model.
+        kernel: kernel of the blur, if it is known.
         history: records the restoration, if given.
-        seed: of the noise.
+        seed: seed of the noise.
 
     Returns:
         The restoration, with `Restoration.trust`.
 
     Raises:
-        UnfoldError: the model is not unrolled.
+        UnfoldError: if the model is not unrolled.
 
     Example:
         >>> import torch, unfold
@@ -126,10 +125,10 @@ def probed(
     history: History | None = None,
     seed: int = 0,
 ) -> Restoration:
-    """A photo or a part of one restored, with its trust; see `with_trust`.
+    """Restore a photo, or a part of one, with its trust; see `with_trust`.
 
     Args:
-        measurements: of the whole photo.
+        measurements: measurements of the whole photo.
         noise: standard deviation of the photo's noise, ``(B, 1, 1, 1)``.
     """
     stage: Stage = check_declared(model).stages[-1]  # type: ignore[assignment]
@@ -162,7 +161,7 @@ def probed(
 
 
 def part_of(trust: Trust, index: int) -> Trust:
-    """That of one photo of a batch, on the CPU."""
+    """The trust of one photo of a batch, on the CPU."""
 
     def one(x: Tensor) -> Tensor:
         return (x[index : index + 1] if len(x) > 1 else x).float().cpu()
@@ -177,7 +176,7 @@ def part_of(trust: Trust, index: int) -> Trust:
 
 
 def blended(tiles: Iterable[tuple[Trust, slice, slice, Tensor]], size: tuple[int, int]) -> Trust:
-    """That of a photo, from those of its tiles: each with its rows, its columns and its weight."""
+    """The trust of a photo, blended from its tiles, each with its rows, columns and weights."""
     maps: dict[str, Tensor] = {}
     blocks: dict[str, Tensor] = {}
     calibrated = True
@@ -194,11 +193,11 @@ def blended(tiles: Iterable[tuple[Trust, slice, slice, Tensor]], size: tuple[int
 
 
 def picture(trust: Trust) -> Tensor:
-    """One photo's trust as a color picture ``(3, H, W)``, float32 in [0, 1] on the CPU.
+    """The trust of one photo as a color picture ``(3, H, W)``, float32 in [0, 1] on the CPU.
 
     Red: the error bar of 90 %, 1 for ± 0.1 and more. Green: the square root of the measured share.
-    Blue: 1 less the re-blur test's share, 0 where none was made. What the prior made, with
-    confidence, is black.
+    Blue: 1 minus the share of the re-blur test, 0 without a test. Pixels that the prior determines
+    with confidence are black.
     """
     failed = torch.zeros_like(trust.measured) if trust.reblur is None else 1 - trust.reblur
     bars = (BAND / _WIDEST * trust.deviation).clamp(0, 1)
@@ -206,7 +205,7 @@ def picture(trust: Trust) -> Tensor:
 
 
 def sentence(trust: Trust) -> str:
-    """One line: how much is measured, and the error bars."""
+    """The measured share and the error bars in one line."""
     text = f"{trust.measured.mean():.0%} measured, "
     if trust.calibrated:
         text += f"error bars (90 %) ±{255 * BAND * trust.deviation.mean():.1f}/255 on average"
@@ -225,7 +224,7 @@ def _run(
     measurements: Mapping[str, Tensor],
     history: History | None,
 ) -> tuple[Restoration, list[tuple[Tensor, Tensor]], State]:
-    """A restoration, what it explains of each observation (see `explained`), and its state."""
+    """A restoration, its explanation of each observation (see `explained`), and its state."""
     states: list[State] = []
     options = {"measurements": measurements} if measurements else {}
     hook = check_declared(model).register_forward_hook(lambda *call: states.append(call[-1]))
@@ -264,7 +263,7 @@ def _reblur(image: Tensor, parts: Mapping[str, Tensor]) -> Tensor | None:
 
 
 def _smooth(x: Tensor) -> Tensor:
-    """Means over the channels and over a pixel's surroundings, ``(B, 1, H, W)``."""
+    """Means over the channels and the surroundings of each pixel, ``(B, 1, H, W)``."""
     x = x.mean(1, keepdim=True)
     for window in 3 * [(_WINDOW, 1), (1, _WINDOW)]:
         reach = window[0] // 2, window[1] // 2

@@ -1,4 +1,4 @@
-"""The outputs in a folder: those that its journals record."""
+"""The outputs in a folder that its journals record."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ class Written:
     """The SHA-256 of every output that the journals of a folder record, by its name.
 
     Args:
-        journal: the one whose records are added by `note`. The others of its folder, named
-            ``unfold-journal*.jsonl``, are read when a file stands in the way that is not known yet,
-            and read again once they have changed.
-        read: gives the records of a journal, and raises OSError where it is gone.
+        journal: the journal whose records are added by `note`. The other journals of its folder,
+            named ``unfold-journal*.jsonl``, are read if an unknown file already exists, and again
+            if they have changed.
+        read: function that returns the records of a journal, and raises an OSError if it does
+            not exist.
     """
 
     def __init__(self, journal: Path, read: Callable[[Path], Iterable[Mapping[str, Any]]]) -> None:
@@ -26,21 +27,21 @@ class Written:
         self._seen: dict[Path, tuple[int, int]] = {}
 
     def note(self, record: Mapping[str, Any]) -> None:
-        """Add an output, if the record is of one."""
+        """Add an output, if the record is of an output."""
         if "output_sha256" in record and "target" in record:
             self._hashes.setdefault(record["target"], set()).add(record["output_sha256"])
 
     def tells_of(self, name: str) -> bool:
-        """Whether an output of that name, relative to the folder, was ever written."""
+        """Whether an output with that name, relative to the folder, was ever written."""
         if name not in self._hashes:
             self._look_again()
         return name in self._hashes
 
     def made(self, name: str, file: Path) -> bool:
-        """Whether a file holds what was written under that name, byte for byte.
+        """Whether a file is equal, byte for byte, to the output that was written under that name.
 
         Raises:
-            OSError: it cannot be read.
+            OSError: if it cannot be read.
         """
         digest = hashlib.sha256()
         with file.open("rb") as opened:
