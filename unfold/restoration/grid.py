@@ -80,7 +80,7 @@ class Grid:
             yield slice(*rows), slice(*columns)
 
     def seams(self, most: int) -> list[tuple[int, int]]:
-        """Pixels in the middle of the overlaps, at most ``count``, distributed over the photo."""
+        """Pixels in the middle of the overlaps, at most ``most``, distributed over the photo."""
         rows, columns = ([a for a, _ in _cores(s)][1:] for s in (self.rows, self.columns))
         middle = [(a + b) // 2 for a, b in (self.rows[0], self.columns[0])]
         points = list(itertools.product(rows or middle[:1], columns or middle[1:]))

@@ -1,4 +1,4 @@
-"""A contact sheet: a few photos of a synthesized data set, to be looked at."""
+"""A contact sheet: a few photos of a synthesized data set, for inspection."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _REVERSE = "clipping-reverse"
 
 
 def contact_sheet(folder: Path) -> Photo:
-    """Ten photos of the data set, evenly chosen; a column for each picture of the recipe.
+    """Ten evenly chosen photos of the data set, with a column for each picture of the recipe.
 
-    Where the recipe reverses clipping (of single photos), a last column shows the input as it
-    would be without: made again from the manifest's numbers, so that nothing else differs.
+    If the recipe reverses clipping (of single photos), the last column shows the input without it,
+    synthesized again from the numbers of the manifest, so that nothing else differs.
 
     Raises:
-        ManifestError: the folder holds no data set, or none of its photos was made.
-        ImageError: one of its files cannot be read.
+        ManifestError: if the folder contains no data set, or no photo of it.
+        ImageError: if a file cannot be read.
 
     Example:
         >>> import tempfile, torch
@@ -70,7 +70,7 @@ def _tiles(folder: Path, line: dict, pipeline: Pipeline) -> dict[str, Tensor]:
 
 
 def _order(recipe: SynthesisRecipe, kept: set[str]) -> list[str]:
-    """As they are made."""
+    """In the order of synthesis."""
     names = [SHARP, *(step.saves for step in recipe.steps if step.saves)]
     return [name for name in names if name in kept]
 

@@ -1,4 +1,4 @@
-"""The manifest of a synthesized data set: where every picture came from."""
+"""The manifest of a synthesized data set: the origin of every picture."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _FIELDS = {"index", "source", "size", "files", "steps"}  # of a photo's line
 
 
 class ManifestError(UnfoldError, ValueError):
-    """A folder that is no data set, or that of another run.
+    """Raised if a folder is not a data set, or that of another run.
 
     Example:
         >>> import tempfile
@@ -36,10 +36,10 @@ class ManifestError(UnfoldError, ValueError):
 
 @dataclass(frozen=True)
 class Manifest:
-    """A JSON-lines file: the run on its first line, then a line for each photo made.
+    """A JSON-lines file: the run in the first line, then one line for each synthesized photo.
 
-    A line is added once a photo's files are complete: however a run ends, the photos of the
-    manifest exist. A truncated line is ignored.
+    A line is added when the files of a photo are complete, so that the photos of the manifest exist
+    however a run ends. A truncated line is ignored.
 
     Example:
         >>> import tempfile
@@ -62,20 +62,20 @@ class Manifest:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """The folder, for this process alone as long as it lives; made if need be.
+        """Create the folder if necessary and lock it for this process.
 
         Raises:
-            ManifestError: another process fills it, or it holds other files.
+            ManifestError: if another process uses it, or it contains other files.
         """
         # (Not the manifest: that is put in place anew now and then.)
         with held(self.folder / _LOCK, ManifestError, "fills it", mark=NAME):
             yield
 
     def begin(self) -> dict[int, dict[str, Any]]:
-        """Begin a run, or go on with it: the lines that stand there, by their index.
+        """Begin or resume a run. Returns the existing lines, by index.
 
         Raises:
-            ManifestError: the folder holds another run.
+            ManifestError: if the folder contains another run.
         """
         if not self.path.exists():
             self._write([dict(self.run)])
@@ -93,10 +93,10 @@ class Manifest:
         return done
 
     def check_there(self) -> None:
-        """See that the manifest is still there, and with it the folder.
+        """Check that the manifest and the folder still exist.
 
         Raises:
-            ManifestError: it was removed.
+            ManifestError: if it was removed.
         """
         if not self.path.exists():
             raise ManifestError(
@@ -109,7 +109,7 @@ class Manifest:
             file.write(_dump(line) + "\n")
 
     def end(self) -> None:
-        """Sort the lines: they are added in the order in which photos are ready."""
+        """Sort the lines, which were added in the order in which the photos were complete."""
         self.check_there()
         there, done = read_manifest(self.folder)
         self._write([there, *(done[index] for index in sorted(done))])
@@ -122,7 +122,7 @@ def read_manifest(folder: Path) -> tuple[dict[str, Any], dict[int, dict[str, Any
     """The run, and the line of each photo by its index.
 
     Raises:
-        ManifestError: there is no manifest, or it does not begin with a run.
+        ManifestError: if there is no manifest, or it does not begin with a run.
 
     Example:
         >>> import tempfile

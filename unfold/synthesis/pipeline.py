@@ -1,4 +1,4 @@
-"""Applying a recipe: drawing parameters, and making pictures from them."""
+"""Application of a recipe: random parameters, and pictures from them."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ APPLIED = "applied"
 class Pipeline:
     """The steps of a recipe on a batch.
 
-    Drawing and making are separate: what is drawn is a few numbers, and the same numbers make the
-    same pictures.
+    Random parameters and synthesis are separate: the parameters are a few numbers, and the same
+    numbers give the same pictures.
 
     Example:
         >>> import torch
@@ -47,8 +47,8 @@ class Pipeline:
     def draw(self, generator: torch.Generator, batch: int = 1) -> list[Parameters]:
         """Parameters of each step for a batch.
 
-        A step with a probability below 1 also draws ``applied``. Its own parameters are drawn
-        whether it is applied or not, so the probability of one step changes no other step.
+        A step with a probability below 1 also draws ``applied``. Its other parameters are drawn in
+        any case, so the probability of a step has no effect on other steps.
         """
         drawn = []
         for step, degradation in zip(self.recipe.steps, self.degradations, strict=True):
@@ -66,17 +66,17 @@ class Pipeline:
         *,
         omit: str | None = None,
     ) -> dict[str, Tensor]:
-        """Every picture that the recipe keeps, and ``sharp``, in encoded values.
+        """All saved pictures of the recipe, and ``sharp``, in encoded values.
 
         Args:
             scene: ``sharp`` -> ``(B, 3, H, W)`` in [0, 1], or ``(B, T, 3, H, W)`` for T frames;
-                and the further inputs that there are, such as ``disparity``, ``(B, 1, H, W)``.
+                and further inputs, such as ``disparity``, ``(B, 1, H, W)``.
             drawn: the parameters of each step.
-            omit: a kind of degradation to leave out, to see what it does.
+            omit: a kind of degradation to leave out.
 
         Returns:
-            name -> ``(B, 3, H, W)``; of frames that were not averaged, the middle one. Values are
-            not clipped but where the recipe clips.
+            name -> ``(B, 3, H, W)``; the middle one of frames that were not averaged. Values are
+            only clipped by the recipe.
         """
         x, color_space = scene[SHARP], "encoded"
         made = {SHARP: (x, color_space)}
@@ -103,12 +103,12 @@ class Pipeline:
     def kernel(self, drawn: Sequence[Mapping[str, Tensor]], size: int) -> Tensor:
         """The kernel of all blurs of the input together, ``(B, 1, size, size)`` float32, sum 1.
 
-        Without any blur it is a point, ``(1, 1, size, size)``. It is the whole blur where all are
-        in one light, as with the transfer ``linear``. Blurs of other pictures of the recipe are
-        left out.
+        Without any blur it is a point, ``(1, 1, size, size)``. It is the complete blur if all blurs
+        are in one color space, as with the transfer ``linear``. Blurs of other pictures of the
+        recipe are left out.
 
         Raises:
-            ValueError: the blur is wider than ``size``.
+            ValueError: if the blur is wider than ``size``.
         """
         kernels = list(self._kernels(drawn))
         reach = sum(max(kernel.shape[-2:]) // 2 for kernel in kernels)
@@ -127,7 +127,7 @@ class Pipeline:
         return whole.clamp_min(0).float()
 
     def _kernels(self, drawn: Sequence[Mapping[str, Tensor]]) -> Iterator[Tensor]:
-        """The kernel of each blur of the input, in float64; a point where it is not applied."""
+        """The kernel of each blur of the input, in float64; a point if it is not applied."""
         for i in self.recipe.steps_to(self.recipe.input):
             values, applied = _split(self.recipe.steps[i], drawn[i])
             kernel = self.degradations[i].kernel(values)
@@ -144,14 +144,15 @@ class Pipeline:
 
 
 def seeded(*key: object) -> torch.Generator:
-    """A generator whose numbers depend on the key alone, and differ from those of other keys."""
+    """A generator whose numbers depend only on the key, and differ from those of other keys."""
     digest = hashlib.sha256("/".join(map(str, key)).encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
 
 
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
-    """The order of sums, and so the last bit, depends on the number of threads."""
+    """A context with one thread. (The order of sums, and thus the last bit, depends on the number
+    of threads.)"""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -161,7 +162,7 @@ def one_thread() -> Iterator[None]:
 
 
 def to_json(kinds: Sequence[str], drawn: Sequence[Mapping[str, Tensor]]) -> list[dict[str, Any]]:
-    """The parameters of one photo as JSON holds them: exactly."""
+    """The parameters of one photo as JSON values, without rounding."""
     return [
         {"kind": kind} | {name: values[0].tolist() for name, values in parameters.items()}
         for kind, parameters in zip(kinds, drawn, strict=True)
@@ -169,7 +170,7 @@ def to_json(kinds: Sequence[str], drawn: Sequence[Mapping[str, Tensor]]) -> list
 
 
 def from_json(steps: Sequence[Mapping[str, Any]]) -> list[Parameters]:
-    """What ``to_json`` gave, as a batch of one."""
+    """The result of ``to_json``, as a batch of one."""
     return [
         # (NumPy reads numbers as float64 and int64; torch would round them to float32.)
         {n: torch.from_numpy(np.asarray([value])) for n, value in step.items() if n != "kind"}
@@ -180,7 +181,7 @@ def from_json(steps: Sequence[Mapping[str, Any]]) -> list[Parameters]:
 def _split(
     step: SynthesisStep, parameters: Mapping[str, Tensor]
 ) -> tuple[Mapping[str, Tensor], Tensor | None]:
-    """A degradation's own parameters, and which photos it is applied to; None: to all."""
+    """The parameters of a degradation, and the photos to which it is applied; None: all."""
     if step.probability == 1:
         return parameters, None
     own = {name: values for name, values in parameters.items() if name != APPLIED}
@@ -188,7 +189,8 @@ def _split(
 
 
 def _where(applied: Tensor | None, degraded: Tensor, before: Tensor) -> Tensor:
-    """Each photo of a batch as degraded, or as before. (Of frames, those averaged become one.)"""
+    """For each photo of a batch, the degraded or the original one. (Averaged frames become one
+    photo.)"""
     if applied is None:
         return degraded
     before = _still(before) if before.ndim > degraded.ndim else before

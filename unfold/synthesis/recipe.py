@@ -1,4 +1,4 @@
-"""Recipes: which degradations follow one another, and which pictures are kept."""
+"""Recipes: sequences of degradations, and the pictures to save."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Side = Annotated[int, Field(le=65536)]
 
 
 class RecipeError(UnfoldError, ValueError):
-    """A recipe that does not exist, cannot be read, or contradicts itself.
+    """Raised if a recipe does not exist, cannot be read, or is inconsistent.
 
     Example:
         >>> from unfold.synthesis import parse_recipe
@@ -52,10 +52,10 @@ class SynthesisStep(BaseModel):
 
     Attributes:
         degradation: its name, or a mapping with ``kind`` and options.
-        of: the picture it is applied to; by default the output of the step before it.
-        saves: the name of its output, if it is kept.
-        probability: that the degradation is applied to a photo; otherwise the step returns its
-            picture unchanged. Drawn for each photo, with the degradation's own parameters.
+        of: the picture to which it is applied; by default the output of the previous step.
+        saves: the name of its output, if it is saved.
+        probability: probability that the degradation is applied to a photo; otherwise the picture
+            is not changed. It is drawn for each photo, with the parameters of the degradation.
 
     Example:
         >>> from unfold.synthesis import SynthesisStep
@@ -73,7 +73,7 @@ class SynthesisStep(BaseModel):
 
     @model_serializer(mode="wrap")
     def _without_default(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """A probability of 1 is left out: runs begun before there was one can be resumed."""
+        """The step without a probability of 1, so that runs of older versions can be resumed."""
         values = handler(self)
         if self.probability == 1:
             del values["probability"]
@@ -81,18 +81,19 @@ class SynthesisStep(BaseModel):
 
 
 class SynthesisRecipe(BaseModel):
-    """How degraded photos are made of sharp ones.
+    """The synthesis of degraded photos from sharp ones.
 
     Attributes:
         about: its purpose, in a sentence or two.
-        frames: how many consecutive frames a scene has; 1 for single photos.
-        size: height and width. A larger photo is scaled down until it just covers them, and cut;
-            a smaller one is never scaled up.
-        bits: of the files written, 8 or 16.
-        transfer: how linear light is encoded (see `unfold.degradation.color_space.decode`).
-        steps: in order. The picture they begin with is called ``sharp``.
-        files: path -> name of the picture written there. Paths have ``{split}``, ``{sequence}``
-            (the number of the scene) and ``{frame}`` (the number of the photo made of that scene).
+        frames: number of consecutive frames in a scene; 1 for single photos.
+        size: height and width. A larger photo is scaled down until it just covers them, and
+            cropped; a smaller one is not scaled up.
+        bits: bits of the written files, 8 or 16.
+        transfer: encoding of linear light (see `unfold.degradation.color_space.decode`).
+        steps: the steps in order. Their first picture is called ``sharp``.
+        files: path -> name of the picture that is written there. Paths have ``{split}``,
+            ``{sequence}`` (the number of the scene) and ``{frame}`` (the number of the photo made
+            of that scene).
         input, target: names of the input and the target picture of a network.
 
     Example:
@@ -145,7 +146,7 @@ class SynthesisRecipe(BaseModel):
         return self
 
     def steps_to(self, picture: str) -> tuple[int, ...]:
-        """The numbers of the steps that make a picture, first to last; other branches left out."""
+        """The numbers of the steps to a picture, first to last, without other branches."""
         made: dict[str, tuple[int, ...]] = {SHARP: ()}
         path: tuple[int, ...] = ()
         for i, step in enumerate(self.steps):
@@ -155,7 +156,7 @@ class SynthesisRecipe(BaseModel):
         return made[picture]
 
     def picture_errors(self, pictures: Mapping[str, str]) -> list[str]:
-        """What is wrong with further pictures of an item: entry -> the name of a saved picture."""
+        """The errors of further pictures of an item: entry -> the name of a saved picture."""
         known = {SHARP} | {step.saves for step in self.steps if step.saves}
         errors = [
             f"pictures.{entry}: the name is taken; choose another one"
@@ -174,7 +175,7 @@ _SHIPPED = ShippedFiles("unfold.synthesis", RecipeError)
 
 
 def recipes() -> list[str]:
-    """The names of the recipes that come with the library.
+    """The names of the shipped recipes.
 
     Example:
         >>> from unfold.synthesis import recipes
@@ -185,10 +186,10 @@ def recipes() -> list[str]:
 
 
 def recipe_text(name: str) -> str:
-    """A recipe that comes with the library, as TOML to copy and edit.
+    """A shipped recipe as TOML, to be copied and edited.
 
     Raises:
-        RecipeError: there is none of that name.
+        RecipeError: if no recipe has that name.
 
     Example:
         >>> from unfold.synthesis import recipe_text
@@ -202,7 +203,7 @@ def read_recipe(name: str | os.PathLike[str]) -> SynthesisRecipe:
     """A recipe by name, or from a ``.toml`` file.
 
     Raises:
-        RecipeError: it cannot be read, or every error of it, each with its place.
+        RecipeError: if it cannot be read or is invalid; the message has the path of each error.
 
     Example:
         >>> from unfold.synthesis import read_recipe
@@ -217,10 +218,10 @@ def read_recipe(name: str | os.PathLike[str]) -> SynthesisRecipe:
 
 
 def parse_recipe(values: Mapping[str, Any]) -> SynthesisRecipe:
-    """A recipe from its mapping, as it stands in TOML or in a manifest.
+    """A recipe from a mapping, as in TOML or in a manifest.
 
     Raises:
-        RecipeError: every error, each with its place.
+        RecipeError: if it is invalid; the message has the path of each error.
 
     Example:
         >>> from unfold.synthesis import parse_recipe
@@ -241,7 +242,7 @@ def _unknown(name: str, known: set[str]) -> str:
 
 
 def _misplaced(path: str) -> str:
-    """What is wrong with the path of a file; empty if nothing is."""
+    """The error of the path of a file; empty if it is valid."""
     try:
         parts = [part[1:] for part in string.Formatter().parse(path) if part[1] is not None]
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Scenes: the sharp photos, or runs of video frames, that degraded photos are made of."""
+"""Scenes: sharp photos, or consecutive video frames, from which degraded photos are synthesized."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Scene:
     """The files of one scene.
 
     Attributes:
-        name: the path of its (middle) photo below the source folder.
+        name: path of its (middle) photo, relative to the source folder.
         photos: one photo, or consecutive frames.
-        disparity: beside ``photo.jpg``, a picture ``photo.disparity.png``: brighter is nearer.
+        disparity: the picture ``photo.disparity.png`` beside ``photo.jpg``; brighter is nearer.
 
     Example:
         >>> import tempfile, torch
@@ -44,10 +44,11 @@ class Scene:
     disparity: Path | None = None
 
     def read(self, inputs: Collection[str] = ()) -> dict[str, Tensor]:
-        """``sharp`` and, where it is wanted and there, ``disparity``, without a batch's dimension.
+        """``sharp`` and, if it is required and exists, ``disparity``, without the dimension of a
+        batch.
 
         Raises:
-            ImageError: a file cannot be read, or frames differ in size.
+            ImageError: if a file cannot be read, or frames differ in size.
         """
         frames = [read(photo).image for photo in self.photos]
         if len({frame.shape for frame in frames}) > 1:
@@ -65,13 +66,13 @@ def find_scenes(source: Path, frames: int = 1, outside: Path | None = None) -> l
     """The scenes below a folder (or one photo), sorted by name.
 
     Args:
-        source: photos in folders of any depth.
-        frames: above 1, each scene is that many frames whose names end in consecutive numbers;
+        source: folder of the photos, with subfolders.
+        frames: number of frames of a scene. Above 1, their names end in consecutive numbers;
             scenes do not share frames.
-        outside: a folder below ``source`` whose photos are passed over.
+        outside: a folder below ``source`` whose photos are ignored.
 
     Raises:
-        ImageError: there are none.
+        ImageError: if there are none.
 
     Example:
         >>> import tempfile, torch
@@ -110,9 +111,9 @@ def find_scenes(source: Path, frames: int = 1, outside: Path | None = None) -> l
 def fit(
     scene: dict[str, Tensor], size: tuple[int, int] | None, generator: torch.Generator
 ) -> dict[str, Tensor]:
-    """The scene scaled down until it just covers ``size``, and cut to it at a random place.
+    """The scene scaled down until it just covers ``size``, and cropped at a random position.
 
-    What is smaller than ``size`` on a side stays so: nothing is scaled up.
+    Smaller sides are not scaled up.
     """
     scene = shrunk(scene, size)
     return scene if size is None else cut(scene, size, generator)
@@ -131,14 +132,14 @@ def shrunk(scene: dict[str, Tensor], size: tuple[int, int] | None) -> dict[str, 
 def cut(
     scene: dict[str, Tensor], size: tuple[int, int], generator: torch.Generator
 ) -> dict[str, Tensor]:
-    """The scene cut to ``size`` at a random place; a side that is smaller stays whole."""
+    """The scene cropped to ``size`` at a random position; a smaller side is not cropped."""
     free = [max(0, n - s) for n, s in zip(scene[SHARP].shape[-2:], size, strict=True)]
     top, left = (int(torch.randint(n + 1, (), generator=generator)) for n in free)
     return {n: x[..., top : top + size[0], left : left + size[1]] for n, x in scene.items()}
 
 
 def _runs(photos: Sequence[Path], frames: int) -> list[tuple[Path, ...]]:
-    """Runs of ``frames`` photos of one folder whose names end in consecutive numbers."""
+    """Sequences of ``frames`` photos of one folder whose names end in consecutive numbers."""
     numbered = [(p.parent, *_number(p), p) for p in photos]
     numbered = sorted((folder, stem, n, p) for folder, stem, n, p in numbered if n is not None)
     found = []

@@ -1,4 +1,4 @@
-"""Degraded photos made while a network trains on them."""
+"""Degraded photos that are synthesized during a training."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from .scenes import Scene, cut, find_scenes, shrunk
 
 
 class SynthesizedPhotos(Dataset):
-    """Pairs made by a recipe, with new random numbers in every epoch.
+    """Pairs that are synthesized by a recipe, with new random numbers in every epoch.
 
-    Item ``i`` depends on ``(seed, epoch, i)`` alone, in any process. It is a mapping:
-    ``input``, ``target`` and any further ``pictures``, ``(3, crop, crop)`` float32 in [0, 1];
-    ``name``, the source's; and, with a ``kernel_size``, the blur kernel, ``(1, n, n)``
-    float32, sum 1: as ``kernel`` if models are given it, else as ``true-kernel``.
+    Item ``i`` depends only on ``(seed, epoch, i)``, in any process. It is a mapping: ``input``,
+    ``target`` and further ``pictures``, ``(3, crop, crop)`` float32 in [0, 1]; ``name``, that of
+    the source; and, with a ``kernel_size``, the blur kernel, ``(1, n, n)`` float32, sum 1: as
+    ``kernel`` if it is given to models, otherwise as ``true-kernel``.
 
     Example:
         >>> import tempfile, torch
@@ -65,25 +65,25 @@ class SynthesizedPhotos(Dataset):
             source: a folder of sharp photos (see `find_scenes`).
             recipe: the degradations.
             crop: side of the pairs in pixels; no photo may be smaller, after the recipe's scaling.
-            margin: how much more of the photo, where it has it, is degraded and cut off again, so
-                that blur brings in what lies beyond the crop.
-            length: items an epoch; by default one for each photo.
-            seed: of all random numbers.
-            kernel_size: side of the blur's kernel in the items; None: they have none.
-            kernel_known: whether the kernel is called ``kernel``, which models are given, or
+            margin: number of further pixels on each side, if the photo has them, that are degraded
+                and then cut off, so that blur moves them into the crop.
+            length: number of items in an epoch; by default one for each photo.
+            seed: seed of all random numbers.
+            kernel_size: side of the blur kernel in the items; None: they have no kernel.
+            kernel_known: whether the kernel is called ``kernel``, which is given to models, or
                 ``true-kernel``, which only losses read.
-            kernel_error: how wrong the kernel may be that models are given (see
-                `unfold.degradation.kernels.disturbed`); 0: it is the true one.
-            pictures: further pictures of the items: entry -> the name that the recipe saves it
-                under, such as ``{"sharp-dark": "dark"}``.
-            kept: keeps the photos on a device, in 8 bits; the items are made there, too, those of
-                a batch together, with noise that is drawn there (see
-                `unfold.degradation.counter.counted`). None reads photos from their files each time.
+            kernel_error: size of random errors of the kernel that is given to models (see
+                `unfold.degradation.kernels.disturbed`); 0: the true kernel.
+            pictures: further pictures of the items: entry -> name under which the recipe saves
+                it, such as ``{"sharp-dark": "dark"}``.
+            kept: cache of the photos on a device, with 8 bits. Items are then synthesized there, in
+                batches, with noise that is drawn there (see
+                `unfold.degradation.counter.counted`). None reads the files each time.
 
         Raises:
-            ImageError: no photos.
-            ValueError, TypeError: a number below 1, a recipe that was not read, a picture that the
-                recipe does not save, or, upon access, a blur wider than ``kernel_size``.
+            ImageError: if there are no photos.
+            ValueError, TypeError: if a number is below 1, the recipe was not read, a picture is not
+                saved by the recipe, or (on access) a blur is wider than ``kernel_size``.
         """
         if not isinstance(recipe, SynthesisRecipe):
             raise TypeError(f"recipe={recipe!r}: give a Recipe, as read_recipe('lol-blur') does")
@@ -112,7 +112,7 @@ class SynthesizedPhotos(Dataset):
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
 
     def set_epoch(self, epoch: int) -> None:
-        """Draw anew; the same epoch gives the same photos again."""
+        """Set the epoch of the random numbers. The same epoch gives the same photos."""
         self._epoch.fill_(epoch)
 
     def __len__(self) -> int:
@@ -122,11 +122,11 @@ class SynthesizedPhotos(Dataset):
         return self.item(index, int(self._epoch))
 
     def item(self, index: int, epoch: int) -> dict[str, Any]:
-        """Item ``index`` of any epoch, whichever was set."""
+        """Item ``index`` of the given epoch, regardless of `set_epoch`."""
         return self.items([(index, epoch)])[0]
 
     def items(self, places: Sequence[tuple[int, int]]) -> list[dict[str, Any]]:
-        """Several items, each by its index and epoch; those of one size are made together."""
+        """Several items, given by index and epoch. Items of one size are synthesized together."""
         if wrong := [index for index, _ in places if not 0 <= index < self.length]:
             raise IndexError(f"item {wrong[0]} of {self.length}")
         with one_thread() if self.kept is None else counted():
@@ -192,7 +192,7 @@ class SynthesizedPhotos(Dataset):
 
 @dataclass(frozen=True)
 class _Plan:
-    """The random choices of an item, other than its noise."""
+    """The random choices of an item, except its noise."""
 
     name: str
     pictures: dict[str, Tensor]
@@ -201,7 +201,7 @@ class _Plan:
 
 
 def _alike(plans: Sequence[_Plan]) -> list[list[int]]:
-    """The places of plans with the same pictures of the same sizes."""
+    """The positions of plans with the same pictures of the same sizes."""
     groups: dict[object, list[int]] = {}
     for place, plan in enumerate(plans):
         shapes = frozenset((name, picture.shape) for name, picture in plan.pictures.items())

@@ -1,4 +1,4 @@
-"""Degraded photos of a folder of sharp ones, written as a data set."""
+"""Data sets of degraded photos from a folder of sharp ones."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from .scenes import Scene, find_scenes, fit
 
 @dataclass(frozen=True)
 class Made:
-    """The result for one photo of the data set: ``error`` is empty if it was made.
+    """The result for one photo of the data set: ``error`` is empty if it was synthesized.
 
     Example:
         >>> from unfold.synthesis import Made
@@ -45,9 +45,10 @@ class Made:
 
 @dataclass(frozen=True)
 class Synthesis:
-    """A data set to be made; its content depends on these values alone.
+    """A data set to be synthesized. Its content depends only on these values.
 
-    Photo ``i`` is made of scene ``i mod (number of scenes)`` with random numbers of ``(seed, i)``:
+    Photo ``i`` is synthesized from scene ``i mod (number of scenes)`` with random numbers of
+    ``(seed, i)``:
     the files are the same, bit for bit, for any number of workers and of interruptions. (On one
     machine: other versions of torch may round differently.)
 
@@ -55,8 +56,8 @@ class Synthesis:
         source: the sharp photos (see `find_scenes`).
         output: a new folder, or that of a run to resume.
         recipe: the degradations, and the files to write.
-        count: number of photos; may be raised later.
-        seed: of all random numbers.
+        count: number of photos; it can be increased later.
+        seed: seed of all random numbers.
         split: replaces ``{split}`` in the recipe's paths.
 
     Example:
@@ -88,16 +89,16 @@ class Synthesis:
             raise RecipeError(f"split {self.split!r}: must be a plain name, such as train")
 
     def run(self, workers: int = 1) -> Iterator[Made]:
-        """Make the photos that are missing, and yield the result for each.
+        """Synthesize the missing photos, and yield the result for each.
 
-        A photo that fails does not stop the others.
+        An error of one photo does not stop the others.
 
         Args:
-            workers: processes; each computes with one thread.
+            workers: number of processes; each uses one thread.
 
         Raises:
-            ImageError: no scenes.
-            ManifestError: the output holds something else, or another process fills it.
+            ImageError: if there are no scenes.
+            ManifestError: if the output contains other files, or another process uses it.
         """
         # (An output within the source is no source.)
         scenes = find_scenes(self.source, self.recipe.frames, outside=self.output)
@@ -177,7 +178,7 @@ _LOST = (
 
 
 def _fingerprint(scenes: list[Scene]) -> str:
-    """Of the names and sizes of all files."""
+    """A hash of the names and sizes of all files."""
     digest = hashlib.sha256()
     for scene in scenes:
         for file in (*scene.photos, *filter(None, [scene.disparity])):
@@ -187,7 +188,7 @@ def _fingerprint(scenes: list[Scene]) -> str:
 
 
 class _Job:
-    """Makes one photo of the data set after the other."""
+    """Synthesizes the photos of the data set one after the other."""
 
     def __init__(self, recipe: SynthesisRecipe, output: Path, seed: int, split: str) -> None:
         self.recipe, self.output, self.seed, self.split = recipe, output, seed, split
@@ -244,7 +245,8 @@ def _prepare(options: str) -> None:
 
 
 def _end_with_parent() -> None:
-    """A worker whose parent was killed would wait for tasks for ever."""
+    """End a worker with its parent. (Otherwise it waits for tasks forever if the parent is
+    killed.)"""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()

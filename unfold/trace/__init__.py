@@ -1,4 +1,4 @@
-"""What an unrolled network does to a photo, stage by stage, as a page to look at."""
+"""The stages of an unrolled network on a photo, as an HTML page."""
 
 from .scale import Shown, show
 from .trace import Trace, trace

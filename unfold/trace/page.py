@@ -24,17 +24,17 @@ def write_page(trace: Trace, folder: str | os.PathLike[str], *, title: str) -> P
     """Write ``index.html`` and the pictures as PNG files.
 
     Args:
-        trace: of a photo.
-        folder: new, empty, or of an earlier trace, whose files are replaced.
-        title: over the page.
+        trace: trace of a photo.
+        folder: a folder that is new, empty, or of an earlier trace, whose files are replaced.
+        title: title of the page.
 
     Returns:
-        The page's path. It needs no other file.
+        Path of the page, which needs no other file.
 
     Raises:
-        ImageError, OSError: a file cannot be written; the folder holds other files, or another
-            process writes there. The page is written last.
-        ImportError: matplotlib, which draws the curves, is not installed.
+        ImageError, OSError: if a file cannot be written, the folder contains other files, or
+            another process uses it. The page is written last.
+        ImportError: if matplotlib, which draws the curves, is not installed.
     """
     folder = Path(folder)
     with held(folder / _MARKER, ImageError, "writes a trace there"):
@@ -65,7 +65,7 @@ def _write(trace: Trace, folder: Path, title: str) -> Path:
 def _row(
     folder: Path, stem: str, name: str, shown: Shown, captions: Sequence[str] | None = None
 ) -> dict[str, Any]:
-    """Write a row of pictures; what the page says of it."""
+    """Write a row of pictures. Returns its description for the page."""
     figures = []
     for number, picture in enumerate(shown.pictures):
         caption = captions[number] if captions else f"{number + 1}" * (len(shown.pictures) > 1)
@@ -76,7 +76,7 @@ def _row(
 
 
 def _curves(trace: Trace, folder: Path) -> str:
-    """Write the curves as a PNG file; the file in base64."""
+    """Write the curves as a PNG file. Returns the file in base64."""
     buffer = io.BytesIO()
     trace.history.plot().savefig(buffer, format="png", dpi=110)
     replace_file(folder / "curves.png", buffer.getvalue())

@@ -1,4 +1,4 @@
-"""Tensors as pictures, several on one scale."""
+"""Tensors as pictures on a common scale."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Shown:
 
     Attributes:
         pictures: ``(3, H, W)`` in [0, 1].
-        scale: what their values mean, in words.
+        scale: description of the scale.
 
     Example:
         >>> import torch
@@ -33,13 +33,13 @@ class Shown:
 
 
 def show(tensors: Sequence[Tensor]) -> Shown:
-    """Tensors ``(1 or 3, H, W)`` of one kind as pictures, all on the scale that fits them together.
+    """Tensors ``(1 or 3, H, W)`` of one kind as pictures on a common scale.
 
-    What has negative values is shown around a gray that stands for 0. What is dark is brightened,
-    and by how much is stated. Values that are not finite are shown in pure magenta.
+    If there are negative values, gray is 0. Dark pictures are brightened, and the description
+    states the factor. Values that are not finite are magenta.
 
     Raises:
-        ValueError: another number of channels; nothing at all.
+        ValueError: if the number of channels is not 1 or 3, or there are no tensors.
 
     Example:
         >>> import torch
@@ -70,7 +70,7 @@ def show(tensors: Sequence[Tensor]) -> Shown:
 
 
 def _top(values: Tensor) -> float:
-    """Nearly the largest value."""
+    """A high quantile of the values."""
     place = max(1, round(_MOST * len(values)))
     return values.kthvalue(place).values.item()
 

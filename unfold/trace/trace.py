@@ -1,4 +1,4 @@
-"""A photo restored with everything on record."""
+"""A restored photo with records of all stages."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _CHANNELS = 8  # shown of a part that is no picture
 
 @dataclass(frozen=True)
 class Trace:
-    """What a model made of a photo, and how.
+    """The restoration of a photo and its stages.
 
     Attributes:
         image: the photo, ``(1, 3, H, W)``.
-        restoration: what came of it.
-        history: of its stages, with their states; empty where a model has none.
-        explanation: what the model does, in words and formulas.
+        restoration: the restoration.
+        history: the stages with their states; empty if the model has none.
+        explanation: description of the model, in words and formulas.
 
     Example:
         >>> import torch, unfold
@@ -43,7 +43,7 @@ class Trace:
     explanation: str
 
     def stages(self) -> list[int]:
-        """The states that are shown: 0, before the first stage; some; and the last."""
+        """The states that are shown: 0 (before the first stage), some, and the last."""
         last = len(self.history.states) - 1
         if last < 0:
             return []
@@ -51,7 +51,7 @@ class Trace:
         return sorted({round(i * last / count) for i in range(count + 1)} if count else {0})
 
     def blocks(self) -> dict[str, Shown]:
-        """Block and dual -> its pictures, one for each of `stages`, on one scale."""
+        """Block or dual -> pictures, one for each of `stages`, on a common scale."""
         rows = {}
         states = [self.history.states[stage] for stage in self.stages()]
         if not states:  # of models in a row none are kept
@@ -68,8 +68,8 @@ class Trace:
     def parts(self) -> dict[str, Shown]:
         """Part -> its pictures: one, or one for each channel, such as the kernels of a filter flow.
 
-        What is as large as the photo is shown on one scale; of kernels and other small maps each
-        channel's largest value is white.
+        Parts of the size of the photo are shown on a common scale. In kernels and other small maps,
+        the largest value of each channel is white.
         """
         return {
             name: self._part(part[0])
@@ -78,7 +78,7 @@ class Trace:
         }
 
     def trust(self) -> dict[str, Shown]:
-        """How far the result can be trusted, as pictures; none of a model without rounds."""
+        """The trust in the result as pictures; none for a model without rounds."""
         trust = self.restoration.trust
         if trust is None:
             return {}
@@ -95,7 +95,7 @@ class Trace:
         return {} if trust is None else {name: x.item() for name, x in trust.blocks.items()}
 
     def numbers(self) -> dict[str, float]:
-        """Part -> its value, where it is one number."""
+        """Part -> its value, if it is a number."""
         return {n: p.item() for n, p in self.restoration.parts.items() if p.numel() == 1}
 
     def _part(self, part: Tensor) -> Shown:
@@ -112,7 +112,7 @@ class Trace:
         return x.shape[-2:] == self.image.shape[-2:]
 
     def _cropped(self, x: Tensor) -> Tensor:
-        """What belongs to the photo, of an entry of a state."""
+        """The part of an entry of a state inside the photo."""
         (top, left), (height, width) = self.restoration.origin, self.image.shape[-2:]
         if x.shape[-2] < top + height or x.shape[-1] < left + width:
             return x[0].cpu()
@@ -120,16 +120,16 @@ class Trace:
 
 
 def trace(model: Restorer, image: Tensor, *, kernel: Tensor | None = None) -> Trace:
-    """Restore a photo and write down what each stage does to each block.
+    """Restore a photo and record the effect of each stage on each block.
 
-    Recording takes memory for all states, and time: as much again as a stage with learned priors,
-    several times that of one with cheap ones. Of models in a row the stages are not kept. How far
-    the result of an unrolled model can be trusted is found by one more restoration.
+    Recording takes memory for all states. It doubles the time of stages with learned priors, and
+    takes several times that of stages with cheap ones. The stages of sequences of models are not
+    recorded. The trust in the result of an unrolled model is estimated by another restoration.
 
     Args:
-        model: on the device of the photo.
+        model: model on the device of the photo.
         image: ``(1, 3, H, W)`` sRGB-encoded, in [0, 1].
-        kernel: the blur's, ``(1, 1, h, w)``, where it is known.
+        kernel: kernel of the blur, ``(1, 1, h, w)``, if it is known.
 
     Raises:
         ValueError: not one photo; or what the model raises.
