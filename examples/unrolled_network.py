@@ -30,9 +30,8 @@ def main(output: str = "unrolled_network.png", steps: int = 60) -> float:
     optimizer = torch.optim.Adam(network.parameters(), 3e-3)
     for _ in range(steps):
         sharp, data = shaken(astronaut(), 64)
-        loss = (network(**data) - sharp).abs().mean()
         optimizer.zero_grad()
-        loss.backward()
+        (network(**data) - sharp).abs().mean().backward()
         optimizer.step()
     torch.save(network.state_dict(), output + ".pt")
     again = objective.unroll(3, output=z, start=y)
