@@ -54,7 +54,8 @@ class Affine(Residual):
         self._fitting: set[tuple[torch.Size, ...]] = set()
 
     def forward(self, state: Mapping[str, Tensor]) -> Tensor:
-        state = State(state)
+        # (A step's own state keeps what is derived here.)
+        state = state if isinstance(state, State) else State(state)
         self.check_shapes(state)
         return self.expression.value(state)
 

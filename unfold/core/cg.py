@@ -47,7 +47,7 @@ class CG:
     def solve(
         self,
         apply: Apply,
-        rhs: Tensor,
+        rhs: Tensor | None,
         start: Tensor,
         precondition: Apply,
         residual: Apply | None = None,
@@ -56,7 +56,7 @@ class CG:
 
         Args:
             apply: ``x -> A x``.
-            rhs: ``b``, ``(B, C, H, W)``.
+            rhs: ``b``, ``(B, C, H, W)``; None if ``residual`` is given and ``tolerance`` is None.
             start: initial value (a warm start).
             precondition: ``r -> M⁻¹ r`` with ``M ≈ A`` symmetric positive definite.
             residual: ``x -> b − A x``, if it can be computed with a smaller rounding error than
@@ -65,36 +65,44 @@ class CG:
         The gradient is that of the solution, not of the iterations: one more solve with the same
         ``A``, for which no iteration is stored. It is as accurate as the solve.
         """
-        residual = residual or (lambda x: rhs - apply(x))
+        if residual is None:
+            assert rhs is not None
+            residual = lambda x: rhs - apply(x)  # noqa: E731
         with torch.no_grad():
-            x = self._iterate(apply, rhs, start, residual(start), precondition)
+            x = self._iterate(apply, self._goal(rhs), start, residual(start), precondition)
         if not torch.is_grad_enabled():
             return x
 
         # A x' = b implies dx' = A⁻¹ (db − dA x): differentiate the residual at the solution, and
         # multiply its gradient by A⁻¹.
         def solve(grad: Tensor) -> Tensor:
-            return self._iterate(apply, grad, torch.zeros_like(grad), grad, precondition)
+            zero = torch.zeros_like(grad)
+            return self._iterate(apply, self._goal(grad), zero, grad, precondition)
 
         return _Attach.apply(residual(x), x, solve)  # type: ignore[return-value]
 
+    def _goal(self, rhs: Tensor | None) -> Tensor | None:
+        """The squared norm of the residual at which the iterations stop."""
+        if self.tolerance is None:
+            return None
+        assert rhs is not None
+        return self.tolerance**2 * _dot(rhs, rhs)
+
     def _iterate(
-        self, apply: Apply, rhs: Tensor, x: Tensor, r: Tensor, precondition: Apply
+        self, apply: Apply, goal: Tensor | None, x: Tensor, r: Tensor, precondition: Apply
     ) -> Tensor:
-        goal = None if self.tolerance is None else self.tolerance**2 * _dot(rhs, rhs)
-        p = z = precondition(r)
-        rz = _dot(r, z)
+        p = rz = None
         for _ in range(self.maximum):
             if goal is not None and bool((_dot(r, r) <= goal).all()):
                 break
+            z = precondition(r)
+            rz, before = _dot(r, z), rz
+            p = z if p is None or before is None else torch.addcmul(z, _divide(rz, before), p)
             q = apply(p)
             # For an image that is solved exactly p = 0: its quotients 0/0 are replaced by 0.
             step = _divide(rz, _dot(p, q))
             x = torch.addcmul(x, step, p)
             r = torch.addcmul(r, step, q, value=-1)
-            z = precondition(r)
-            rz, before = _dot(r, z), rz
-            p = torch.addcmul(z, _divide(rz, before), p)
         return x
 
 

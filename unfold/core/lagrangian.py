@@ -203,6 +203,8 @@ class Lagrangian(nn.Module):
         state: State,
         penalties: Penalties,
         without_penalty: frozenset[str] = frozenset(),
+        *,
+        right_side: bool = True,
     ) -> Normal:
         """The normal equations of one block, without its prior.
 
@@ -211,6 +213,8 @@ class Lagrangian(nn.Module):
             state: all other entries, and the block itself, whose shape is used.
             penalties: name -> positive number or tensor ``()``, ``(1 or B, 1, 1, 1)``.
             without_penalty: duals whose constraint contributes ``⟨Γ, r⟩`` without its penalty.
+            right_side: whether to compute ``b``, which a solver that starts from `descent` does not
+                use.
         """
         normal = Normal(state[block])
         for term in self._affine():
@@ -224,6 +228,8 @@ class Lagrangian(nn.Module):
                 continue
             weight = weight_of(term, penalties, normal.dtype)
             normal.add(weight, operator)
+            if not right_side:
+                continue
             if isinstance(term, Quadratic):
                 normal.add_rhs(weight, residual.rhs_quadratic(block, state, operator))
             else:

@@ -109,8 +109,9 @@ class Normal:
             # basis. Multiplication by the real reciprocal is cheaper than a complex division.
             inverse = cast(Tensor, self._reciprocal(self.power + self.pixel))
             return image(self._filtered_rhs(inverse), self.shape)
-        rhs, preconditioner = self._pixel_rhs(), self._preconditioner()
-        return cg.solve(self.apply, rhs, start, preconditioner, residual)
+        empty = self.rhs is None and not self.spectra
+        rhs = None if empty else self._pixel_rhs()
+        return cg.solve(self.apply, rhs, start, self._preconditioner(), residual)
 
     def apply(self, x: Tensor) -> Tensor:
         """``A x``."""

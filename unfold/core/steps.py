@@ -82,9 +82,16 @@ class Minimize:
     def _majorizes(self) -> bool:
         return majorizes(self.lagrangian, self.block)
 
+    @property
+    def _starts_from_the_descent(self) -> bool:
+        """Whether a fixed number of iterations solves the block: only a tolerance needs ``b``."""
+        matrix_free = self.lagrangian.structures[self.block] is Structure.MATRIX_FREE
+        return matrix_free and self.cg.tolerance is None
+
     def __call__(self, state: Mapping[str, Tensor], penalties: Penalties) -> State:
         state = State(state)
-        normal = self.lagrangian.normal(self.block, state, penalties)
+        right_side = not self._starts_from_the_descent
+        normal = self.lagrangian.normal(self.block, state, penalties, right_side=right_side)
         if self.regularizer is None:
 
             def residual(x: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from einops import rearrange
 from torch import Tensor
@@ -53,6 +55,11 @@ class Flow(Blurred):
                 f"{self.kernel.name!r}"
             )
         return broadcast_shapes(kernels[:1], maps[:1], domain[:1]) + domain[1:]
+
+    def value(self, state: State) -> Tensor:
+        # The dual's update needs it, then the next update of the blurred image.
+        name = f"{self.formula()} on {tuple(self.of.shape(state))}"
+        return state.derive(name, self.names, partial(super().value, state))
 
     def outer(self, state: State) -> MatrixFree:
         domain = self.of.shape(state)
