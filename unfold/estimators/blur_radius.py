@@ -17,7 +17,7 @@ from unfold.terms import Retinex
 from unfold.terms.gradient import Difference, differences
 
 # Side of the windows and their distance in pixels; number of directions of a spectrum.
-_SIDE, _STEP, _SECTORS = 32, 8, 6
+_SIDE, _STEP, _SECTORS = 32, 16, 6
 _RADII = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 2.75, 3.0,
           3.5, 4.0, 4.5, 5.0, 5.5, 6.0, 6.5, 7.0)  # fmt: skip
 # The power of a sharp photo is proportional to |f|^-slope; cost of slopes other than 2.
@@ -26,9 +26,9 @@ _CONTRASTS = tuple(10 ** (0.35 * i) for i in range(-17, 8))
 _SOFTNESS = 0.45  # standard deviation of the blur of a photo in focus, in pixels
 # Neighboring windows overlap, and the model of a window is approximate: the log-likelihood is
 # multiplied by this factor. The prior probability of a radius decreases exponentially.
-_TRUST, _COST = 0.45, 1.0
+_TRUST, _COST = 0.9, 1.0
 # Smoothness of the map: its weight, the contrast of an edge, the share of the weight at an edge.
-_STIFFNESS, _EDGE, _ACROSS = 3.0, 0.05, 0.01
+_STIFFNESS, _EDGE, _ACROSS = 1.5, 0.05, 0.01
 _CHUNK = 4096  # windows that are processed at once
 
 
@@ -49,7 +49,7 @@ def blur_radius(image: Tensor, noise: Tensor) -> Tensor:
 
         min Σ (R − mean)² / variance + α Σ S² |∇R|²
 
-    Here S is small at edges. Windows and the pixels of this map are 8 pixels apart; the result is
+    Here S is small at edges. Windows and the pixels of this map are 16 pixels apart; the result is
     interpolated.
 
     Args:
@@ -71,8 +71,17 @@ def blur_radius(image: Tensor, noise: Tensor) -> Tensor:
         torch.Size([1, 1, 64, 64])
     """
     height, width = image.shape[-2:]
+    radius = blur_radius_of_cells(image, noise)
+    radius = interpolate(radius, scale_factor=_STEP, mode="bilinear", align_corners=False)
+    return radius[..., :height, :width].to(image.dtype)
+
+
+def blur_radius_of_cells(image: Tensor, noise: Tensor) -> Tensor:
+    """The map of `blur_radius` before its interpolation: the radius of each cell of 16×16 pixels,
+    ``(B, 1, rows, columns)`` in float32."""
+    height, width = image.shape[-2:]
     if min(height, width) < _SIDE:
-        return image.new_zeros(len(image), 1, height, width)
+        return image.new_zeros(len(image), 1, -(-height // _STEP), -(-width // _STEP)).float()
     with torch.no_grad():
         cells = -(-height // _STEP), -(-width // _STEP)
         logarithm = _log_likelihood(image, noise, cells)
@@ -83,9 +92,7 @@ def blur_radius(image: Tensor, noise: Tensor) -> Tensor:
         variance = (share * (radii - mean).square()).sum(1, keepdim=True) + 0.02
         x = image.float()
         guide = avg_pool2d(_extended(x, 0, cells, _STEP), _STEP)
-        radius = _smoothed(mean, variance, guide).clamp_min(0)
-        radius = interpolate(radius, scale_factor=_STEP, mode="bilinear", align_corners=False)
-        return radius[..., :height, :width].to(image.dtype)
+        return _smoothed(mean, variance, guide).clamp_min(0)
 
 
 def _log_likelihood(image: Tensor, noise: Tensor, cells: tuple[int, int]) -> Tensor:

@@ -69,6 +69,11 @@ class KernelEstimator(Estimator):
         """The kernels of a whole photo, with less memory."""
         return self(image)[0]
 
+    def logits(self, image: Tensor, kernels: Tensor) -> Tensor | None:
+        """The logits of the maps, in a part of a photo, of kernels that `measure` found in the
+        whole."""
+        return self(image)[1]
+
 
 class IlluminationEnhancer(Estimator):
     """Brightens the illumination, ``(B, C, H, W)`` in (0, 1].

@@ -1,35 +1,43 @@
-"""Discs of several radii, and their maps for a photo with defocus."""
+"""Discs whose radii span those of a photo with defocus, and their maps."""
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Annotated
 
 import torch
 from pydantic import Field
 from torch import Tensor
+from torch.nn.functional import pad
 
 from unfold.degradation.kernels import SHAPES, aperture_kernels
-from unfold.estimators.blur_radius import blur_radius
+from unfold.estimators.blur_radius import blur_radius, blur_radius_of_cells
 from unfold.estimators.noise import PhotoNoise
 from unfold.estimators.roles import KernelEstimator
 
+# The discs' radii are quantiles of those of the photo: the first one, and the last.
+_QUANTILES = 0.03, 0.97
+_TABLE = 8  # entries for each pixel of radius, of the table of second moments
+
 
 class DiscKernels(KernelEstimator):
-    """A stack of discs with maps that follow from the blur radius at each pixel (`blur_radius`).
+    """Discs with maps that follow from the blur radius at each pixel (`blur_radius`).
 
-    The first disc is a point; the radii of the others form a geometric sequence. At a pixel whose
-    radius lies between two of them, both discs have a share, by linear interpolation.
+    The radii of the M discs are quantiles of those of the photo, equally far apart from 3 to 97 %.
+    A photo that is blurred uniformly thus gets discs of nearly equal radii, and errors of the
+    radius at single pixels have little effect. At a pixel whose radius lies between two discs, both
+    have a share, by linear interpolation.
 
     Args:
-        num_kernels: number of discs, at least 2.
-        least, largest: radius of the second and of the last disc, in pixels.
+        num_kernels: number of discs M, at least 2.
+        largest: largest radius, in pixels.
 
-    Returns (from ``forward``): discs ``(B, M, n, n)``, and the logarithms of the maps
+    Returns (from ``forward``): discs ``(B, M, n, n)``, and the logarithms of their maps
     ``(B, M, H, W)``, whose softmax sums to one. `ErA` uses them as several kernels
-    (``kernel_estimator="disc", num_kernels=8``).
+    (``kernel_estimator="disc", num_kernels=4``).
 
     Raises:
-        ValueError: if there are fewer than two discs, or the radii do not increase.
+        ValueError: if there are fewer than two discs, or ``largest`` is not positive.
 
     Source: a thin lens spreads a point into a disc, the circle of confusion; see `blur_radius`.
 
@@ -39,53 +47,94 @@ class DiscKernels(KernelEstimator):
         >>> discs, logits = DiscKernels(4, largest=3.0)(torch.rand(1, 3, 64, 64))
         >>> discs.shape, logits.shape
         (torch.Size([1, 4, 9, 9]), torch.Size([1, 4, 64, 64]))
-        >>> [int((disc > 0).sum()) for disc in discs[0]]  # pixels of each
-        [1, 5, 9, 45]
+        >>> discs.sum((-2, -1)).allclose(torch.ones(1, 4))
+        True
     """
-
-    discs: Tensor
 
     def __init__(
         self,
-        num_kernels: int = 8,
+        num_kernels: Annotated[int, Field(ge=2, le=32)] = 4,
+        num_maps: int = 0,
         *,
-        least: Annotated[float, Field(gt=0, le=2)] = 0.7,
-        largest: Annotated[float, Field(gt=0, le=7)] = 5.0,
+        largest: Annotated[float, Field(gt=0, le=7)] = 7.0,
     ) -> None:
         super().__init__()
-        if num_kernels < 2 or not 0 < least < largest:
+        if num_kernels < 2 or not largest > 0:
             raise ValueError(
-                f"DiscKernels({num_kernels}, least={least:g}, largest={largest:g}): there must be "
-                "at least two discs, and least must be smaller than largest"
+                f"DiscKernels({num_kernels}, largest={largest:g}): there must be at least two "
+                "discs, and largest must be positive"
             )
-        ratio = (largest / least) ** (1 / max(1, num_kernels - 2))
-        self.radii = (0.0, *(largest / ratio**i for i in range(num_kernels - 2, -1, -1)))
-        self.register_buffer("discs", discs(self.radii)[None].float(), persistent=False)
-        self.kernel_size = int(self.discs.shape[-1])
+        self.num_kernels, self.largest = num_kernels, largest
+        self.kernel_size = int(_discs(torch.tensor([largest])).shape[-1])
         self.noise = PhotoNoise()
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        kernels = self.measure(image)
+        return kernels, self.logits(image, kernels)
+
+    def measure(self, image: Tensor, noise: Tensor | None = None) -> Tensor:
+        level: Tensor = self.noise(image) if noise is None else noise
+        return self.spanning(blur_radius_of_cells(image, level)).to(image)
+
+    def logits(self, image: Tensor, kernels: Tensor) -> Tensor:
         radius = blur_radius(image, self.noise(image))
-        return self.measure(image), self.maps(radius).clamp_min(1e-6).log()
+        return self.maps(radius, kernels).clamp_min(1e-6).log()
 
-    def measure(self, image: Tensor) -> Tensor:
-        return self.discs.to(image).expand(len(image), -1, -1, -1)
+    def spanning(self, radius: Tensor) -> Tensor:
+        """The discs ``(B, M, n, n)``, in float64, that span radii ``(B, 1, rows, columns)``."""
+        radius = radius.clamp_max(self.largest).double().flatten(1)
+        shares = torch.linspace(*_QUANTILES, self.num_kernels, device=radius.device).double()
+        radii = torch.quantile(radius, shares, dim=1).mT  # (B, M)
+        found = _discs(radii.flatten())
+        margin = (self.kernel_size - found.shape[-1]) // 2
+        return pad(found, [margin] * 4).unflatten(0, radii.shape)
 
-    def maps(self, radius: Tensor) -> Tensor:
-        """The share of each disc at each pixel, ``(B, M, H, W)``, from radii ``(B, 1, H, W)``."""
-        known = torch.tensor(self.radii, dtype=radius.dtype, device=radius.device).view(1, -1, 1, 1)
-        place = torch.searchsorted(known.flatten(), radius.contiguous()).clamp(
-            1, len(self.radii) - 1
-        )
-        low, high = known.flatten()[place - 1], known.flatten()[place]
-        share = ((radius - low) / (high - low)).clamp(0, 1)
-        index = torch.arange(len(self.radii), device=radius.device).view(1, -1, 1, 1)
-        return torch.where(index == place, share, 0) + torch.where(index == place - 1, 1 - share, 0)
+    @staticmethod
+    def maps(radius: Tensor, kernels: Tensor) -> Tensor:
+        """The share of each disc at each pixel, ``(B, M, H, W)``.
+
+        Args:
+            radius: in pixels, ``(B, 1, H, W)``.
+            kernels: discs of increasing radii, ``(1 or B, M, n, n)``.
+        """
+        known = _radii(kernels).to(radius)[..., None, None]  # (1 or B, M, 1, 1)
+        radius = torch.minimum(torch.maximum(radius, known[:, :1]), known[:, -1:])
+        low, high = known[:, :-1], known[:, 1:]
+        share = ((radius - low) / (high - low).clamp_min(1e-6)).clamp(0, 1)  # (B, M - 1, H, W)
+        # Disc m has what disc m - 1 leaves of its interval, less what disc m + 1 takes.
+        one, zero = torch.ones_like(radius), torch.zeros_like(radius)
+        return torch.cat((one, share), 1) - torch.cat((share, zero), 1)
 
 
-def discs(radii: tuple[float, ...]) -> Tensor:
+def _discs(radii: Tensor) -> Tensor:
     """Discs ``(M, n, n)`` in float64; each sums to 1."""
-    radius = torch.tensor(radii, dtype=torch.float64)
-    one = torch.ones_like(radius)
-    shape = torch.full((len(radii),), SHAPES.index("disc"))
-    return aperture_kernels(shape, radius, one, 0 * one, one)[:, 0]
+    radii = radii.double()
+    one = torch.ones_like(radii)
+    shape = torch.full((len(radii),), SHAPES.index("disc"), device=radii.device)
+    return aperture_kernels(shape, radii, one, 0 * one, one)[:, 0]
+
+
+def _radii(kernels: Tensor) -> Tensor:
+    """The radius of the disc that has the second moment of each kernel, ``(B, M)``."""
+    known, moments = _table()
+    moment = _second_moment(kernels.double().flatten(0, 1)).to(moments)
+    index = torch.searchsorted(moments, moment).clamp(1, len(moments) - 1)
+    low, high = moments[index - 1], moments[index]
+    share = ((moment - low) / (high - low).clamp_min(1e-12)).clamp(0, 1)  # (tiny ones: a point)
+    radii = known[index - 1] + share * (known[index] - known[index - 1])
+    return radii.unflatten(0, kernels.shape[:2]).to(kernels.device)
+
+
+@lru_cache(maxsize=1)
+def _table() -> tuple[Tensor, Tensor]:
+    """Radii up to that of the widest possible disc, and their second moments."""
+    radii = torch.arange(8 * _TABLE + 1, dtype=torch.float64) / _TABLE
+    return radii, _second_moment(_discs(radii))
+
+
+def _second_moment(kernels: Tensor) -> Tensor:
+    """``Σ |x|² k(x) / Σ k(x)``, ``(M,)``."""
+    axis = torch.arange(kernels.shape[-1], device=kernels.device).double()
+    axis = axis - kernels.shape[-1] // 2
+    square = axis[:, None].square() + axis.square()
+    return (kernels * square).sum((-2, -1)) / kernels.sum((-2, -1))

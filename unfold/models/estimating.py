@@ -94,10 +94,12 @@ class Estimating(Restorer):
         measurements = self._global(image) if measurements is None else measurements
         dark, x = x, self._exposed(x, measurements)
         known, logits = measurements.get("kernel") if kernel is None else kernel, None
-        if known is None or self.uses_maps:
-            found, logits = self.estimator(x)
+        if known is None:
+            known, logits = self.estimator(x)
+        elif self.uses_maps:
+            logits = self.estimator.logits(x, known)
             # (One given kernel is used with all maps.)
-            known = found if known is None else known.expand(-1, found.shape[1], -1, -1)
+            known = known.expand(-1, logits.shape[1], -1, -1) if logits is not None else known
         known = known.to(x)
         if "residue" not in measurements:
             measurements = with_kernel(self.noise, measurements, frame.crop(x), known)

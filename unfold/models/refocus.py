@@ -41,8 +41,9 @@ _GIVEN_BACK = 0.5
 class Refocus(Restorer):
     """Deblurs a photo that is partly out of focus. By default nothing is learned.
 
-    The blur radius is estimated at each pixel (`blur_radius`). Discs of several radii with maps W,
-    linear between neighboring radii (`DiscKernels`), form a filter flow B. K rounds of
+    The blur radius is estimated at each pixel (`blur_radius`). Discs whose radii span those of the
+    photo, with maps W that are linear between neighboring radii (`DiscKernels`), form a filter flow
+    B. K rounds of
     half-quadratic splitting, with one step for each block, reduce::
 
         min x/2 ‖B I − X‖² + w/2 ‖I − Z‖² + z g(Z),    B I = Σ W_m ⊙ (H_m ⊗ I)
@@ -64,13 +65,13 @@ class Refocus(Restorer):
         K: number of rounds.
         prior: prior on Z: an installed prior by name or spec, or a function of the number of
             channels that builds one. The learned prior ``"denoiser"`` restores more.
-        num_kernels: number of discs, including a point.
+        num_kernels: number of discs.
         largest: radius of the largest disc, in pixels.
         noise: standard deviation of the photo's noise, if white is 1, or its estimator.
         strength: weight of the prior relative to the data: x is its reciprocal.
 
     Parts: ``radius`` (B,1,H,W), in pixels, if no kernel is given; ``share`` (B,1,H,W), the share of
-    the restoration in the image; ``kernel`` (1 or B,M,h,w) and ``maps`` (B,M,H,W), the discs and
+    the restoration in the image; ``kernel`` (B,M,h,w) and ``maps`` (B,M,H,W), the discs and
     their maps; ``I`` (B,3,H,W), the photo after the last deconvolution; ``noise`` (B,1,1,1), the
     standard deviation given to the prior; ``grain`` (B,1,1,1), the noise without the errors of
     JPEG.
@@ -98,8 +99,8 @@ class Refocus(Restorer):
         *,
         K: Annotated[int, Field(ge=2, le=1000)] = 4,
         prior: PriorLike = {"kind": "total-variation", "iterations": 5},  # noqa: B006
-        num_kernels: Annotated[int, Field(ge=2, le=32)] = 6,
-        largest: Annotated[float, Field(ge=1, le=7)] = 5.0,
+        num_kernels: Annotated[int, Field(ge=2, le=32)] = 4,
+        largest: Annotated[float, Field(ge=1, le=7)] = 7.0,
         noise: NoiseLike = "noise",
         strength: Annotated[float, Field(gt=0, le=1e6)] = 1.0,
     ) -> None:
@@ -131,7 +132,8 @@ class Refocus(Restorer):
         blind, radius = kernel is None, torch.zeros_like(x[:, :1])
         if kernel is None:
             radius = _beyond(blur_radius(image, measurements["noise"]), frame, x)
-            kernel, maps = self._flow(radius)
+            kernel = measurements["kernel"].to(radius)
+            maps = self.discs.maps(radius, kernel)
         else:
             maps = torch.ones_like(radius)
         given = {"H": kernel.to(x), "W": maps, "noise": measurements["noise"]}
@@ -153,7 +155,9 @@ class Refocus(Restorer):
         return Restoration(frame.crop(restored), parts, history, frame.origin)
 
     def measure(self, image: Tensor, *, kernel: Tensor | None = None) -> Mapping[str, Tensor]:
-        return measure_noise(self.noise, image)
+        found = measure_noise(self.noise, image)
+        kernels = self.discs.measure(image, found["noise"]) if kernel is None else kernel
+        return {**found, "kernel": kernels}
 
     def explain(self) -> str:
         output = (
@@ -161,14 +165,6 @@ class Refocus(Restorer):
             "where X − B Z has more energy than the noise"
         )
         return describe(self, ("stages",), ORDER, output)
-
-    def _flow(self, radius: Tensor) -> tuple[Tensor, Tensor]:
-        """The discs that occur in the batch, and their maps."""
-        discs, maps = self.discs.measure(radius), self.discs.maps(radius)
-        if radius.device.type != "cpu" or torch.compiler.is_compiling():
-            return discs, maps  # (on a GPU the selection would wait for the device)
-        used = maps.amax((0, 2, 3)) > 0
-        return discs[:, used], maps[:, used]
 
     def _share(self, left: Tensor, radius: Tensor, noise: Tensor) -> Tensor:
         """The share of the restoration in the image, ``(B, 1, H, W)``."""
