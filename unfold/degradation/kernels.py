@@ -133,7 +133,13 @@ CUTOFF = 4.0  # in standard deviations
 
 
 def aperture_kernels(
-    shape: Tensor, radius: Tensor, ratio: Tensor, angle: Tensor, beta: Tensor
+    shape: Tensor,
+    radius: Tensor,
+    ratio: Tensor,
+    angle: Tensor,
+    beta: Tensor,
+    *,
+    reach: int | None = None,
 ) -> Tensor:
     """Kernels of lenses out of focus, ``(B, 1, size, size)`` float64, each of sum 1.
 
@@ -155,11 +161,13 @@ def aperture_kernels(
         ratio: ``(B,)`` of the axes, in (0, 1].
         angle: ``(B,)`` of the longer axis, in radians from the horizontal, downwards.
         beta: ``(B,)``; below 1 peaked with long tails, above 1 flat with steep flanks.
+        reach: ``size // 2``, if it is known; it must suffice for all.
     """
     # Not kornia's kernels: they have no disc and no β, and sample at the centers of pixels.
     disc = shape == SHAPES.index("disc")
     axis = torch.where(disc, radius, radius / 2).clamp(min=1e-6)
-    reach = math.ceil((torch.where(disc, 1.0, CUTOFF) * axis).max().item() + 0.5)
+    if reach is None:
+        reach = math.ceil((torch.where(disc, 1.0, CUTOFF) * axis).max().item() + 0.5)
     size = 2 * reach + 1
     places = size * SUBPIXELS
     place = (torch.arange(places, device=radius.device) - places // 2).double() / SUBPIXELS

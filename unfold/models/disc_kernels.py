@@ -8,7 +8,6 @@ from typing import Annotated
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.nn.functional import pad
 
 from unfold.degradation.kernels import SHAPES, aperture_kernels
 from unfold.estimators.blur_radius import blur_radius, blur_radius_of_cells
@@ -85,9 +84,7 @@ class DiscKernels(KernelEstimator):
         radius = radius.clamp_max(self.largest).double().flatten(1)
         shares = torch.linspace(*_QUANTILES, self.num_kernels, device=radius.device).double()
         radii = torch.quantile(radius, shares, dim=1).mT  # (B, M)
-        found = _discs(radii.flatten())
-        margin = (self.kernel_size - found.shape[-1]) // 2
-        return pad(found, [margin] * 4).unflatten(0, radii.shape)
+        return _discs(radii.flatten(), self.kernel_size // 2).unflatten(0, radii.shape)
 
     @staticmethod
     def maps(radius: Tensor, kernels: Tensor) -> Tensor:
@@ -106,23 +103,23 @@ class DiscKernels(KernelEstimator):
         return torch.cat((one, share), 1) - torch.cat((share, zero), 1)
 
 
-def _discs(radii: Tensor) -> Tensor:
+def _discs(radii: Tensor, reach: int | None = None) -> Tensor:
     """Discs ``(M, n, n)`` in float64; each sums to 1."""
     radii = radii.double()
     one = torch.ones_like(radii)
     shape = torch.full((len(radii),), SHAPES.index("disc"), device=radii.device)
-    return aperture_kernels(shape, radii, one, 0 * one, one)[:, 0]
+    return aperture_kernels(shape, radii, one, 0 * one, one, reach=reach)[:, 0]
 
 
 def _radii(kernels: Tensor) -> Tensor:
     """The radius of the disc that has the second moment of each kernel, ``(B, M)``."""
-    known, moments = _table()
-    moment = _second_moment(kernels.double().flatten(0, 1)).to(moments)
+    known, moments = (table.to(kernels.device) for table in _table())
+    moment = _second_moment(kernels.double().flatten(0, 1))
     index = torch.searchsorted(moments, moment).clamp(1, len(moments) - 1)
     low, high = moments[index - 1], moments[index]
     share = ((moment - low) / (high - low).clamp_min(1e-12)).clamp(0, 1)  # (tiny ones: a point)
     radii = known[index - 1] + share * (known[index] - known[index - 1])
-    return radii.unflatten(0, kernels.shape[:2]).to(kernels.device)
+    return radii.unflatten(0, kernels.shape[:2])
 
 
 @lru_cache(maxsize=1)
