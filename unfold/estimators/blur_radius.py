@@ -70,10 +70,7 @@ def blur_radius(image: Tensor, noise: Tensor) -> Tensor:
         >>> blur_radius(torch.rand(1, 3, 64, 64), torch.full((1, 1, 1, 1), 0.01)).shape
         torch.Size([1, 1, 64, 64])
     """
-    height, width = image.shape[-2:]
-    radius = blur_radius_of_cells(image, noise)
-    radius = interpolate(radius, scale_factor=_STEP, mode="bilinear", align_corners=False)
-    return radius[..., :height, :width].to(image.dtype)
+    return radius_of_pixels(blur_radius_of_cells(image, noise), image)
 
 
 def blur_radius_of_cells(image: Tensor, noise: Tensor) -> Tensor:
@@ -93,6 +90,13 @@ def blur_radius_of_cells(image: Tensor, noise: Tensor) -> Tensor:
         x = image.float()
         guide = avg_pool2d(_extended(x, 0, cells, _STEP), _STEP)
         return _smoothed(mean, variance, guide).clamp_min(0)
+
+
+def radius_of_pixels(cells: Tensor, image: Tensor) -> Tensor:
+    """The map of `blur_radius`, interpolated from that of `blur_radius_of_cells`."""
+    height, width = image.shape[-2:]
+    radius = interpolate(cells, scale_factor=_STEP, mode="bilinear", align_corners=False)
+    return radius[..., :height, :width].to(image.dtype)
 
 
 def _log_likelihood(image: Tensor, noise: Tensor, cells: tuple[int, int]) -> Tensor:

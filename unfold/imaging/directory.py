@@ -1,4 +1,4 @@
-"""The first directory of a TIFF file: its tags, and no more of their values than the file holds."""
+"""The first directory of a TIFF file: its tags and their values."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from unfold.imaging.photo import ImageError
 
-# Bytes of a value of each type, and the letters in `struct` of those that are whole numbers.
+# Bytes of a value of each type, and the `struct` letters of the integer types.
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 SIZES |= {16: 8, 17: 8, 18: 8}
 WHOLE = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q", 18: "Q"}
@@ -18,12 +18,12 @@ BYTES = (1, 7)
 
 @dataclass(frozen=True)
 class Directory:
-    """Tags as they are stored.
+    """The tags of a directory.
 
     Attributes:
-        order: of bytes, ``"<"`` or ``">"``.
-        size: of the file, in bytes.
-        entries: tag -> type and packed values; None for values that lie beyond the file's end.
+        order: byte order, ``"<"`` or ``">"``.
+        size: size of the file in bytes.
+        entries: tag -> type and packed values; None for values beyond the end of the file.
     """
 
     order: str
@@ -34,11 +34,11 @@ class Directory:
         return tag in self.entries
 
     def many(self, tag: int) -> tuple[int, ...]:
-        """The whole numbers of a tag; none where it is missing.
+        """The integers of a tag; empty if the tag is missing.
 
         Raises:
-            ImageError: the tag holds something else or nothing, stands there twice, or its values
-                lie beyond the file's end.
+            ImageError: if the tag has no integers or occurs twice, or its values are beyond the end
+                of the file.
         """
         if tag not in self.entries:
             return ()
@@ -52,22 +52,22 @@ class Directory:
         return struct.unpack(f"{self.order}{len(packed) // SIZES[kind]}{WHOLE[kind]}", packed)
 
     def one(self, tag: int, default: int) -> int:
-        """The first whole number of a tag. Raises ImageError, as `many` does."""
+        """The first integer of a tag, or ``default``; raises the errors of `many`."""
         return (*self.many(tag), default)[0]
 
     def raw(self, tag: int) -> bytes | None:
-        """The bytes of a tag; None where it is missing or holds none."""
+        """The bytes of a tag; None if it is missing or has another type."""
         kind, packed = self.entries.get(tag, (0, None))
         return packed if kind in BYTES else None
 
 
 def read_directory(file: BinaryIO) -> Directory:
-    """The first directory of a TIFF or BigTIFF file, whose magic number has been seen.
+    """Read the first directory of a TIFF or BigTIFF file, whose magic number was checked.
 
-    Takes time and memory in proportion to the file, whatever is written in it.
+    Time and memory are proportional to the size of the file, also for a hostile file.
 
     Raises:
-        ImageError: the directory is cut short, or its values would fill more than the file.
+        ImageError: if the directory is truncated, or its values would be larger than the file.
     """
     size = file.seek(0, os.SEEK_END)
     start = _at(file, 0, 16, size)
@@ -78,7 +78,7 @@ def read_directory(file: BinaryIO) -> Directory:
     length = struct.calcsize(order + count)
     entries = _number(order, count, _at(file, at, length, size))
     table = _at(file, at + length, entries * struct.calcsize(order + entry), size)
-    _at(file, at + length + len(table), struct.calcsize(order + offset), size)  # the next one's
+    _at(file, at + length + len(table), struct.calcsize(order + offset), size)  # (the next)
     found: dict[int, tuple[int, bytes | None]] = {}
     seen: set[int] = set()
     budget = 2 * size  # (two resolutions may share their bytes)
@@ -94,7 +94,7 @@ def read_directory(file: BinaryIO) -> Directory:
             found[tag] = kind, _at(file, place, wanted, size) if place + wanted <= size else None
         else:
             found[tag] = kind, inline[:wanted]
-        if tag in seen:  # (Which of the two is meant, not all readers agree on.)
+        if tag in seen:  # (Readers disagree about which of the two values holds.)
             found[tag] = kind, b""
         seen.add(tag)
     return Directory(order, size, found)

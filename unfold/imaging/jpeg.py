@@ -1,4 +1,4 @@
-"""JPEG: kornia-rs for RGB and gray; Pillow for headers, CMYK, and writing gray or a profile."""
+"""JPEG: kornia-rs decodes RGB and gray; Pillow reads headers and CMYK, and writes gray or ICC."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ if TYPE_CHECKING:
 
 QUALITY = 95
 LONGEST = 65500  # libjpeg's limit on a side
-# Samples that a byte can hold. A block of 64 takes a bit at least; twice that, since of colors some
-# blocks stand for more.
+# Largest number of samples per byte. A block of 64 samples takes at least one bit; the bound is
+# twice that, because a block of subsampled colors covers more pixels.
 EXPANSION = 1024
-MOST_SCANS = 100  # each goes over the whole picture; libtiff has the same limit
-# Within a scan 0 stands behind a byte of all ones, or what restarts it; else it is a marker.
+MOST_SCANS = 100  # Each scan covers the whole image; libtiff has the same limit.
+# Within a scan, 0xff is followed by 0 or a restart marker; any other byte makes it a marker.
 MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 SCAN, END = 0xDA, 0xD9
 END_OF_IMAGE = bytes((0xFF, END))
 
 
 def decode(data: bytes, max_pixels: int) -> Raster:
-    """The picture in a JPEG file's bytes; CMYK becomes RGB, without its profile."""
+    """Decode a JPEG file. CMYK is converted to RGB, and its profile is dropped."""
     from kornia_rs import io as codec
 
     header = _open(io.BytesIO(data), len(data), max_pixels)
     _check_scans(data)
     if header.mode in ("L", "RGB"):
-        # kornia-rs refuses damage that Pillow fills with gray.
+        # kornia-rs rejects damaged files, whose missing parts Pillow fills with gray.
         samples = codec.decode_image_jpegturbo(data, "mono" if header.mode == "L" else "rgb")
     else:
         samples = from_pillow(header)
@@ -42,10 +42,13 @@ def decode(data: bytes, max_pixels: int) -> Raster:
 
 
 def read_size(file: BinaryIO, size: int, max_pixels: int) -> tuple[int, int, int]:
-    """Width, height and orientation in the header of a file of ``size`` bytes; raises ImageError
-    also where it has no end."""
+    """Width, height and orientation of a JPEG file of ``size`` bytes, without decoding.
+
+    Raises:
+        ImageError: if the header is invalid, or the file is truncated.
+    """
     header = _open(file, size, max_pixels)
-    scan = file.tell()  # earlier, a thumbnail may have an end of its own
+    scan = file.tell()  # A thumbnail before it may contain an end marker.
     file.seek(max(0, size - len(END_OF_IMAGE)))
     if file.read() != END_OF_IMAGE:
         file.seek(scan)
@@ -57,7 +60,7 @@ def read_size(file: BinaryIO, size: int, max_pixels: int) -> tuple[int, int, int
 def _open(file: BinaryIO, size: int, max_pixels: int) -> JpegImageFile:
     from PIL.JpegImagePlugin import JpegImageFile
 
-    # The class, not Image.open: that has a pixel limit of its own.
+    # (Image.open would apply Pillow's own limit of pixels.)
     header = JpegImageFile(file)
     check_size(*header.size, max_pixels)
     check_held(header.width * header.height, size, EXPANSION)
@@ -65,7 +68,7 @@ def _open(file: BinaryIO, size: int, max_pixels: int) -> JpegImageFile:
 
 
 def encode(samples: np.ndarray, icc: bytes | None) -> bytes:
-    """A JPEG file of (H, W, 1 or 3) uint8 samples: quality 95, no chroma subsampling."""
+    """Encode uint8 samples ``(H, W, 1 or 3)``: quality 95, no chroma subsampling."""
     from kornia_rs import io as codec
     from PIL import Image
 
@@ -81,12 +84,12 @@ def encode(samples: np.ndarray, icc: bytes | None) -> bytes:
 
 
 def _check_scans(data: bytes) -> None:
-    """Raise ImageError for more scans of the picture than any program writes."""
+    """Raise ImageError for more scans than `MOST_SCANS`, which no encoder writes."""
     at, scans = 2, 0
     while (marker := MARKER.search(data, at)) and data[marker.start() + 1] != END:
         scans += data[marker.start() + 1] == SCAN
         length = int.from_bytes(data[marker.end() : marker.end() + 2], "big")
-        at = marker.end() + max(2, length)  # (a thumbnail, say, has scans of its own)
+        at = marker.end() + max(2, length)  # (A segment, such as a thumbnail, is skipped.)
     if scans > MOST_SCANS:
         raise ImageError(
             f"it has {scans} scans, above the limit of {MOST_SCANS}; convert it to PNG"

@@ -1,7 +1,7 @@
-"""Pillow's TIFF decoder, without two habits that it has for the whole process.
+"""Pillow's TIFF decoder, without its pixel limit and without libtiff's messages.
 
-Pillow refuses pictures above a limit of its own (``read`` has checked ``max_pixels`` by then), and
-libtiff below it prints about damage to the standard error stream, besides reporting it.
+``read`` has already checked ``max_pixels``. For damaged files, libtiff prints messages to the
+standard error stream, in addition to the error that Pillow raises.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from PIL.TiffImagePlugin import TiffImageFile
 
-# One at a time: two threads that both put the process's settings back could swap them.
+# The settings are those of the process: two threads must not restore each other's.
 LOCK = threading.Lock()
 
 
 def load(data: bytes) -> TiffImageFile:
-    """The first picture of a TIFF file's bytes, decoded. Raises what Pillow raises."""
+    """Decode the first image of a TIFF file; raises Pillow's errors."""
     from PIL.TiffImagePlugin import TiffImageFile
 
     picture = TiffImageFile(io.BytesIO(data))
@@ -43,10 +43,10 @@ def _no_limit() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
-    """Lets nothing through to file descriptor 2, where C code writes."""
+    """Discard what C code writes to file descriptor 2."""
     try:
         stderr = os.dup(2)
-    except OSError:  # there is none, hence nothing to silence
+    except OSError:  # There is no standard error stream.
         yield
         return
     try:

@@ -1,8 +1,8 @@
-"""PNG: kornia-rs for whole bytes; Pillow for palettes and for fewer than 8 bits a sample.
+"""PNG: kornia-rs decodes samples of 8 and 16 bits; Pillow decodes palettes and fewer bits.
 
-kornia-rs knows no gray with alpha. A PNG's filters work on bytes, whatever these mean, so such a
-file is read and written under the name of another kind with pixels of as many bytes: two of
-8 bits are one of 16, two of 16 bits are four of 8.
+kornia-rs does not support gray with alpha. PNG filters operate on bytes, regardless of their
+meaning, so the header of such a file is replaced by that of a format with equally many bytes per
+pixel: one sample of 16 bits in place of two of 8, four of 8 in place of two of 16.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 GRAY, RGB, PALETTE, GRAY_ALPHA, RGBA = 0, 2, 3, 4, 6
 CHANNELS = {GRAY: 1, RGB: 3, PALETTE: 1, GRAY_ALPHA: 2, RGBA: 4}
 COLORS = {1: GRAY, 2: GRAY_ALPHA, 3: RGB, 4: RGBA}  # by number of channels
-STAND_IN = {8: (GRAY, 16), 16: (RGBA, 8)}  # for gray with alpha, by its bits
+STAND_IN = {8: (GRAY, 16), 16: (RGBA, 8)}  # bits of gray with alpha -> format read instead
 START = 33  # bytes: signature and header
 EXPANSION = 1032  # Deflate: 258 bytes of 2 bits
 LARGEST_PROFILE = 1 << 24
-# Adam7's passes: the first pixel and the step between pixels, in x and in y.
+# The passes of Adam7: the first pixel in x and in y, and the steps in x and in y.
 PASSES = (
     (0, 0, 8, 8),
     (4, 0, 8, 8),
@@ -39,7 +39,7 @@ PASSES = (
 
 
 def decode(data: bytes, max_pixels: int) -> Raster:
-    """The picture in a PNG file's bytes; a color key becomes an alpha channel."""
+    """Decode a PNG file. A transparent color becomes an alpha channel."""
     check_start(data[:START], len(data), max_pixels)
     width, height, bits, color = struct.unpack(">IIBB", data[16:26])
     chunks: dict[bytes, bytes] = {}
@@ -58,12 +58,15 @@ def decode(data: bytes, max_pixels: int) -> Raster:
 
 
 def read_size(file: BinaryIO, size: int, max_pixels: int) -> tuple[int, int, int]:
-    """Width, height and orientation in the header of a file of ``size`` bytes; raises ImageError
-    also where it has no end."""
+    """Width, height and orientation of a PNG file of ``size`` bytes, without decoding.
+
+    Raises:
+        ImageError: if the header is invalid, or the file is truncated.
+    """
     start = file.read(START)
     check_start(start, size, max_pixels)
     at, name, exif = len(SIGNATURE), b"", b""
-    while name != b"IEND":  # chunk by chunk: more may follow the last
+    while name != b"IEND":  # (Bytes may follow the last chunk.)
         file.seek(at)
         if at + 12 > size:
             raise ImageError("the file is truncated; copy or download it again")
@@ -78,8 +81,11 @@ def read_size(file: BinaryIO, size: int, max_pixels: int) -> tuple[int, int, int
 
 
 def check_start(start: bytes, size: int, max_pixels: int) -> None:
-    """Raise ImageError for a header that claims no picture, too large a one, or one that as many
-    bytes as the file has cannot hold.
+    """Check the header.
+
+    Raises:
+        ImageError: if the header is damaged, the image is larger than ``max_pixels``, or the file
+            is too small to contain it.
     """
     if start[12:16] != b"IHDR" or len(start) < START:
         raise ImageError("its PNG header is truncated; copy or download the file again")
@@ -96,7 +102,7 @@ def check_start(start: bytes, size: int, max_pixels: int) -> None:
 
 
 def encode(samples: np.ndarray, icc: bytes | None) -> bytes:
-    """A PNG file of (H, W, 1 to 4) uint8 or uint16 samples."""
+    """Encode uint8 or uint16 samples ``(H, W, 1 to 4)`` as a PNG file."""
     from kornia_rs.image import Image
 
     bits = 8 * samples.itemsize
@@ -114,7 +120,7 @@ def encode(samples: np.ndarray, icc: bytes | None) -> bytes:
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview, int]]:
-    """The chunks' names, bodies and checksums; raises ImageError where the file ends early."""
+    """The name, body and checksum of each chunk; ImageError if the file is truncated."""
     view, at, name = memoryview(data), len(SIGNATURE), b""
     while name != b"IEND":
         size = int.from_bytes(view[at : at + 4], "big")
@@ -137,7 +143,7 @@ def _renamed(data: bytes, color: int, bits: int) -> bytes:
 
 
 def _decode_bytes(data: bytes, height: int, width: int, bits: int, color: int) -> np.ndarray:
-    """Samples of whole bytes, by kornia-rs, which checks every checksum."""
+    """Samples of 8 or 16 bits, by kornia-rs, which verifies all checksums."""
     from kornia_rs import io as codec
 
     stored = bits
@@ -163,7 +169,7 @@ def _decode_narrow(data: bytes) -> np.ndarray:
 
 
 def _check_whole(data: bytes) -> None:
-    """Raise ImageError for missing rows or a wrong checksum, which Pillow lets pass."""
+    """Raise ImageError for missing rows or a wrong checksum, which Pillow ignores."""
     inflate, wanted, have = zlib.decompressobj(), _unpacked(data), 0
     for name, body, checksum in _chunks(data):
         if name in (b"PLTE", b"IDAT") and zlib.crc32(body, zlib.crc32(name)) != checksum:
@@ -175,7 +181,7 @@ def _check_whole(data: bytes) -> None:
 
 
 def _unpacked(start: bytes) -> int:
-    """The bytes of a picture's rows, each with its filter's, by its header."""
+    """The number of bytes of all rows, including the filter byte of each, from the header."""
     width, height, bits, color, _, _, interlaced = struct.unpack(">IIBBBBB", start[16:29])
     size = 0
     for x, y, dx, dy in PASSES if interlaced else ((0, 0, 1, 1),):
@@ -186,19 +192,19 @@ def _unpacked(start: bytes) -> int:
 
 
 def _key_out(samples: np.ndarray, key: bytes, bits: int) -> np.ndarray:
-    """Adds an alpha channel: 0 where the color is the key's, else full."""
+    """Add an alpha channel: 0 where the color equals the key, otherwise opaque."""
     top = np.iinfo(samples.dtype).max
-    scale = top // ((1 << bits) - 1)  # what widened 1, 2 and 4 bits to 8
+    scale = top // ((1 << bits) - 1)  # 1, 2 and 4 bits were scaled to 8
     color = np.frombuffer(key, ">u2").astype(np.int64) % (1 << bits) * scale
     alpha = np.any(samples != color, axis=2, keepdims=True) * samples.dtype.type(top)
     return np.concatenate([samples, alpha], axis=2)
 
 
 def _profile(body: bytes | None) -> bytes | None:
-    """The ICC profile in an iCCP chunk's body: a name, 0, a method, and the zipped profile."""
+    """The ICC profile of an iCCP chunk: a name, 0, a method, and the compressed profile."""
     if not body:
         return None
     try:
         return zlib.decompressobj().decompress(body[body.index(b"\0") + 2 :], LARGEST_PROFILE)
-    except (ValueError, zlib.error):  # a broken profile is no reason to refuse the picture
+    except (ValueError, zlib.error):  # The image is used without the broken profile.
         return None

@@ -1,4 +1,4 @@
-"""A decoded file: samples as they are stored, between a codec and a ``Photo``."""
+"""Decoded samples as stored in the file, before conversion to a ``Photo``."""
 
 from __future__ import annotations
 
@@ -17,10 +17,13 @@ ORIENTATION = 0x0112  # the EXIF and the TIFF tag
 
 @dataclass(frozen=True)
 class Raster:
-    """What a codec reads.
+    """The output of a decoder.
 
-    ``samples`` is (H, W, C) uint8 or uint16 with C = 1 gray, 2 gray and alpha, 3 RGB, 4 RGBA; it
-    lies as in the file, ``orientation`` (1 to 8, as EXIF counts) says how to turn it upright.
+    Attributes:
+        samples: ``(H, W, C)``, uint8 or uint16. C is 1 for gray, 2 for gray and alpha, 3 for RGB, 4
+            for RGBA. The rows are those of the file.
+        orientation: EXIF orientation, 1 to 8; `upright` applies it.
+        icc: ICC profile, or None.
     """
 
     samples: np.ndarray
@@ -40,7 +43,7 @@ class Raster:
 
 
 def check_size(width: int, height: int, max_pixels: int) -> None:
-    """Raise ImageError for a header that claims no pixels, or more than ``max_pixels``."""
+    """Raise ImageError if a header states no pixels, or more than ``max_pixels``."""
     if width < 1 or height < 1:
         raise ImageError(f"its header claims {width} x {height} pixels; copy or download it again")
     if width * height > max_pixels:
@@ -51,12 +54,12 @@ def check_size(width: int, height: int, max_pixels: int) -> None:
 
 
 def check_held(claimed: int, held: int, expansion: int) -> None:
-    """Raise ImageError where a header claims more bytes of samples than those in the file can make.
+    """Raise ImageError if a file is too small to contain the samples that its header states.
 
     Args:
-        claimed: bytes of samples.
-        held: bytes in the file.
-        expansion: the most of the former that its codec makes of one of the latter.
+        claimed: number of bytes of the samples.
+        held: number of bytes of the file.
+        expansion: largest number of bytes that the codec decodes from one.
     """
     if claimed > held * expansion:
         raise ImageError(
@@ -66,26 +69,27 @@ def check_held(claimed: int, held: int, expansion: int) -> None:
 
 
 def known_orientation(value: object) -> int:
-    """An orientation tag's value, or 1 where it is none of the eight."""
+    """The value of an orientation tag, or 1 if it is not one of the eight."""
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
 def exif_orientation(exif: bytes | None) -> int:
-    """The orientation that an EXIF block states; 1 where it states none."""
+    """The orientation in an EXIF block; 1 if there is none."""
     from PIL import Image
 
     tags = Image.Exif()
     try:
         tags.load(exif or b"")
         return known_orientation(tags.get(ORIENTATION))
-    except Exception:  # a broken EXIF block is no reason to refuse the picture
+    except Exception:  # The image is used without the broken EXIF block.
         return 1
 
 
 def from_pillow(picture: Image) -> np.ndarray:
-    """The (H, W, C) uint8 samples of an 8-bit Pillow picture of any mode.
+    """The uint8 samples ``(H, W, C)`` of an 8-bit Pillow image.
 
-    Raises ImageError for the modes that 8 bits cannot hold.
+    Raises:
+        ImageError: if its mode has more than 8 bits.
     """
     if picture.mode in ("1", "L"):
         mode = "L"

@@ -1,9 +1,9 @@
-"""TIFF: a directory of its own around Pillow's decompression, since neither library suffices.
+"""TIFF: Pillow decompresses the samples, and this module interprets them.
 
-Pillow cuts 16-bit RGB down to 8 bits, and kornia-rs knows no alpha, no profile, and misreads
-planes stored apart. But whatever the samples mean, a row of W pixels with C samples each is a row
-of C W gray samples, and those Pillow reads in 8 and 16 bits. So the file's first picture gets a
-second directory that calls it gray, and what Pillow returns is put in order here.
+Pillow reduces 16-bit RGB to 8 bits; kornia-rs supports neither alpha nor profiles, and misreads
+separate planes. But a row of W pixels with C samples each is also a row of C·W gray samples, which
+Pillow reads in 8 and 16 bits. Therefore a directory is added to the file that describes its first
+image as gray, and the samples that Pillow returns are rearranged.
 """
 
 from __future__ import annotations
@@ -43,12 +43,13 @@ TILE_WIDTH, TILE_HEIGHT, TILE_AT, TILE_BYTES, EXTRA, FORMAT, ICC = (
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, YCBCR = 0, 1, 2, 6
 RAW, LZW, DEFLATE, PACKBITS = 1, 5, 8, 32773
 FAX = (2, 3, 4, 32771)
-MULTIPLIED, SEPARATE = 1, 2  # the two sorts of alpha
+MULTIPLIED, SEPARATE = 1, 2  # the two kinds of alpha
 SEPARATE_PLANES = 2
-LARGEST = (1 << 32) - (1 << 16)  # bytes in a file with 32-bit offsets, less the directory's
-# Of how many bytes a codec can make one. Deflate: 258 of 2 bits. LZW: a string of a full table of
-# 12 bits. PackBits: 128 of 2. LZMA: 273 of 14 decisions, each of 0.022 bits or more. Zstandard: a
-# block of 128 KiB of 4. Of the others JPEG stays far below the last; a fax's row takes a bit.
+LARGEST = (1 << 32) - (1 << 16)  # bytes of a file with 32-bit offsets, without the directory
+# The largest number of bytes that a codec decodes from one. Deflate: 258 from 2 bits. LZW: a string
+# of a full table from 12 bits. PackBits: 128 from 2 bytes. LZMA: 273 from 14 decisions of at least
+# 0.022 bits. Zstandard: a block of 128 KiB from 4 bytes. JPEG is far below the last; a row of a fax
+# takes at least one bit.
 EXPANSION = {RAW: 1, LZW: 2731, DEFLATE: 1032, 32946: 1032, PACKBITS: 64, 34925: 8192, 50000: 32768}
 ANY_EXPANSION = 65536
 MOST_CHANNELS = 64
@@ -56,12 +57,13 @@ MOST_CHANNELS = 64
 
 @dataclass(frozen=True)
 class Blocks:
-    """The strips or tiles of a picture.
+    """The strips or tiles of an image.
 
     Attributes:
-        width, height: of one, in pixels; the last strip may be lower.
-        each: how many make up one plane: the picture, or one channel where these lie apart.
-        at, sizes: where they lie in the file, and their bytes there, plane after plane.
+        width, height: size of one in pixels; the last strip may be lower.
+        each: number of strips or tiles in a plane. A plane is the image, or one channel if the
+            channels are stored separately.
+        at, sizes: offset in the file and number of bytes of each, plane after plane.
     """
 
     width: int
@@ -72,7 +74,7 @@ class Blocks:
 
 
 def decode(data: bytes, max_pixels: int) -> Raster:
-    """The first picture in a TIFF file's bytes."""
+    """Decode the first image of a TIFF file."""
     tags = read_directory(io.BytesIO(data))
     blocks = held_blocks(tags, max_pixels)
     icc = tags.raw(ICC)
@@ -82,14 +84,17 @@ def decode(data: bytes, max_pixels: int) -> Raster:
     if max(tags.many(BITS), default=1) > 8:
         raise ImageError("this kind of TIFF is not supported; convert it to a 16-bit PNG")
     picture = libtiff.load(data)
-    # Asked after loading, because newer versions of Pillow turn the picture upright by then.
+    # Read after loading, because newer versions of Pillow then have applied the orientation.
     orientation = known_orientation(picture.getexif().get(ORIENTATION))
     return Raster(from_pillow(picture), orientation, icc)
 
 
 def read_size(file: BinaryIO, size: int, max_pixels: int) -> tuple[int, int, int]:
-    """Width, height and orientation in the header of a file; raises ImageError also where its
-    strips or tiles are not all there."""
+    """Width, height and orientation of a TIFF file, without decoding.
+
+    Raises:
+        ImageError: if the header is invalid, or strips or tiles are missing.
+    """
     tags = read_directory(file)
     held_blocks(tags, max_pixels)
     orientation = known_orientation(tags.one(ORIENTATION, 1))
@@ -97,7 +102,7 @@ def read_size(file: BinaryIO, size: int, max_pixels: int) -> tuple[int, int, int
 
 
 def encode(samples: np.ndarray, icc: bytes | None) -> bytes:
-    """A TIFF file of (H, W, 1 to 4) uint8 or uint16 samples, zipped in one strip."""
+    """Encode uint8 or uint16 samples ``(H, W, 1 to 4)``: one strip, compressed by Deflate."""
     height, width, channels = samples.shape
     little = samples.astype(samples.dtype.newbyteorder("<"))
     little[:, 1:] -= little[:, :-1]
@@ -124,11 +129,11 @@ def encode(samples: np.ndarray, icc: bytes | None) -> bytes:
 
 
 def held_blocks(tags: Directory, max_pixels: int) -> Blocks:
-    """The strips or tiles of a TIFF file's first picture.
+    """The strips or tiles of the first image of a TIFF file.
 
     Raises:
-        ImageError: the picture has more than ``max_pixels`` pixels, or more than the file's bytes
-            can make: as many as there are where they are uncompressed, else what a codec can.
+        ImageError: if the image has more than ``max_pixels`` pixels, or the file is too small to
+            contain it.
     """
     width, height = tags.one(WIDTH, 0), tags.one(HEIGHT, 0)
     check_size(width, height, max_pixels)
@@ -138,7 +143,7 @@ def held_blocks(tags: Directory, max_pixels: int) -> Blocks:
     planes = channels if tags.one(PLANAR, 1) == SEPARATE_PLANES else 1
     blocks = _blocks(tags, width, height, planes)
     _check_places(blocks, tags.size)
-    # (YCbCr may share two of its channels among many pixels: only the first is counted.)
+    # (Two channels of YCbCr may be subsampled: only the first is counted.)
     together = 1 if planes > 1 or tags.one(PHOTOMETRIC, -1) == YCBCR else channels
     row = -(-blocks.width * max(1, tags.one(BITS, 1)) * together // 8)
     codec = tags.one(COMPRESSION, RAW)
@@ -158,7 +163,7 @@ def _blocks(tags: Directory, width: int, height: int, planes: int) -> Blocks:
         raise ImageError("its strips or tiles have no size; copy or download it again")
     each = -(-width // across) * -(-height // down)
     at = tags.many(places)[: each * planes]
-    # (Some old programs do not write the length of a lone strip.)
+    # (Some old programs do not write the length of a single strip.)
     sizes = tags.many(lengths)[: each * planes] or tuple(tags.size - a for a in at[:1])
     if len(at) < each * planes or len(sizes) < len(at):
         raise ImageError("it lacks strips or tiles; copy or download it again")
@@ -166,7 +171,7 @@ def _blocks(tags: Directory, width: int, height: int, planes: int) -> Blocks:
 
 
 def _check_places(blocks: Blocks, size: int) -> None:
-    """Raise ImageError for strips or tiles that are not in the file, or are there over and over."""
+    """Raise ImageError for strips or tiles beyond the end of the file, or larger than it."""
     ends = [a + n for a, n in zip(blocks.at, blocks.sizes, strict=True)]
     if min(blocks.at) < 0 or min(blocks.sizes) < 0 or max(ends) > size:
         raise ImageError("the file is truncated; copy or download it again")
@@ -177,9 +182,8 @@ def _check_places(blocks: Blocks, size: int) -> None:
 
 
 def _is_plain(tags: Directory) -> bool:
-    """Whether the samples are gray or RGB in whole bytes, as unsigned integers, compressed
-    without loss: what can be read as gray.
-    """
+    """Whether the samples can be read as gray: gray or RGB of 8 or 16 bits, unsigned, with
+    lossless compression."""
     bits = set(tags.many(BITS))
     return (
         bits in ({8}, {16})
@@ -192,7 +196,7 @@ def _is_plain(tags: Directory) -> bool:
 
 
 def _decode_plain(data: bytes, tags: Directory, blocks: Blocks) -> np.ndarray:
-    """The samples, (H, W, C), as they are stored: of planes apart, those with a meaning."""
+    """The stored samples ``(H, W, C)``; of separate planes only the colors and the next one."""
     channels = tags.one(SAMPLES, 1)
     if tags.one(PLANAR, 1) != SEPARATE_PLANES:
         return _decode_plane(data, tags, blocks, channels, slice(None))
@@ -204,7 +208,7 @@ def _decode_plain(data: bytes, tags: Directory, blocks: Blocks) -> np.ndarray:
 def _decode_plane(
     data: bytes, tags: Directory, blocks: Blocks, channels: int, chosen: slice
 ) -> np.ndarray:
-    """The (H, W, channels) samples in some of the strips or tiles, read as one gray picture."""
+    """The samples ``(H, W, channels)`` of the chosen strips or tiles, read as one gray image."""
     width, height = tags.one(WIDTH, 0), tags.one(HEIGHT, 0)
     tiled = TILE_AT in tags
     places, lengths = (TILE_AT, TILE_BYTES) if tiled else (STRIP_AT, STRIP_BYTES)
@@ -226,7 +230,7 @@ def _decode_plane(
     picture = libtiff.load(_with_directory(magic, data[8:], gray))
     samples = np.asarray(picture).reshape(height, width, channels)
     samples = samples.astype(samples.dtype.newbyteorder("="))
-    if tags.one(PREDICTOR, 1) == 2:  # each sample is stored less its left neighbor
+    if tags.one(PREDICTOR, 1) == 2:  # Differences from the left neighbor are stored.
         for x in range(0, width, blocks.width):
             block = samples[:, x : x + blocks.width]
             block[:] = np.cumsum(block, axis=1, dtype=samples.dtype)
@@ -238,7 +242,7 @@ def _colors(tags: Directory) -> int:
 
 
 def _meaning(samples: np.ndarray, tags: Directory) -> np.ndarray:
-    """Gray or RGB, and alpha where the file has it, from the samples as they are stored."""
+    """Convert stored samples to gray or RGB, with alpha if the file has it."""
     colors = _colors(tags)
     if samples.shape[2] < colors:
         raise ImageError("it lacks color channels; copy or download it again")
@@ -256,7 +260,7 @@ def _meaning(samples: np.ndarray, tags: Directory) -> np.ndarray:
 
 
 def _with_directory(magic: bytes, body: bytes, tags: Mapping[int, Any]) -> bytes:
-    """A TIFF file: the magic number, the body from byte 8 on, and behind it one directory."""
+    """A TIFF file of the magic number, the body from byte 8 on, and one directory after it."""
     order = "<" if magic[:2] == b"II" else ">"
     at = 8 + len(body) + len(body) % 2
     entries, values = b"", b""

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from unfold.degradation.kernels import SHAPES, aperture_kernels
-from unfold.estimators.blur_radius import blur_radius, blur_radius_of_cells
+from unfold.estimators.blur_radius import blur_radius, blur_radius_of_cells, radius_of_pixels
 from unfold.estimators.noise import PhotoNoise
 from unfold.estimators.roles import KernelEstimator
 
@@ -68,15 +68,18 @@ class DiscKernels(KernelEstimator):
         self.noise = PhotoNoise()
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        kernels = self.measure(image)
-        return kernels, self.logits(image, kernels)
+        radius = blur_radius_of_cells(image, self.noise(image))
+        kernels = self.spanning(radius).to(image)
+        return kernels, self._logits(radius_of_pixels(radius, image), kernels)
 
     def measure(self, image: Tensor, noise: Tensor | None = None) -> Tensor:
         level: Tensor = self.noise(image) if noise is None else noise
         return self.spanning(blur_radius_of_cells(image, level)).to(image)
 
     def logits(self, image: Tensor, kernels: Tensor) -> Tensor:
-        radius = blur_radius(image, self.noise(image))
+        return self._logits(blur_radius(image, self.noise(image)), kernels)
+
+    def _logits(self, radius: Tensor, kernels: Tensor) -> Tensor:
         return self.maps(radius, kernels).clamp_min(1e-6).log()
 
     def spanning(self, radius: Tensor) -> Tensor:
