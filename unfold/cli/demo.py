@@ -6,11 +6,11 @@ import argparse
 from pathlib import Path
 
 from ._common import (
-    DEFAULT_MODEL,
     CommandError,
     add_device,
     add_model,
     declare,
+    default_model,
     find_device,
     model_spec,
     ready,
@@ -20,8 +20,9 @@ from ._common import (
 def add(parser: argparse.ArgumentParser) -> None:
     """Darken and blur a photo, restore it, and measure both.
 
-    Darkens scikit-image's astronaut to a quarter of its exposure, blurs it by a known camera shake
-    and adds noise. Prints PSNR and SSIM before and after, and writes a side-by-side picture.
+    Darkens scikit-image's astronaut to a quarter of its exposure, blurs it by a camera shake and
+    adds noise. The model is given the photo only; the kernel is given to models that need it.
+    Prints PSNR and SSIM before and after, and writes a side-by-side picture.
 
     Example:
         unfold demo -o demo.png
@@ -29,7 +30,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     declare(parser, "-o --output FILE", "the side-by-side picture (.png, .tif, .jpg)",
             default=Path("unfold-demo.png"))  # fmt: skip
     add_device(parser)
-    add_model(parser, "one of `unfold list models`, or a config", default=DEFAULT_MODEL)
+    add_model(parser, "one of `unfold list models`, or a config", default=default_model(None))
     parser.set_defaults(run=run)
 
 
@@ -54,7 +55,8 @@ def run(arguments: argparse.Namespace) -> int:
     generator = torch.Generator().manual_seed(3)
     bad, kernel = dark_and_shaken(sharp, generator)
     with torch.inference_mode():
-        restored = model.to(device).eval()(bad.to(device), kernel=kernel.to(device)).image.cpu()
+        told = {"kernel": kernel.to(device)} if model.needs_kernel else {}
+        restored = model.to(device).eval()(bad.to(device), **told).image.cpu()
 
     rows = {"input": bad, "input, brightened": (bad / EXPOSURE).clamp(0, 1), "restored": restored}
     print(f"{'':<18} {'PSNR [dB]':>9} {'SSIM':>6}")

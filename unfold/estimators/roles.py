@@ -69,9 +69,14 @@ class KernelEstimator(Estimator):
         """The kernels of a whole photo, with less memory."""
         return self(image)[0]
 
-    def logits(self, image: Tensor, kernels: Tensor) -> Tensor | None:
-        """The logits of the maps, in a part of a photo, of kernels that `measure` found in the
-        whole."""
+    def logits(self, image: Tensor, kernels: Tensor, noise: Tensor) -> Tensor | None:
+        """The logits of the maps of given kernels, in a part of a photo.
+
+        Args:
+            image: the part, ``(B, C, H, W)``.
+            kernels: those that `measure` found in the whole photo, ``(B, M, h, w)``.
+            noise: standard deviation of the noise of the whole photo, ``(1 or B, 1, 1, 1)``.
+        """
         return self(image)[1]
 
 

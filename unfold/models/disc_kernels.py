@@ -76,8 +76,8 @@ class DiscKernels(KernelEstimator):
         level: Tensor = self.noise(image) if noise is None else noise
         return self.spanning(blur_radius_of_cells(image, level)).to(image)
 
-    def logits(self, image: Tensor, kernels: Tensor) -> Tensor:
-        return self._logits(blur_radius(image, self.noise(image)), kernels)
+    def logits(self, image: Tensor, kernels: Tensor, noise: Tensor) -> Tensor:
+        return self._logits(blur_radius(image, noise), kernels)
 
     def _logits(self, radius: Tensor, kernels: Tensor) -> Tensor:
         return self.maps(radius, kernels).clamp_min(1e-6).log()

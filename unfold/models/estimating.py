@@ -97,7 +97,7 @@ class Estimating(Restorer):
         if known is None:
             known, logits = self.estimator(x)
         elif self.uses_maps:
-            logits = self.estimator.logits(x, known)
+            logits = self.estimator.logits(x, known, measurements["noise"])
             # (One given kernel is used with all maps.)
             known = known.expand(-1, logits.shape[1], -1, -1) if logits is not None else known
         known = known.to(x)
