@@ -323,7 +323,9 @@ class TestClassic:
         )
         assert ssim(good) > ssim(brightened) + 0.3
 
-    @pytest.mark.parametrize("good", [astronaut()[:256, :256], coffee()[:256, :256], chelsea()])
+    @pytest.mark.parametrize(
+        "good", [astronaut()[:256, :256], coffee()[:200, :200], chelsea()[:200, 100:300]]
+    )
     def test_a_good_photo_comes_back_nearly_unchanged(self, classic, good):
         sharp = photo(good)
         with torch.no_grad():
@@ -341,14 +343,16 @@ class TestClassic:
 
     def test_parts_multiply_to_the_image(self, classic):
         with torch.no_grad():
-            restoration = classic(0.3 * photo(coffee()[:64, :64]))
+            dark = 0.3 * photo(coffee()[:64, :64])
+            restoration = classic(dark, kernel=torch.ones(1, 1, 1, 1))
         product = restoration.parts["enhanced"] * restoration.parts["denoised"]
         torch.testing.assert_close(product.clamp(0, 1), restoration.image)
 
     def test_black_and_white_and_constant_images(self, classic):
         for value in (0.0, 0.5, 1.0):
             image = torch.full((1, 3, 20, 30), value)
-            restored = classic(image).image
+            with torch.no_grad():
+                restored = classic(image).image
             torch.testing.assert_close(restored, image, rtol=0, atol=0.05 if value != 0.5 else 0.5)
 
     @pytest.mark.parametrize("sigma", [0.005, 0.02, 0.08])

@@ -12,9 +12,6 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FSDPModule, fully_shard
-from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from unfold.core import Prior
@@ -38,8 +35,12 @@ class Distributed:
 
     def wrap(self, task: nn.Module) -> nn.Module:
         """The task; with several processes, its gradients are averaged over all of them."""
-        if self.size == 1 or any(isinstance(m, FSDPModule) for m in task.modules()):
-            return task  # (FSDP takes the means itself.)
+        if self.size == 1:
+            return task
+        from torch.distributed.fsdp import FSDPModule
+
+        if any(isinstance(m, FSDPModule) for m in task.modules()):
+            return task  # (FSDP averages the gradients itself.)
         # Some parameters reach no loss: the weights of a dual's last step, say.
         return DistributedDataParallel(task, find_unused_parameters=True)
 
@@ -94,6 +95,9 @@ def shard(model: nn.Module, device: torch.device, size: int) -> None:
             f"parallel: fsdp cannot shard parameters of shape (): {', '.join(scalars)}; give them "
             "the shape (1,), or train with parallel = ddp"
         )
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
     _as_output()
     # Cropped pictures are views. We change none in place.
     warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view")
@@ -113,11 +117,20 @@ def _as_output() -> None:
 
 def whole(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The unsharded tensors. If there are shards, all processes must call it."""
-    return {n: t.full_tensor() if isinstance(t, DTensor) else t for n, t in tensors.items()}
+    return {name: gathered(tensor) for name, tensor in tensors.items()}
+
+
+def gathered(tensor: Tensor) -> Tensor:
+    """The unsharded tensor. If it is a shard, all processes must call it."""
+    # (A plain tensor is recognized without the import of torch.distributed.tensor, which is slow.)
+    return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor  # type: ignore[operator]
 
 
 def cut_like(tensor: Tensor, model: Tensor | None) -> Tensor:
     """A tensor sharded like that of the model, if that is sharded and has the same shape."""
-    if isinstance(model, DTensor) and model.shape == tensor.shape:
-        return distribute_tensor(tensor, model.device_mesh, model.placements)
-    return tensor
+    if model is None or not hasattr(model, "full_tensor") or model.shape != tensor.shape:
+        return tensor
+    from torch.distributed.tensor import DTensor, distribute_tensor
+
+    assert isinstance(model, DTensor)
+    return distribute_tensor(tensor, model.device_mesh, model.placements)

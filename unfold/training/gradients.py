@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
+from .distributed import gathered
 from .task import Batch
 
 
@@ -46,7 +46,7 @@ def clip(parameters: Sequence[nn.Parameter], limit: float | None) -> Tensor:
     A gradient that is not finite is not changed, so that its parameter can be identified.
     """
     norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-    norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
+    norm = gathered(norm)
     if limit is not None and norm.isfinite():
         nn.utils.clip_grads_with_norm_(parameters, limit, norm)
     return norm
