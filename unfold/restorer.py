@@ -70,7 +70,8 @@ class Restorer(nn.Module):
     nothing else. Any other model does one of the following:
 
     - It returns global quantities (noise level, exposure, kernel) from `measure`. ``forward`` then
-      takes them as ``measurements=``, a mapping from names to tensors.
+      takes them as ``measurements=``, a mapping from names to tensors. A measurement that is listed
+      in ``measured_maps`` is a map of the photo, of which ``forward`` takes the part of its image.
     - It lists in ``pooled_features`` the parts whose spatial means it uses, and takes the means
       among the measurements. If the means change its last steps alone, `finish` repeats those
       steps, so that each tile is restored once.
@@ -84,6 +85,9 @@ class Restorer(nn.Module):
         needs_full_image: whether the model cannot be applied to tiles.
         min_receptive_field: lower bound of the receptive field's radius in pixels, for models whose
             receptive field exceeds the one measured where the photo has most detail.
+        measured_maps: measurements that are maps, ``(B, C, rows, columns)`` -> side of their cells
+            in pixels, a divisor of 32. ``forward`` measures the maps that are not given in its
+            image.
         pooled_features: parts whose means over rows and columns ``forward`` takes among its
             measurements, by the same names; without them it takes the means of its own input.
         finish_reads: parts of the image's height and width that `finish` reads -> their channels.
@@ -110,6 +114,7 @@ class Restorer(nn.Module):
     channels: int | None = 3
     needs_full_image: bool = False
     min_receptive_field: int = 0
+    measured_maps: Mapping[str, int] = {}
     pooled_features: tuple[str, ...] = ()
     finish_reads: Mapping[str, int] = {}
     error_scale: tuple[float | None, float | None] = (None, None)
@@ -138,6 +143,17 @@ class Restorer(nn.Module):
         photo equals that part of the restored whole, except near the part's borders.
         """
         return {}
+
+    def part_of(
+        self, measurements: Mapping[str, Tensor], rows: slice, columns: slice
+    ) -> dict[str, Tensor]:
+        """The measurements for a part of the photo, which begins at multiples of 32 pixels."""
+        part = dict(measurements)
+        for name in self.measured_maps.keys() & part.keys():
+            cell = self.measured_maps[name]
+            down, across = (slice(s.start // cell, -(-s.stop // cell)) for s in (rows, columns))
+            part[name] = part[name][..., down, across]
+        return part
 
     def finish(
         self,

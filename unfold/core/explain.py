@@ -12,7 +12,7 @@ _SOLVER = {
     Structure.SCALAR: "divide",
     Structure.PIXEL: "divide, pixel by pixel",
     Structure.FOURIER: "FFT, divide, inverse FFT (exact for circular borders)",
-    Structure.MATRIX_FREE: "conjugate gradients, warm start, preconditioned by the stationary part",
+    Structure.MATRIX_FREE: "preconditioned conjugate gradients, warm start",
 }
 
 

@@ -149,13 +149,21 @@ class Normal:
             total.add_(times(weight, x))
         return filtered(total, response) if torch.is_grad_enabled() else total.mul_(response)
 
+    @torch.no_grad()
     def _preconditioner(self) -> Apply:
-        """``M⁻¹`` of the stationary part of ``A``; of its diagonal if no part is stationary."""
-        power = self.power
+        """``M⁻¹``, symmetric and positive definite: of the local part of ``A`` if a term has one,
+        otherwise of its stationary part, or of its diagonal if no part is stationary.
+
+        With windows ``u_m`` and power spectra ``p_m`` (see `MatrixFree`),
+        ``M⁻¹ r = Σ_m u_m F⁻¹[F(u_m r) / (w p_m + p)]``, p the stationary part of the other terms.
+        """
+        power, local = self.power, None
         for weight, operator in self.matrix_free:
-            if operator.stationary is not None:
+            if operator.local is not None and local is None:
+                local = weight, *operator.local
+            elif operator.stationary is not None:
                 power = add_scaled(power, weight, operator.stationary)
-        if power is None:
+        if power is None and local is None:
             # With matrix-free maps only, there is no preconditioner.
             if not isinstance(self.pixel, Tensor) or self.pixel.ndim == 0:
                 return lambda r: r
@@ -165,8 +173,15 @@ class Normal:
         flat = self.pixel
         if isinstance(flat, Tensor) and flat.ndim == 4:
             flat = flat.mean((-2, -1), keepdim=True)
+        if local is None:
+            response = cast(Tensor, self._reciprocal(power + flat))
+            return partial(_filter, response=response, shape=self.shape)
+        weight, windows, powers = local
+        rest = flat if power is None else power + flat
+        total = _over_windows(weight) * powers[:, :, None] + _over_windows(rest)
+        response = cast(Tensor, self._reciprocal(total))
         return partial(
-            _filter, response=cast(Tensor, self._reciprocal(power + flat)), shape=self.shape
+            _filter_locally, windows=windows[:, :, None], response=response, shape=self.shape
         )
 
     def _reciprocal(self, diagonal: float | Tensor) -> float | Tensor:
@@ -187,6 +202,16 @@ class Normal:
 
 def _filter(x: Tensor, response: Tensor, shape: torch.Size) -> Tensor:
     return image(filtered(spectrum(x), response), shape)
+
+
+def _filter_locally(x: Tensor, windows: Tensor, response: Tensor, shape: torch.Size) -> Tensor:
+    filtered_parts = image(spectrum(windows * x[:, None]).mul_(response), shape)
+    return filtered_parts.mul_(windows).sum(1)
+
+
+def _over_windows(x: float | Tensor) -> float | Tensor:
+    """``(B, C, ...)`` as ``(B, 1, C, ...)``, to be broadcast over windows."""
+    return x[:, None] if isinstance(x, Tensor) and x.ndim == 4 else x
 
 
 def _filtered_sum(

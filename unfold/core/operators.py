@@ -255,6 +255,9 @@ class MatrixFree(LinearMap):
         stationary: power spectrum of a convolution that approximates ``JᵀJ``, broadcastable to
             ``(B, C, H, W // 2 + 1)``; the preconditioner of the solve. Any positive value gives the
             correct solution; a good approximation is fast.
+        local: a better approximation of a map that varies over the image, ``Σ_m u_m C_m u_m``:
+            windows u, ``(B, M, H, W)``, whose squares sum to 1 over M, and the power spectra of the
+            convolutions C_m, ``(B, M, H, W // 2 + 1)``.
 
     Example:
         >>> import torch
@@ -271,11 +274,13 @@ class MatrixFree(LinearMap):
         adjoint: Callable[[Tensor], Tensor],
         domain: torch.Size,
         stationary: Tensor | None = None,
+        local: tuple[Tensor, Tensor] | None = None,
     ) -> None:
         self._mv = mv
         self._adjoint = adjoint
         self.domain = domain
         self.stationary = stationary
+        self.local = local
 
     def mv(self, x: Tensor) -> Tensor:
         return self._mv(x)
@@ -284,7 +289,22 @@ class MatrixFree(LinearMap):
         return self._adjoint(y)
 
     def mean_gram(self) -> Tensor | None:
-        return self.stationary
+        if self.local is None:
+            return self.stationary
+        windows, powers = self.local
+        return (windows.square().mean((-2, -1), keepdim=True) * powers).sum(1, keepdim=True)
+
+    def scaled(self, factor: float) -> MatrixFree:
+        if factor == 1:
+            return self
+        power, local = self.stationary, self.local
+        return MatrixFree(
+            lambda x: factor * self.mv(x),
+            lambda y: factor * self.adjoint(y),
+            self.domain,
+            None if power is None else factor**2 * power,
+            None if local is None else (local[0], factor**2 * local[1]),
+        )
 
 
 def composed(outer: LinearMap, inner: LinearMap) -> LinearMap:

@@ -16,8 +16,10 @@ from unfold.imaging.boundary import mirror
 from unfold.terms import Retinex
 from unfold.terms.gradient import Difference, differences
 
-# Side of the windows and their distance in pixels; number of directions of a spectrum.
-_SIDE, _STEP, _SECTORS = 32, 16, 6
+CELL = 16
+"""The distance of the windows, and the side of the cells of the map, in pixels."""
+
+_SIDE, _SECTORS = 32, 6  # side of the windows in pixels; number of directions of a spectrum
 _RADII = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 2.75, 3.0,
           3.5, 4.0, 4.5, 5.0, 5.5, 6.0, 6.5, 7.0)  # fmt: skip
 # The power of a sharp photo is proportional to |f|^-slope; cost of slopes other than 2.
@@ -70,7 +72,7 @@ def blur_radius(image: Tensor, noise: Tensor) -> Tensor:
         >>> blur_radius(torch.rand(1, 3, 64, 64), torch.full((1, 1, 1, 1), 0.01)).shape
         torch.Size([1, 1, 64, 64])
     """
-    return radius_of_pixels(blur_radius_of_cells(image, noise), image)
+    return interpolated(blur_radius_of_cells(image, noise), CELL, image)
 
 
 def blur_radius_of_cells(image: Tensor, noise: Tensor) -> Tensor:
@@ -78,9 +80,9 @@ def blur_radius_of_cells(image: Tensor, noise: Tensor) -> Tensor:
     ``(B, 1, rows, columns)`` in float32."""
     height, width = image.shape[-2:]
     if min(height, width) < _SIDE:
-        return image.new_zeros(len(image), 1, -(-height // _STEP), -(-width // _STEP)).float()
+        return image.new_zeros(len(image), 1, -(-height // CELL), -(-width // CELL)).float()
     with torch.no_grad():
-        cells = -(-height // _STEP), -(-width // _STEP)
+        cells = -(-height // CELL), -(-width // CELL)
         logarithm = _log_likelihood(image, noise, cells)
         radii = torch.tensor(_RADII, device=image.device).view(-1, 1, 1)
         around = avg_pool2d(pad(logarithm, (1, 1, 1, 1), mode="replicate"), 3, 1)
@@ -88,23 +90,23 @@ def blur_radius_of_cells(image: Tensor, noise: Tensor) -> Tensor:
         mean = (share * radii).sum(1, keepdim=True)
         variance = (share * (radii - mean).square()).sum(1, keepdim=True) + 0.02
         x = image.float()
-        guide = avg_pool2d(_extended(x, 0, cells, _STEP), _STEP)
+        guide = avg_pool2d(_extended(x, 0, cells, CELL), CELL)
         return _smoothed(mean, variance, guide).clamp_min(0)
 
 
-def radius_of_pixels(cells: Tensor, image: Tensor) -> Tensor:
-    """The map of `blur_radius`, interpolated from that of `blur_radius_of_cells`."""
+def interpolated(cells: Tensor, cell: int, image: Tensor) -> Tensor:
+    """A map of an image at each pixel, from its cells of ``cell × cell`` pixels."""
     height, width = image.shape[-2:]
-    radius = interpolate(cells, scale_factor=_STEP, mode="bilinear", align_corners=False)
-    return radius[..., :height, :width].to(image.dtype)
+    pixels = interpolate(cells, scale_factor=cell, mode="bilinear", align_corners=False)
+    return pixels[..., :height, :width].to(image.dtype)
 
 
 def _log_likelihood(image: Tensor, noise: Tensor, cells: tuple[int, int]) -> Tensor:
     """The log-likelihood of each radius in each window, ``(B, radii, rows, columns)``."""
     batch, channels = image.shape[:2]
-    margin = (_SIDE - _STEP) // 2
-    gray = _extended(image.float().mean(1, keepdim=True), margin, cells, _STEP)
-    windows = gray.unfold(2, _SIDE, _STEP).unfold(3, _SIDE, _STEP)[:, 0]
+    margin = (_SIDE - CELL) // 2
+    gray = _extended(image.float().mean(1, keepdim=True), margin, cells, CELL)
+    windows = gray.unfold(2, _SIDE, CELL).unfold(3, _SIDE, CELL)[:, 0]
     variance = noise.float().square().expand(batch, 1, 1, 1) / channels
     spectra = _spectra(image.device)
     photos = []

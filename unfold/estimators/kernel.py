@@ -92,7 +92,7 @@ class KernelNet(KernelEstimator):
             x = torch.relu(x + skip)
         return kernels, self.to_logits(x).to(image.dtype)
 
-    def measure(self, image: Tensor, *, window: int = _WINDOW) -> Tensor:
+    def measure(self, image: Tensor, noise: Tensor, *, window: int = _WINDOW) -> dict[str, Tensor]:
         """The kernels that ``forward`` estimates, with less memory. The mean of the features is
         computed in windows of this many rows and columns (a multiple of the stride of the
         features), each extended by the receptive field."""
@@ -109,7 +109,7 @@ class KernelNet(KernelEstimator):
                 features = self._features(part)[-1]
                 inner = features[..., first : first + size, start : start + size]
                 total += inner.sum((-2, -1)).to(total.dtype)
-        return self._kernels(total / (rows * columns)).to(image.dtype)
+        return {"kernel": self._kernels(total / (rows * columns)).to(image.dtype)}
 
     def _features(self, image: Tensor) -> list[Tensor]:
         """The features at each level, finest first."""

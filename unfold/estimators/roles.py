@@ -41,6 +41,8 @@ class KernelEstimator(Estimator):
 
     Attributes:
         kernel_size: rows and columns of the kernels.
+        measured_maps: results of `measure` that are maps of the photo -> side of their cells in
+            pixels; see `Restorer.measured_maps`.
 
     Example:
         >>> import torch
@@ -57,25 +59,33 @@ class KernelEstimator(Estimator):
     role = "kernel estimator"
     offers = (
         "kernel_size, forward(image) -> (kernels (B, M, h, w) >= 0 of sum 1, logits of their maps "
-        "(B, N, H, W) or None) and measure(image) -> kernels"
+        "(B, N, H, W) or None) and measure(image, noise) -> {'kernel': kernels}"
     )
     kernel_size: int
+    measured_maps: Mapping[str, int] = {}
 
     @abstractmethod
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor | None]:
         """Kernels and the logits of their maps."""
 
-    def measure(self, image: Tensor) -> Tensor:
-        """The kernels of a whole photo, with less memory."""
-        return self(image)[0]
+    def measure(self, image: Tensor, noise: Tensor) -> dict[str, Tensor]:
+        """``kernel``, the kernels of a whole photo, with less memory, and the ``measured_maps``.
 
-    def logits(self, image: Tensor, kernels: Tensor, noise: Tensor) -> Tensor | None:
+        Args:
+            image: the photo, ``(B, C, H, W)``.
+            noise: standard deviation of its noise, ``(1 or B, 1, 1, 1)``.
+        """
+        return {"kernel": self(image)[0]}
+
+    def logits(self, image: Tensor, kernels: Tensor, maps: Mapping[str, Tensor]) -> Tensor | None:
         """The logits of the maps of given kernels, in a part of a photo.
 
         Args:
             image: the part, ``(B, C, H, W)``.
-            kernels: those that `measure` found in the whole photo, ``(B, M, h, w)``.
-            noise: standard deviation of the noise of the whole photo, ``(1 or B, 1, 1, 1)``.
+            kernels: those that `measure` found in the whole photo, ``(B, M, h, w)``, or a single
+                kernel that is given.
+            maps: the ``measured_maps`` at each pixel of the part, ``(B, C, H, W)``; none if the
+                kernel is given.
         """
         return self(image)[1]
 

@@ -160,7 +160,8 @@ class Deconvolution(Restorer):
     def measure(self, image: Tensor, *, kernel: Tensor | None = None) -> Mapping[str, Tensor]:
         found = measure_noise(self.noise, image)
         if kernel is None and self.estimator is not None:
-            kernel = found["kernel"] = self.estimator.measure(image)
+            found |= self.estimator.measure(image, found["noise"])
+            kernel = found["kernel"]
         return found if kernel is None else with_kernel(self.noise, found, image, kernel)
 
     def explain(self) -> str:

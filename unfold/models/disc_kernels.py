@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Annotated
 
@@ -10,7 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from unfold.degradation.kernels import SHAPES, aperture_kernels
-from unfold.estimators.blur_radius import blur_radius, blur_radius_of_cells, radius_of_pixels
+from unfold.estimators.blur_radius import CELL, blur_radius_of_cells, interpolated
 from unfold.estimators.noise import PhotoNoise
 from unfold.estimators.roles import KernelEstimator
 
@@ -50,6 +51,8 @@ class DiscKernels(KernelEstimator):
         True
     """
 
+    measured_maps = {"radius": CELL}  # noqa: RUF012
+
     def __init__(
         self,
         num_kernels: Annotated[int, Field(ge=2, le=32)] = 4,
@@ -68,19 +71,18 @@ class DiscKernels(KernelEstimator):
         self.noise = PhotoNoise()
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        radius = blur_radius_of_cells(image, self.noise(image))
-        kernels = self.spanning(radius).to(image)
-        return kernels, self._logits(radius_of_pixels(radius, image), kernels)
+        found = self.measure(image, self.noise(image))
+        maps = {"radius": interpolated(found["radius"], CELL, image)}
+        return found["kernel"], self.logits(image, found["kernel"], maps)
 
-    def measure(self, image: Tensor, noise: Tensor | None = None) -> Tensor:
-        level: Tensor = self.noise(image) if noise is None else noise
-        return self.spanning(blur_radius_of_cells(image, level)).to(image)
+    def measure(self, image: Tensor, noise: Tensor) -> dict[str, Tensor]:
+        radius = blur_radius_of_cells(image, noise)
+        return {"kernel": self.spanning(radius).to(image), "radius": radius}
 
-    def logits(self, image: Tensor, kernels: Tensor, noise: Tensor) -> Tensor:
-        return self._logits(blur_radius(image, noise), kernels)
-
-    def _logits(self, radius: Tensor, kernels: Tensor) -> Tensor:
-        return self.maps(radius, kernels).clamp_min(1e-6).log()
+    def logits(self, image: Tensor, kernels: Tensor, maps: Mapping[str, Tensor]) -> Tensor:
+        if kernels.shape[1] == 1:  # a given kernel, which all maps share
+            return image.new_zeros(len(image), self.num_kernels, *image.shape[-2:])
+        return self.maps(maps["radius"], kernels).clamp_min(1e-6).log()
 
     def spanning(self, radius: Tensor) -> Tensor:
         """The discs ``(B, M, n, n)``, in float64, that span radii ``(B, 1, rows, columns)``."""
@@ -117,11 +119,10 @@ def _discs(radii: Tensor, reach: int | None = None) -> Tensor:
 def _radii(kernels: Tensor) -> Tensor:
     """The radius of the disc that has the second moment of each kernel, ``(B, M)``."""
     known, moments = (table.to(kernels.device) for table in _table())
-    moment = _second_moment(kernels.double().flatten(0, 1))
-    index = torch.searchsorted(moments, moment).clamp(1, len(moments) - 1)
-    low, high = moments[index - 1], moments[index]
-    share = ((moment - low) / (high - low).clamp_min(1e-12)).clamp(0, 1)  # (tiny ones: a point)
-    radii = known[index - 1] + share * (known[index] - known[index - 1])
+    moment = _second_moment(kernels.double().flatten(0, 1))[:, None]
+    # Linear interpolation, as a sum over the intervals of the table (tiny discs are points).
+    shares = (moment - moments[:-1]) / moments.diff().clamp_min(1e-12)
+    radii = known[0] + (shares.clamp(0, 1) * known.diff()).sum(-1)
     return radii.unflatten(0, kernels.shape[:2])
 
 

@@ -45,9 +45,9 @@ _FIRST_DEVIATION = 0.1
 # E is nonzero where ``|Y − U|`` exceeds ``_THRESHOLD · (1 + w3)``, initially 0.25: above the errors
 # of noise and an inexact kernel, below those of saturated spots and dead pixels.
 _THRESHOLD, _ERROR_PENALTY = 0.05, 4.0
-# A stage changes X little: a few warm-started iterations suffice, and a fixed number of them never
-# waits for the device.
-_CG = CG(maximum=2, tolerance=None)
+# A stage changes X little: one warm-started iteration suffices, and a fixed number never waits for
+# the device.
+_CG = CG(maximum=1, tolerance=None)
 
 
 def era_objective(
@@ -96,8 +96,8 @@ class ErA(Estimating):
     the variance of the photo's noise and 0.25², so that E is sparse.
 
     Each update minimizes the Lagrangian over its block exactly, except that of X with several
-    kernels: there two warm-started iterations of conjugate gradients leave a small residual. (Run
-    to convergence in float64, they reduce the gradient to 1e-10.)
+    kernels: there one warm-started, preconditioned iteration of conjugate gradients leaves a
+    residual. (Run to convergence in float64, they reduce the gradient to 1e-10.)
 
     Args:
         K: number of stages.

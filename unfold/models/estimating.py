@@ -15,6 +15,7 @@ from unfold.estimators import (
     NoiseEstimator,
     ReflectanceDenoiser,
 )
+from unfold.estimators.blur_radius import interpolated
 from unfold.estimators.exposure import amplification, expose
 from unfold.estimators.noise import PhotoNoise, channel_noise, thinned
 from unfold.estimators.reblur import middle
@@ -69,6 +70,11 @@ class Estimating(Restorer):
     enhancer: IlluminationEnhancer | None
     denoiser: ReflectanceDenoiser | None
 
+    @property
+    def measured_maps(self) -> Mapping[str, int]:  # type: ignore[override]
+        """Those of the kernel estimator, if its maps are used."""
+        return self.estimator.measured_maps if self.uses_maps else {}
+
     def add_parts(
         self,
         *,
@@ -93,11 +99,19 @@ class Estimating(Restorer):
         x, frame = self._prepare(image, kernel)
         measurements = self._global(image) if measurements is None else measurements
         dark, x = x, self._exposed(x, measurements)
+        if kernel is None and not self.measured_maps.keys() <= measurements.keys():
+            found = self.estimator.measure(frame.crop(x), measurements["noise"])
+            measurements = {**found, **measurements}
         known, logits = measurements.get("kernel") if kernel is None else kernel, None
         if known is None:
             known, logits = self.estimator(x)
         elif self.uses_maps:
-            logits = self.estimator.logits(x, known, measurements["noise"])
+            maps = {
+                name: self._prepare(interpolated(measurements[name], cell, image))[0]
+                for name, cell in self.measured_maps.items()
+                if name in measurements
+            }
+            logits = self.estimator.logits(x, known, maps)
             # (One given kernel is used with all maps.)
             known = known.expand(-1, logits.shape[1], -1, -1) if logits is not None else known
         known = known.to(x)
@@ -123,9 +137,11 @@ class Estimating(Restorer):
         found = self._global(image)
         if kernel is None:
             # (Each full-size copy is freed as soon as the next one is computed.)
-            exposed = self._exposed(self._prepare(image)[0], found)
-            kernel = found["kernel"] = self.estimator.measure(exposed)
-            del exposed
+            part = image if self.measured_maps else self._prepare(image)[0]
+            measured = self.estimator.measure(self._exposed(part, found), found["noise"])
+            del part
+            found |= measured
+            kernel = measured["kernel"]
         return with_kernel(self.noise, found, self._exposed(middle(image), found), kernel)
 
     def recompose(

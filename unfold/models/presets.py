@@ -18,7 +18,6 @@ Model = TypeVar("Model", bound=Restorer)
 _SMALL_PRIOR = {"kind": "resunet", "widths": (32, 64), "residual": True, "unshuffle": 2}
 _MAIN_PRIOR = {**_SMALL_PRIOR, "blocks": 2}
 _LIGHT_PRIOR = {"kind": "resunet", "widths": (16, 32), "residual": True, "unshuffle": 4}
-_SMALL_KERNEL = {"kind": "kernel", "size": 21, "widths": (16, 32, 64, 96)}
 _FEW_STEPS = {"kind": "total-variation", "iterations": 5}
 _SCHEDULE = {"kind": "noise-powers", "learned": False}
 # Errors of the networks of deconv-small and deblur; from benchmarks/weights/coverage.py.
@@ -102,17 +101,20 @@ jude_small = preset(
 
 era_small = preset(
     ErA,
-    """ErA with 3 stages, small priors on unshuffled pixels, and three 21×21 kernels.
+    """ErA with 3 stages and small priors on unshuffled pixels. The blur is that of four discs with
+    radii and maps that follow from the photo (`DiscKernels`). E has no learned prior.
 
     Example:
         >>> import torch, unfold
         >>> model = unfold.create_model("era-small", pretrained=True)
         >>> parts = model(torch.rand(1, 3, 64, 64)).parts
         >>> parts["kernel"].shape, parts["maps"].shape
-        (torch.Size([1, 3, 21, 21]), torch.Size([1, 3, 64, 64]))""",
+        (torch.Size([1, 4, 17, 17]), torch.Size([1, 4, 64, 64]))""",
     K=3,
-    prior=_SMALL_PRIOR,
-    kernel_estimator=_SMALL_KERNEL,
+    prior=_MAIN_PRIOR,
+    num_kernels=4,
+    kernel_estimator="disc",
+    error_prior=False,
 )
 
 _DECONV_SMALL = {

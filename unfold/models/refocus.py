@@ -13,9 +13,8 @@ from torch.nn.functional import avg_pool2d, interpolate
 
 from unfold.core import CG, History, Prior, State
 from unfold.core.clip import clip
-from unfold.estimators.blur_radius import blur_radius
+from unfold.estimators.blur_radius import CELL, blur_radius_of_cells, interpolated
 from unfold.estimators.hyper_parameters import NoisePowers
-from unfold.imaging.boundary import Frame
 from unfold.registry.spec import PriorLike, factory
 from unfold.restorer import Restoration, Restorer
 from unfold.terms import FilterFlow
@@ -28,7 +27,7 @@ from .parts import NoiseLike, make_noise, measure_noise, with_hyper_parameters
 
 _FIRST_DEVIATION = 0.05  # given to the prior in the first round
 # A stage changes I little; a fixed number of iterations never waits for the device.
-_CG = CG(maximum=3, tolerance=None)
+_CG = CG(maximum=2, tolerance=None)
 # Radii in pixels: a photo is in focus up to the first, and blurred from the second on.
 _SHARP, _BLURRED = 0.5, 1.0
 # Energies relative to the noise, of the photo minus the restoration blurred again: the restoration
@@ -93,6 +92,7 @@ class Refocus(Restorer):
     # The receptive field is measured where a photo has most detail. That is where it is in focus
     # and does not change; elsewhere the receptive field is larger.
     min_receptive_field = 64
+    measured_maps = {"radius": CELL}  # noqa: RUF012
 
     def __init__(
         self,
@@ -131,7 +131,11 @@ class Refocus(Restorer):
         x, frame = prepare(image, kernel, size=self.discs.kernel_size)
         blind, radius = kernel is None, torch.zeros_like(x[:, :1])
         if kernel is None:
-            radius = _beyond(blur_radius(image, measurements["noise"]), frame, x)
+            cells = measurements.get("radius")
+            if cells is None:
+                cells = blur_radius_of_cells(image, measurements["noise"])
+            radius = interpolated(cells, CELL, image)
+            radius = prepare(radius, None, size=self.discs.kernel_size)[0]
             kernel = measurements["kernel"].to(radius)
             maps = self.discs.maps(radius, kernel)
         else:
@@ -156,8 +160,9 @@ class Refocus(Restorer):
 
     def measure(self, image: Tensor, *, kernel: Tensor | None = None) -> Mapping[str, Tensor]:
         found = measure_noise(self.noise, image)
-        kernels = self.discs.measure(image, found["noise"]) if kernel is None else kernel
-        return {**found, "kernel": kernels}
+        if kernel is not None:
+            return {**found, "kernel": kernel}
+        return {**found, **self.discs.measure(image, found["noise"])}
 
     def explain(self) -> str:
         output = (
@@ -173,12 +178,3 @@ class Refocus(Restorer):
         energy = avg_pool2d(cells, _WINDOW, 1, _WINDOW // 2, count_include_pad=False)
         explained = ((_FAILS - energy) / (_FAILS - _FITS)).clamp(0, 1)
         return blurred * interpolate(explained, scale_factor=_CELL, mode="bilinear")
-
-
-def _beyond(part: Tensor, frame: Frame, x: Tensor) -> Tensor:
-    """A map of the photo, extended to the frame by its nearest values."""
-    height, width = x.shape[-2:]
-    rows = torch.arange(height, device=x.device) - frame.top
-    columns = torch.arange(width, device=x.device) - frame.left
-    rows, columns = rows.clamp(0, frame.height - 1), columns.clamp(0, frame.width - 1)
-    return part[..., rows[:, None], columns]

@@ -78,13 +78,16 @@ def measure_receptive_field(
         if cut == 0 or max(height, width) == last:
             break
         last = max(height, width)
-        window = detailed(photo, height, width).to(device)
-        known = with_pooled_features(model, window, kernel, measurements)
+        rows, columns = most_detailed(photo, height, width)
+        window = photo[..., rows, columns].to(device)
+        known = model.part_of(measurements, rows, columns)
+        known = with_pooled_features(model, window, kernel, known)
         options = {"measurements": known} if known else {}
         whole = model(window, kernel=kernel, **options).image
-        inner = window[..., cut : height - cut, cut : width - cut]
-        part = model(inner, kernel=kernel, **options).image
-        error = (whole[..., cut : height - cut, cut : width - cut] - part).abs().amax((0, 1))
+        inner = slice(cut, height - cut), slice(cut, width - cut)
+        options = {"measurements": model.part_of(known, *inner)} if known else {}
+        part = model(window[..., inner[0], inner[1]], kernel=kernel, **options).image
+        error = (whole[..., inner[0], inner[1]] - part).abs().amax((0, 1))
         field = _depth(error, min(cut, min(error.shape) // 2 - ALIGN // 2))
         if field.found:
             return ReceptiveField(field.radius + _SPARE, field.error)
@@ -112,9 +115,11 @@ def bytes_per_pixel(
     kernel takes seconds, and memory that does not grow with the photo.
     """
     side = PROBE if kernel is None else max(PROBE, 4 * max(kernel.shape[-2:]))
-    window = detailed(photo, side, side).to(device, copy=True)  # a view would count as the photo
+    rows, columns = most_detailed(photo, side, side)
+    window = photo[..., rows, columns].to(device, copy=True)  # a view would count as the photo
     if isinstance(model, Restorer) and kernel is None and not model.needs_kernel:
         known = dict(model.measure(window[..., :_CORNER, :_CORNER]))
+        known = {name: value for name, value in known.items() if name not in model.measured_maps}
         model = partial(model, measurements=known) if known else model
     if device.type == "cuda":
         before = torch.cuda.memory_allocated(device)
@@ -128,9 +133,9 @@ def bytes_per_pixel(
     return peak / (window.shape[-2] * window.shape[-1])
 
 
-def detailed(photo: Tensor, height: int, width: int) -> Tensor:
-    """The window of the photo with the most detail, at most ``height × width``: the effective
-    receptive field is largest there."""
+def most_detailed(photo: Tensor, height: int, width: int) -> tuple[slice, slice]:
+    """Rows and columns of the window of the photo with the most detail, at most ``height × width``:
+    the effective receptive field is largest there."""
     height, width = min(height, photo.shape[-2]), min(width, photo.shape[-1])
     thin = photo[:, 1:2, ::4, ::4]
     detail = torch.zeros_like(thin)
@@ -142,7 +147,7 @@ def detailed(photo: Tensor, height: int, width: int) -> Tensor:
     row, column = divmod(int(score.argmax()), score.shape[1])
     top = min(4 * row * step[0], photo.shape[-2] - height) // ALIGN * ALIGN
     left = min(4 * column * step[1], photo.shape[-1] - width) // ALIGN * ALIGN
-    return photo[..., top : top + height, left : left + width]
+    return slice(top, top + height), slice(left, left + width)
 
 
 def _depth(error: Tensor, deepest: int) -> ReceptiveField:

@@ -354,8 +354,13 @@ class _Tiles:
         none."""
         return Grid.plan(*self.x.shape[-2:], radius=radius, pixels=pixels)
 
+    def known(self, rows: slice, columns: slice) -> dict[str, Tensor]:
+        """The measurements for a tile."""
+        return self.model.part_of(self.measurements, rows, columns)
+
     def restore(self, rows: slice, columns: slice) -> Tensor:
-        options = {"measurements": self.measurements} if self.measurements else {}
+        known = self.known(rows, columns)
+        options = {"measurements": known} if known else {}
         part = self.x[..., rows, columns].to(self.device)
         return self.model(part, kernel=self.kernel, **options).image.float().cpu()
 
@@ -366,7 +371,8 @@ class _Tiles:
             whole[..., rows, columns].to(self.device) for whole in (self.x, *self.begun.values())
         )
         parts = dict(zip(self.begun, read, strict=True))
-        image = self.model.finish(part, parts, kernel=self.kernel, measurements=self.measurements)
+        known = self.known(rows, columns)
+        image = self.model.finish(part, parts, kernel=self.kernel, measurements=known)
         return image.float().cpu()
 
     def gather(self, grid: Grid) -> None:
@@ -374,7 +380,6 @@ class _Tiles:
 
         The parts that `Restorer.finish` reads are kept.
         """
-        options = {"measurements": self.measurements} if self.measurements else {}
         sums: dict[str, Tensor] = {}
         counts = dict.fromkeys(self.model.pooled_features, 0)
         size = self.x.shape[-2:]
@@ -384,6 +389,8 @@ class _Tiles:
         }
         for (rows, columns, weight), core in zip(grid.tiles(), grid.cores(), strict=True):
             part = self.x[..., rows, columns].to(self.device)
+            known = self.known(rows, columns)
+            options = {"measurements": known} if known else {}
             parts = self.model(part, kernel=self.kernel, **options).parts
             for name in self.model.pooled_features:
                 inner = _inner(parts[name], part.shape[-2:], (rows, columns), core)
@@ -409,7 +416,7 @@ class _Tiles:
         def tiles() -> Iterator[tuple[Trust, slice, slice, Tensor]]:
             for seed, (rows, columns, weight) in enumerate(grid.tiles()):
                 part = self.x[..., rows, columns].to(self.device)
-                known = self.measurements
+                known = self.known(rows, columns)
                 made = probed(self.model, part, self.kernel, known, noise, seed=seed)
                 out[..., rows, columns] += weight * made.image.float().cpu()
                 assert made.trust is not None

@@ -14,13 +14,17 @@ from unfold.core.state import State
 
 from .blur import Blurred, check_kernel, transfer
 
+_LEAST_SHARE = 1e-3  # added to the maps in the windows of the preconditioner
+
 
 class Flow(Blurred):
     """``B x = Σ_m W_m ⊙ (k_m ⊗ x)``: a blur that varies over the image.
 
     ``Bᵀ y = Σ_m k̃_m ⊗ (W_m ⊙ y)``, exactly. The normal matrix is not diagonal in any basis, so
-    ``x`` is solved by conjugate gradients. The preconditioner is the power spectrum averaged over
-    the image, ``Σ_mn mean(W_m W_n) F(k_m) conj(F(k_n))``, which is exact for constant maps.
+    ``x`` is solved by conjugate gradients. The preconditioner deconvolves M windows ``u_m``, which
+    are the normalized maps, each with its own kernel: ``BᵀB ≈ Σ_m u_m C_m u_m``, where C_m is the
+    convolution with the power spectrum ``Σ_ij mean_m(W_i W_j) F(k_i) conj(F(k_j))``, and mean_m is
+    the mean over the image, weighted by ``u_m²``. It is exact for constant maps.
 
     If the kernels are in the order, they are a block, and the maps are data:
     ``A k = Σ_m W_m ⊙ (x ⊗ k_m)`` and ``(Aᵀ y)_m = x̃ ⊗ (W_m ⊙ y)``, summed over the channels. They
@@ -75,12 +79,15 @@ class Flow(Blurred):
             weighted = w * rearrange(y, "b c h w -> b 1 c h w")
             return image((t.conj() * spectrum(weighted)).sum(1), domain).sum_to_size(domain)
 
-        stationary = state.derive(
-            f"stationary part of {self.kernel.name} under {self.maps.name} on {tuple(domain)}",
-            (self.kernel.name, self.maps.name),
-            lambda: _mean_power(otf, maps),
+        windows = state.derive(
+            f"windows of {self.maps.name}", (self.maps.name,), lambda: _windows(maps)
         )
-        return MatrixFree(mv, adjoint, domain, stationary)
+        powers = state.derive(
+            f"local part of {self.kernel.name} under {self.maps.name} on {tuple(domain)}",
+            (self.kernel.name, self.maps.name),
+            lambda: _local_powers(otf, maps, windows),
+        )
+        return MatrixFree(mv, adjoint, domain, local=(windows, powers))
 
     def _map_of_kernel(self, state: State) -> MatrixFree:
         domain = state[self.kernel.name].shape
@@ -119,10 +126,23 @@ class Flow(Blurred):
         return "AᵀA" if name == self.kernel.name else super().gram_formula(name)
 
 
-def _mean_power(otf: Tensor, maps: Tensor) -> Tensor:
-    """``Σ_mn mean(W_m W_n) F_m conj(F_n)``, ``(B, 1, H, W // 2 + 1)``, real and >= 0."""
-    flat = maps.flatten(2)
-    overlap = flat @ flat.mT / flat.shape[-1]
+@torch.no_grad()
+def _windows(maps: Tensor) -> Tensor:
+    """The maps divided by their norm at each pixel; nowhere 0, so that no pixel is left out."""
+    positive = maps.abs() + _LEAST_SHARE
+    return positive / positive.square().sum(1, keepdim=True).sqrt()
+
+
+@torch.no_grad()
+def _local_powers(otf: Tensor, maps: Tensor, windows: Tensor) -> Tensor:
+    """The power spectrum of the mean blur in each window, ``(B, M, H, W // 2 + 1)``."""
+    flat, squares = maps.flatten(2), windows.flatten(2).square()
+    weights = squares / squares.sum(-1, keepdim=True)
+    return torch.cat([_power(otf, (flat * w) @ flat.mT) for w in weights.split(1, 1)], 1)
+
+
+def _power(otf: Tensor, overlap: Tensor) -> Tensor:
+    """``Σ_mn overlap_mn F_m conj(F_n)``, ``(B, 1, H, W // 2 + 1)``."""
     # In real arithmetic: the overlaps are real.
     parts = torch.view_as_real(otf).flatten(2)
     total = (overlap.to(parts.dtype) @ parts * parts).sum(1, keepdim=True)

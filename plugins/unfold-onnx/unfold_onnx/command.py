@@ -245,7 +245,9 @@ def _measure(
 
     known = {} if kernel is None else {"kernel": kernel}
     if photo is not None:
-        return {**TiledInference(model, kernel=kernel).measure(photo), **known}
+        found = TiledInference(model, kernel=kernel).measure(photo)
+        # (A map of the photo is measured by the graph: a tile does not know its position.)
+        return {n: v for n, v in {**found, **known}.items() if n not in model.measured_maps}
     if isinstance(model, PriorAsModel):
         return {"sigma": torch.full((1, 1, 1, 1), 25 / 255)}
     if type(model).measure is not Restorer.measure or model.pooled_features:
@@ -270,11 +272,12 @@ def _patch(photo: Tensor | None, size: int) -> Tensor:
     """The tile of the photo with the most detail; noise if there is no photo."""
     import torch
 
-    from unfold.restoration.receptive_field import detailed
+    from unfold.restoration.receptive_field import most_detailed
 
     if photo is None:
         return torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(0))
-    return detailed(photo[None], size, size).contiguous()
+    rows, columns = most_detailed(photo[None], size, size)
+    return photo[None, :, rows, columns].contiguous()
 
 
 def _field(
