@@ -39,6 +39,7 @@ CASES = {
     "conv(k, x) + m * x - y": Structure.MATRIX_FREE,
     "filter_flow(h2, w, x) - y": Structure.MATRIX_FREE,
     "m * filter_flow(h2, w, x) - y": Structure.MATRIX_FREE,
+    "filter_flow(h2, w, x, local=True) - y": Structure.MATRIX_FREE,
     "grad(x) - g": Structure.FOURIER,
     "-grad(conv(k, x)) + g": Structure.FOURIER,
     "downsample(x, 2) - s": Structure.MATRIX_FREE,
@@ -111,6 +112,7 @@ def test_it_is_written_and_read_back(text):
     state = entries()
     torch.testing.assert_close(again.value(state), first.value(state), rtol=0, atol=0)
     assert again.formula() == first.formula()
+    assert again.code() == first.code()
 
 
 def test_the_named_residuals_are_common_expressions():
@@ -174,6 +176,8 @@ def test_a_map_of_ones_own_by_automatic_differentiation():
         ("__import__('os')", "is none of names"),
         ("x.real", "is none of names"),
         ("x ** 2", "is none of names"),
+        ("filter_flow(h2, w, x, **x)", "is none of names"),
+        ("grad(x, local=True)", "unexpected keyword"),
         ("[x for x in y]", "is none of names"),
         ("3", "is a number"),
         ("", "no expression"),

@@ -161,8 +161,8 @@ class Normal:
         for weight, operator in self.matrix_free:
             if operator.local is not None and local is None:
                 local = weight, *operator.local
-            elif operator.stationary is not None:
-                power = add_scaled(power, weight, operator.stationary)
+            elif (mean := operator.mean_gram()) is not None:
+                power = add_scaled(power, weight, mean)
         if power is None and local is None:
             # With matrix-free maps only, there is no preconditioner.
             if not isinstance(self.pixel, Tensor) or self.pixel.ndim == 0:
@@ -174,6 +174,7 @@ class Normal:
         if isinstance(flat, Tensor) and flat.ndim == 4:
             flat = flat.mean((-2, -1), keepdim=True)
         if local is None:
+            assert power is not None
             response = cast(Tensor, self._reciprocal(power + flat))
             return partial(_filter, response=response, shape=self.shape)
         weight, windows, powers = local

@@ -157,8 +157,14 @@ def conv(kernel: Entry, of: Expression) -> Blur:
     return Blur(_entry(kernel, "conv(kernel, x)"), of)
 
 
-def filter_flow(kernels: Entry, maps: Entry, of: Expression) -> Flow:
+def filter_flow(kernels: Entry, maps: Entry, of: Expression, *, local: bool = False) -> Flow:
     """``Σ_m W_m ⊙ (k_m ⊗ x)``: a blur that varies; see `unfold.terms.filter_flow.Flow`.
+
+    Args:
+        kernels: ``k``, ``(1 or B, M, h, w)``.
+        maps: ``W``, ``(1 or B, M, H, W)``.
+        of: ``x``, ``(B, C, H, W)``.
+        local: whether conjugate gradients for x are preconditioned locally.
 
     Example:
         >>> import torch
@@ -171,7 +177,7 @@ def filter_flow(kernels: Entry, maps: Entry, of: Expression) -> Flow:
         tensor([[[[1.0000, 2.0000, 3.5000, 2.0000]]]])
     """
     wanted = "filter_flow(kernels, maps, x)"
-    return Flow(_entry(kernels, wanted), _entry(maps, wanted), of)
+    return Flow(_entry(kernels, wanted), _entry(maps, wanted), of, local=local)
 
 
 def grad(of: Expression) -> Difference:

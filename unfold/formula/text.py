@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from unfold.core.expression import Entry, Expression
@@ -25,7 +26,7 @@ _OPERATORS: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
 
 def expression(text: str, entry: Callable[[str], Entry] = Entry) -> Expression:
     """The expression that a text writes: names, numbers, ``+ - * /``, and the maps
-    ``conv(k, x)``, ``filter_flow(k, W, x)``, ``grad(x)``, ``downsample(x, 2)``.
+    ``conv(k, x)``, ``filter_flow(k, W, x, local=True)``, ``grad(x)``, ``downsample(x, 2)``.
 
     Args:
         text: for example ``"conv(k, x) + e - y"``.
@@ -86,17 +87,19 @@ def _parsed(text: str) -> ast.expr:
 def _value(node: ast.expr, text: str, entry: Callable[[str], Entry]) -> Any:
     if isinstance(node, ast.Name):
         return entry(node.id)
-    if isinstance(node, ast.Constant) and type(node.value) in (int, float):
+    if isinstance(node, ast.Constant) and type(node.value) in (bool, int, float):
         return node.value
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         return -_value(node.operand, text, entry)
     if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
         left, right = (_value(side, text, entry) for side in (node.left, node.right))
         return _done(_OPERATORS[type(node.op)], text, left, right)
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.keywords:
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
         function = _FUNCTIONS.get(node.func.id)
-        if function is not None:
-            return _done(function, text, *(_value(arg, text, entry) for arg in node.args))
+        if function is not None and all(keyword.arg for keyword in node.keywords):
+            options = {k.arg: _value(k.value, text, entry) for k in node.keywords if k.arg}
+            arguments = (_value(argument, text, entry) for argument in node.args)
+            return _done(partial(function, **options), text, *arguments)
     raise ValueError(
         f"{text!r:.80}: {ast.unparse(node)!r:.40} is none of names, numbers, + - * / and "
         f"{', '.join(_FUNCTIONS)}(...)"

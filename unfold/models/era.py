@@ -140,7 +140,7 @@ class ErA(Estimating):
         K: Annotated[int, Field(ge=1, le=1000)] = 5,
         prior: PriorLike = {"kind": "resunet", "residual": True},  # noqa: B006
         tied: bool = False,
-        blur: BlurLike = "filter-flow",
+        blur: BlurLike = {"kind": "filter-flow", "local": True},  # noqa: B006
         num_kernels: Annotated[int, Field(ge=1, le=64)] = 3,
         error: bool = True,
         error_prior: bool = True,

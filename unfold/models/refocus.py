@@ -107,7 +107,7 @@ class Refocus(Restorer):
         super().__init__()
         make: Callable[[int], Prior] = factory("priors", prior)
         self.discs = DiscKernels(num_kernels, largest=largest)
-        self._blur = FilterFlow("I", kernels="H", maps="W", observed="X")
+        self._blur = FilterFlow("I", kernels="H", maps="W", observed="X", local=True)
 
         self.stages = unroll(
             lambda stage: splitting(self._blur, make(3)), ORDER, partial(weigh, strength=strength),

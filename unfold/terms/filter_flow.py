@@ -21,10 +21,14 @@ class Flow(Blurred):
     """``B x = Σ_m W_m ⊙ (k_m ⊗ x)``: a blur that varies over the image.
 
     ``Bᵀ y = Σ_m k̃_m ⊗ (W_m ⊙ y)``, exactly. The normal matrix is not diagonal in any basis, so
-    ``x`` is solved by conjugate gradients. The preconditioner deconvolves M windows ``u_m``, which
-    are the normalized maps, each with its own kernel: ``BᵀB ≈ Σ_m u_m C_m u_m``, where C_m is the
-    convolution with the power spectrum ``Σ_ij mean_m(W_i W_j) F(k_i) conj(F(k_j))``, and mean_m is
-    the mean over the image, weighted by ``u_m²``. It is exact for constant maps.
+    ``x`` is solved by conjugate gradients. The preconditioner is the power spectrum averaged over
+    the image, ``Σ_ij mean(W_i W_j) F(k_i) conj(F(k_j))``, which is exact for constant maps. The
+    local preconditioner is ``BᵀB ≈ Σ_m u_m C_m u_m``: M windows ``u_m``, the maps divided by their
+    norm at each pixel, are deconvolved separately. C_m has the power spectrum of the mean in window
+    m, weighted by ``u_m²``. It is exact for constant maps, too. For discs of several radii in
+    different parts of an image it needs a fourth of the iterations (12 in place of 51, of radii
+    from 0 to 6 pixels), each of which takes longer by a half. If the kernels have different
+    shapes, it saves none.
 
     If the kernels are in the order, they are a block, and the maps are data:
     ``A k = Σ_m W_m ⊙ (x ⊗ k_m)`` and ``(Aᵀ y)_m = x̃ ⊗ (W_m ⊙ y)``, summed over the channels. They
@@ -36,6 +40,7 @@ class Flow(Blurred):
             size of the image (see `embed_kernel`).
         maps: ``W``, ``(1 or B, M, H, W)``; they usually sum to one over ``M``.
         of: ``x``, ``(B, C, H, W)``.
+        local: whether the preconditioner is local.
 
     Source: Hirsch et al., "Efficient filter flow for space-variant multiframe blind
     deconvolution", CVPR 2010, with the maps after the convolution as in JUDE.
@@ -44,9 +49,9 @@ class Flow(Blurred):
     outer_structure = Structure.MATRIX_FREE
     symbol, word = "B", "filter_flow"
 
-    def __init__(self, kernels: Entry, maps: Entry, of: Expression) -> None:
+    def __init__(self, kernels: Entry, maps: Entry, of: Expression, *, local: bool = False) -> None:
         super().__init__(kernels, of, maps)
-        self.maps = maps
+        self.maps, self.local = maps, local
 
     def shape(self, state: State) -> torch.Size:
         kernels, maps = state[self.kernel.name].shape, state[self.maps.name].shape
@@ -79,13 +84,14 @@ class Flow(Blurred):
             weighted = w * rearrange(y, "b c h w -> b 1 c h w")
             return image((t.conj() * spectrum(weighted)).sum(1), domain).sum_to_size(domain)
 
-        windows = state.derive(
-            f"windows of {self.maps.name}", (self.maps.name,), lambda: _windows(maps)
-        )
+        of_both = f"{self.kernel.name} under {self.maps.name} on {tuple(domain)}"
+        names = self.kernel.name, self.maps.name
+        if not self.local:
+            mean = state.derive(f"mean of {of_both}", names, lambda: _mean_power(otf, maps))
+            return MatrixFree(mv, adjoint, domain, mean)
+        windows = state.derive(f"windows of {self.maps.name}", names[1:], lambda: _windows(maps))
         powers = state.derive(
-            f"local part of {self.kernel.name} under {self.maps.name} on {tuple(domain)}",
-            (self.kernel.name, self.maps.name),
-            lambda: _local_powers(otf, maps, windows),
+            f"local part of {of_both}", names, lambda: _local_powers(otf, maps, windows)
         )
         return MatrixFree(mv, adjoint, domain, local=(windows, powers))
 
@@ -122,8 +128,19 @@ class Flow(Blurred):
     def formula(self) -> str:
         return f"Σ {self.maps.name}⊙({self.kernel.name}⊗{self.of.formula()})"
 
+    def code(self) -> str:
+        code = super().code()
+        return f"{code[:-1]}, local=True)" if self.local else code
+
     def gram_formula(self, name: str) -> str:
         return "AᵀA" if name == self.kernel.name else super().gram_formula(name)
+
+
+@torch.no_grad()
+def _mean_power(otf: Tensor, maps: Tensor) -> Tensor:
+    """``Σ_ij mean(W_i W_j) F_i conj(F_j)``, ``(B, 1, H, W // 2 + 1)``, real and >= 0."""
+    flat = maps.flatten(2)
+    return _power(otf, flat @ flat.mT / flat.shape[-1])
 
 
 @torch.no_grad()
@@ -142,7 +159,7 @@ def _local_powers(otf: Tensor, maps: Tensor, windows: Tensor) -> Tensor:
 
 
 def _power(otf: Tensor, overlap: Tensor) -> Tensor:
-    """``Σ_mn overlap_mn F_m conj(F_n)``, ``(B, 1, H, W // 2 + 1)``."""
+    """``Σ_ij overlap_ij F_i conj(F_j)``, ``(B, 1, H, W // 2 + 1)``."""
     # In real arithmetic: the overlaps are real.
     parts = torch.view_as_real(otf).flatten(2)
     total = (overlap.to(parts.dtype) @ parts * parts).sum(1, keepdim=True)

@@ -95,6 +95,8 @@ class FilterFlow(Affine):
             and the batch size of the image (see `embed_kernel`).
         maps: ``W``, ``(1 or B, M, H, W)``; they usually sum to one over ``M``.
         observed: ``X``, ``(B, C, H, W)``; may be a block.
+        local: whether conjugate gradients for I are preconditioned locally: faster if the kernels
+            are similar, such as discs of several radii (see `Flow`).
 
     Raises:
         ValueError: see `Convolution`; or if there is not one map of the image's size per kernel.
@@ -113,10 +115,12 @@ class FilterFlow(Affine):
         tensor([[[[1.0000, 2.0000, 3.5000, 2.0000]]]])
     """
 
-    def __init__(self, block: str, *, kernels: str, maps: str, observed: str) -> None:
+    def __init__(
+        self, block: str, *, kernels: str, maps: str, observed: str, local: bool = False
+    ) -> None:
         self.block, self.kernels, self.maps = block, kernels, maps
-        self.observed = observed
-        flow = Flow(Entry(kernels, "optional"), Entry(maps, "data"), Entry(block))
+        self.observed, self.local = observed, local
+        flow = Flow(Entry(kernels, "optional"), Entry(maps, "data"), Entry(block), local=local)
         super().__init__(flow - Entry(observed))
 
 
