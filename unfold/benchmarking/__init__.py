@@ -1,4 +1,4 @@
-"""What things cost: cases over whatever is installed, each against a bound or a baseline."""
+"""Benchmarks of all installed components, each against a bound or a baseline."""
 
 from unfold.registry.swap import SwapError
 

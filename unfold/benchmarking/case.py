@@ -1,4 +1,4 @@
-"""A case: something to time, at a size, and what to hold it against."""
+"""A benchmark case: a call to time, at a size, and its bound or baseline."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Size(NamedTuple):
         """``256``, ``720x1280`` (height first) or ``720p``.
 
         Raises:
-            ValueError: it is none of these, or below 32 pixels.
+            ValueError: if the text has another form, or a side is shorter than 32 pixels.
         """
         height, x, width = text.partition("x")
         sides = _NAMED.get(text, (height, width if x else height))
@@ -48,15 +48,15 @@ class Size(NamedTuple):
 
 @dataclass(frozen=True)
 class PairedRun:
-    """Two calls that are timed in turns.
+    """Two calls that are timed alternately.
 
     Attributes:
-        run: what is measured.
-        baseline: what it is compared with.
-        against: the bound or baseline in words.
-        share: how many times the baseline the bound is (a convolution's time, scaled to a
-            network's arithmetic, say); 1 for a plain baseline.
-        process: both start a process, and return the most memory it held in bytes (see
+        run: the measured call.
+        baseline: the call that it is compared with.
+        against: description of the bound or baseline.
+        share: the bound is this many times the baseline. For example, the time of a convolution is
+            scaled to the arithmetic of a network. 1 for a plain baseline.
+        process: whether both start a process and return its peak memory in bytes (see
             `unfold.benchmarking.startup`).
 
     Example:
@@ -77,15 +77,16 @@ class PairedRun:
 
 @dataclass(frozen=True)
 class Case:
-    """One row of a table, not yet measured.
+    """One row of a table before it is measured.
 
     Attributes:
         group: one of `unfold.benchmarking.GROUPS`, or ``"swap"``.
-        name: of what is measured.
-        size: of its pictures; None where there are none.
-        prepare: makes the pair on a device. Whatever it raises becomes the row's reason.
-        provider: distribution and version that the component is from; empty for our own.
-        host: measured on the CPU only (files, processes).
+        name: name of the measured component.
+        size: size of the images; None if the case has none.
+        prepare: builds the pair of calls on a device. If it raises an error, the error is stated in
+            the row.
+        provider: distribution and version that installed the component; empty for our own.
+        host: whether it is measured on the CPU only (files, processes).
 
     Example:
         >>> import torch
@@ -111,7 +112,7 @@ class Case:
 
 
 class SkippedError(UnfoldError):
-    """A case that cannot be measured on this machine; the message says what is missing.
+    """The case cannot be measured on this machine; the message states what is missing.
 
     Example:
         >>> import torch

@@ -1,4 +1,4 @@
-"""All cases: ours, and one for everything that is installed."""
+"""All benchmark cases: our own, and one for each installed component."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ _ALSO_LARGE = ("convolution", "convolution, DeepInverse")
 def cases(
     groups: Iterable[str] = (), sizes: Sequence[Size] = (), only: str = "*"
 ) -> Iterator[Case]:
-    """The cases of some groups at some sizes.
+    """The cases of groups at sizes.
 
     Args:
-        groups: of `GROUPS`; none: all.
-        sizes: of the pictures; none: 256×256, and 720×1280 for the stationary deconvolution.
-        only: a pattern (``deepinv-*``) that names must match.
+        groups: names from `GROUPS`; empty: all groups.
+        sizes: sizes of the images; empty: 256×256, and 720×1280 for the deconvolution by FFT.
+        only: a pattern (such as ``deepinv-*``) that the names must match.
 
     Example:
         >>> from unfold.benchmarking import Size, cases

@@ -1,4 +1,4 @@
-"""Imaging: files and borders."""
+"""Cases of files and of borders."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _MARGIN = 15  # of a 31×31 kernel
 
 
 def imaging_cases(size: Size) -> Iterator[Case]:
-    """Reading and writing against Pillow doing as much (the pixels as floats, and back); borders
-    against torch's own reflection."""
+    """Reading and writing of files, compared with Pillow and a conversion to floating point; and
+    extension at borders, compared with reflection by torch."""
     for suffix in ("png", "jpg"):
         yield Case("imaging", f"read {suffix}", size, partial(_reading, suffix, size), host=True)
         yield Case("imaging", f"write {suffix}", size, partial(_writing, suffix, size), host=True)
@@ -53,7 +53,7 @@ def _writing(suffix: str, size: Size, device: torch.device) -> PairedRun:
 
 
 def _with_folder(suffix: str, run, baseline, against: str) -> PairedRun:
-    """A pair that works on a file in a folder, which goes when the pair does."""
+    """A pair of calls for a file in a temporary folder, which is deleted with the pair."""
     folder = tempfile.mkdtemp(prefix="unfold-bench-")
     file = Path(folder, f"photo.{suffix}")
     pair = PairedRun(run(file), baseline(file), against)
@@ -71,7 +71,7 @@ def _padding(size: Size, device: torch.device) -> PairedRun:
 
 
 def read_by_pillow(file: Path) -> Tensor:
-    """As most people read a photo, ``(3, H, W)`` in [0, 1]."""
+    """Read a photo ``(3, H, W)`` in [0, 1] with Pillow and NumPy."""
     from PIL import Image
 
     with Image.open(file) as picture:
@@ -80,7 +80,7 @@ def read_by_pillow(file: Path) -> Tensor:
 
 
 def write_by_pillow(file: Path, image: Tensor) -> None:
-    """As most people write one."""
+    """Write a photo with Pillow and NumPy."""
     from PIL import Image
 
     samples = (image * 255).round_().clamp_(0, 255).byte().permute(1, 2, 0)

@@ -1,4 +1,4 @@
-"""The most memory that a call holds."""
+"""Peak memory of a call."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ import torch
 
 
 def peak_memory(run: Callable[[], Any], device: torch.device, *, python: bool = False) -> int:
-    """Peak memory of a call in bytes, as torch's allocator counts it, beyond that before the call.
+    """Peak memory of a call in bytes, in addition to the memory used before the call.
 
-    On a GPU the allocator's own count; on the CPU the sum of what the profiler saw allocated and
-    freed, temporary buffers inside an operator included. What libraries allocate on their own
-    (oneDNN's scratch, Pillow's pictures, a plugin's C code) is not seen.
+    On a GPU it is counted by torch's allocator. On the CPU it is the running sum of the allocations
+    and deallocations that the profiler records, including temporary buffers of operators. Memory
+    that other libraries allocate (oneDNN, Pillow, C code of a plugin) is not counted.
 
     Args:
         run: the call.
-        device: where it runs.
-        python: add the most that Python's and NumPy's allocators held, for work on files. The two
-            need not have been held at once: the sum is an upper bound.
+        device: the device on which it runs.
+        python: whether the peak memory of Python's and NumPy's allocators is added, for work on
+            files. The two peaks may occur at different times, so the sum is an upper bound.
 
     Example:
         >>> import torch
@@ -51,8 +51,8 @@ def peak_memory(run: Callable[[], Any], device: torch.device, *, python: bool = 
 
 
 def _allocations(run: Callable[[], Any]) -> list[tuple[int, int]]:
-    """Address and bytes of every allocation, and of every freeing as negative numbers, as they
-    came."""
+    """Address and size of each allocation, and of each deallocation with a negative size, in
+    order."""
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler greets on stderr
     activities = [torch.profiler.ProfilerActivity.CPU]
     with torch.profiler.profile(activities=activities, profile_memory=True) as profile:

@@ -1,4 +1,4 @@
-"""Priors, models and metrics: what a call costs."""
+"""Cases of priors, models and metrics."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ def prior_cases(size: Size) -> Iterator[Case]:
 
 
 def model_cases(size: Size) -> Iterator[Case]:
-    """One photo and a 21×21 kernel through each installed model, with random weights where it is
-    learned. (A model that estimates its kernel does so all the same.)"""
+    """One photo and a 21×21 kernel through each installed model. Learned models have random
+    weights. Models that estimate the kernel do so although it is given."""
     return registered("models", size, model_pair)
 
 
 def chosen_cases(models: Mapping[str, Spec], size: Size) -> Iterator[Case]:
-    """One photo and a 21×21 kernel through each of some models.
+    """One photo and a 21×21 kernel through each of the given models.
 
     Args:
         models: name in the table -> validated config.
-        size: of the photo.
+        size: size of the photo.
 
     Example:
         >>> from unfold.benchmarking import Size, chosen_cases
@@ -68,14 +68,14 @@ def metric_cases(size: Size) -> Iterator[Case]:
 
 
 def prior_pair(prior: Prior, size: Size, device: torch.device) -> PairedRun:
-    """One proximal step of a prior, and its yardstick."""
+    """One proximal step of a prior, and its `yardstick`."""
     prior, v = prior.to(device).eval(), photo(size, device)
     step = torch.full((1, 1, 1, 1), _STEP, device=device)
     return yardstick(partial(prior, v, step), prior, v)
 
 
 def model_pair(model: Restorer, size: Size, device: torch.device) -> PairedRun:
-    """One photo through a model, and its yardstick."""
+    """One photo through a model, and its `yardstick`."""
     run, image = restoring(model, size, device)
     return yardstick(run, model, image)
 
@@ -83,7 +83,7 @@ def model_pair(model: Restorer, size: Size, device: torch.device) -> PairedRun:
 def restoring(
     model: Restorer, size: Size, device: torch.device
 ) -> tuple[Callable[[], Restoration], Tensor]:
-    """A call of a model, moved to the device, and the photo that it restores."""
+    """A call of a model, which is moved to the device, and the photo that it restores."""
     model, image = model.to(device).eval(), photo(size, device)
     return partial(model, image, kernel=kernels(1, _KERNEL, device)), image
 
@@ -98,7 +98,7 @@ def _fast_pair(size: Size, device: torch.device) -> PairedRun:
 
 
 def metric_pair(metric: Metric, size: Size, device: torch.device) -> PairedRun:
-    """One pair of photos compared, and the metric's yardstick."""
+    """One comparison of two photos, and the `yardstick` of the metric."""
     metric, image = metric.to(device), photo(size, device)
     reference = photo(size, device, seed=1) if metric.needs_reference else None
     return yardstick(partial(metric, image, reference), metric, image)

@@ -1,4 +1,4 @@
-"""Other people's libraries doing the same."""
+"""Cases that compare with other libraries."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def peer_cases(size: Size) -> Iterator[Case]:
 
 
 def our_step(size: Size, device: torch.device) -> Callable[[], Tensor]:
-    """The step as unfold derives it, as in a stage after the first: spectra are remembered."""
+    """The step that unfold derives, as in the second and later stages: spectra are cached."""
     x, z, kernel = _problem(size, device)
     lagrangian = Lagrangian(
         Quadratic(Convolution("I", kernel="H", observed="X"), 1.0),
@@ -47,7 +47,7 @@ def deepinverse_step(size: Size, device: torch.device) -> tuple[str, Callable[[]
     """DeepInverse's version, and its proximal step of the data term.
 
     Raises:
-        SkippedError: it is not installed.
+        SkippedError: if DeepInverse is not installed.
     """
     try:
         from deepinv.optim import L2  # pyright: ignore[reportMissingImports]

@@ -1,4 +1,4 @@
-"""Cases from the registry: one for each installed component of a group."""
+"""One case for each installed component of a group."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ MakePair = Callable[[Any, Size, torch.device], PairedRun]
 def registered(
     group: str, size: Size, pair: MakePair, make: Callable[[Component], Any] | None = None
 ) -> Iterator[Case]:
-    """A case for each component of a group; none is imported before it is prepared.
+    """One case for each component of a group. A component is imported when its case is prepared.
 
     Args:
-        group: e.g. ``"priors"``.
-        size: of the picture.
-        pair: built component, size, device -> what is timed.
+        group: such as ``"priors"``.
+        size: size of the image.
+        pair: a function of the component, the size and the device that returns the pair of calls.
         make: builds the component; by default with its default options.
     """
     make = make or build
@@ -37,17 +37,17 @@ def registered(
 
 
 def provider(component: Component) -> str:
-    """Where it is from."""
+    """The distribution that installed a component, with its version."""
     return f"{component.distribution} {component.version}"
 
 
 def find_spec(component: Component) -> type[Spec]:
-    """Its spec, by the name that no other component has.
+    """The spec of a component, by its unique name.
 
     Raises:
-        SkippedError: it must not be loaded (left out by ``UNFOLD_PLUGINS``, or made for another
-            version).
-        ComponentError: it is broken.
+        SkippedError: if the component must not be loaded: ``UNFOLD_PLUGINS`` excludes it, or it
+            requires another version.
+        ComponentError: if it cannot be imported.
     """
     if component.obstacle:
         raise SkippedError(component.obstacle)
@@ -58,9 +58,9 @@ def build(component: Component, *inputs: Any) -> Any:
     """A component with its default options.
 
     Raises:
-        SkippedError: it has options without a default, or refuses its defaults with a ValueError
-            (a metric without its weights).
-        Exception: whatever else its code raises.
+        SkippedError: if an option has no default, or the defaults cause a ValueError (such as a
+            metric without its weights).
+        Exception: any other error of the component.
     """
     spec = find_spec(component)
     required = [name for name, field in spec.model_fields.items() if field.is_required()]

@@ -1,4 +1,4 @@
-"""Rows as a table that people paste, and as JSON."""
+"""Results as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _REASON = 160  # characters of a reason that are printed; the JSON has all
 
 
 def machine(device: torch.device) -> dict[str, Any]:
-    """Versions, machine and date; ``processor``, its ``cores`` and how many processes wanted one
-    in the minute before (``load``): a busy machine's times are long, its ratios less so."""
+    """Versions, machine and date. ``load`` is the mean number of processes that needed one of the
+    ``cores`` in the last minute: load increases times, and affects ratios less."""
     load = round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None
     return {
         **environment(device),
@@ -38,7 +38,7 @@ def machine(device: torch.device) -> dict[str, Any]:
 
 
 def text(rows: Sequence[BenchmarkRow], facts: dict[str, Any]) -> str:
-    """A Markdown table that reads well as text, below a line on the machine."""
+    """A Markdown table with aligned columns, after a line about the machine."""
     threads = f"{facts['threads']} thread{'s' * (facts['threads'] != 1)}"
     where = f"{facts['processor']}, {threads} of {facts['cores']} cores"
     if not facts["device"].startswith("cpu"):
@@ -63,14 +63,14 @@ def text(rows: Sequence[BenchmarkRow], facts: dict[str, Any]) -> str:
 def write_json(
     path: Path, rows: Sequence[BenchmarkRow], facts: dict[str, Any], *, complete: bool
 ) -> None:
-    """Write a JSON object, whole or not at all:
+    """Write a JSON object atomically:
 
     ``format`` ("unfold-bench/1"); ``complete`` (False if it was stopped); ``environment`` (see
     `machine`); ``rows``, each with the attributes of `BenchmarkRow` by name, times in
     seconds and memory in bytes, null where there is none.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: if the file cannot be written.
     """
     document = {
         "format": "unfold-bench/1",
@@ -101,7 +101,7 @@ def _cells(row: BenchmarkRow) -> tuple[str, ...]:
 
 
 def seconds(value: float) -> str:
-    """``12.3 ms``, three digits in a fitting unit."""
+    """A time with three digits and a unit, such as ``12.3 ms``."""
     for scale, unit in ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")):
         if value >= scale:
             return f"{value / scale:.3g} {unit}"
@@ -109,14 +109,14 @@ def seconds(value: float) -> str:
 
 
 def size(count: int) -> str:
-    """``12.3 MiB``."""
+    """A size with a unit, such as ``12.3 MiB``."""
     if count < 1024:
         return f"{count} B"
     return f"{count / 2**20:.1f} MiB" if count >= 2**20 else f"{count / 2**10:.1f} KiB"
 
 
 def _processor() -> str:
-    """The CPU's name, if the system reports it."""
+    """The name of the CPU, if the system reports it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

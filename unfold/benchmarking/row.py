@@ -1,4 +1,4 @@
-"""A row: a case, measured; or why it could not be."""
+"""The result of a case: its measurements, or the reason why there are none."""
 
 from __future__ import annotations
 
@@ -19,17 +19,18 @@ class BenchmarkRow:
     """The result of a case.
 
     Attributes:
-        group, name, size, provider: the case's (``size`` as text, empty where there is none).
-        device: where it ran.
-        status: ``"ok"``; ``"skipped"``: cannot be measured on this machine; ``"failed"``.
-        reason: why it was not measured, in a line; empty if it was.
-        seconds: of a call, the minimum over the rounds.
-        bound_seconds: of the bound or baseline, likewise.
-        ratio: of ``seconds`` to ``bound_seconds``.
-        against: the bound or baseline in words.
+        group, name, size, provider: those of the case; ``size`` is text, and empty if the case has
+            none.
+        device: the device on which it ran.
+        status: ``"ok"``, ``"skipped"`` (it cannot be measured on this machine) or ``"failed"``.
+        reason: why it was not measured, in one line; empty if it was measured.
+        seconds: time of a call, the minimum over the rounds.
+        bound_seconds: time of the bound or baseline, the minimum over the rounds.
+        ratio: ``seconds`` divided by ``bound_seconds``.
+        against: description of the bound or baseline.
         rounds: number of rounds.
-        memory: most bytes held by a call (see `peak_memory`).
-        baseline_memory: the same of the baseline's call, not scaled.
+        memory: peak memory of a call in bytes (see `peak_memory`).
+        baseline_memory: peak memory of a call of the baseline in bytes, not scaled.
 
     Example:
         >>> from unfold.benchmarking import BenchmarkRow
@@ -55,11 +56,11 @@ class BenchmarkRow:
 
 
 def measure(case: Case, device: torch.device, rounds: int | None = None) -> BenchmarkRow:
-    """Measure a case; an error in it becomes the row's reason.
+    """Measure a case. An error in the case is stated in the row.
 
     Args:
-        case: to measure.
-        device: to measure on.
+        case: the case.
+        device: the device on which it runs.
         rounds: see `compare`.
 
     Example:
@@ -97,7 +98,7 @@ def measure(case: Case, device: torch.device, rounds: int | None = None) -> Benc
 def call_memory(
     call: Callable[[], Any], pair: PairedRun, case: Case, device: torch.device
 ) -> int | None:
-    """Peak memory of one of the pair's calls in bytes; None if it is unknown."""
+    """Peak memory of one of the two calls in bytes; None if it is unknown."""
     with torch.inference_mode():
         return call() if pair.process else peak_memory(call, device, python=case.host)
 

@@ -1,4 +1,4 @@
-"""What the cases are fed: the same on every run."""
+"""Inputs of the cases, the same in every run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .case import Size
 
 
 def photo(size: Size, device: torch.device, *, seed: int = 0) -> Tensor:
-    """Something that compresses like a photo, ``(1, 3, H, W)`` in [0, 1]: smooth, edges, noise."""
+    """A synthetic photo, ``(1, 3, H, W)`` in [0, 1], with smooth parts, edges and noise."""
     generator = torch.Generator().manual_seed(seed)
     smooth = _smooth(torch.rand(1, 3, 9, 9, generator=generator), size)
     edges = 0.2 * (_smooth(torch.rand(1, 1, 17, 17, generator=generator), size) > 0.5)
@@ -21,14 +21,14 @@ def photo(size: Size, device: torch.device, *, seed: int = 0) -> Tensor:
 
 
 def kernels(count: int, side: int, device: torch.device) -> Tensor:
-    """Shaken cameras' kernels, ``(1, count, side, side)``."""
+    """Kernels of camera shakes, ``(1, count, side, side)``."""
     generator = torch.Generator().manual_seed(1)
     made = [motion_kernel(side, generator=generator) for _ in range(count)]
     return torch.cat(made, 1).to(device)
 
 
 def shares(count: int, size: Size, device: torch.device) -> Tensor:
-    """Smooth maps that sum to one at each pixel, ``(1, count, H, W)``."""
+    """Smooth maps, ``(1, count, H, W)``, that sum to one at each pixel."""
     generator = torch.Generator().manual_seed(2)
     return _smooth(torch.randn(1, count, 8, 8, generator=generator), size).softmax(1).to(device)
 

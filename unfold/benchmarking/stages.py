@@ -1,4 +1,4 @@
-"""Stages: what declaring costs against writing by hand, and what recomputing costs and saves."""
+"""Stages: derived updates compared with hand-written ones, and the cost of recomputation."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _WIDTHS = (16, 32, 64)
 
 
 def stage_cases(size: Size) -> Iterator[Case]:
-    """JUDE's five stages: with a network as prior, and with next to none, where the overhead
-    shows; their gradient with the stages recomputed; and what an alternation of blind estimation
-    takes for the image."""
+    """The five stages of JUDE with a network as prior, and with a trivial prior, which shows the
+    overhead; their gradient with recomputed stages; and the image's part of one alternation of
+    blind estimation."""
     priors = {"resunet": partial(ResUNet, widths=_WIDTHS), "soft-threshold": SoftThreshold}
     for name, make in priors.items():
         prepare = partial(_declared, make, size)
@@ -41,7 +41,7 @@ def stage_cases(size: Size) -> Iterator[Case]:
 
 
 def _latent(size: Size, device: torch.device) -> PairedRun:
-    """The stages of the image at one level of `BlindKernel`, and the transforms in them alone."""
+    """The stages of the image at one level of `BlindKernel`, and their transforms alone."""
     stages, image = latent_stages(), photo(size, device)[:, :1]
     blocks = {"X": image, "I": image, "G": differences(image), "H": kernels(1, 31, device)}
     state = State({**blocks, "λ": image.new_full((1, 1, 1, 1), 4e-3)})
@@ -62,7 +62,7 @@ def _declared(make, size: Size, device: torch.device) -> PairedRun:
 
 
 def gradient(size: Size, rounds: int, device: torch.device) -> PairedRun:
-    """The gradient of untied stages, recomputed and not."""
+    """The gradient of untied stages, with and without recomputation."""
     net = Unrolled([_stage([ResUNet(widths=_WIDTHS) for _ in "PQZ"]) for _ in range(rounds)])
     net, state = net.to(device), start(size, device)
     learned = tuple(net.parameters())
@@ -76,7 +76,7 @@ def gradient(size: Size, rounds: int, device: torch.device) -> PairedRun:
 
 
 def tied(priors: list[Prior], rounds: int = ROUNDS) -> Unrolled:
-    """JUDE's stages in the paper's order, with these priors on P, Q and Z."""
+    """The stages of JUDE in the order of the paper, with given priors on P, Q and Z."""
     return Unrolled(_stage(priors), repeat=rounds)
 
 
@@ -88,14 +88,14 @@ def _stage(priors: list[Prior]) -> Stage:
 
 
 def start(size: Size, device: torch.device) -> State:
-    """Every block at the photo."""
+    """A state in which every block is the photo."""
     return State({**dict.fromkeys("XIZPRQL", photo(size, device)), "H": kernels(1, 31, device)})
 
 
 def by_hand(
     x: Tensor, kernel: Tensor, prox: list[Prior], penalties: dict[str, float], rounds: int
 ) -> Tensor:
-    """JUDE's stages as one would write them once the updates are known; the last I."""
+    """The stages of JUDE, written by hand from the known updates; returns the last I."""
     w1, w2, w3, w4, w5 = penalties.values()
     z = p = r = q = l = i = x
     g = o = d = torch.zeros_like(x)

@@ -1,4 +1,4 @@
-"""Startup: what it costs to begin, as processes."""
+"""Cases of the time to start, measured as processes."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ except OSError:
 
 
 def startup_cases(size: Size) -> Iterator[Case]:
-    """``import unfold`` (and torch, which it leaves for later) against ``import torch``; ``unfold
-    list``, which must not import torch, against starting Python."""
+    """``import unfold`` and torch, compared with ``import torch``; and ``unfold list``, which must
+    not import torch, compared with the start of Python."""
     pairs = {
         "import unfold": (IMPORT, "import torch", "import torch"),
         "unfold list": (LIST, "pass", "starting Python"),
@@ -51,11 +51,10 @@ def _pair(
 
 
 def python(code: str) -> Callable[[], int | None]:
-    """Runs code in a new Python; returns the most memory that it held, in bytes, where the system
-    tells it (Linux).
+    """Run code in a new Python process; returns its peak memory in bytes (on Linux).
 
     Raises:
-        RuntimeError: the code failed; the message is its last line.
+        RuntimeError: if the code fails; the message is its last line.
     """
     command = [sys.executable, "-c", code + _TELL_MEMORY]
 

@@ -1,4 +1,4 @@
-"""The same model with other parts: what each costs in it."""
+"""Cases of a model with exchanged components."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from .registered import build, find_spec, provider
 
 
 def swap_cases(text: str, size: Size) -> Iterator[Case]:
-    """Every model that has an option for a component, with others in its place.
+    """Every model that has an option for a component, with other components in its place. Each is
+    compared with the default of the model.
 
     Args:
         text: ``prior=*`` (each installed prior in turn), ``prior=deepinv-*``, ``prior=ircnn``, or
             a config, ``prior={"kind": "deepinv-drunet", "weights": "random"}``.
-        size: of the picture.
-
-    Each is timed against the model with its own default.
+        size: size of the image.
 
     Raises:
-        SwapError: no assignment, an option that no model has, a pattern that nothing matches.
-        ComponentError: no such component; the message has the closest names.
+        SwapError: if the text is no assignment, no model has the option, or nothing matches the
+            pattern.
+        ComponentError: if there is no such component; the message has the closest names.
 
     Example:
         >>> from unfold.benchmarking import Size, swap_cases
@@ -70,7 +70,7 @@ def _pair(
 
 
 def _holders() -> Iterator[tuple[str, Component, dict[str, str]]]:
-    """Every model that can be loaded, and its options that hold a component."""
+    """Every model that can be loaded, and its options for components."""
     for name, component in components("models"):
         try:
             spec = find_spec(component)

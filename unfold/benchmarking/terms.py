@@ -1,4 +1,4 @@
-"""Terms: what the update of a block costs."""
+"""Cases of the update of a block."""
 
 from __future__ import annotations
 
@@ -39,19 +39,19 @@ def term_cases(size: Size) -> Iterator[Case]:
         min 1/2 ‖r‖² + ⟨D, x − z⟩ + 0.005 ‖x − z‖²
 
     An entry whose name begins with ``kernel`` is a 31×31 kernel (``kernels``: eight of 21×21),
-    ``penalties`` are eight maps that sum to one, ``gradient`` has twice the channels of a picture;
-    every other entry is a picture, and ``observed`` is made of the rest. A term that wants
-    something else fails, and says so.
+    ``penalties`` are eight maps that sum to one, ``gradient`` has twice the channels of an image.
+    Every other entry is an image, and ``observed`` is computed from the others. A term that
+    requires other entries fails with an error.
 
-    The bound depends on how the block is solved: one division; two real FFTs and a division; or,
-    where conjugate gradients are needed, the same system by plain ones from zero, against a warm,
-    preconditioned start.
+    The bound depends on the solution of the block: one division; two real FFTs and a division; or,
+    for conjugate gradients with a warm start and a preconditioner, plain conjugate gradients from
+    zero.
     """
     return registered("terms", size, solve_pair, make_term)
 
 
 def make_term(component: Component) -> Residual:
-    """A term whose entries are called what its constructor calls them."""
+    """A term whose entries have the names of its options."""
     spec = find_spec(component)
     fields = {n: f for n, f in spec.model_fields.items() if f.is_required()}
     other = [name for name, field in fields.items() if field.annotation is not str]
@@ -63,7 +63,7 @@ def make_term(component: Component) -> Residual:
 
 
 def solve_pair(term: Residual, size: Size, device: torch.device) -> PairedRun:
-    """The update of the hardest block against its bound."""
+    """The update of the hardest block, and its bound."""
     problem = pose(term, size, device)
     (step,) = lower(problem.lagrangian, (problem.block,), _CG)
     with torch.inference_mode():
@@ -86,7 +86,7 @@ def solve_pair(term: Residual, size: Size, device: torch.device) -> PairedRun:
 
 
 def plain_cg(problem: Problem, state: State) -> Tensor:
-    """The same equations without preconditioner and warm start."""
+    """Conjugate gradients without preconditioner and warm start."""
     zero = torch.zeros_like(state[problem.block])
     cold = state.replace(problem.block, zero)
     normal = problem.lagrangian.normal(problem.block, cold, {})
@@ -95,7 +95,7 @@ def plain_cg(problem: Problem, state: State) -> Tensor:
 
 @dataclass(frozen=True)
 class Problem:
-    """One block to solve for."""
+    """A Lagrangian, and the block to solve for."""
 
     lagrangian: Lagrangian
     block: str

@@ -1,4 +1,4 @@
-"""Two calls timed in turns, so that what else the machine does falls on both alike."""
+"""Two calls are timed alternately, so that other load affects both equally."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _ROUNDS = 20
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds of a call and of its bound: the least of the rounds, which other processes disturbed
-    least."""
+    """Time of a call and of its bound in seconds: the minimum over the rounds, which other
+    processes affect least."""
 
     seconds: float
     bound: float
@@ -29,7 +29,7 @@ class Times:
 
     @property
     def ratio(self) -> float:
-        """One by the other."""
+        """The quotient of the two times."""
         return self.seconds / self.bound
 
 
@@ -40,14 +40,14 @@ def compare(
     known: tuple[float, float] = (0.0, 0.0),
     clock: Callable[[], float] = time.perf_counter,
 ) -> Times:
-    """Time a pair whose calls have run before (the first call of anything is slower).
+    """Time a pair of calls, each of which has run at least once (first calls are slower).
 
     Args:
-        pair: what to time.
-        device: waited for before a clock is read.
-        rounds: of one sample each; None: as many as fit two seconds, from 1 to 20.
-        known: about how long each call takes; one that is known to be slow is not tried out.
-        clock: the seconds that have passed since some moment.
+        pair: the two calls.
+        device: the device that is synchronized before the clock is read.
+        rounds: number of rounds of one sample each; None: 1 to 20, as many as fit two seconds.
+        known: approximate time of each call; a call that is known to be slow has no trial run.
+        clock: a clock in seconds.
     """
     with torch.inference_mode():
         ours = _Sampler(pair.run, device, clock, known[0])
@@ -66,13 +66,13 @@ def compare(
 
 
 def summarize(samples: Sequence[tuple[float, float]], share: float) -> Times:
-    """Rounds of seconds, ours and the baseline's, in short."""
+    """The `Times` of rounds of both calls."""
     least = min(a for a, _ in samples), min(b for _, b in samples)
     return Times(least[0], share * least[1], len(samples))
 
 
 class _Sampler:
-    """Samples of one call, repeated until a sample is long enough to time."""
+    """Samples of one call, which is repeated until a sample is long enough to be timed."""
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class _Sampler:
             self._repeat *= max(2, math.ceil(_SAMPLE / max(took, 1e-6)))
 
     def sample(self) -> float:
-        """Seconds of a call."""
+        """Time of a call in seconds."""
         synchronize(self._device)
         begin = self._clock()
         for _ in range(self._repeat):
@@ -100,6 +100,6 @@ class _Sampler:
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait for what was given to a GPU."""
+    """Wait until a GPU has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

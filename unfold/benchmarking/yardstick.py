@@ -1,4 +1,4 @@
-"""Bounds that hold for any component: what two transforms, or its own arithmetic, would take."""
+"""Bounds for any component: the time of two transforms, or of its own arithmetic."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ ARITHMETIC = "its multiplications, at the rate of a 64-channel 3×3 convolution"
 
 
 def transforms(x: Tensor) -> Callable[[], Tensor]:
-    """The least that a deconvolution takes: a real FFT, one division by a real map, and back."""
+    """Lower bound of a deconvolution: a real FFT, a division by a real map, an inverse FFT."""
     divisor = torch.rand_like(torch.fft.rfft2(x[:, :1]).real) + 0.1
     return lambda: torch.fft.irfft2(torch.fft.rfft2(x) / divisor, s=x.shape[-2:])
 
 
 def yardstick(run: Callable[[], Any], module: nn.Module, x: Tensor) -> PairedRun:
-    """A network against its multiplications at the best rate of this machine; anything else
-    against two transforms.
+    """The bound of a module: for a network its multiplications at the best rate of this machine,
+    for any other module two transforms.
+
+    `torch.utils.flop_counter` counts convolutions and matrix products. The rate is that of a
+    convolution from 64 to 64 channels at the size of ``x``, measured in the same run.
 
     Args:
-        run: calls the module on ``x``, ``(B, C, H, W)``.
-        module: a network if it has parameters.
-        x: what it is given.
-
-    What `torch.utils.flop_counter` knows is counted: convolutions and matrix products. The rate is
-    that of a convolution from 64 to 64 channels at the size of ``x``, measured in the same run.
+        run: calls the module on ``x``.
+        module: the module; it is a network if it has parameters.
+        x: its input, ``(B, C, H, W)``.
     """
     work = _flops(run) if any(True for _ in module.parameters()) else 0
     if not work:
