@@ -86,6 +86,30 @@ def test_what_is_global_is_measured_globally(options, photo, monkeypatch):
     assert far > 0.01
 
 
+def test_each_tile_takes_its_part_of_a_map_of_the_photo(photo):
+    """A map that depends on the whole photo: the running sum of the means of its cells."""
+
+    class OfAMap(Toy):
+        measured_maps = {"sum": 16}  # noqa: RUF012
+
+        def forward(self, image, *, kernel=None, history=None, measurements=None):
+            cells = (measurements or self.measure(image))["sum"]
+            height, width = image.shape[-2:]
+            pixels = cells.repeat_interleave(16, 2).repeat_interleave(16, 3)
+            return Restoration(image / (1 + pixels[..., :height, :width]))
+
+        def measure(self, image, *, kernel=None):
+            means = avg_pool2d(image, 16, ceil_mode=True).mean(1, keepdim=True)
+            return {"sum": means.cumsum(-1).cumsum(-2) / 100}
+
+    photo = photo[:, :, :250]  # (not of whole cells)
+    want = whole(OfAMap(), photo)
+    restored = in_tiles(OfAMap(), photo, 30_000)
+    assert len(restored.tilings[0].grid) > 1
+    assert restored.tilings[0].receptive_field.error == 0
+    torch.testing.assert_close(restored.image, want, rtol=0, atol=1e-6)
+
+
 def test_a_model_that_can_finish_restores_no_tile_twice(photo):
     class InTwo(Toy):
         begins = 0
