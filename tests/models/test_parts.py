@@ -228,7 +228,22 @@ def test_the_untrained_era_finds_planted_outliers():
     found, planted = model(after).parts["E"] != 0, after != before
     hits = (found & planted).sum().item()
     assert hits > 0.8 * planted.sum().item() > 0
-    assert hits > 0.8 * found.sum().item()
+    assert hits > 0.7 * found.sum().item()  # (without a split of E, its threshold is 0.05)
+
+
+@torch.inference_mode()
+def test_in_focus_details_are_no_outliers():
+    """Single bright pixels of a sharp photo stay; those of a blurred photo are outliers."""
+    torch.manual_seed(0)
+    sharp = torch.from_numpy(chelsea()[40:200, 100:300].copy()).permute(2, 0, 1)[None] / 255
+    model = unfold.create_model("era-small", prior="identity").eval()
+    for blurred in (False, True):
+        photo = blur(sharp, torch.full((1, 1, 7, 7), 1 / 49)) if blurred else sharp.clone()
+        photo[..., 20::40, 20::40] = 1
+        parts = model(photo).parts
+        marked = (parts["E"][..., 20::40, 20::40] != 0).any(1).float().mean()
+        assert (marked > 0.8) == blurred
+        assert blurred or marked < 0.2
 
 
 @torch.inference_mode()

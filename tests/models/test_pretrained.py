@@ -197,4 +197,4 @@ def test_era_small_sharpens_what_is_out_of_focus(sharp):
     disc = ((axis[:, None] ** 2 + axis**2) <= 5).float()
     kernel = (disc / disc.sum())[None, None]
     bad = blur(sharp**2.2, kernel).clamp_min(0) ** (1 / 2.2)
-    assert psnr(model("era-small")(bad).image, sharp) > psnr(bad, sharp) + 0.3
+    assert psnr(model("era-small")(bad).image, sharp) > psnr(bad, sharp) + 1.5

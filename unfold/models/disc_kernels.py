@@ -13,6 +13,7 @@ from torch import Tensor
 from unfold.degradation.kernels import SHAPES, aperture_kernels
 from unfold.estimators.blur_radius import CELL, blur_radius_of_cells, interpolated
 from unfold.estimators.noise import PhotoNoise
+from unfold.estimators.outliers import find_outliers
 from unfold.estimators.roles import KernelEstimator
 
 # The discs' radii are quantiles of those of the photo: the first one, and the last.
@@ -76,7 +77,8 @@ class DiscKernels(KernelEstimator):
         return found["kernel"], self.logits(image, found["kernel"], maps)
 
     def measure(self, image: Tensor, noise: Tensor) -> dict[str, Tensor]:
-        radius = blur_radius_of_cells(image, noise)
+        # (Single bright or dark pixels have the spectrum of a sharp photo.)
+        radius = blur_radius_of_cells(image - find_outliers(image), noise)
         return {"kernel": self.spanning(radius).to(image), "radius": radius}
 
     def logits(self, image: Tensor, kernels: Tensor, maps: Mapping[str, Tensor]) -> Tensor:
@@ -119,7 +121,7 @@ def _discs(radii: Tensor, reach: int | None = None) -> Tensor:
 def _radii(kernels: Tensor) -> Tensor:
     """The radius of the disc that has the second moment of each kernel, ``(B, M)``."""
     known, moments = (table.to(kernels.device) for table in _table())
-    moment = _second_moment(kernels.double().flatten(0, 1))[:, None]
+    moment = second_moment(kernels.double().flatten(0, 1))[:, None]
     # Linear interpolation, as a sum over the intervals of the table (tiny discs are points).
     shares = (moment - moments[:-1]) / moments.diff().clamp_min(1e-12)
     radii = known[0] + (shares.clamp(0, 1) * known.diff()).sum(-1)
@@ -130,12 +132,14 @@ def _radii(kernels: Tensor) -> Tensor:
 def _table() -> tuple[Tensor, Tensor]:
     """Radii up to that of the widest possible disc, and their second moments."""
     radii = torch.arange(8 * _TABLE + 1, dtype=torch.float64) / _TABLE
-    return radii, _second_moment(_discs(radii))
+    return radii, second_moment(_discs(radii))
 
 
-def _second_moment(kernels: Tensor) -> Tensor:
-    """``Σ |x|² k(x) / Σ k(x)``, ``(M,)``."""
-    axis = torch.arange(kernels.shape[-1], device=kernels.device).double()
-    axis = axis - kernels.shape[-1] // 2
-    square = axis[:, None].square() + axis.square()
+def second_moment(kernels: Tensor) -> Tensor:
+    """``Σ |x|² k(x) / Σ k(x)`` over the last two axes, in square pixels."""
+    rows, columns = (
+        torch.arange(n, device=kernels.device, dtype=kernels.dtype) - n // 2
+        for n in kernels.shape[-2:]
+    )
+    square = rows[:, None].square() + columns.square()
     return (kernels * square).sum((-2, -1)) / kernels.sum((-2, -1))

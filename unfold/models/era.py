@@ -22,6 +22,7 @@ from unfold.restorer import Restoration
 from unfold.terms import embed_kernel
 
 from .assembly import count, describe, requires_training, steps_for, unroll
+from .disc_kernels import second_moment
 from .estimating import Estimates, Estimating
 from .on_support import OnSupport
 from .parts import (
@@ -45,6 +46,9 @@ _FIRST_DEVIATION = 0.1
 # E is nonzero where ``|Y − U|`` exceeds ``_THRESHOLD · (1 + w3)``, initially 0.25: above the errors
 # of noise and an inexact kernel, below those of saturated spots and dead pixels.
 _THRESHOLD, _ERROR_PENALTY = 0.05, 4.0
+# Below this second moment in square pixels, that of a disc of radius 0.85, details of the photo are
+# as small as outliers, and E starts at zero.
+_NARROW = 0.6
 # A stage changes X little: one warm-started iteration suffices, and a fixed number never waits for
 # the device.
 _CG = CG(maximum=1, tolerance=None)
@@ -91,7 +95,8 @@ class ErA(Estimating):
     exactly by FFT.
 
     E starts at the photo's outliers, X at the photo without them, U at B X, and the duals at zero:
-    an outlier that X contains at the start would remain in X. The prior on P keeps zeros
+    an outlier that X contains at the start would remain in X. Where the photo is in focus, details
+    are as small as outliers, and E starts at zero. The prior on P keeps zeros
     (`OnSupport`). The variance given to each prior, and the threshold of the ℓ1 norm, lie between
     the variance of the photo's noise and 0.25², so that E is sparse.
 
@@ -207,15 +212,17 @@ class ErA(Estimating):
         return Restoration(clip(parts["X"]), {**estimated, **parts}, history, known.frame.origin)
 
     def start(self, known: Estimates) -> State:
-        """The initial values: E is the photo's outliers, X the photo without them, U is X
-        blurred."""
-        y, kernel = known.x, known.kernel
+        """The initial values: E is the photo's outliers where it is blurred, X the photo without
+        them, U is X blurred."""
+        y, kernel, maps = known.x, known.kernel, None
+        if self.maps:
+            kernel, maps = _with_maps(kernel, known.logits, self.num_kernels)
         blocks = {"Y": y, "U": torch.zeros_like(y)}
-        error = find_outliers(y) if self._errors else blocks["U"]
+        error = find_outliers(y) * _blurred(kernel, maps) if self._errors else blocks["U"]
         blocks |= dict.fromkeys("XZ", y - error) | dict.fromkeys(self._errors, error)
         given = {**blocks, "noise": known.measurements["noise"]}
-        if self.maps:
-            kernel, given["W"] = _with_maps(kernel, known.logits, self.num_kernels)
+        if maps is not None:
+            given["W"] = maps
         state = State(with_hyper_parameters(self.hyper, {**given, "H": kernel}))
         stage: Stage = self.stages.stages[0]  # type: ignore[assignment]
         blur = stage.lagrangian.constraints[0].residual  # B X − U, at U = 0
@@ -255,6 +262,14 @@ def _penalties(
     if "P" in step_for:
         made["p"] = prior_step(values["log_p"], noise, step_for["P"]) * w3
     return made
+
+
+def _blurred(kernel: Tensor, maps: Tensor | None) -> Tensor:
+    """Whether the blur at each pixel is as wide as a disc of radius 0.85, ``(B, 1, H, W)``, or
+    ``(B, 1, 1, 1)`` without maps."""
+    moment = second_moment(kernel)[..., None, None]
+    width = moment if maps is None else (moment * maps).sum(1, keepdim=True)
+    return width.amax(1, keepdim=True) >= _NARROW
 
 
 def _with_maps(kernel: Tensor, logits: Tensor | None, num_kernels: int) -> tuple[Tensor, Tensor]:
