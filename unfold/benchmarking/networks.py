@@ -31,7 +31,7 @@ def prior_cases(size: Size) -> Iterator[Case]:
 
 def model_cases(size: Size) -> Iterator[Case]:
     """One photo and a 21×21 kernel through each installed model. Learned models have random
-    weights. Models that estimate the kernel do so although it is given."""
+    weights."""
     return registered("models", size, model_pair)
 
 

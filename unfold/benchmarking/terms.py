@@ -39,7 +39,7 @@ def term_cases(size: Size) -> Iterator[Case]:
         min 1/2 ‖r‖² + ⟨D, x − z⟩ + 0.005 ‖x − z‖²
 
     An entry whose name begins with ``kernel`` is a 31×31 kernel (``kernels``: eight of 21×21),
-    ``penalties`` are eight maps that sum to one, ``gradient`` has twice the channels of an image.
+    ``maps`` are eight maps that sum to one, ``gradient`` has twice the channels of an image.
     Every other entry is an image, and ``observed`` is computed from the others. A term that
     requires other entries fails with an error.
 
