@@ -31,7 +31,7 @@ def photos(folder):
 
 
 def restore(folder, output, *more):
-    model = ["--model", "jude-classic", "--set", "K=2", "--set", "kernel_estimator=point"]
+    model = ["--model", "jude-classic", "--set", "K=20", "--set", "kernel_estimator=point"]
     paths = [str(folder), "--output", str(output)]
     return main(["restore", *paths, *model, "--device", "cpu", *map(str, more)])
 
