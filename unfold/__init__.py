@@ -8,7 +8,7 @@
     L = uf.sq(uf.conv(k, x) - y) / 2 + 0.01 * uf.tv(z) + uf.constraint(x - z, "rho")
     print(L.explain())
 
-See `unfold.formula` for the notation, `unfold.core` for what derives and runs the updates.
+See `unfold.formula` for the notation, and `unfold.core` for the derivation of the updates.
 """
 
 from __future__ import annotations
@@ -62,19 +62,23 @@ __all__ = [
 def create_model(
     name: str | Mapping[str, Any], *, pretrained: bool = False, **options: Any
 ) -> Restorer:
-    """A restoration model by name; one that requires training has random weights.
+    """Create a restoration model by name.
+
+    Without ``pretrained``, a model that requires training has random weights, and a warning is
+    issued.
 
     Args:
-        name: one of ``unfold.list("models")``; or several, each applied to the output of the one
-            before it, ``"first -> second"``; or a config: a mapping with the name under
-            ``kind`` and options, or the path of a .json or .toml file that holds one.
-        pretrained: load the weights that come with the library (`unfold.models.pretrained`).
-        options: of the model, e.g. ``create_model("jude", prior="ircnn", K=3)``.
+        name: one of ``unfold.list("models")``; several of them, ``"first -> second"``, each applied
+            to the output of the previous one; or a config: a mapping with the name under ``kind``
+            and options, or the path of a .json or .toml file with such a mapping.
+        pretrained: whether to load the weights that come with the library
+            (`unfold.models.pretrained`).
+        options: options of the model, e.g. ``create_model("jude", prior="ircnn", K=3)``.
 
     Raises:
-        ComponentError: there is no such model (the message lists the closest names); with
-            ``pretrained``: no weights of it are shipped, or they do not fit the options.
-        pydantic.ValidationError: every option that does not fit.
+        ComponentError: if there is no such model (the message lists the closest names); with
+            ``pretrained``, if no weights of the model are shipped, or they do not fit the options.
+        pydantic.ValidationError: if options are invalid; it contains all errors.
 
     Example:
         >>> import torch
@@ -101,7 +105,7 @@ def create_model(
     model = resolve("models", with_weights(config)).build()
     if model.requires_training:
         raise ComponentError(
-            f"{name}: no trained weights of it are shipped; there are those of "
+            f"{name}: no trained weights of it are shipped; models with trained weights are "
             f"{', '.join(pretrained_models())} (or train it: unfold list recipes)"
         )
     return model
@@ -118,20 +122,21 @@ def _warn_untrained(name: str | Mapping[str, Any]) -> None:
 
 
 def create(group: str, name: str, *inputs: Any, pretrained: bool = False, **options: Any) -> Any:
-    """An installed component by name.
+    """Create an installed component by name.
 
     Args:
         group: ``"models"``, ``"priors"``, ``"terms"``, ``"estimators"``, ``"losses"``,
             ``"metrics"``, ``"degradations"`` or ``"datasets"``.
         name: one of ``unfold.list(group)``.
-        inputs: positional arguments of the component: the channels of a prior (3 unless given),
-            the blocks of a term.
-        pretrained: of a model: load the weights that come with the library.
-        options: of the component.
+        inputs: positional arguments of the component: the number of channels of a prior (default:
+            3), the blocks of a term.
+        pretrained: whether to load the weights of a model that come with the library.
+        options: options of the component.
 
     Raises:
-        ComponentError: no such component, with the closest names.
-        pydantic.ValidationError: every option that does not fit.
+        ComponentError: if there is no such component (the message lists the closest names), or
+            ``pretrained`` is set and the group is not ``"models"``.
+        pydantic.ValidationError: if options are invalid; it contains all errors.
 
     Example:
         >>> import unfold
@@ -141,7 +146,7 @@ def create(group: str, name: str, *inputs: Any, pretrained: bool = False, **opti
     if group == "models":
         return create_model(name, pretrained=pretrained, **options)
     if pretrained:
-        raise ComponentError(f"pretrained weights are those of models, and {name} is of {group}")
+        raise ComponentError(f"pretrained weights are those of models, not of {group}")
     from .registry.spec import resolve
 
     if group == "priors" and not inputs:
@@ -150,7 +155,7 @@ def create(group: str, name: str, *inputs: Any, pretrained: bool = False, **opti
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("Restoration", "Restorer"):  # these import torch; listing must not
+    if name in ("Restoration", "Restorer"):  # (these import torch, which `unfold list` must not do)
         from . import restorer
 
         return getattr(restorer, name)

@@ -1,4 +1,4 @@
-"""Files put in place at one stroke."""
+"""Atomic replacement of files."""
 
 from __future__ import annotations
 
@@ -11,18 +11,20 @@ from pathlib import Path
 def replace_file(
     path: Path, data: bytes, *, durable: bool = False, temporary: Path | None = None
 ) -> None:
-    """Write a file that appears whole or not at all, with the rights of the one it replaces.
+    """Write a file atomically, with the permissions of the file that it replaces.
 
     Args:
-        path: of the file; its folder exists.
-        data: all of it.
-        durable: wait until the disk has it, so that it outlives a loss of power.
-        temporary: where it is written first, in the same folder; by default a new name.
+        path: path of the file, in an existing folder.
+        data: contents of the file.
+        durable: whether to wait until the data are on the disk, so that they survive a power
+            failure.
+        temporary: path of the temporary file, in the same folder; by default a new name.
 
     Raises:
-        OSError: it cannot be written; what stood there stands, and nothing is left beside it.
+        OSError: if the file cannot be written. The old file is then unchanged, and the temporary
+            file is deleted.
     """
-    # (Not called after the file: the longest name that is allowed would get too long.)
+    # (Not derived from the name of the file, which may already have the maximum length.)
     temporary = temporary or path.with_name(f".unfold.{secrets.token_hex(4)}.tmp")
     try:
         with temporary.open("xb") as file:
@@ -35,6 +37,6 @@ def replace_file(
         os.replace(temporary, path)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None:  # a full disk names no file
+        if isinstance(error, OSError) and error.filename is None:  # as on a full disk
             error.filename = str(path)
         raise

@@ -1,4 +1,4 @@
-"""Memory that a process keeps between two uses."""
+"""Settings of the memory allocator of Linux."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of <malloc.h>
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # constants of <malloc.h>
 _DEFAULTS = {_TRIM_THRESHOLD: 128 * 1024, _MMAP_MAX: 65536}
 _KEEPING = {_TRIM_THRESHOLD: 2**31 - 1, _MMAP_MAX: 0}
 _lock, _users = threading.Lock(), 0
@@ -16,12 +16,12 @@ _lock, _users = threading.Lock(), 0
 
 @contextmanager
 def kept_heap() -> Iterator[None]:
-    """Within it this process keeps the memory that it frees, for its next tensor of that size.
+    """A context in which this process keeps freed memory, to reuse it for later tensors.
 
-    The allocator of Linux (glibc) gives every freed image back to the system, and each new one is
-    mapped and zeroed page by page: up to half of the time of a restoration on a CPU. The peak
-    stays what it was. It holds for all threads; when the last user leaves, what is free goes back
-    to the system. Where the allocator is another, nothing happens.
+    The allocator of Linux (glibc) returns the memory of each freed image to the system, and each
+    new image is mapped and zeroed page by page, which takes up to half of the time of a restoration
+    on a CPU. The peak memory does not change. The context affects all threads. When the last one is
+    left, free memory is returned to the system. With other allocators, it has no effect.
     """
     global _users
     with _lock:

@@ -1,4 +1,4 @@
-"""What there is, by group: components, and what the library brings besides. Imports none of it."""
+"""Lists of components, protocols, tables and recipes by group, made without imports of them."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from ._shipped import ShippedFiles
 from .registry.catalog import HOME, Component, ComponentError, installed
 
 GROUPS = {
-    "models": "what restores photos",
+    "models": "restore photos",
     "priors": "regularizers of a block, each given by its proximal operator",
     "terms": "residuals of data terms and constraints",
-    "estimators": "measure a photo: its kernel, exposure, noise, illumination",
-    "losses": "what training minimizes",
-    "metrics": "what evaluation reports",
-    "degradations": "make bad photos of good ones",
+    "estimators": "estimate a photo's kernel, exposure, noise or illumination",
+    "losses": "functions that training minimizes",
+    "metrics": "quality measures for `unfold evaluate`",
+    "degradations": "make degraded photos from good ones",
     "datasets": "readers of data sets",
-    "protocols": "what `unfold evaluate` measures, and how",
-    "tables": "numbers of papers, for `unfold table`",
-    "recipes": "for `unfold train` and `unfold synthesize`",
-    "commands": "of this program",
-    "engines": "for `unfold restore --engine`",
-    "plugins": "distributions that bring components",
+    "protocols": "rules of measurement for `unfold evaluate`",
+    "tables": "tables of papers, for `unfold table`",
+    "recipes": "configurations for `unfold train` and `unfold synthesize`",
+    "commands": "commands of this program",
+    "engines": "distribute photos, for `unfold restore --engine`",
+    "plugins": "distributions that provide components",
 }
 
 
@@ -40,11 +40,13 @@ class ListEntry:
 
     Attributes:
         group: one of `GROUPS`.
-        name: as registered.
-        distribution: that brings it, and its ``version``.
-        status: ``ok`` if the name finds it; otherwise the reason why not.
-        call: the name that finds it, ``distribution:name`` if it must be; empty if none does.
-        describe: returns the summary, one line; called only where it is shown.
+        name: registered name.
+        distribution: name of the distribution that provides it.
+        version: version of that distribution.
+        status: ``ok`` if the name can be used; otherwise the reason why not.
+        call: the name to use: ``name``, or ``distribution:name`` if another component has the same
+            name; empty if the component cannot be used.
+        describe: returns a summary of one line; called only for entries that are shown.
     """
 
     group: str
@@ -57,23 +59,23 @@ class ListEntry:
 
     @property
     def foreign(self) -> bool:
-        """Whether a plugin brings it."""
+        """Whether a plugin provides it."""
         return self.distribution != HOME
 
 
 def list(group: str, pattern: str = "*", *, pretrained: bool = False) -> builtins.list[str]:
-    """The names in a group, sorted. Imports no component.
+    """The sorted names in a group. Imports no component.
 
     Args:
         group: ``"models"``, ``"priors"``, ``"terms"``, ``"estimators"``, ``"losses"``,
             ``"metrics"``, ``"degradations"``, ``"datasets"``, ``"protocols"``, ``"tables"``,
             ``"recipes"``, ``"commands"``, ``"engines"`` or ``"plugins"``.
-        pattern: of the names, e.g. ``"jude*"``.
-        pretrained: only models with weights that come with the library.
+        pattern: pattern of the names, e.g. ``"jude*"``.
+        pretrained: whether to list only models with weights that come with the library.
 
     Raises:
-        ComponentError: if there is no such group, or ``pretrained`` is asked of another group than
-            models.
+        ComponentError: if there is no such group, or ``pretrained`` is set and the group is not
+            ``"models"``.
 
     Example:
         >>> import unfold
@@ -93,7 +95,7 @@ def list(group: str, pattern: str = "*", *, pretrained: bool = False) -> builtin
 
 
 def entries(group: str) -> builtins.list[ListEntry]:
-    """What is in a group, also what cannot be used and why.
+    """The entries of a group, including those that cannot be used.
 
     Raises:
         ComponentError: if there is no such group.
@@ -112,7 +114,7 @@ def _components(group: str) -> Iterator[ListEntry]:
 
 
 def _status(component: Component, here: builtins.list[Component]) -> tuple[str, str]:
-    """Its status, and the name that finds it."""
+    """The status of a component, and the name to use (see `ListEntry`)."""
     if component.obstacle:
         return component.obstacle, ""
     rivals = [c for c in here if c.name == component.name and c != component and not c.obstacle]

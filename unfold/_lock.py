@@ -1,4 +1,4 @@
-"""Files that one process has at a time."""
+"""Locks of files and folders, each held by one process at a time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from unfold.errors import UnfoldError
 
 
 class BusyError(UnfoldError, OSError):
-    """Another process has the file; ``owner`` is its number, where that is known."""
+    """Raised if another process holds the lock; ``owner`` is its number, or "?" if unknown."""
 
     def __init__(self, owner: str) -> None:
         super().__init__(f"in use by process {owner}")
@@ -20,19 +20,19 @@ class BusyError(UnfoldError, OSError):
 
 
 def lock(file: IO) -> None:
-    """Take a file that is open for writing, until it is closed or this process ends.
+    """Lock a file that is open for writing, until it is closed or this process ends.
 
-    (Where there are no such locks, on Windows and some file systems, nothing happens.)
+    Has no effect on systems without such locks (Windows, some file systems).
 
     Raises:
-        BusyError: another process has it.
+        BusyError: if another process holds the lock.
     """
     try:
         import fcntl
     except ImportError:
         return
     try:
-        # (Not flock: child processes would inherit it, and hold it after this one is killed.)
+        # (Not flock, which child processes inherit and keep after this process is killed.)
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError) as error:
         raise BusyError(_owner(file)) from error
@@ -42,19 +42,21 @@ def lock(file: IO) -> None:
 
 @contextlib.contextmanager
 def held(path: Path, refusal: type[UnfoldError], doing: str, *, mark: str = "") -> Iterator[None]:
-    """The folder of a file, for this process alone as long as it has the file; both are made.
+    """A context in which only this process uses a folder, which is locked by a file in it.
 
-    The file stays, and says that the folder is ours. A folder that was made and in which nothing
-    came to stand is taken away again.
+    Creates the folder and the file. The file remains, and marks the folder as one that the library
+    may write to. A new folder in which no other file was created is deleted.
 
     Args:
-        path: of the file.
-        refusal: raised where another process has it, or the folder holds files of others.
-        doing: what that process does, for the message: "is training there".
-        mark: a pattern of what says so, too, as the folders of older versions lack the file.
+        path: path of the lock file in the folder.
+        refusal: error to raise if another process holds the lock, or the folder contains files but
+            no lock file.
+        doing: activity of the other process, for the message: "is training there".
+        mark: pattern of files that also mark the folder, for folders of older versions, which have
+            no lock file.
 
     Raises:
-        OSError: the folder or the file cannot be made.
+        OSError: if the folder or the file cannot be created.
     """
     folder = path.parent
     new = not folder.is_dir()
@@ -80,7 +82,7 @@ def held(path: Path, refusal: type[UnfoldError], doing: str, *, mark: str = "") 
 
 
 def _owner(file: IO) -> str:
-    """The process that has a file, as Linux tells it."""
+    """The number of the process that locks a file, which Linux reports; otherwise "?"."""
     inode = os.fstat(file.fileno()).st_ino
     try:
         with open("/proc/locks", encoding="ascii") as locks:

@@ -1,4 +1,4 @@
-"""Imports that other people's broken metadata would end."""
+"""Protection of imports from unreadable metadata of other distributions."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import sys
 
 
 def shield() -> None:
-    """Keep torch and pydantic importable next to a distribution with unreadable metadata.
+    """Keep torch and pydantic importable if the metadata of a distribution is unreadable.
 
-    As they are imported, both read the entry points of every installed distribution, to find
-    extensions of their own, and one file that is not UTF-8 ends their import. Only where there is
-    such a file, they are kept from looking; their extensions are then not loaded.
+    During import, both read the entry points of all installed distributions to find extensions, and
+    fail if one of these files is not UTF-8. If there is such a file, this search is disabled, and
+    their extensions are not loaded.
     """
     if "torch" in sys.modules:
         return

@@ -1,4 +1,4 @@
-"""TOML files that come with the library, by name; a user's own, by path."""
+"""Recipes: TOML files of the library, found by name, and those of users, found by path."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ class ShippedFiles:
     """The recipes in a package's folder ``recipes``.
 
     Attributes:
-        package: its name.
-        error: raised, with one line, for what is not there or cannot be read.
+        package: name of the package.
+        error: error to raise, with a message of one line, if a recipe does not exist or cannot be
+            read.
     """
 
     package: str
@@ -33,7 +34,7 @@ class ShippedFiles:
         return sorted(name.removesuffix(".toml") for name in found if _is_path(name))
 
     def text(self, name: str) -> str:
-        """The recipe of that name, to copy and edit."""
+        """The text of the recipe with this name, to copy and edit."""
         there = self.names()
         if name not in there:
             close = difflib.get_close_matches(name, there, 1)
@@ -42,7 +43,7 @@ class ShippedFiles:
         return self._folder().joinpath(f"{name}.toml").read_text(encoding="utf-8")
 
     def read(self, name: str | os.PathLike[str]) -> dict[str, Any]:
-        """What the recipe of that name, or the ``.toml`` file, holds."""
+        """The contents of the recipe with this name, or of a ``.toml`` file."""
         try:
             own = _is_path(str(name))
             return tomllib.loads(Path(name).read_text("utf-8") if own else self.text(str(name)))

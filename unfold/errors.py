@@ -1,4 +1,4 @@
-"""The base of all errors that the library raises on purpose."""
+"""The base classes of the errors of the library."""
 
 
 class UnfoldError(Exception):
@@ -18,7 +18,7 @@ class UnfoldError(Exception):
 
 
 class InputError(UnfoldError, ValueError):
-    """An image, a kernel or a step that a model or a prior cannot take.
+    """Raised if a model or a prior does not support an image, a kernel or a step.
 
     The message states the requirement, the given value and the remedy.
 

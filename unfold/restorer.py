@@ -16,16 +16,17 @@ class Trust:
     """How far a restoration can be trusted, pixel by pixel (see `unfold.restoration.with_trust`).
 
     Attributes:
-        measured: ``(B, 1, H, W)`` in [0, 1]: of what is independent of its neighbors in each
-            pixel, the share that the photo determines; the prior fills in the rest.
+        measured: ``(B, 1, H, W)`` in [0, 1]: the share of each pixel's value that the photo
+            determines; its neighbors and the prior determine the rest.
         deviation: ``(B, 1, H, W)``, at least 0, in units of the image: the standard deviation of
-            the error. The image ± 1.645 deviations is meant to hold 90 % of the true values.
-        reblur: ``(B, 1, H, W)`` in [0, 1]: the share in which the kernel explains the photo (see
-            `unfold.estimators.reblur.reblur_share`); None with more than one kernel.
+            the error. The interval of ± 1.645 deviations should contain 90 % of the true values.
+        reblur: ``(B, 1, H, W)`` in [0, 1]: the share of the restoration that is reliable because
+            the kernel explains the photo (see `unfold.estimators.reblur.reblur_share`); None with
+            more than one kernel.
         blocks: block without a prior -> share of the measured terms in its last update, mean over
             the pixels, ``(B, 1, 1, 1)`` (see `unfold.core.measured_share`).
-        calibrated: whether the deviation was scaled on validation photos; otherwise it is that of
-            the noise alone, and the error is larger.
+        calibrated: whether the deviation was scaled on validation photos; otherwise it includes
+            only the error due to noise, and the true error is larger.
     """
 
     measured: Tensor
@@ -40,9 +41,10 @@ class Restoration:
     """A restored batch and its intermediates.
 
     Attributes:
-        image: ``(B, C, H, W)`` in [0, 1], of the input's size.
+        image: ``(B, C, H, W)`` in [0, 1], with the size of the input.
         parts: named intermediates; the model's docstring lists them.
-        history: the history that was given to the model, filled: ``restoration.history.plot()``.
+        history: the history that was given to the model, with the recorded stages:
+            ``restoration.history.plot()``.
         origin: row and column of the photo's first pixel in the states of the stages, which may
             have a margin.
         trust: how far the image can be trusted, from `unfold.restoration.with_trust`.
@@ -89,11 +91,11 @@ class Restorer(nn.Module):
             in pixels, a divisor of 32. ``forward`` measures the maps that are not given in its
             image.
         pooled_features: parts whose means over rows and columns ``forward`` takes among its
-            measurements, by the same names; without them it takes the means of its own input.
+            measurements, under the same names; without them, it uses the means of its own input.
         finish_reads: parts of the image's height and width that `finish` reads -> their channels.
-        error_scale: standard deviation of the error, with a kernel that is given and with one that
-            is estimated, over that which noise causes; measured on validation photos. None: not
-            measured.
+        error_scale: standard deviation of the error divided by that of the error due to noise,
+            first with a given kernel, then with an estimated one; measured on validation photos.
+            None: not measured.
 
     Example:
         >>> import torch
@@ -139,8 +141,8 @@ class Restorer(nn.Module):
     def measure(self, image: Tensor, *, kernel: Tensor | None = None) -> Mapping[str, Tensor]:
         """Measure the global quantities of a whole photo, with little memory.
 
-        Arguments as for ``forward``. With the result as ``measurements``, restoring a part of the
-        photo equals that part of the restored whole, except near the part's borders.
+        The arguments are those of ``forward``. A part of the photo, restored with the result as
+        ``measurements``, equals that part of the restored photo, except near the part's borders.
         """
         return {}
 
@@ -172,14 +174,14 @@ class Restorer(nn.Module):
         Args:
             image: as for ``forward``.
             kernel: as for ``forward``.
-            parts: those of ``finish_reads`` that a restoration of this image without the means
-                returned.
-            measurements: of the whole photo, means included.
+            parts: the parts listed in ``finish_reads``, from a restoration of this image without
+                the means.
+            measurements: measurements of the whole photo, including the means.
         """
         return self(image, kernel=kernel, measurements=measurements).image
 
     def sequence(self) -> Sequence[Restorer]:
-        """The models that are applied one after another, each to the output of the one before."""
+        """The models of a cascade, each applied to the output of the previous one."""
         return (self,)
 
     @abstractmethod

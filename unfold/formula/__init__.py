@@ -1,4 +1,4 @@
-"""Objectives as they are printed: blocks, data, linear maps, squares, constraints and priors."""
+"""Objectives as formulas: blocks, data, linear maps, squares, constraints and priors."""
 
 from .notation import (
     Objective,

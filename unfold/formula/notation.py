@@ -1,4 +1,4 @@
-"""Objectives as they are printed: blocks, data, linear maps, squares, constraints and priors.
+"""Objectives as formulas: blocks, data, linear maps, squares, constraints and priors.
 
 Example: deconvolution by total variation.
 
@@ -46,13 +46,16 @@ __all__ = [
 
 
 def blocks(names: str) -> Any:
-    """Blocks, over which the objective is minimized: one, or several.
+    """Declare blocks, the variables over which the objective is minimized.
 
     Args:
-        names: separated by spaces.
+        names: one or several names, separated by spaces.
 
     Returns:
-        `Entry`, or a tuple of them.
+        An `Entry`, or a tuple of entries for several names.
+
+    Raises:
+        ValueError: if there is no name, or a name occurs twice.
 
     Example:
         >>> import unfold as uf
@@ -65,13 +68,16 @@ def blocks(names: str) -> Any:
 
 
 def data(names: str) -> Any:
-    """Data, held fixed during the optimization (photos, kernels, masks): one, or several.
+    """Declare data, which are fixed during the optimization: photos, kernels, masks.
 
     Args:
-        names: separated by spaces.
+        names: one or several names, separated by spaces.
 
     Returns:
-        `Entry`, or a tuple of them.
+        An `Entry`, or a tuple of entries for several names.
+
+    Raises:
+        ValueError: if there is no name, or a name occurs twice.
 
     Example:
         >>> import unfold as uf
@@ -84,13 +90,17 @@ def data(names: str) -> Any:
 
 
 def penalties(names: str) -> Any:
-    """Named weights of terms: arguments of `Objective.solve`, learned by `Objective.unroll`.
+    """Declare named weights of terms: arguments of `Objective.solve`, learned by the network of
+    `Objective.unroll`.
 
     Args:
-        names: separated by spaces.
+        names: one or several names, separated by spaces.
 
     Returns:
-        `Penalty`, or a tuple of them.
+        A `Penalty`, or a tuple of penalties for several names.
+
+    Raises:
+        ValueError: if there is no name, or a name occurs twice.
 
     Example:
         >>> import torch
@@ -104,10 +114,11 @@ def penalties(names: str) -> Any:
 
 
 def sq(expression: Expression | Residual) -> Square:
-    """``‖r‖²``: the sum of the squares over pixels and channels.
+    """``‖r‖²``, the sum of the squares over pixels and channels.
 
     Args:
-        expression: of blocks, such as ``conv(k, x) - y``; or any `unfold.core.Residual`.
+        expression: r, an expression of blocks such as ``conv(k, x) - y``, or any
+            `unfold.core.Residual`.
 
     Example:
         >>> import torch
@@ -123,12 +134,12 @@ def sq(expression: Expression | Residual) -> Square:
 def constraint(
     expression: Expression | Residual, penalty: str | float | Penalty, *, dual: str = ""
 ) -> Tie:
-    """``r = 0``, as ``⟨Γ, r⟩ + ρ/2 ‖r‖²``.
+    """The constraint ``r = 0``, as the terms ``⟨Γ, r⟩ + ρ/2 ‖r‖²`` of the augmented Lagrangian.
 
     Args:
-        expression: of blocks, such as ``x - z``.
-        penalty: ρ, a positive number or the name of one.
-        dual: the name of Γ; by default ``dual1``, ``dual2``, ... in the order of the constraints.
+        expression: r, an expression of blocks such as ``x - z``.
+        penalty: ρ, a positive number or the name of a penalty.
+        dual: name of Γ; by default ``dual1``, ``dual2``, ... in the order of the constraints.
 
     Example:
         >>> import torch
@@ -142,7 +153,7 @@ def constraint(
 
 
 def conv(kernel: Entry, of: Expression) -> Blur:
-    """``k ⊗ x``: circular convolution; see `unfold.terms.blur.Blur`.
+    """``k ⊗ x``, circular convolution; see `unfold.terms.blur.Blur`.
 
     Example:
         >>> import torch
@@ -158,7 +169,7 @@ def conv(kernel: Entry, of: Expression) -> Blur:
 
 
 def filter_flow(kernels: Entry, maps: Entry, of: Expression, *, local: bool = False) -> Flow:
-    """``Σ_m W_m ⊙ (k_m ⊗ x)``: a blur that varies; see `unfold.terms.filter_flow.Flow`.
+    """``Σ_m W_m ⊙ (k_m ⊗ x)``: a spatially varying blur; see `unfold.terms.filter_flow.Flow`.
 
     Args:
         kernels: ``k``, ``(1 or B, M, h, w)``.
@@ -181,7 +192,8 @@ def filter_flow(kernels: Entry, maps: Entry, of: Expression, *, local: bool = Fa
 
 
 def grad(of: Expression) -> Difference:
-    """``∇x``: circular forward differences, to the right for all channels, then downwards.
+    """``∇x``, ``(B, 2C, H, W)``: circular forward differences to the right of all channels, then
+    those downwards.
 
     Example:
         >>> import torch
@@ -195,7 +207,7 @@ def grad(of: Expression) -> Difference:
 
 
 def downsample(of: Expression, factor: int) -> Downsampled:
-    """``S x``: every ``factor``-th pixel of every ``factor``-th row, for super-resolution.
+    """``S x``, every ``factor``-th pixel of every ``factor``-th row, for super-resolution.
 
     Example:
         >>> import torch
@@ -210,7 +222,7 @@ def downsample(of: Expression, factor: int) -> Downsampled:
 
 
 def linear(forward: Function, of: Expression, adjoint: Function | None = None) -> Applied:
-    """``A x`` for a linear map of one's own; see `unfold.terms.linear.Applied`.
+    """``A x`` for a linear map given as a function; see `unfold.terms.linear.Applied`.
 
     Example:
         >>> import torch
@@ -225,16 +237,16 @@ def linear(forward: Function, of: Expression, adjoint: Function | None = None) -
 
 
 def prior(name: str | Mapping[str, Any] | Prior, **options: Any) -> Callable[..., Belief]:
-    """An installed prior by name: called on a block, it is a term.
+    """A function that applies an installed prior to a block, which gives a term.
 
     Args:
         name: one of ``unfold.list("priors")``; a mapping with the name under ``kind``;
             or a `Prior`.
-        options: of the prior.
+        options: options of the prior.
 
     Returns:
-        ``of(x, channels=3)``: the term; x is a block or an expression, ``channels`` its number of
-        channels, which priors that are networks need.
+        A function ``(x, channels=3) -> term``, where x is a block or an expression. ``channels`` is
+        its number of channels, which priors that are networks require.
 
     Example:
         >>> import unfold as uf
@@ -308,7 +320,7 @@ def ridge(of: Expression) -> Belief:
 
 
 def box(of: Expression, low: float = 0.0, high: float = 1.0) -> Belief:
-    """``low <= x <= high``; see `unfold.priors.Box`.
+    """The constraint ``low <= x <= high``; see `unfold.priors.Box`.
 
     Example:
         >>> import torch
@@ -318,13 +330,14 @@ def box(of: Expression, low: float = 0.0, high: float = 1.0) -> Belief:
         >>> L.solve(y=torch.tensor([[[[-0.5, 0.5, 1.5]]]]))[x]
         tensor([[[[0.0000, 0.5000, 1.0000]]]])
     """
-    finite = math.isfinite(low) and math.isfinite(high)  # (a file knows no other numbers)
+    finite = math.isfinite(low) and math.isfinite(high)  # (files contain only finite numbers)
     spec = {"kind": "box", "low": low, "high": high} if finite else None
     return believed(Box(low=low, high=high), of, spec)
 
 
 def simplex(of: Expression) -> Belief:
-    """``x >= 0`` and sums to 1 over its pixels: a kernel; see `unfold.priors.Simplex`.
+    """The constraint that x is nonnegative and sums to 1 over its pixels, as a kernel does; see
+    `unfold.priors.Simplex`.
 
     Example:
         >>> import torch
@@ -338,7 +351,15 @@ def simplex(of: Expression) -> Belief:
 
 
 def poisson(of: Expression, counts: Entry) -> Belief:
-    """``Σ x − y log x``: Poisson's likelihood of counts y; see `unfold.priors.poisson.Poisson`.
+    """``Σ x − y log x``, the negative log-likelihood of Poisson counts y, without a constant; see
+    `unfold.priors.poisson.Poisson`.
+
+    Args:
+        of: x, a block or an expression.
+        counts: y, declared by `data`.
+
+    Raises:
+        ValueError: if y is a block.
 
     Example:
         >>> import torch
@@ -356,7 +377,7 @@ def poisson(of: Expression, counts: Entry) -> Belief:
 
 
 def from_dict(record: Mapping[str, Any]) -> Objective:
-    """The objective of a record made by `Objective.to_dict`.
+    """Create an objective from a dictionary made by `Objective.to_dict`.
 
     Example:
         >>> import unfold as uf

@@ -1,4 +1,4 @@
-"""Expressions from text: what a declared model's file says, and `Objective.to_dict` writes."""
+"""Expressions from text, as in the files of declared models and in `Objective.to_dict`."""
 
 from __future__ import annotations
 
@@ -25,15 +25,17 @@ _OPERATORS: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
 
 
 def expression(text: str, entry: Callable[[str], Entry] = Entry) -> Expression:
-    """The expression that a text writes: names, numbers, ``+ - * /``, and the maps
-    ``conv(k, x)``, ``filter_flow(k, W, x, local=True)``, ``grad(x)``, ``downsample(x, 2)``.
+    """Parse an expression.
+
+    It may contain names, numbers, the operators ``+ - * /``, and the maps ``conv(k, x)``,
+    ``filter_flow(k, W, x, local=True)``, ``grad(x)`` and ``downsample(x, 2)``.
 
     Args:
-        text: for example ``"conv(k, x) + e - y"``.
-        entry: of a name.
+        text: the expression, for example ``"conv(k, x) + e - y"``.
+        entry: function that returns the `Entry` of a name; by default a block.
 
     Raises:
-        ValueError: something else is written there; it says what.
+        ValueError: if the text contains anything else (the message shows it), or is a number.
 
     Example:
         >>> from unfold.formula.text import expression
@@ -47,7 +49,7 @@ def expression(text: str, entry: Callable[[str], Entry] = Entry) -> Expression:
 
 
 def objective(record: Mapping[str, Any]) -> Objective:
-    """See `unfold.from_dict`."""
+    """The objective of a dictionary; see `unfold.from_dict`."""
     held = set(record.get("data", ()))
 
     def entry(name: str) -> Entry:
@@ -67,7 +69,7 @@ def _term(term: Mapping[str, Any], entry: Callable[[str], Entry]) -> Term:
     if "prior" in term:
         believed = notation.prior(term["prior"])(expression(term["block"], entry))
         return believed.weighted(_penalty(term.get("weight", 1.0)))
-    raise ValueError(f"a term has one of quadratic, constraint, prior; got {', '.join(term)}")
+    raise ValueError(f"a term must have quadratic, constraint or prior, got {', '.join(term)}")
 
 
 def _penalty(value: str | float) -> Penalty:
@@ -81,7 +83,7 @@ def _parsed(text: str) -> ast.expr:
     try:
         return ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise ValueError(f"{text!r:.80} is no expression: {error}") from None
+        raise ValueError(f"{text!r:.80} is not an expression: {error}") from None
 
 
 def _value(node: ast.expr, text: str, entry: Callable[[str], Entry]) -> Any:
