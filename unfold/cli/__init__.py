@@ -42,9 +42,14 @@ _CHAPTERS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run ``unfold ARGUMENTS``; returns the exit status.
+    """Run ``unfold ARGUMENTS``.
 
-    0: all is done. 1: a part failed and the rest is done. 2: nothing is done (a wrong command).
+    Args:
+        argv: the arguments; by default those of the process.
+
+    Returns:
+        The exit status. 0: everything was done. 1: a part failed, and the rest was done. 2: nothing
+        was done, because of an error such as a wrong argument. 130: stopped by Ctrl-C.
 
     Example:
         >>> from unfold.cli import main
@@ -59,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("unfold: stopped", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader of our output is gone, as in `unfold list | head`
+    except BrokenPipeError:  # the reader has closed the pipe, as in `unfold list | head`
         sys.stderr.close()
         return 0
     except UnfoldError as error:

@@ -34,10 +34,10 @@ class CommandError(UnfoldError):
 
 
 def default_model(kernel: object) -> str:
-    """The model that restores photos if none is named.
+    """The name of the model that restores photos by default.
 
-    Without a kernel, jude-small is the better one on dark, shaken and defocused photos (its card
-    has the numbers). With a kernel, jude-classic needs no trained weights.
+    Without a kernel, it is jude-small, which is better on dark, shaken and defocused photos (see
+    its card for the numbers). With a kernel, it is jude-classic, which needs no trained weights.
     """
     return _BEST_WITHOUT_KERNEL if kernel is None else DEFAULT_MODEL
 
@@ -262,7 +262,7 @@ def _place(options: Any, key: str) -> Any:
 
 
 def ready(name: str, model: Restorer) -> Restorer:
-    """The model, unless it requires training (`CommandError`).
+    """Return the model; raise `CommandError` if it requires training.
 
     Example:
         >>> import unfold
@@ -292,7 +292,7 @@ def find_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(0, device=device).cpu()  # (a meta tensor can be made, but not fetched)
+        torch.empty(0, device=device).cpu()  # (fails for the device meta)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0][:120]
         raise CommandError(f"device {name!r} cannot be used ({reason}); try auto or cpu") from error

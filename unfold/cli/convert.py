@@ -1,4 +1,4 @@
-"""``unfold convert``: converts weights that others released."""
+"""``unfold convert``: converts weights that were released by others."""
 
 from __future__ import annotations
 

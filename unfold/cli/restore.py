@@ -213,6 +213,6 @@ def _journal(
 
 
 def _place(outcome: FileResult) -> Path:
-    """The target to record for a source that has no place in the output."""
+    """The path that the journal records for a photo without an output file."""
     inside = outcome.target.suffix != ""
     return outcome.target if inside else outcome.target / outcome.source.name

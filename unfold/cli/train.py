@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
         with own(folder):
             print(preview(recipe, folder / "dry-run.png"))
         return 0
-    with contextlib.ExitStack() as ends:  # the bar's line, before any error's
+    with contextlib.ExitStack() as ends:  # closes the bar before an error is printed
         done = train(
             recipe,
             folder,
@@ -92,7 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _progress(
     trainer: Trainer, recipe: Recipe, ends: contextlib.ExitStack
 ) -> Callable[[int, dict[str, float]], None]:
-    """A bar with the rate, the time left, and the losses."""
+    """A function of a step and its losses that updates a progress bar."""
     from tqdm import tqdm
 
     bar = ends.enter_context(

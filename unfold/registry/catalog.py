@@ -22,13 +22,13 @@ from .summary import summary
 GROUPS = (
     "terms", "priors", "estimators", "models", "losses", "metrics", "degradations", "datasets",
 )  # fmt: skip
-# Groups of functions that nothing is built from: the program's commands, engines for folders.
+# Groups of functions that are called directly: commands of the program, engines for folders.
 FUNCTIONS = ("commands", "engines")
 _ALL = GROUPS + FUNCTIONS
 HOME = "unfold-imaging"
 ALLOW = "UNFOLD_PLUGINS"
-# What plugins of this project bring, by the first word of its name: it may be asked for before
-# they are installed.
+# First word of a component's name -> the plugin of this project that provides it, for the message
+# that a component is not installed.
 _ELSEWHERE = {
     "app": "unfold-app",
     "bm3d": "unfold-bm3d",
@@ -45,7 +45,7 @@ _ELSEWHERE = {
 
 
 _shared: ContextVar[list[Catalog] | None] = ContextVar("_shared", default=None)
-# What a folder's metadata registered when it was last read, with its files' marks then.
+# Folder of metadata -> marks of its files when it was last read, and what it registered.
 _read: dict[str, tuple[tuple[Any, ...] | None, tuple[str, list[Component]]]] = {}
 
 
@@ -148,7 +148,7 @@ def scan() -> Catalog:
             project, components = _registered(distribution)
             # The first on sys.path is the one that would be imported; later ones are shadowed.
             found.setdefault(project, components)
-        except Exception as error:  # metadata is a stranger's: it may fail in any way
+        except Exception as error:  # metadata of others may cause any error
             reason = " ".join(str(error).split()) or type(error).__name__
             damaged.append(Damage(_place(distribution), reason))
     components = sorted(c for components in found.values() for c in components)
@@ -212,7 +212,7 @@ def find(group: str, name: str) -> Component:
     matches = [c for c in here if c.name == plain and distribution in ("", c.distribution)]
     if not distribution:
         matches = [c for c in matches if c.distribution == HOME] or matches
-    # Of two claims to a name, one that may not be loaded anyway does not stand in the way.
+    # A component that must not be loaded does not make a name ambiguous.
     matches = [c for c in matches if not c.obstacle] or matches
     if not matches:
         raise ComponentError(_unknown(group, name, here, catalog.damaged))
@@ -242,7 +242,7 @@ def load(component: Component) -> Any:
         return point.load()
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # a plugin's import may fail in any way, sys.exit among them
+    except BaseException as error:  # a plugin may raise anything, even SystemExit
         reason = f"{type(error).__name__}: {error}"
         raise ComponentError(
             _refusal(component, f"cannot be loaded from {component.target}: {reason}")
@@ -263,7 +263,7 @@ def _registered(distribution: importlib.metadata.Distribution) -> tuple[str, lis
 
 
 def _mark(path: str) -> tuple[int, int, int] | None:
-    """Values that change with the contents of a file; empty if there is no file."""
+    """Values that change with the contents of a file; None if there is no file."""
     try:
         found = os.stat(path)
     except OSError:
@@ -274,7 +274,7 @@ def _mark(path: str) -> tuple[int, int, int] | None:
 def _parsed(distribution: importlib.metadata.Distribution) -> tuple[str, list[Component]]:
     text = distribution.read_text("entry_points.txt")
     if not text or "unfold." not in text:
-        # Its folder, acme_prior-1.2.dist-info, names it without reading more.
+        # The name of its folder, acme_prior-1.2.dist-info, suffices.
         return _normalize(_place(distribution).partition("-")[0]), []
     project = _normalize(distribution.metadata["Name"])
     return project, list(_components(distribution, project, text))

@@ -19,16 +19,17 @@ def function(group: str, name: str) -> Callable[..., Any]:
 
     An engine, ``unfold restore --engine NAME``, restores the photos of a folder in other processes.
     It is called as ``engine(config, pairs, *, journal, workers, quick, again, **options)`` and
-    yields an `unfold.restoration.FileResult` for each photo: ``config`` is the model's,
-    ``pairs`` are from and to, ``workers`` how many processes (or None), ``quick`` whether the
-    model is in its fast mode, and the rest as for `unfold.restoration.restore_files`.
+    yields an `unfold.restoration.FileResult` for each photo. ``config`` is the config of the model,
+    ``pairs`` are the paths of each photo and its result, ``workers`` is the number of processes (or
+    None), and ``quick`` is whether the model is used in its fast mode. The other arguments are
+    those of `unfold.restoration.restore_files`.
 
     Args:
         group: ``"commands"`` or ``"engines"``.
-        name: of the entry.
+        name: registered name of the command or engine.
 
     Raises:
-        ComponentError: it is unknown, ambiguous or broken.
+        ComponentError: if it is unknown, ambiguous or broken.
     """
     entry = find(group, name)
     target = load(entry)

@@ -17,7 +17,7 @@ def check_class(entry: Component, target: Any) -> None:
     if not callable(target):
         raise _wrong(entry, f"is {type(target).__name__} {target!r:.40}, not a class or function")
     if not inspect.isclass(target) or entry.group in FUNCTIONS:
-        return  # a function is known by what it makes
+        return  # (`check_object` checks what a function builds)
     base = _base(entry.group)
     if not issubclass(target, base):
         raise _wrong(

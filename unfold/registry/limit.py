@@ -1,4 +1,4 @@
-"""A limit of a component's size, which bounds the time and the memory of building it."""
+"""A limit on the size of a component, which bounds the time and memory for building it."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def _new_values(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
     options |= {"device": "meta"} if any(a.name == "device" for a in func._schema.arguments) else {}
     try:
         made = func(*tree_map_only(Tensor, _on_meta, args), **options)
-    except RuntimeError:  # the shape depends on values: it is no larger than what they are in
+    except RuntimeError:  # the shape depends on values; the result is not larger than the inputs
         return 0
     return sum(leaf.numel() for leaf in tree_leaves(made) if isinstance(leaf, Tensor))
 

@@ -52,7 +52,7 @@ def _run(components: list[Component], seconds: float) -> tuple[list[tuple[str, s
         report = Path(folder, "report")
         names = [f"{c.group}/{c.qualified}" for c in components]
         command = [sys.executable, "-m", __name__, str(report), *names]
-        # The first import of torch may itself take long; it is not the plugin's fault.
+        # The first import of torch may take long, and does not count for a component.
         limit = 60 + seconds * len(components)
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -75,7 +75,7 @@ def _watch(process: subprocess.Popen[bytes], report: Path, seconds: float, limit
         size = report.stat().st_size if report.exists() else 0
         if size != seen:
             seen, since = size, waited
-        started = size > 0  # the report begins once torch is there
+        started = size > 0  # the report begins after the import of torch
         if (started and waited - since > seconds) or waited > limit:
             process.kill()
             process.wait()
@@ -83,7 +83,7 @@ def _watch(process: subprocess.Popen[bytes], report: Path, seconds: float, limit
 
 
 def _main(report: str, names: Sequence[str]) -> None:
-    import_module("unfold.core")  # (so that its time is nobody's)
+    import_module("unfold.core")  # (so that its time does not count for a component)
 
     from .functions import function
     from .spec import spec_type

@@ -1,4 +1,4 @@
-"""Options under the names of older versions, in files of these versions."""
+"""Renamed options, for files that older versions of the library wrote."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class Spec(BaseModel):
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # (The class is made anew in the process that unpickles: it is in no module.)
+        # (The class is in no module, so the process that unpickles creates it again.)
         return resolve, (type(self).entry.group, dict(self))
 
     def build(self, *inputs: Any) -> Any:
@@ -70,13 +70,13 @@ class Spec(BaseModel):
         """
         names = [name for name in type(self).model_fields if name != "kind"]
         options = {name: getattr(self, name) for name in names}
-        # (What has no options is of one size, which its author chose.)
+        # (Without options, the size is fixed, and needs no limit.)
         limit = limited() if names else contextlib.nullcontext()
         try:
             with one_scan(), limit:
                 built = supply(type(self).component, inputs, options)
         except ValueError as error:
-            if type(error) is not ValueError:  # a kind of its own is for who knows that kind
+            if type(error) is not ValueError:  # a subclass is meant for callers that handle it
                 raise
             entry = type(self).entry
             raise ComponentError(
@@ -108,7 +108,7 @@ def _spec_type(entry: Component, name: str) -> type[Spec]:
         fields: dict[str, Any] = _options(target)
         fields["kind"] = (Literal[name], name)  # type: ignore[valid-type]
         made = create_model(name, __base__=Spec, __doc__=inspect.getdoc(target), **fields)
-    except Exception as error:  # annotations are code of others
+    except Exception as error:  # annotations of plugins may cause any error
         raise ComponentError(
             f"the options of {entry.qualified} in unfold.{entry.group} cannot be read from the "
             f"signature of {entry.target}: {type(error).__name__}: {error}"
@@ -136,7 +136,7 @@ def supply(
     """Call a component with as many of the inputs as it has positional parameters."""
     parameters = inspect.signature(component).parameters.values()
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    # (*args counts for none: it is what a module without a constructor of its own inherits.)
+    # (*args does not count: modules without a constructor inherit it.)
     taken = sum(parameter.kind in positional for parameter in parameters)
     return component(*inputs[:taken], **options)
 
@@ -198,7 +198,7 @@ PriorLike = Annotated[
 def _registered_degradation(value: Any) -> Spec:
     spec = resolve("degradations", value)
     if isinstance(spec, Spec):
-        spec.build()  # what its constructor refuses is reported with the other errors
+        spec.build()  # so that errors of its constructor are reported with the others
         return spec
     raise ValueError("a recipe must name its degradations, so that it can be saved and repeated")
 

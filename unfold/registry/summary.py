@@ -27,12 +27,12 @@ def summary(target: str) -> str:
 
 
 def _statements(text: str, name: str) -> list[ast.stmt]:
-    """The statement that defines a name, parsed alone if possible: most of the time of a listing is
-    spent here."""
+    """The statement that defines a name, alone if possible, because parsing takes most of the time
+    of a listing."""
     found = re.search(rf"^(?:class|def) {re.escape(name)}\b.*\n(?:(?:[ \t)].*)?\n)*", text, re.M)
     try:
         return ast.parse(found[0] if found else text).body
-    except SyntaxError:  # a text in it begins at the margin
+    except SyntaxError:  # a string in it has lines without indentation
         return ast.parse(text).body
 
 

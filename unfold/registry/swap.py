@@ -121,7 +121,7 @@ def _marks(annotation: Any) -> Iterator[Any]:
     """The metadata of an annotation, of the annotated type, and of the members of a union."""
     if get_origin(annotation) is Annotated:
         yield from annotation.__metadata__
-        yield from _marks(annotation.__origin__)  # (Python 3.10 wraps what defaults to None anew)
+        yield from _marks(annotation.__origin__)  # (as in Python 3.10, if the default is None)
     elif get_origin(annotation) in (Union, types.UnionType):
         for member in get_args(annotation):
             yield from _marks(member)
