@@ -168,7 +168,7 @@ def test_a_map_of_ones_own_by_automatic_differentiation():
         ("x + 3", "declare a constant as data"),
         ("x / 0", "divided by 0"),
         ("x / y", "divide by a number"),
-        ("conv(k, x", "no expression"),
+        ("conv(k, x", "not an expression"),
         ("conv(k)", "missing"),
         ("conv(x + e, y)", "takes declared blocks or data"),
         ("downsample(x, 1)", "an integer of at least 2"),
@@ -180,8 +180,8 @@ def test_a_map_of_ones_own_by_automatic_differentiation():
         ("grad(x, local=True)", "unexpected keyword"),
         ("[x for x in y]", "is none of names"),
         ("3", "is a number"),
-        ("", "no expression"),
-        ("(" * 300 + "x" + ")" * 300, "no expression"),
+        ("", "not an expression"),
+        ("(" * 300 + "x" + ")" * 300, "not an expression"),
     ],
 )
 def test_what_is_no_expression_is_refused(text, error):

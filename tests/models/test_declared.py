@@ -282,7 +282,7 @@ FAULTS = [
     (TV, convolution(kind="convolutoin"), "terms.0.quadratic", "convolution"),
     (TV, convolution(kind="os:system"), "terms.0.quadratic", "no term named"),
     (TV, put("terms", 0, "quadratic", 3), "terms.0.quadratic", "its kind and its blocks"),
-    (TV, put("terms", 0, "quadratic", "conv(H, I"), "terms.0.quadratic", "no expression"),
+    (TV, put("terms", 0, "quadratic", "conv(H, I"), "terms.0.quadratic", "not an expression"),
     (TV, put("terms", 0, "quadratic", "I * I - X"), "terms.0.quadratic", "uses 'I' twice"),
     (TV, put("terms", 0, "quadratic", "conv(H, I) - Y"), "terms.0", "'Y' has no value"),
     (TV, convolution(kernel=3), "terms.0.quadratic.kernel", "string"),
