@@ -2,14 +2,14 @@
 
 import pytest
 import torch
-from skimage.data import astronaut
+from skimage.data import astronaut, coffee
 
 import unfold
 from unfold.cli import main
 from unfold.degradation import blur, motion_kernel
 from unfold.imaging import Photo, write
 from unfold.restoration import TiledInference
-from unfold.restoration.findings import findings, sentence
+from unfold.restoration.findings import findings, sentence, with_focus
 
 POINT, STROKE = torch.zeros(1, 1, 5, 5), torch.zeros(1, 1, 5, 5)
 POINT[..., 2, 2] = 1
@@ -34,6 +34,11 @@ def number(value):
             "found shaken (within 3 pixels), noisy (σ = 10.0/255)",
         ),
         ({"kernel": STROKE.expand(1, 3, 5, 5)}, "found no defect"),
+        ({"kernel": POINT, "radius": number(0.9)}, "found no defect"),
+        (
+            {"kernel": POINT, "radius": number(2.0)},
+            "found out of focus (radius 2.0 pixels, see --model era-small)",
+        ),
     ],
 )
 def test_lines(found, line):
@@ -44,6 +49,22 @@ def test_a_kernel_that_was_given_was_not_found():
     parts = {"kernel": STROKE, "grain": number(0.01), "I": torch.zeros(1, 3, 8, 8)}
     assert findings(parts, kernel_known=True).keys() == {"grain"}
     assert findings(parts, kernel_known=False).keys() == {"grain", "kernel"}
+
+
+@pytest.mark.parametrize("radius", [2.0, 4.0])
+def test_focus_is_that_of_the_middle(radius):
+    sharp = torch.from_numpy(coffee().copy()).permute(2, 0, 1).float() / 255
+    defocus = unfold.create("degradations", "defocus", shapes=["disc"], radius=(radius, radius))
+    blurred = defocus(sharp[None], generator=torch.Generator().manual_seed(0))[0].clamp(0, 1)
+    assert 0.7 * radius < float(with_focus({"kernel": POINT}, blurred)["radius"]) < 1.4 * radius
+    assert float(with_focus({"kernel": POINT}, sharp)["radius"]) < 0.5
+    wide = torch.cat([blurred, sharp, blurred], -1)
+    assert float(with_focus({"kernel": POINT}, wide)["radius"]) < 0.5
+
+
+def test_focus_is_not_measured_in_a_shaken_photo():
+    assert with_focus({"kernel": STROKE}, torch.rand(3, 64, 64)).keys() == {"kernel"}
+    assert with_focus({"gain": number(1.0)}, torch.rand(3, 64, 64)).keys() == {"gain"}
 
 
 def shaken():

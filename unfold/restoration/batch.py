@@ -23,7 +23,7 @@ from unfold.imaging.io import MAX_PIXELS, contents, decode, encode, writing
 from unfold.restorer import Restorer
 
 from .files import FileResult
-from .findings import sentence
+from .findings import sentence, with_focus
 from .journal import Journal, SourceFile
 from .shard import Shard
 from .tiling import Restored, TiledInference
@@ -277,7 +277,7 @@ def _made(taken: _Taken, restored: Restored, seconds: float, verify: bool) -> _T
         taken,
         photo=replace(taken.photo, image=restored.image),
         seconds=seconds,
-        notes=_notes(taken.source.path, restored, verify),
+        notes=_notes(taken, restored, verify),
         trust=restored.trust and trust_picture(restored.trust),
     )
 
@@ -322,9 +322,9 @@ def _write(made: _Taken, journal: Journal | None) -> str | None:
     return None
 
 
-def _notes(source: Path, restored: Restored, verify: bool) -> tuple[str, ...]:
+def _notes(taken: _Taken, restored: Restored, verify: bool) -> tuple[str, ...]:
     """The findings, and remarks on the tiles."""
-    found = sentence(restored.found)
+    source, found = taken.source.path, sentence(with_focus(restored.found, taken.photo.image))
     notes = [f"{source}: {found}"] if found else []
     notes += [f"{source}: {trust_sentence(restored.trust)}"] if restored.trust else []
     notes += [f"{source}: {tiling}" for tiling in restored.tilings if verify]

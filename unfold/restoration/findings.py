@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
-from unfold.estimators.defects import DARK, NOISY, exposure
+from unfold.estimators.blur_radius import blur_radius_of_cells
+from unfold.estimators.defects import DARK, NOISY, exposure, is_point
 from unfold.estimators.kernel_estimate import trimmed
+from unfold.estimators.noise import PhotoNoise
+from unfold.estimators.outliers import find_outliers
 
 NAMES = ("gain", "curve", "kernel", "grain")
+_MIDDLE = 512  # rows and columns of the part in which the focus is measured
+_UNFOCUSED = 1.0  # radius in pixels
 
 
 def findings(parts: Mapping[str, Tensor], *, kernel_known: bool) -> dict[str, Tensor]:
@@ -23,6 +29,23 @@ def findings(parts: Mapping[str, Tensor], *, kernel_known: bool) -> dict[str, Te
     return {name: parts[name].float().cpu() for name in names if name in parts}
 
 
+@torch.inference_mode()
+def with_focus(found: Mapping[str, Tensor], photo: Tensor) -> Mapping[str, Tensor]:
+    """The findings of a model that found no shake, with ``radius``: the median of the blur radius
+    in the middle of the photo, in pixels.
+
+    Args:
+        found: the findings of a model.
+        photo: ``(C, H, W)`` in [0, 1].
+    """
+    if "kernel" not in found or not is_point(found["kernel"]).all():
+        return found
+    top, left = (max(0, n - _MIDDLE) // 2 for n in photo.shape[-2:])
+    middle = photo[None, :, top : top + _MIDDLE, left : left + _MIDDLE]
+    radius = blur_radius_of_cells(middle - find_outliers(middle), PhotoNoise()(middle))
+    return {**found, "radius": radius.median().view(1, 1, 1, 1)}
+
+
 def sentence(found: Mapping[str, Tensor]) -> str:
     """One line, such as "dark, shaken, noisy"; empty if only the noise was measured."""
     if not found.keys() & {"gain", "kernel"}:
@@ -34,6 +57,8 @@ def sentence(found: Mapping[str, Tensor]) -> str:
         side = max(trimmed(kernel).shape[-2:])
         if side > 1:
             errors.append(f"shaken (within {side} pixels)")
+    if "radius" in found and (radius := float(found["radius"].max())) >= _UNFOCUSED:
+        errors.append(f"out of focus (radius {radius:.1f} pixels, see --model era-small)")
     if "grain" in found and (grain := float(found["grain"].max())) > NOISY:
         errors.append(f"noisy (σ = {255 * grain:.1f}/255)")
     return f"found {', '.join(errors)}" if errors else "found no defect"
