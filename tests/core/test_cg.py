@@ -86,6 +86,32 @@ def test_a_good_preconditioner_and_a_warm_start_save_iterations():
     assert counts[2] == 1
 
 
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_the_last_of_a_fixed_number_of_iterations_takes_the_energy(count):
+    matrix, rhs = systems()
+    start, applied, measured = torch.randn_like(rhs), [], []
+
+    def apply(x):
+        applied.append(1)
+        return times(matrix)(x)
+
+    def energy(x):
+        measured.append(1)
+        return (x * times(matrix)(x)).sum((1, 2, 3), keepdim=True)
+
+    residual = rhs - times(matrix)(start)
+    with torch.no_grad():
+        x = CG(count, None).solve(apply, rhs, start, identity, lambda _: residual, energy)
+    assert (len(applied), len(measured)) == (count - 1, 1)
+    # Conjugate gradients minimize over start + span{r, A r, ..., A^(count - 1) r}.
+    powers = [residual.flatten(1).unsqueeze(-1)]
+    for _ in range(count - 1):
+        powers.append(matrix @ powers[-1])
+    basis = torch.linalg.qr(torch.cat(powers, -1))[0]
+    best = basis @ torch.linalg.solve(basis.mT @ matrix @ basis, basis.mT @ powers[0])
+    torch.testing.assert_close(x, start + best.reshape(x.shape), rtol=0, atol=1e-9)
+
+
 def test_gradient_is_that_of_the_solution():
     def solve(values, rhs):
         matrix = torch.diag_embed(values) + 0.1 * torch.ones(12, 12).double()

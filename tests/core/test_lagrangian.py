@@ -22,6 +22,7 @@ from unfold.core import (
     Constraint,
     Equal,
     Lagrangian,
+    MatrixFree,
     MissingEntryError,
     Quadratic,
     Regularizer,
@@ -179,7 +180,7 @@ def test_every_linear_solve_equals_a_dense_solve(case):
         state = step(state, penalties)
 
 
-def test_filter_flow_and_masked_blocks_are_solved_by_cg_to_the_dense_solution():
+def flow_and_mask():
     lagrangian = Lagrangian(
         Quadratic(FilterFlow("I", kernels="K", maps="W", observed="X"), "w1"),
         Quadratic(Retinex("Z", reflectance="I", illumination="M"), "w2"),
@@ -187,10 +188,45 @@ def test_filter_flow_and_masked_blocks_are_solved_by_cg_to_the_dense_solution():
     )
     state = random_state(["I", "X", "Z", "M", "V", "G"], (1, 1, 8, 8))
     state["K"], state["W"] = random_kernel(1, 3), torch.rand(1, 3, 8, 8, dtype=torch.float64)
-    penalties = {"w1": 1.7, "w2": 0.5, "w3": 0.1}
+    return lagrangian, state, {"w1": 1.7, "w2": 0.5, "w3": 0.1}
+
+
+def test_filter_flow_and_masked_blocks_are_solved_by_cg_to_the_dense_solution():
+    lagrangian, state, penalties = flow_and_mask()
     (step,) = lower(lagrangian, ("I",), cg=CG(maximum=200, tolerance=1e-13))
     dense = dense_minimizer(lagrangian, "I", state, penalties)
     torch.testing.assert_close(step(state, penalties)["I"], dense, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("case", [*CASES, "flow and mask"])
+def test_the_energy_is_the_quadratic_form_of_the_normal_matrix(case):
+    if case == "flow and mask":
+        lagrangian, state, penalties = flow_and_mask()
+        blocks = ["I"]
+    else:
+        make, order, penalties, observed = CASES[case]
+        lagrangian, state = make(), random_state([*order, observed], (2, 1, 8, 8))
+        blocks = [name for name in order if name in lagrangian.structures]
+    for block in blocks:
+        normal = lagrangian.normal(block, State(state), penalties)
+        x = torch.randn_like(state[block])
+        want = (x * normal.apply(x)).sum((1, 2, 3), keepdim=True)
+        torch.testing.assert_close(normal.energy(x), want, rtol=1e-12, atol=1e-12)
+
+
+def test_one_iteration_applies_the_flow_once_if_its_value_at_the_start_is_known(monkeypatch):
+    lagrangian, state, penalties = flow_and_mask()
+    (step,) = lower(lagrangian, ("I",), cg=CG(maximum=1, tolerance=None))
+    applied, mv = [], MatrixFree.mv
+    monkeypatch.setattr(MatrixFree, "mv", lambda self, x: applied.append(1) or mv(self, x))
+    state = State(state)
+    with torch.no_grad():
+        step(state, penalties)
+        assert len(applied) == 2
+        lagrangian.quadratics[0].residual(state)
+        applied.clear()
+        step(state, penalties)
+        assert len(applied) == 1
 
 
 def test_conjugate_gradients_do_not_amplify_rounding_by_the_condition_number():

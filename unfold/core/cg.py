@@ -51,6 +51,7 @@ class CG:
         start: Tensor,
         precondition: Apply,
         residual: Apply | None = None,
+        energy: Apply | None = None,
     ) -> Tensor:
         """``x`` with ``A x = b``, for symmetric positive definite ``A``.
 
@@ -61,6 +62,8 @@ class CG:
             precondition: ``r -> M⁻¹ r`` with ``M ≈ A`` symmetric positive definite.
             residual: ``x -> b − A x``, if it can be computed with a smaller rounding error than
                 that of the subtraction.
+            energy: ``x -> xᵀ A x`` of each image, ``(B, 1, 1, 1)``, if it is cheaper than ``A x``.
+                The last of a fixed number of iterations needs no more of ``A``.
 
         The gradient is that of the solution, not of the iterations: one more solve with the same
         ``A``, for which no iteration is stored. It is as accurate as the solve.
@@ -68,16 +71,21 @@ class CG:
         if residual is None:
             assert rhs is not None
             residual = lambda x: rhs - apply(x)  # noqa: E731
+        if energy is None:
+            energy = lambda x: _dot(x, apply(x))  # noqa: E731
+
+        def iterate(goal: Tensor | None, x: Tensor, r: Tensor) -> Tensor:
+            return self._iterate(apply, goal, x, r, precondition, energy)
+
         with torch.no_grad():
-            x = self._iterate(apply, self._goal(rhs), start, residual(start), precondition)
+            x = iterate(self._goal(rhs), start, residual(start))
         if not torch.is_grad_enabled():
             return x
 
         # A x' = b implies dx' = A⁻¹ (db − dA x): differentiate the residual at the solution, and
         # multiply its gradient by A⁻¹.
         def solve(grad: Tensor) -> Tensor:
-            zero = torch.zeros_like(grad)
-            return self._iterate(apply, self._goal(grad), zero, grad, precondition)
+            return iterate(self._goal(grad), torch.zeros_like(grad), grad)
 
         return _Attach.apply(residual(x), x, solve)  # type: ignore[return-value]
 
@@ -89,17 +97,25 @@ class CG:
         return self.tolerance**2 * _dot(rhs, rhs)
 
     def _iterate(
-        self, apply: Apply, goal: Tensor | None, x: Tensor, r: Tensor, precondition: Apply
+        self,
+        apply: Apply,
+        goal: Tensor | None,
+        x: Tensor,
+        r: Tensor,
+        precondition: Apply,
+        energy: Apply,
     ) -> Tensor:
         p = rz = None
-        for _ in range(self.maximum):
+        for left in reversed(range(self.maximum)):
             if goal is not None and bool((_dot(r, r) <= goal).all()):
                 break
             z = precondition(r)
             rz, before = _dot(r, z), rz
             p = z if p is None or before is None else torch.addcmul(z, _divide(rz, before), p)
-            q = apply(p)
             # For an image that is solved exactly p = 0: its quotients 0/0 are replaced by 0.
+            if goal is None and left == 0:
+                return torch.addcmul(x, _divide(rz, energy(p)), p)
+            q = apply(p)
             step = _divide(rz, _dot(p, q))
             x = torch.addcmul(x, step, p)
             r = torch.addcmul(r, step, q, value=-1)

@@ -111,7 +111,9 @@ class Normal:
             return image(self._filtered_rhs(inverse), self.shape)
         empty = self.rhs is None and not self.spectra
         rhs = None if empty else self._pixel_rhs()
-        return cg.solve(self.apply, rhs, start, self._preconditioner(), residual)
+        return cg.solve(
+            self.apply, rhs, start, self._preconditioner(), residual, self.energy
+        )
 
     def apply(self, x: Tensor) -> Tensor:
         """``A x``."""
@@ -121,6 +123,17 @@ class Normal:
         for weight, operator in self.matrix_free:
             y = y + weight * operator.gram(x)
         return y
+
+    def energy(self, x: Tensor) -> Tensor:
+        """``xᵀ A x`` of each image, ``(B, 1, 1, 1)``, without adjoints."""
+        local = self.pixel * x
+        if self.power is not None:
+            local = local + image(filtered(spectrum(x), self.power), self.shape)
+        total = (x * local).sum((1, 2, 3), keepdim=True)
+        for weight, operator in self.matrix_free:
+            mapped = operator.mv(x).square().sum((1, 2, 3), keepdim=True)
+            total = total + (weight * mapped).sum_to_size(total.shape)
+        return total
 
     def gradient(self, x: Tensor) -> Tensor:
         """``A x − b``: the gradient at ``x`` of the quadratic that these equations minimize."""

@@ -95,7 +95,9 @@ class Minimize:
         if self.regularizer is None:
 
             def residual(x: Tensor) -> Tensor:
-                return self.lagrangian.descent(self.block, state.replace(self.block, x), penalties)
+                # (What is derived from the block is kept while its value is that of the state.)
+                at = state if x is state[self.block] else state.replace(self.block, x)
+                return self.lagrangian.descent(self.block, at, penalties)
 
             return self._replace(state, normal.solve(state[self.block], self.cg, residual))
         if self._majorizes:
