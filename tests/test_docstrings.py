@@ -13,9 +13,7 @@ from unfold.registry.catalog import HOME
 
 ROOT = Path(unfold.__file__).parent
 SHOWN = sorted(p for p in ROOT.rglob("*.py") if ">>>" in p.read_text(encoding="utf-8"))
-PACKAGES = sorted(
-    p for p in ROOT.rglob("__init__.py") if "__all__ = " in p.read_text(encoding="utf-8")
-)
+PUBLIC = sorted(p for p in ROOT.rglob("*.py") if "\n__all__ = " in p.read_text(encoding="utf-8"))
 
 
 def name_of(path):
@@ -39,10 +37,10 @@ def has_example(thing, name):
     return any(test.examples for test in found)
 
 
-@pytest.mark.parametrize("path", PACKAGES, ids=name_of)
+@pytest.mark.parametrize("path", PUBLIC, ids=name_of)
 def test_public_names_have_an_example(path):
-    package = importlib.import_module(name_of(path))
-    things = {name: getattr(package, name) for name in package.__all__}
+    module = importlib.import_module(name_of(path))
+    things = {name: getattr(module, name) for name in module.__all__}
     public = {n: x for n, x in things.items() if inspect.isclass(x) or inspect.isfunction(x)}
     assert not [name for name, thing in public.items() if not has_example(thing, name)]
 

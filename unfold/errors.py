@@ -1,5 +1,7 @@
 """The base classes of the errors of the library."""
 
+__all__ = ["InputError", "UnfoldError"]
+
 
 class UnfoldError(Exception):
     """An error in the input of the library, not in the library itself.

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from .core import History
 
+__all__ = ["Restoration", "Restorer"]
+
 
 @dataclass(frozen=True)
 class Trust:

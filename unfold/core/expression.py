@@ -23,6 +23,8 @@ from .operators import (
 )
 from .state import State
 
+__all__ = ["Expression"]
+
 Role = Literal["block", "data", "optional"]
 
 

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from unfold.errors import InputError
 
+__all__ = ["check_tensor", "check_values"]
+
 if TYPE_CHECKING:
     from .prior import Prior
 
@@ -78,6 +80,14 @@ def check_values(what: str, x: Tensor) -> None:
     Raises:
         InputError: if the tensor is on that device. (A subclass of `torch.Tensor` may be on it and
             have values.)
+
+    Example:
+        >>> import torch
+        >>> from unfold.core.inputs import check_values
+        >>> check_values("a photo", torch.rand(1, 3, 8, 8, device="meta"))
+        Traceback (most recent call last):
+            ...
+        unfold.errors.InputError: a photo must have values, got a tensor on the meta device: ...
     """
     if x.is_meta and type(x) is Tensor:
         raise InputError(

@@ -15,6 +15,17 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+__all__ = [
+    "FourierDiagonal",
+    "LinearMap",
+    "MatrixFree",
+    "PixelDiagonal",
+    "Structure",
+    "image",
+    "power_spectrum",
+    "spectrum",
+]
+
 
 class Structure(Enum):
     """The structure of ``JᵀJ``, known before any value; it determines the solver of a block.
@@ -376,7 +387,14 @@ def _broadcast_shapes(*shapes: tuple[int, ...]) -> torch.Size:
 
 
 def spectrum(x: Tensor) -> Tensor:
-    """Real 2-D FFT over the last two axes; half precisions are transformed in float32."""
+    """Real 2-D FFT over the last two axes; half precisions are transformed in float32.
+
+    Example:
+        >>> import torch
+        >>> from unfold.core.operators import spectrum
+        >>> spectrum(torch.ones(1, 1, 2, 2)).shape
+        torch.Size([1, 1, 2, 2])
+    """
     if x.dtype in (torch.float16, torch.bfloat16):
         x = x.float()
     return torch.fft.rfft2(x)  # pyright: ignore (torch does not type it)
@@ -387,7 +405,15 @@ _DENSE_GRADIENTS = tuple(map(int, torch.__version__.split(".")[:2])) < (2, 9)
 
 
 def image(spectrum: Tensor, shape: torch.Size) -> Tensor:
-    """The real image of a half spectrum; ``shape`` distinguishes odd and even widths."""
+    """The real image of a half spectrum; ``shape`` distinguishes odd and even widths.
+
+    Example:
+        >>> import torch
+        >>> from unfold.core.operators import image, spectrum
+        >>> x = torch.rand(1, 3, 4, 5)
+        >>> image(spectrum(x), x.shape).allclose(x)
+        True
+    """
     made: Tensor = torch.fft.irfft2(spectrum, s=shape[-2:])  # pyright: ignore (torch does not type)
     if _DENSE_GRADIENTS and made.requires_grad:  # pyright: ignore
         made.register_hook(_dense)  # pyright: ignore
@@ -408,7 +434,14 @@ def filtered(spectrum: Tensor, response: Tensor) -> Tensor:
 
 
 def power_spectrum(otf: Tensor) -> Tensor:
-    """``|otf|²``, real, without the square root of ``abs`` and its gradient."""
+    """``|otf|²``, real, without the square root of ``abs`` and its gradient.
+
+    Example:
+        >>> import torch
+        >>> from unfold.core.operators import power_spectrum
+        >>> power_spectrum(torch.tensor([3 + 4j]))
+        tensor([25.])
+    """
     return otf.real.square() + otf.imag.square()
 
 

@@ -28,6 +28,8 @@ from unfold.terms import Convolution
 from .parts import StagePenalties
 from .schedule import LARGEST_SQUARE
 
+__all__ = ["count"]
+
 Weigh = Callable[[Lagrangian], Callable[[Mapping[str, Tensor], Mapping[str, Tensor]], Any]]
 
 
@@ -202,5 +204,12 @@ def channels(module: nn.Module) -> int | None:
 
 
 def count(module: nn.Module | None) -> int:
-    """Number of parameters."""
+    """Number of parameters; 0 for None.
+
+    Example:
+        >>> import torch
+        >>> from unfold.models.assembly import count
+        >>> count(torch.nn.Conv2d(3, 8, 3))
+        224
+    """
     return 0 if module is None else sum(p.numel() for p in module.parameters())

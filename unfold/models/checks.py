@@ -9,6 +9,8 @@ from unfold.core.inputs import check_tensor, check_values
 from unfold.errors import InputError
 from unfold.restorer import Restorer
 
+__all__ = ["check_image", "check_inputs"]
+
 
 def check_image(image: Tensor, model: nn.Module | None = None) -> None:
     """Check the input image of a model.
@@ -23,6 +25,15 @@ def check_image(image: Tensor, model: nn.Module | None = None) -> None:
         InputError: if the image is not a tensor, has the wrong shape, type or device, has values
             far outside [0, 1], or is not finite. Values are checked on the CPU only, because on a
             GPU the check would wait for the device.
+
+    Example:
+        >>> import torch
+        >>> from unfold.models.checks import check_image
+        >>> check_image(torch.rand(1, 3, 32, 32))
+        >>> check_image(torch.rand(3, 32, 32))
+        Traceback (most recent call last):
+            ...
+        unfold.errors.InputError: an image must have shape (batch, 3, height, width), got ...
     """
     compiling = torch.compiler.is_compiling()
     check_tensor("an image", image, None if compiling else model)
@@ -50,6 +61,16 @@ def check_inputs(model: Restorer, image: Tensor, kernel: Tensor | None) -> None:
     Raises:
         InputError: see `check_image`, `check_full_precision` and `check_kernel`; or if the model
             needs a kernel and none is given.
+
+    Example:
+        >>> import torch, unfold
+        >>> from unfold.models.checks import check_inputs
+        >>> model = unfold.create_model("tv-deblur")
+        >>> check_inputs(model, torch.rand(1, 3, 32, 32), torch.ones(1, 1, 1, 5) / 5)
+        >>> check_inputs(model, torch.rand(1, 3, 32, 32), torch.ones(1, 1, 1, 5))
+        Traceback (most recent call last):
+            ...
+        unfold.errors.InputError: ...must sum to 1...
     """
     if kernel is None and model.needs_kernel:
         raise InputError(

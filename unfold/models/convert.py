@@ -23,6 +23,8 @@ from unfold.registry import ComponentError
 from unfold.registry.spec import Spec
 from unfold.restorer import Restorer
 
+__all__ = ["load_converted", "rename"]
+
 _HEADER = "unfold"
 
 
@@ -110,6 +112,14 @@ def rename(
     Raises:
         ComponentError: lists missing, unexpected and misshapen entries, by their names in
             ``state``.
+
+    Example:
+        >>> import torch
+        >>> from unfold.models.convert import rename
+        >>> like = {"head.weight": torch.zeros(2), "head.bias": torch.zeros(1)}
+        >>> theirs = {"conv0.weight": torch.ones(2), "conv0.bias": torch.ones(1)}
+        >>> sorted(rename(theirs, {"conv0": "head"}, like))
+        ['head.bias', 'head.weight']
     """
     there = {ours: theirs for theirs, ours in modules.items()}
     names = {_renamed(name, there): name for name in like}
@@ -139,6 +149,15 @@ def load_converted(model: Restorer, file: Path, options: Mapping[str, Any]) -> N
     Raises:
         ComponentError: if the file does not exist, is damaged, or belongs to another network or to
             other options. The message is one line.
+
+    Example:
+        >>> from pathlib import Path
+        >>> import unfold
+        >>> from unfold.models.convert import load_converted
+        >>> load_converted(unfold.create_model("tv-deblur"), Path("none.safetensors"), {})
+        Traceback (most recent call last):
+            ...
+        unfold.registry.catalog.ComponentError: none.safetensors: no weights can be read (...
     """
     remedy = "give a file that `unfold convert` wrote"
     try:

@@ -22,6 +22,8 @@ from unfold.estimators.roles import (
 from unfold.registry.catalog import ComponentError
 from unfold.registry.spec import PriorLike, Spec, factory, resolve, spec_type
 
+__all__ = ["NoiseLike", "make_noise", "measure_noise"]
+
 Role = TypeVar("Role", bound=Estimator)
 
 # Parameter of a term's constructor -> name in the state of the entry that a blur reads there.
@@ -74,13 +76,28 @@ def make_part(role: type[Role], value: Any, *inputs: Any) -> Role:
 
 
 def make_noise(value: Any) -> float | NoiseEstimator:
-    """The standard deviation that an option gives, or the estimator that it describes."""
+    """The standard deviation that an option gives, or the estimator that it describes.
+
+    Example:
+        >>> from unfold.models.parts import make_noise
+        >>> make_noise(0.01), make_noise("noise")
+        (0.01, PhotoNoise())
+    """
     return value if isinstance(value, float) else make_part(NoiseEstimator, value)
 
 
 def measure_noise(noise: float | NoiseEstimator, image: Tensor) -> dict[str, Tensor]:
     """Standard deviations of a photo's noise, ``(B, 1, 1, 1)``: ``noise``, given or estimated, and
-    ``grain``, the estimate without the errors of JPEG."""
+    ``grain``, the estimate without the errors of JPEG.
+
+    Example:
+        >>> import torch
+        >>> from unfold.models.parts import make_noise, measure_noise
+        >>> noisy = (0.5 + 0.05 * torch.randn(1, 3, 64, 64)).clamp(0, 1)
+        >>> found = measure_noise(make_noise("noise"), noisy)
+        >>> found["noise"].shape, bool((found["grain"] - 0.05).abs() < 0.01)
+        (torch.Size([1, 1, 1, 1]), True)
+    """
     grain = estimate_noise(image)
     if isinstance(noise, PhotoNoise):
         total = noise.with_jpeg(grain, image)

@@ -16,6 +16,8 @@ from unfold.core.size import check_size
 
 from .lipschitz import lipschitz_bound
 
+__all__ = ["ResidualBlock", "Width", "Widths", "conv3"]
+
 # Options of networks: the number of channels of a hidden layer; the numbers at each level, finest
 # first. (Each level halves the size.)
 Width = Annotated[int, Field(ge=1, le=1024)]
@@ -23,7 +25,14 @@ Widths = Annotated[tuple[Width, ...], Field(min_length=1, max_length=8)]
 
 
 def conv3(inputs: int, outputs: int, *, bias: bool = True, dilation: int = 1) -> nn.Conv2d:
-    """A 3×3 convolution that keeps the size (zero padding)."""
+    """A 3×3 convolution that keeps the size (zero padding).
+
+    Example:
+        >>> import torch
+        >>> from unfold.priors.blocks import conv3
+        >>> conv3(3, 8, dilation=2)(torch.rand(1, 3, 16, 16)).shape
+        torch.Size([1, 8, 16, 16])
+    """
     return nn.Conv2d(inputs, outputs, 3, padding=dilation, dilation=dilation, bias=bias)
 
 
@@ -41,6 +50,12 @@ class ResidualBlock(nn.Module):
         activation: function that builds the nonlinearity; ReLU by default.
         norm: function that builds the normalization of ``width`` channels after each convolution;
             None: no normalization.
+
+    Example:
+        >>> import torch
+        >>> from unfold.priors.blocks import ResidualBlock
+        >>> ResidualBlock(8)(torch.rand(1, 8, 16, 16)).shape
+        torch.Size([1, 8, 16, 16])
     """
 
     def __init__(

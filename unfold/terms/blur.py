@@ -24,6 +24,8 @@ from unfold.core.operators import (
 from unfold.core.state import State
 from unfold.imaging.boundary import fast_length
 
+__all__ = ["transfer_function"]
+
 
 class Blurred(Mapped):
     """A blur of an expression, which is also linear in its kernel."""
@@ -194,7 +196,16 @@ def transfer(state: State, kernel: Expression, domain: torch.Size) -> tuple[Tens
 
 def transfer_function(kernel: Tensor, size: tuple[int, int]) -> Tensor:
     """``F(H)``, ``(B, C, H, W // 2 + 1)``: transform of the kernel ``(B, C, h, w)``, whose center
-    ``(h // 2, w // 2)`` is moved to the origin of a grid of the given size."""
+    ``(h // 2, w // 2)`` is moved to the origin of a grid of the given size.
+
+    Example:
+        >>> import torch
+        >>> from unfold.terms.blur import transfer_function
+        >>> point = torch.zeros(1, 1, 3, 3)
+        >>> point[..., 1, 1] = 1
+        >>> transfer_function(point, (4, 4)).abs().unique()  # a point keeps every frequency
+        tensor([1.])
+    """
     h, w = kernel.shape[-2:]
     placed = kernel.new_zeros(*kernel.shape[:-2], *size)
     placed[..., :h, :w] = kernel

@@ -11,6 +11,8 @@ from unfold.core.expression import Expression, Mapped
 from unfold.core.operators import MatrixFree, Structure
 from unfold.core.state import State
 
+__all__ = ["Applied"]
+
 Function = Callable[[Tensor], Tensor]
 
 
@@ -21,6 +23,15 @@ class Applied(Mapped):
         forward: ``x -> A x``, linear; from ``(B, C, H, W)`` to any shape with four axes.
         of: ``x``.
         adjoint: ``y -> Aᵀ y``; by default computed by automatic differentiation.
+
+    Example:
+        >>> import torch
+        >>> import unfold as uf
+        >>> from unfold.core import State
+        >>> from unfold.terms.linear import Applied
+        >>> shifted = Applied(lambda x: x.roll(1, -1), uf.blocks("x"))
+        >>> shifted.value(State({"x": torch.tensor([[[[1.0, 2.0, 3.0]]]])}))
+        tensor([[[[3., 1., 2.]]]])
     """
 
     outer_structure = Structure.MATRIX_FREE

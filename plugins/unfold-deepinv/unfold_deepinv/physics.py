@@ -5,9 +5,9 @@ from __future__ import annotations
 from deepinv.physics import BlurFFT, LinearPhysics, StackedLinearPhysics
 from torch import Tensor
 
+from unfold.core import State
 from unfold.core.expression import Expression
 from unfold.core.operators import FourierDiagonal, Structure
-from unfold.core.state import State
 from unfold.terms.linear import Applied
 
 
