@@ -1,4 +1,4 @@
-"""Two of the examples in DeepInverse: PSNR and seconds of the same objective, in one run.
+"""Four of the examples in DeepInverse: PSNR and seconds of the same objective, in one run.
 
     python benchmarks/against_deepinverse.py
 
@@ -16,7 +16,7 @@ from itertools import pairwise
 import torch
 from deepinv.optim import HQS, L2, DEQConfig, PnP, optim_builder
 from deepinv.optim.prior import TVPrior
-from deepinv.physics import BlurFFT, Inpainting
+from deepinv.physics import BlurFFT, Downsampling, Inpainting, LinearPhysics
 from skimage.data import astronaut, coffee
 from torch import nn
 from torch.nn.functional import avg_pool2d
@@ -40,12 +40,21 @@ def main() -> None:
     blurred = uf.sq(uf.conv(k, x)).residual({"x": sharp, "k": kernel})
     noisy = blurred + 0.01 * torch.randn_like(blurred)
     holes = mask * sharp
+    bayer = torch.zeros(1, 3, SIZE, SIZE)
+    bayer[:, 0, ::2, ::2] = bayer[:, 1, ::2, 1::2] = bayer[:, 1, 1::2, ::2] = 1
+    bayer[:, 2, 1::2, 1::2] = 1
+    box = torch.full((1, 1, 3, 3), 1 / 9)
+    doubling = uf.sq(uf.downsample(uf.conv(k, x), 2) - y) / 2
+    small = uf.sq(uf.downsample(uf.conv(k, x), 2)).residual({"x": sharp, "k": box})
+    doubling += 2e-3 * uf.tv(z) + uf.constraint(x - z, "rho")
     shape = (3, SIZE, SIZE)
 
     def ours(objective: uf.Objective, **values: torch.Tensor | float) -> Callable:
         return lambda: objective.solve(tolerance=2e-3, **values)[z]
 
-    def theirs(physics, observed: torch.Tensor, weight: float, rho: float, rounds: int) -> Callable:
+    def theirs(
+        physics: LinearPhysics, observed: torch.Tensor, weight: float, rho: float, rounds: int
+    ) -> Callable:
         model = optim_builder(
             iteration="ADMM", prior=TVPrior(n_it_max=20), data_fidelity=L2(), early_stop=False,
             max_iter=rounds, params_algo={"stepsize": 1 / rho, "lambda": weight, "beta": 1.0},
@@ -61,6 +70,20 @@ def main() -> None:
             ours(inpainting, y=holes, m=mask, rho=0.05),
             theirs(Inpainting(img_size=shape, mask=mask[0].expand(shape)), holes, 2e-3, 0.05, 150),
         ),
+        "demosaicking": (
+            ours(inpainting, y=bayer * sharp, m=bayer, rho=0.05),
+            theirs(Inpainting(img_size=shape, mask=bayer[0]), bayer * sharp, 2e-3, 0.05, 150),
+        ),
+        "doubling": (
+            ours(doubling, y=small, k=box, rho=0.02),
+            theirs(
+                Downsampling(img_size=shape, filter=box, factor=2, padding="circular"),
+                small,
+                2e-3,
+                0.02,
+                30,
+            ),
+        ),
     }
     for name, pair in cases.items():
         for library, run in zip(("unfold", "DeepInverse"), pair, strict=True):
@@ -69,7 +92,7 @@ def main() -> None:
                 begin = time.perf_counter()
                 error = (run().clamp(0, 1) - sharp).square().mean()
                 seconds = time.perf_counter() - begin
-            print(f"{name:<12}{library:<12}{-10 * error.log10().item():6.2f} dB  {seconds:.2f} s")
+            print(f"{name:<14}{library:<12}{-10 * error.log10().item():6.2f} dB  {seconds:.2f} s")
     equilibria(noisy, kernel, sharp)
 
 

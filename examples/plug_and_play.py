@@ -1,7 +1,7 @@
 """Deblur with any installed prior: ``python examples/plug_and_play.py OUTPUT PRIOR``.
 
-Half-quadratic splitting, in which the penalty grows from round to round and the prior is given
-what it means: the plug-and-play of Zhang et al. (DPIR, TPAMI 2021).
+Half-quadratic splitting by Zhang et al. (DPIR, TPAMI 2021): the penalty grows from round to round,
+and the variance that the prior is given decreases with it.
 """
 
 import sys
@@ -19,15 +19,15 @@ def main(output: str = "plug_and_play.png", prior: str = "denoiser") -> float:
     torch.manual_seed(0)
     x, z = uf.blocks("x z")
     y, k, w = uf.data("y"), uf.data("k"), uf.penalties("w")
-    believed = uf.penalties("v") * uf.prior(prior)(z)
-    objective = uf.sq(uf.conv(k, x) - y) / 2 + w / 2 * uf.sq(x - z) + believed
+    learned = uf.penalties("v") * uf.prior(prior)(z)
+    objective = uf.sq(uf.conv(k, x) - y) / 2 + w / 2 * uf.sq(x - z) + learned
 
     sigma, kernel = 0.01, motion_kernel(21)
     sharp = torch.from_numpy(astronaut()[:192, 120:312]).permute(2, 0, 1)[None].float() / 255
     blurred = uf.sq(uf.conv(k, x)).residual({"x": sharp, "k": kernel})
     observed = blurred + sigma * torch.randn_like(sharp)
     state = {"y": observed, "k": kernel, "x": observed, "z": observed}
-    for level in torch.logspace(-0.7, -2, 8).tolist():  # standard deviations told to the prior
+    for level in torch.logspace(-0.7, -2, 8).tolist():  # the prior's standard deviations
         penalty = 0.23 * sigma**2 / level**2
         for step in lower(objective.lagrangian, ("x", "z")):
             state = step(state, {"w": penalty, "v": penalty * level**2})

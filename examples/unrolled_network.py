@@ -37,8 +37,7 @@ def main(output: str = "unrolled_network.png", steps: int = 60) -> float:
     again = objective.unroll(3, output=z, start=y)
     again.load_state_dict(torch.load(output + ".pt", weights_only=True))
     sharp, data = shaken(coffee(), 192)
-    with torch.no_grad():
-        restored = again(**data)  # torch.compile(again)(**data) is the same, faster on a GPU
+    restored = again(**data).detach()  # torch.compile(again)(**data) is the same, faster on a GPU
     psnr = uf.create("metrics", "psnr")
     before, after = (psnr(p.clamp(0, 1), sharp).item() for p in (data["y"], restored))
     print(f"PSNR: {before:.2f} dB shaken, {after:.2f} dB restored")

@@ -1,5 +1,6 @@
 """Every example runs, and says what it promises."""
 
+import ast
 import importlib.util
 import re
 import sys
@@ -42,6 +43,17 @@ def test_example(path, tmp_path, capsys, monkeypatch):
     assert CHECKS[path.stem](result)
     assert read(picture).image.std() > 0.05
     assert "wrote" in capsys.readouterr().out
+
+
+LONGER = {"train_darkening", "train_your_own", "write_a_prior"}  # they hold a training, or a plugin
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
+def test_an_example_is_short(path):
+    """Lines of code, without the docstring and empty lines."""
+    text = path.read_text(encoding="utf-8")
+    lines = text.splitlines()[ast.parse(text).body[0].end_lineno :]
+    assert (sum(bool(line.strip()) for line in lines) < 40) != (path.stem in LONGER)
 
 
 ROOT = Path(__file__).parent.parent
