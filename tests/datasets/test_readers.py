@@ -255,7 +255,7 @@ def test_lol_blur_frames_outside_of_sequences(tmp_path):
     put(tmp_path / "test" / "low_blur_noise" / "0042_0060.png")
     put(tmp_path / "test" / "high_sharp_scaled" / "0042_0060.png")
     assert refusal(lambda: LOLBlur(tmp_path)).errors == (
-        "test: of its photos 1 lie in no sequence's folder",
+        "test: 1 photos are not in the folder of a sequence",
     )
     assert len(LOLBlur(tmp_path, strict=False)) == 8
 

@@ -55,8 +55,8 @@ def run(arguments: argparse.Namespace) -> int:
     generator = torch.Generator().manual_seed(3)
     bad, kernel = dark_and_shaken(sharp, generator)
     with torch.inference_mode():
-        told = {"kernel": kernel.to(device)} if model.needs_kernel else {}
-        restored = model.to(device).eval()(bad.to(device), **told).image.cpu()
+        given = {"kernel": kernel.to(device)} if model.needs_kernel else {}
+        restored = model.to(device).eval()(bad.to(device), **given).image.cpu()
 
     rows = {"input": bad, "input, brightened": (bad / EXPOSURE).clamp(0, 1), "restored": restored}
     print(f"{'':<18} {'PSNR [dB]':>9} {'SSIM':>6}")

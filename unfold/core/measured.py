@@ -88,10 +88,10 @@ def measured_share(
         return passed(impulse)[..., :1, :1]
     if whole.structure is not Structure.MATRIX_FREE:
         return passed(zeros + 1)
-    chance = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
     total = zeros
     for _ in range(probes):
-        signs = torch.randint(2, zeros.shape, generator=chance).to(zeros) * 2 - 1
+        signs = torch.randint(2, zeros.shape, generator=generator).to(zeros) * 2 - 1
         total = total + signs * passed(signs)
     return total / probes
 

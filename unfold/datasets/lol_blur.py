@@ -77,7 +77,7 @@ class LOLBlur(Dataset):
             positions[sequence] += 1
         if "" in positions:
             errors.append(
-                f"{self.split}: of its photos {positions['']} lie in no sequence's folder"
+                f"{self.split}: {positions['']} photos are not in the folder of a sequence"
             )
         return tuple(
             Pair(name, file, target, sequence=name.rpartition("/")[0], clip=clips[name])

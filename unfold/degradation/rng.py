@@ -99,10 +99,10 @@ def columns(image: Tensor, parameters: Mapping[str, Tensor], *names: str) -> lis
 
 
 def check_photos(image: Tensor, parameters: Mapping[str, Tensor]) -> None:
-    """Refuse what is not a batch of RGB photos, or not the batch that parameters are for.
+    """Check that an image is a batch of RGB photos, of the batch size of the parameters.
 
     Raises:
-        ValueError: so it is.
+        ValueError: if it is not.
     """
     if image.ndim != 4 or image.shape[1] != 3 or not image.is_floating_point():
         raise ValueError(

@@ -188,8 +188,8 @@ class BlindKernel(KernelEstimator):
             "λ": gray.new_full((1, 1, 1, 1), _LAMBDA),
         }
         found = coarse_to_fine(self.alternate, state, levels(n), kernels=["H"])
-        told = found["edge"] >= _LEAST_EDGE and is_stroke(found["H"])
-        kernel = precisely_centered(found["H"]) if told else point(n, gray)
+        plausible = found["edge"] >= _LEAST_EDGE and is_stroke(found["H"])
+        kernel = precisely_centered(found["H"]) if plausible else point(n, gray)
         return kernel, noise > _BORNE
 
     def _part(self, photo: Tensor) -> tuple[Tensor, Tensor, float]:

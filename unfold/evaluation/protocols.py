@@ -16,7 +16,7 @@ _ALL = (
         name="lednet",
         version=1,
         source="LEDNet (ECCV 2022): full LOL-Blur frames; the released calculate_iqa_pair.py reads "
-        "8-bit files and asks pyiqa for psnr, ssim and lpips-vgg",
+        "8-bit files, and psnr, ssim and lpips-vgg of pyiqa",
         measures=(_PSNR, Measure("ssim", color="y"), _VGG),
         notes=(
             "SSIM is on the luma: what pyiqa 0.1.16 calls ssim does so (it rounds the luma to 8 "

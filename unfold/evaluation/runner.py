@@ -171,7 +171,7 @@ def _instruments(
     known = f"{protocol.name} has {', '.join(measures)}"
     for name in also:
         if name in measures:
-            raise EvaluationError(f"{name!r} is added, but {known}; leave it out of what is added")
+            raise EvaluationError(f"{name!r} is added, but {known}; do not add it")
         measures[name] = Measure(name)
     for name in without:
         if measures.pop(name, None) is None:

@@ -308,7 +308,9 @@ def _samples(photo: Photo, *, jpeg_limits: bool) -> np.ndarray:
 
 def destination(path: str | os.PathLike[str]) -> Path:
     """The file to write for a path. Raises ImageError if it cannot be a file."""
-    target = Path(os.path.realpath(path))  # a link goes on pointing where it does
+    target = Path(
+        os.path.realpath(path)
+    )  # a link is kept, its target is written
     if not target.parent.is_dir():
         raise ImageError(f"there is no folder {target.parent}; create it first")
     if target.is_dir():

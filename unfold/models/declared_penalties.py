@@ -69,25 +69,25 @@ def stage_hyper_parameters(
     correspond to the levels of priors.
     """
     varying = {name: weight for name, weight in penalties.items() if not weight.plain}
-    told_levels = levels(terms)
+    given_levels = levels(terms)
     rows = [
-        [_logarithm(weight, told_levels, place) for weight in varying.values()]
-        + [level.logarithm(place) for level in told_levels.values()]
+        [_logarithm(weight, given_levels, place) for weight in varying.values()]
+        + [level.logarithm(place) for level in given_levels.values()]
         for place in places(stages)
     ]
-    learned = [part.learned for part in (*varying.values(), *told_levels.values())]
-    names = (*varying, *map(level_weight, told_levels))
+    learned = [part.learned for part in (*varying.values(), *given_levels.values())]
+    names = (*varying, *map(level_weight, given_levels))
     initial = torch.tensor(rows).view(stages, len(names), 2).permute(2, 0, 1).contiguous()
     return names, PartlyLearned(initial, learned, estimator)
 
 
 def _logarithm(
-    weight: Weight, told_levels: Mapping[str, Level], place: float
+    weight: Weight, given_levels: Mapping[str, Level], place: float
 ) -> tuple[float, float]:
     """``(a, b)`` such that the logarithm of a weight is ``a + b log σ``."""
     constant, power = 0.0, 0.0
     if weight.balances is not None:
-        constant, power = balanced(told_levels[weight.balances].logarithm(place))
+        constant, power = balanced(given_levels[weight.balances].logarithm(place))
     return constant + math.log(weight.value), power + weight.noise_power
 
 

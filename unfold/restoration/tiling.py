@@ -298,8 +298,8 @@ class TiledInference:
         field = measure_receptive_field(
             model, x, kernel=kernel, measurements=measurements, device=self.device, pixels=pixels
         )
-        reach = REACH if self.trust else 0
-        field = replace(field, radius=max(field.radius, model.min_receptive_field, reach))
+        window = REACH if self.trust else 0
+        field = replace(field, radius=max(field.radius, model.min_receptive_field, window))
         tiles = _Tiles(model, x, kernel, measurements, self.device)
         grid = tiles.plan(field.radius, pixels)
         if grid is None or field.error == math.inf:

@@ -136,8 +136,8 @@ def probed(
     blocks = _blocks(stage, state)
     del state
     held = {name: found.parts[name].mean((-2, -1), keepdim=True) for name in model.pooled_features}
-    chance = torch.Generator().manual_seed(_SEED + seed)
-    added = _PROBE * noise * torch.randn(image.shape, generator=chance).to(image)
+    generator = torch.Generator().manual_seed(_SEED + seed)
+    added = _PROBE * noise * torch.randn(image.shape, generator=generator).to(image)
     moved, moved_fits, _ = _run(model, stage, image + added, kernel, {**held, **measurements}, None)
     agreed = total = image.new_zeros(())
     for (fit, y), (moved_fit, moved_y) in zip(fits, moved_fits, strict=True):
@@ -266,6 +266,6 @@ def _smooth(x: Tensor) -> Tensor:
     """Means over the channels and the surroundings of each pixel, ``(B, 1, H, W)``."""
     x = x.mean(1, keepdim=True)
     for window in 3 * [(_WINDOW, 1), (1, _WINDOW)]:
-        reach = window[0] // 2, window[1] // 2
-        x = avg_pool2d(x, window, 1, reach, count_include_pad=False)
+        margin = window[0] // 2, window[1] // 2
+        x = avg_pool2d(x, window, 1, margin, count_include_pad=False)
     return x

@@ -111,11 +111,11 @@ class Pipeline:
             ValueError: if the blur is wider than ``size``.
         """
         kernels = list(self._kernels(drawn))
-        reach = sum(max(kernel.shape[-2:]) // 2 for kernel in kernels)
-        if reach > (size - 1) // 2:
+        radius = sum(max(kernel.shape[-2:]) // 2 for kernel in kernels)
+        if radius > (size - 1) // 2:
             raise ValueError(
-                f"blurs that reach {reach} pixels do not fit a kernel of {size}×{size}: give it "
-                f"{2 * reach + 1}, or blur less"
+                f"the blurs together have a radius of {radius} pixels, which a kernel of "
+                f"{size}×{size} cannot hold: set the size to {2 * radius + 1}, or blur less"
             )
         batch = len(kernels[0]) if kernels else 1
         device = kernels[0].device if kernels else None

@@ -41,7 +41,7 @@ class Distributed:
 
         if any(isinstance(m, FSDPModule) for m in task.modules()):
             return task  # (FSDP averages the gradients itself.)
-        # Some parameters reach no loss: the weights of a dual's last step, say.
+        # Some parameters affect no loss, such as the weights of a dual's last step.
         return DistributedDataParallel(task, find_unused_parameters=True)
 
     def means(self, values: Mapping[str, torch.Tensor]) -> dict[str, float]:

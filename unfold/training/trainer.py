@@ -150,7 +150,7 @@ class Trainer:
         except TrainingError:
             raise
         except OSError as error:
-            raise TrainingError(self._told(error)) from error
+            raise TrainingError(self._with_remedy(error)) from error
         except (ValueError, RuntimeError) as error:
             # A photo to measure or to show on; no memory is left; or a worker died, which torch
             # tells wherever we are.
@@ -296,7 +296,7 @@ class Trainer:
         try:
             return str(self._write_checkpoint(state))
         except OSError as error:
-            raise TrainingError(self._told(error)) from error
+            raise TrainingError(self._with_remedy(error)) from error
 
     def _state(self) -> checkpoint.Checkpoint:
         tensors, settings = checkpoint.gather(self.bare, self.optimizers)
@@ -393,7 +393,7 @@ class Trainer:
             kept = f"; the same command continues from {kept}"
         return TrainingError(f"step {self.step + self._whole}: {_line(error)}{kept}")
 
-    def _told(self, error: OSError) -> str:
+    def _with_remedy(self, error: OSError) -> str:
         place = error.filename2 or error.filename or self.folder
         there = checkpoint.steps(self.checkpoints)
         kept = f"step {there[-1]} is kept" if there else "nothing is kept yet"
