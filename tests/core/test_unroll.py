@@ -116,7 +116,7 @@ def test_learned_weights_start_where_told_and_stay_positive(value):
     with torch.no_grad():
         penalties.raw["w"] -= 20
     assert penalties({})["w"] > 0
-    with pytest.raises(ValueError, match="must be positive"):
+    with pytest.raises(ValueError, match="must be a finite number, positive"):
         LearnedPenalties({"w": 0.0})
 
 

@@ -241,7 +241,7 @@ def test_what_is_wrong_is_refused_when_it_is_written():
         (lambda: uf.blocks(3), TypeError, "names must be a string"),
         (lambda: uf.blocks(""), ValueError, "one or several"),
         (lambda: uf.sq(x - y) + uf.sq(uf.blocks("y") - z), ValueError, "'y' is data and block"),
-        (lambda: uf.sq(uf.blocks("a.b")).entries, ValueError, "without a full stop"),
+        (lambda: uf.blocks("a.b"), ValueError, "letters, digits and underscores"),
     ):
         with pytest.raises(error, match=problem):
             write()

@@ -16,6 +16,15 @@ if TYPE_CHECKING:
 _TYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 
+def shown(value: Any) -> str:
+    """A value as text for a message: a tensor or array by its shape, others in one line."""
+    if isinstance(value, Tensor):
+        return f"a tensor of shape {tuple(value.shape)}"
+    if hasattr(value, "__array_interface__"):
+        return f"an array of shape {value.shape}"
+    return f"{' '.join(repr(value).split()):.40}"
+
+
 def check_tensor(what: str, x: Any, module: nn.Module | None = None) -> None:
     """Check that an argument is a dense floating-point tensor.
 

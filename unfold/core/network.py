@@ -14,7 +14,7 @@ from .affine import Affine
 from .cg import CG
 from .expression import Entry
 from .lagrangian import Lagrangian
-from .objective import Belief, Objective, Penalty, Term, Tie
+from .objective import Equality, Objective, Penalty, PriorOn, Term
 from .operators import Structure
 from .penalties import LearnedPenalties
 from .size import check_size
@@ -99,28 +99,28 @@ def splits(objective: Objective, penalty: Penalty) -> tuple[Term, ...]:
 
 
 def _split(
-    terms: Sequence[Term], penalty: Penalty, keeps: Callable[[Belief], bool]
+    terms: Sequence[Term], penalty: Penalty, keeps: Callable[[PriorOn], bool]
 ) -> tuple[Term, ...]:
     """The terms, with new blocks for the priors that are not kept, and constraints for them."""
     taken = {entry.name for term in terms for entry in term.entries}
     names = (name for i in count(1) if (name := f"z{i}") not in taken)
     made: list[Term] = []
     for term in terms:
-        if not isinstance(term, Belief) or keeps(term):
+        if not isinstance(term, PriorOn) or keeps(term):
             made.append(term)
         else:
             block = Entry(next(names))
-            made += [Tie(Affine(term.on - block), penalty), replace(term, on=block)]
+            made += [Equality(Affine(term.on - block), penalty), replace(term, on=block)]
     return tuple(made)
 
 
 def _structures(terms: Sequence[Term]) -> Mapping[str, Structure]:
     """Block -> structure of its normal matrix, without priors."""
-    affine = [t.lowered(f"dual{i}") for i, t in enumerate(terms) if not isinstance(t, Belief)]
+    affine = [t.lowered(f"dual{i}") for i, t in enumerate(terms) if not isinstance(t, PriorOn)]
     return Lagrangian(*affine).structures if affine else {}
 
 
-def _is_direct(term: Belief, structures: Mapping[str, Structure], held: set[str]) -> bool:
+def _is_direct(term: PriorOn, structures: Mapping[str, Structure], held: set[str]) -> bool:
     """Whether a prior can be applied to its block; the block is then added to ``held``."""
     name = term.on.names[0]
     structure = structures.get(name)

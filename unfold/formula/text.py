@@ -61,14 +61,14 @@ def objective(record: Mapping[str, Any]) -> Objective:
 
 def _term(term: Mapping[str, Any], entry: Callable[[str], Entry]) -> Term:
     if "quadratic" in term:
-        square = notation.sq(expression(term["quadratic"], entry)) / 2
-        return square.weighted(_penalty(term.get("weight", 1.0)))
+        weight = _penalty(term.get("weight", 1.0))
+        return notation.sq(expression(term["quadratic"], entry)) * (weight / 2)
     if "constraint" in term:
         residual = expression(term["constraint"], entry)
         return notation.constraint(residual, _penalty(term["penalty"]), dual=term["dual"])
     if "prior" in term:
-        believed = notation.prior(term["prior"])(expression(term["block"], entry))
-        return believed.weighted(_penalty(term.get("weight", 1.0)))
+        weight = _penalty(term.get("weight", 1.0))
+        return notation.prior(term["prior"])(expression(term["block"], entry)) * weight
     raise ValueError(f"a term must have quadratic, constraint or prior, got {', '.join(term)}")
 
 
