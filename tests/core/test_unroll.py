@@ -312,7 +312,7 @@ def test_converge_reports_when_it_did_not():
     )
     assert not history.converged(1e-9)
     assert len(history.penalties) == 3
-    with pytest.raises(ValueError, match="tolerance > 0"):
+    with pytest.raises(ValueError, match=r"tolerance is 0\.0: must be a finite number, positive"):
         converge(stage, {}, tolerance=0.0)
 
 

@@ -60,6 +60,26 @@ def check_tensor(what: str, x: Any, module: nn.Module | None = None) -> None:
         _check_match(what, x, module)
 
 
+def check_image(what: str, x: Any) -> Tensor:
+    """Return an argument after a check that it is a floating-point tensor with four axes.
+
+    Args:
+        what: name of the argument, for the message: ``"an image"``.
+        x: the argument.
+
+    Raises:
+        InputError: if the check fails.
+    """
+    check_tensor(what, x)
+    if x.ndim != 4 or 0 in x.shape:
+        remedy = f": add the missing axes with [{', '.join(['None'] * (4 - x.ndim))}]"
+        raise InputError(
+            f"{what} must have shape (batch, channels, height, width), none of them 0, got "
+            f"{tuple(x.shape)}{remedy * (x.ndim in (2, 3))}"
+        )
+    return x
+
+
 def _check_match(what: str, x: Tensor, module: nn.Module) -> None:
     """Check that the device and floating-point type are those of a module's parameters."""
     for own in itertools.chain(module.parameters(), module.buffers()):

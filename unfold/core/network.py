@@ -18,9 +18,9 @@ from .objective import Equality, Objective, Penalty, PriorOn, Term
 from .operators import Structure
 from .penalties import LearnedPenalties
 from .size import check_size
-from .solution import read_values, started
+from .solution import read_start, read_values, started
 from .steps import lower
-from .unroll import Stage, Unrolled
+from .unroll import Stage, Unrolled, check_count
 
 
 class Network(nn.Module):
@@ -36,14 +36,20 @@ class Network(nn.Module):
     """
 
     def __init__(
-        self, objective: Objective, stages: nn.Module, *, output: str, start: Mapping[Any, Any]
+        self,
+        objective: Objective,
+        stages: nn.Module,
+        *,
+        output: str,
+        start: Entry | Mapping[Any, Any],
     ) -> None:
         super().__init__()
         if output not in objective.blocks:
             raise ValueError(
                 f"output={output!r} is no block; blocks are {', '.join(objective.blocks)}"
             )
-        self.objective, self.output, self.start = objective, output, dict(start)
+        self.objective, self.output = objective, output
+        self.start = read_start(objective, start)
         self.stages = stages
 
     def forward(self, **data: Tensor) -> Tensor:
@@ -58,8 +64,7 @@ class Network(nn.Module):
 
 def unrolled(objective: Objective, K: int, *, tied: bool, **options: Any) -> Unrolled:
     """K rounds; the options are those of `learned_stage`."""
-    if K < 1:
-        raise ValueError(f"K={K}: a network has at least one round")
+    check_count("K, the number of rounds,", K)
     first = objective.lagrangian
     if tied:
         return Unrolled(learned_stage(objective, first, **options), repeat=K)

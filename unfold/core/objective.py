@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import keyword
+import warnings
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -214,7 +215,7 @@ class Objective:
     def solve(
         self,
         *,
-        start: Mapping[Any, Any] | None = None,
+        start: Entry | Mapping[Any, Any] | None = None,
         order: Sequence[str] | None = None,
         tolerance: float = 1e-4,
         maximum: int = 500,
@@ -224,8 +225,9 @@ class Objective:
         """Repeat the updates until the primal and dual residuals are below a tolerance.
 
         Args:
-            start: block -> its initial value: a tensor, or some data. The initial values of other
-                blocks follow from a residual: that of x is y if the residual is ``conv(k, x) - y``.
+            start: block -> its initial value: a tensor, or some data; or data for every block. The
+                initial values of other blocks follow from a residual: that of x is y if the
+                residual is ``conv(k, x) - y``.
             order: order of the updates.
             tolerance: relative, for each image (see `unfold.core.History`).
             maximum: largest number of rounds.
@@ -235,13 +237,26 @@ class Objective:
         Returns:
             The value of each block by `Solution.__getitem__`, and how the run ended.
 
+        Warns:
+            UserWarning: if the residuals are not below the tolerance after ``maximum`` rounds.
+
         Raises:
+            InputError: if data or an initial value is not a floating-point tensor with four axes.
             ValueError: if a name is neither data nor a penalty, a value is missing, or the initial
                 value of a block cannot be derived.
         """
         from .solution import solve
 
-        return solve(self, start or {}, order, tolerance, maximum, cg, values)
+        start = {} if start is None else start
+        solution = solve(self, start, order, tolerance, maximum, cg, values)
+        if not solution.converged:
+            warnings.warn(
+                f"after {maximum} rounds a residual is above the tolerance, {tolerance:g}: raise "
+                "maximum or tolerance, or change the penalties (print(solution.history) shows the "
+                "residuals)",
+                stacklevel=2,
+            )
+        return solution
 
     def unroll(
         self,
@@ -259,14 +274,15 @@ class Objective:
         Args:
             K: number of rounds.
             output: the block that the network returns.
-            start: data that is the initial value of every block, or a mapping as in `solve`.
+            start: the initial values of blocks, as in `solve`.
             tied: whether all rounds share their penalties and priors; otherwise each has a copy.
             order: order of the updates.
             penalties: the initial value of each named penalty; by default 1.
             cg: for blocks whose normal matrix is diagonal in no known basis.
 
         Returns:
-            A module; ``network(y=photo, k=kernel)`` is the output block.
+            A module; ``network(y=photo, k=kernel)`` is the output block. Unlike `solve`, it does
+            not check its data for NaN, because on a GPU the check would wait for the device.
         """
         from .network import unrolled
 
@@ -293,7 +309,7 @@ class Objective:
 
         Args:
             output: the block that the network returns.
-            start: data that is the initial value of every block, or a mapping as in `solve`.
+            start: the initial values of blocks, as in `solve`.
             order: order of the updates.
             penalties: the initial value of each named penalty; by default 1.
             cg: for blocks whose normal matrix is diagonal in no known basis.
@@ -328,8 +344,8 @@ class Objective:
     ) -> Network:
         from .network import Network
 
-        starts = dict.fromkeys(self.blocks, start) if isinstance(start, Entry) else start
-        return Network(self, stages, output=str(name_of(output)), start=starts or {})
+        start = {} if start is None else start
+        return Network(self, stages, output=str(name_of(output)), start=start)
 
     def to_dict(self) -> dict[str, Any]:
         """The objective as plain data, for `unfold.from_dict` and a declared model's file.
