@@ -43,6 +43,8 @@ class Expression(ABC):
     into it.
     """
 
+    __array_ufunc__ = None  # (NumPy leaves products with its arrays to this class)
+
     entries: tuple[Entry, ...]
     """The entries of the expression, in the order in which they are written."""
     names: tuple[str, ...]
@@ -140,8 +142,6 @@ class Expression(ABC):
 
     def __truediv__(self, number: float) -> Expression:
         return self * reciprocal(number, self.formula())
-
-    __array_ufunc__ = None  # (NumPy leaves products with its arrays to this class)
 
     def _refused(self, other: object = None) -> NoReturn:
         raise TypeError(

@@ -83,7 +83,8 @@ class Objective:
     that are called on blocks. Each block's update is derived from it, as `Lagrangian` describes.
 
     Raises:
-        ValueError: (when the formula is written) if a block and data have the same name.
+        ValueError: (when the formula is written) if two of a block, data and a penalty have the
+            same name, or a weight is negative or not finite.
 
     Example:
         >>> import unfold as uf
@@ -93,6 +94,8 @@ class Objective:
         >>> L.order
         ('x', 'z', 'dual1')
     """
+
+    __array_ufunc__ = None  # (NumPy leaves products with its arrays to this class)
 
     def __init__(self, *terms: Term) -> None:
         self._terms = terms
@@ -106,8 +109,6 @@ class Objective:
                 raise ValueError(
                     f"{name!r} is {names[name]} and penalty: give one of them another name"
                 )
-
-    __array_ufunc__ = None  # (NumPy leaves products with its arrays to this class)
 
     @property
     def terms(self) -> tuple[Term, ...]:

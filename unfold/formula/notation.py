@@ -119,7 +119,7 @@ def penalties(names: str) -> Any:
     return _each(names, Penalty)
 
 
-def sq(expression: Expression | Residual) -> Term:
+def sq(expression: Expression | Residual) -> Square:
     """``‖r‖²``, the sum of the squares over pixels and channels.
 
     Args:
