@@ -13,7 +13,7 @@ See `unfold.formula` for the notation, and `unfold.core` for the derivation of t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ._listing import list
@@ -175,4 +175,12 @@ def __getattr__(name: str) -> Any:
         from . import formula
 
         return getattr(formula, name)
-    raise AttributeError(f"module 'unfold' has no attribute {name!r}")
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, __all__, n=1)
+    remedy = f": did you mean {close[0]!r}?" if close else ""
+    raise AttributeError(f"module 'unfold' has no attribute {name!r}{remedy}")
+
+
+def __dir__() -> Iterable[str]:
+    return {*globals(), *__all__}

@@ -172,7 +172,7 @@ def test_options_are_checked():
     objective = product()
     stage = Stage(lower(objective.lagrangian, objective.order), FixedPenalties({"rho": 1.0}))
     for options in ({"tolerance": 0.0}, {"maximum": 0}):
-        with pytest.raises(ValueError, match="an equilibrium needs"):
+        with pytest.raises(ValueError, match="tolerance is|maximum is"):
             Equilibrium(stage, **options)
     with pytest.raises(ValueError, match="'s' is no block"):
         objective.equilibrium(output="s")

@@ -297,7 +297,7 @@ def test_the_weight_of_a_prior_may_be_a_map():
         at = (z == value).expand_as(got)
         torch.testing.assert_close(got[at], alone[at], rtol=0, atol=1e-12)
     lagrangian.priors["Z"].accepts_map = False
-    with pytest.raises(ValueError, match="weight 'z' has shape"):
+    with pytest.raises(ValueError, match="penalty 'z' has shape"):
         step(state, {**JUDE_WEIGHTS, "z": z})
 
 
@@ -387,7 +387,7 @@ class TestRefusals:
             lower(lagrangian, JUDE_ORDER)
 
     def test_two_priors_on_a_block(self):
-        with pytest.raises(ValueError, match=r"two priors.*split it"):
+        with pytest.raises(ValueError, match=r"two priors.*a new block P_2"):
             jude(Regularizer("P", Box()), Regularizer("P", Box()))
 
     def test_prior_that_would_never_act(self):

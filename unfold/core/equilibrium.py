@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from unfold.errors import UnfoldError
 
 from .fixed_point import FixedPoint, Map, anderson, arnoldi, resolvent
+from .lagrangian import check_number
 from .state import State
-from .unroll import Stage
+from .unroll import Stage, check_count
 
 _PRODUCTS = 30  # products in the power iteration
 
@@ -73,10 +74,8 @@ class Equilibrium(nn.Module):
 
     def __init__(self, stage: Stage, *, tolerance: float = 1e-4, maximum: int = 200) -> None:
         super().__init__()
-        if not tolerance > 0 or maximum < 1:
-            raise ValueError(
-                f"an equilibrium needs tolerance > 0 and maximum >= 1, got {tolerance}, {maximum}"
-            )
+        check_number(tolerance, "tolerance", least=None)
+        check_count("maximum", maximum)
         self.stages = nn.ModuleList([stage])
         self.tolerance, self.maximum = tolerance, maximum
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .ambiguity import ambiguities
-from .lagrangian import Constraint, Lagrangian, Quadratic, Regularizer, Term, Weight
+from .lagrangian import Constraint, Lagrangian, Multiple, Quadratic, Regularizer, Term, Weight
 from .operators import Structure
 
 _SOLVER = {
@@ -26,7 +26,7 @@ def explain(lagrangian: Lagrangian, order: Sequence[str] | None = None) -> str:
     rows = [_row(lagrangian, name) for name in names]
     header = ("update", "normal matrix", "kind", "solved by")
     widths = [max(len(row[i]) for row in [header, *rows]) for i in range(3)]
-    lines = ["minimize", *(f"    {line}" for line in _objective(lagrangian)), ""]
+    lines = [*formulas(lagrangian.terms), ""]
     for row in [header, *rows]:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
         lines.append("  ".join([*cells, row[3]]).rstrip())
@@ -46,10 +46,10 @@ def _not_determined(lagrangian: Lagrangian, order: Sequence[str]) -> list[str]:
     return ["", "not determined:", *rows]
 
 
-def _objective(lagrangian: Lagrangian) -> list[str]:
-    return [
-        f"{'+ ' if i else '  '}{_term_formula(term)}" for i, term in enumerate(lagrangian.terms)
-    ]
+def formulas(terms: Sequence[Term]) -> list[str]:
+    """The objective, one line for each term."""
+    rows = (f"    {'+ ' if i else '  '}{_term_formula(term)}" for i, term in enumerate(terms))
+    return ["minimize", *rows]
 
 
 def _term_formula(term: Term) -> str:
@@ -58,8 +58,8 @@ def _term_formula(term: Term) -> str:
         return f"{weight}g_{term.block}({term.block})        {type(term.prior).__name__}"
     r = term.residual.formula()
     if isinstance(term, Quadratic):
-        return f"{_half(term.weight)} ‖{r}‖²"
-    return f"⟨{term.dual}, {r}⟩ + {_half(term.penalty)} ‖{r}‖²"
+        return f"{_half(term.weight)}‖{r}‖²"
+    return f"⟨{term.dual}, {r}⟩ + {_half(term.penalty)}‖{r}‖²"
 
 
 def _row(lagrangian: Lagrangian, name: str) -> tuple[str, str, str, str]:
@@ -102,4 +102,7 @@ def _number(weight: Weight) -> str:
 
 
 def _half(weight: Weight) -> str:
-    return "½" if weight == 1.0 else f"{_number(weight)}/2"
+    """Half a weight, as a factor."""
+    if isinstance(weight, Multiple) and weight.factor == 2:
+        return f"{weight.name} "
+    return {1.0: "½ ", 2.0: ""}.get(weight, f"{_number(weight)}/2 ")  # type: ignore[arg-type]

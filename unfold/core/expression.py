@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import numbers
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator
 from functools import reduce
 from operator import add
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import torch
 from torch import Tensor
 
 from .ambiguity import Ambiguity, scale
+from .inputs import shown
 from .normal import add_scaled
 from .operators import (
     LinearMap,
@@ -42,6 +44,8 @@ class Expression(ABC):
     A subclass represents one kind of linear map of an expression, or of an entry (such as a kernel)
     into it.
     """
+
+    __array_ufunc__ = None  # (NumPy leaves products with its arrays to this class)
 
     entries: tuple[Entry, ...]
     """The entries of the expression, in the order in which they are written."""
@@ -123,12 +127,12 @@ class Expression(ABC):
         return Sum([(-c, e) for c, e in _summands(self)])
 
     def __mul__(self, other: Any) -> Expression:
-        if _is_number(other):
-            return Sum([(other * c, e) for c, e in _summands(self)])
+        if is_number(other):
+            return Sum([(float(other) * c, e) for c, e in _summands(self)])
         return Product(self, _expression(other, "multiplied by"))
 
     def __rmul__(self, other: Any) -> Expression:
-        if _is_number(other):
+        if is_number(other):
             return self * other
         return _expression(other, "multiplied by") * self
 
@@ -139,9 +143,15 @@ class Expression(ABC):
         return _expression(other, "subtracted from") - self
 
     def __truediv__(self, number: float) -> Expression:
-        if not _is_number(number) or number == 0:
-            raise TypeError(f"{self.formula()} is divided by {number!r:.40}: divide by a number")
-        return self * (1 / number)
+        return self * reciprocal(number, self.formula())
+
+    def _refused(self, other: object = None) -> NoReturn:
+        raise TypeError(
+            f"{self.formula()}: an expression is linear in each block: it has sums, differences, "
+            "products with *, and division by numbers; a square is sq(...), a matrix linear(...)"
+        )
+
+    __pow__ = __rtruediv__ = __matmul__ = __rmatmul__ = _refused
 
     def __repr__(self) -> str:
         return self.formula()
@@ -478,14 +488,29 @@ def _summands(expression: Expression) -> tuple[tuple[float, Expression], ...]:
     return expression.summands if isinstance(expression, Sum) else ((1.0, expression),)
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+def is_number(value: object) -> bool:
+    return not isinstance(value, bool) and isinstance(value, numbers.Real)
+
+
+def reciprocal(number: Any, what: str) -> float:
+    """``1 / number``.
+
+    Raises:
+        TypeError: if it is no number, or 0; ``what`` is divided by it.
+    """
+    if not is_number(number) or number == 0:
+        raise TypeError(f"{what} is divided by {shown(number)}: divide by a number, not 0")
+    return 1 / float(number)
 
 
 def _expression(value: Any, what: str) -> Expression:
     if isinstance(value, Expression):
         return value
+    from .objective import Objective
+
     remedy = "declare it as data, and give its value where the formula is solved"
-    if _is_number(value):
+    if is_number(value):
         remedy = "a residual is linear in its blocks: declare a constant as data"
-    raise TypeError(f"{value!r:.40} is {what} an expression of blocks: {remedy}")
+    elif isinstance(value, Objective):
+        remedy = "the expression is a residual: put it into sq(...) or constraint(...)"
+    raise TypeError(f"{shown(value)} is {what} an expression of blocks: {remedy}")

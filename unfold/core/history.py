@@ -138,6 +138,10 @@ class History:
 
         return plot(self)
 
+    def __repr__(self) -> str:
+        blocks = ", ".join(dict.fromkeys(entry.block for entry in self.entries))
+        return f"History(stages: {len(self.penalties)}, blocks: {blocks or 'none'})"
+
     def __str__(self) -> str:
         lines = [
             f"{'stage':>5}  {'block':<6} {'primal':>9} {'dual':>9} {'Lagrangian':>12} {'ms':>8}"

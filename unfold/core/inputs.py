@@ -18,6 +18,15 @@ if TYPE_CHECKING:
 _TYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 
+def shown(value: Any) -> str:
+    """A value as text for a message: a tensor or array by its shape, others in one line."""
+    if isinstance(value, Tensor):
+        return f"a tensor of shape {tuple(value.shape)}"
+    if hasattr(value, "__array_interface__"):
+        return f"an array of shape {value.shape}"
+    return f"{' '.join(repr(value).split()):.40}"
+
+
 def check_tensor(what: str, x: Any, module: nn.Module | None = None) -> None:
     """Check that an argument is a dense floating-point tensor.
 
@@ -51,6 +60,26 @@ def check_tensor(what: str, x: Any, module: nn.Module | None = None) -> None:
         raise InputError(f"{what} must be dense, got {x.layout}: convert it with .to_dense()")
     if module is not None:
         _check_match(what, x, module)
+
+
+def check_image(what: str, x: Any) -> Tensor:
+    """Return an argument after a check that it is a floating-point tensor with four axes.
+
+    Args:
+        what: name of the argument, for the message: ``"an image"``.
+        x: the argument.
+
+    Raises:
+        InputError: if the check fails.
+    """
+    check_tensor(what, x)
+    if x.ndim != 4 or 0 in x.shape:
+        remedy = f": add the missing axes with [{', '.join(['None'] * (4 - x.ndim))}]"
+        raise InputError(
+            f"{what} must have shape (batch, channels, height, width), none of them 0, got "
+            f"{tuple(x.shape)}{remedy * (x.ndim in (2, 3))}"
+        )
+    return x
 
 
 def _check_match(what: str, x: Tensor, module: nn.Module) -> None:

@@ -315,7 +315,8 @@ def weight_of(
         )
     weight = penalties[name] if isinstance(name, str) else name
     if not isinstance(weight, Tensor):
-        _check_number(weight, name, least=None if isinstance(term, Constraint) else 0)
+        least = None if isinstance(term, Constraint) else 0
+        check_number(weight, f"the penalty {name!r}", least)
         return float(weight)
     if weight.ndim == 0:
         return weight  # a number does not affect type promotion
@@ -323,7 +324,7 @@ def weight_of(
     if weight.ndim == 4 and (is_map or weight.shape[1:] == (1, 1, 1)):
         return weight.to(dtype)
     raise ValueError(
-        f"weight {name!r} has shape {tuple(weight.shape)}: must be a number, () or "
+        f"the penalty {name!r} has shape {tuple(weight.shape)}: must be a number, () or "
         "(batch or 1, 1, 1, 1), the same for every channel and pixel"
     )
 
@@ -334,11 +335,12 @@ def _named(term: Term, name: str) -> Term:
     return replace(term, **{field: name})
 
 
-def _check_number(weight: object, name: object, least: float | None) -> None:
+def check_number(weight: object, what: str, least: float | None) -> None:
+    """Check that a weight is a finite number, at least ``least``, or positive for None."""
     number = isinstance(weight, (int, float)) and math.isfinite(weight)
     if not number or weight < 0 or (least is None and weight == 0):  # type: ignore[operator]
         wanted = "positive" if least is None else f"at least {least:g}"
-        raise ValueError(f"weight {name!r} is {weight!r}: must be a finite number, {wanted}")
+        raise ValueError(f"{what} is {weight!r}: must be a finite number, {wanted}")
 
 
 def _check_term(kind: str, part: object, wanted: type, weight: object, least: float | None) -> None:
@@ -346,7 +348,7 @@ def _check_term(kind: str, part: object, wanted: type, weight: object, least: fl
         raise TypeError(f"{kind} takes a {wanted.__name__}, got {type(part).__name__} {part!r:.40}")
     if not isinstance(weight, str):
         number = weight.factor if isinstance(weight, Multiple) else weight
-        _check_number(number, "of a " + kind, least)
+        check_number(number, f"the weight of a {kind}", least)
 
 
 def _check(lagrangian: Lagrangian) -> None:
@@ -360,7 +362,10 @@ def _check(lagrangian: Lagrangian) -> None:
             )
     blocks = lagrangian.structures
     if not lagrangian.blocks:
-        raise ValueError("a Lagrangian needs at least one Quadratic or Constraint")
+        raise ValueError(
+            "there are only priors: add at least one square, sq(...), or constraint(...) of the "
+            "blocks"
+        )
     duals = [c.dual for c in lagrangian.constraints]
     for dual in duals:
         if duals.count(dual) > 1:
@@ -380,6 +385,6 @@ def _check(lagrangian: Lagrangian) -> None:
             )
         if regularized.count(block) > 1:
             raise ValueError(
-                f"two priors are put on {block!r}: split it, with a new block z, "
-                f'Constraint(Equal("z", {block!r}), ...) and the second prior on z'
+                f"two priors are put on {block!r}: put the second on a new block {block}_2, with "
+                f'constraint({block} - {block}_2, "rho"); Objective.split() does so'
             )

@@ -14,13 +14,13 @@ from .affine import Affine
 from .cg import CG
 from .expression import Entry
 from .lagrangian import Lagrangian
-from .objective import Belief, Objective, Penalty, Term, Tie
+from .objective import Equality, Objective, Penalty, PriorOn, Term
 from .operators import Structure
 from .penalties import LearnedPenalties
 from .size import check_size
-from .solution import read_values, started
+from .solution import read_start, read_values, started
 from .steps import lower
-from .unroll import Stage, Unrolled
+from .unroll import Stage, Unrolled, check_count
 
 
 class Network(nn.Module):
@@ -36,14 +36,20 @@ class Network(nn.Module):
     """
 
     def __init__(
-        self, objective: Objective, stages: nn.Module, *, output: str, start: Mapping[Any, Any]
+        self,
+        objective: Objective,
+        stages: nn.Module,
+        *,
+        output: str,
+        start: Entry | Mapping[Any, Any],
     ) -> None:
         super().__init__()
         if output not in objective.blocks:
             raise ValueError(
                 f"output={output!r} is no block; blocks are {', '.join(objective.blocks)}"
             )
-        self.objective, self.output, self.start = objective, output, dict(start)
+        self.objective, self.output = objective, output
+        self.start = read_start(objective, start)
         self.stages = stages
 
     def forward(self, **data: Tensor) -> Tensor:
@@ -58,8 +64,7 @@ class Network(nn.Module):
 
 def unrolled(objective: Objective, K: int, *, tied: bool, **options: Any) -> Unrolled:
     """K rounds; the options are those of `learned_stage`."""
-    if K < 1:
-        raise ValueError(f"K={K}: a network has at least one round")
+    check_count("K, the number of rounds,", K)
     first = objective.lagrangian
     if tied:
         return Unrolled(learned_stage(objective, first, **options), repeat=K)
@@ -99,28 +104,28 @@ def splits(objective: Objective, penalty: Penalty) -> tuple[Term, ...]:
 
 
 def _split(
-    terms: Sequence[Term], penalty: Penalty, keeps: Callable[[Belief], bool]
+    terms: Sequence[Term], penalty: Penalty, keeps: Callable[[PriorOn], bool]
 ) -> tuple[Term, ...]:
     """The terms, with new blocks for the priors that are not kept, and constraints for them."""
     taken = {entry.name for term in terms for entry in term.entries}
     names = (name for i in count(1) if (name := f"z{i}") not in taken)
     made: list[Term] = []
     for term in terms:
-        if not isinstance(term, Belief) or keeps(term):
+        if not isinstance(term, PriorOn) or keeps(term):
             made.append(term)
         else:
             block = Entry(next(names))
-            made += [Tie(Affine(term.on - block), penalty), replace(term, on=block)]
+            made += [Equality(Affine(term.on - block), penalty), replace(term, on=block)]
     return tuple(made)
 
 
 def _structures(terms: Sequence[Term]) -> Mapping[str, Structure]:
     """Block -> structure of its normal matrix, without priors."""
-    affine = [t.lowered(f"dual{i}") for i, t in enumerate(terms) if not isinstance(t, Belief)]
+    affine = [t.lowered(f"dual{i}") for i, t in enumerate(terms) if not isinstance(t, PriorOn)]
     return Lagrangian(*affine).structures if affine else {}
 
 
-def _is_direct(term: Belief, structures: Mapping[str, Structure], held: set[str]) -> bool:
+def _is_direct(term: PriorOn, structures: Mapping[str, Structure], held: set[str]) -> bool:
     """Whether a prior can be applied to its block; the block is then added to ``held``."""
     name = term.on.names[0]
     structure = structures.get(name)

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import inspect
+import keyword
+import warnings
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from torch import Tensor, nn
 
 from .affine import Affine
 from .cg import CG
-from .expression import Entry, Expression, consistent
-from .lagrangian import Constraint, Lagrangian, Multiple, Quadratic, Regularizer, Weight
+from .expression import Entry, Expression, consistent, is_number, reciprocal
+from .inputs import shown
+from .lagrangian import (
+    Constraint,
+    Lagrangian,
+    Multiple,
+    Quadratic,
+    Regularizer,
+    Weight,
+    check_number,
+)
 from .prior import Prior
 from .residual import Residual
 
@@ -33,135 +46,34 @@ class Penalty:
     name: str
     factor: float = 1.0
 
+    __array_ufunc__ = None  # (NumPy leaves products with its arrays to this class)
+
     def __mul__(self, other: Any) -> Any:
-        if isinstance(other, Term):
-            return other.weighted(self)
-        if isinstance(other, (int, float)):
-            return Penalty(self.name, self.factor * other)
+        if isinstance(other, Objective):
+            return other * self
+        if is_number(other):
+            return Penalty(self.name, self.factor * float(other))
         raise TypeError(
-            f"the penalty {self.name} is multiplied by {other!r:.40}: it multiplies a number or a "
+            f"the penalty {self.name} is multiplied by {shown(other)}: it multiplies a number or a "
             "term, such as sq(x - y); declare a factor of a block as data"
         )
 
     __rmul__ = __mul__
 
     def __truediv__(self, number: float) -> Penalty:
-        return Penalty(self.name, self.factor / number)
+        return self * reciprocal(number, f"the penalty {self.name}")
+
+    def _refused(self, other: object = None) -> NoReturn:
+        raise TypeError(
+            f"the penalty {self.name} only multiplies terms and numbers: for a sum of penalties, "
+            "declare one more"
+        )
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __neg__ = __rtruediv__ = __pow__ = _refused
 
     @property
     def weight(self) -> Weight:
         return self.name if self.factor == 1 else Multiple(self.factor, self.name)
-
-
-class Term:
-    """A term of an objective.
-
-    Attributes:
-        penalty: the weight of the term or the penalty of a constraint; a number has no name.
-    """
-
-    penalty: Penalty
-
-    def __add__(self, other: Any) -> Objective:
-        return Objective(self) + other
-
-    def __radd__(self, other: Any) -> Objective:
-        return Objective(self) if other == 0 else NotImplemented  # (for the built-in sum)
-
-    def __sub__(self, other: Any) -> Objective:
-        raise TypeError("terms are added: an objective minus a square or a prior has no minimum")
-
-    def __mul__(self, factor: float) -> Term:
-        number = isinstance(factor, (int, float))  # pyright: ignore[reportUnnecessaryIsInstance]
-        return self.weighted(Penalty("", factor) if number else factor)
-
-    __rmul__ = __mul__
-
-    def __truediv__(self, number: float) -> Term:
-        return self * (1 / number)
-
-    @abstractmethod
-    def weighted(self, penalty: Penalty) -> Term:
-        """The same term, with its weight multiplied by a number (with an empty name) or penalty."""
-
-    @property
-    @abstractmethod
-    def entries(self) -> tuple[Entry, ...]:
-        """The entries of its expression."""
-
-    @abstractmethod
-    def lowered(self, dual: str) -> Quadratic | Constraint | Regularizer:
-        """The term of a `Lagrangian`."""
-
-
-@dataclass(frozen=True, eq=False)
-class Square(Term):
-    """``w ‖r‖²``."""
-
-    residual: Residual
-    penalty: Penalty = Penalty("", 1.0)
-
-    def weighted(self, penalty: Penalty) -> Square:
-        return replace(self, penalty=_product(self.penalty, penalty))
-
-    @property
-    def entries(self) -> tuple[Entry, ...]:
-        return _entries(self.residual)
-
-    def lowered(self, dual: str) -> Quadratic:
-        return Quadratic(self.residual, _weight(self.penalty * 2))
-
-
-@dataclass(frozen=True, eq=False)
-class Tie(Term):
-    """``r = 0``, a constraint: ``⟨Γ, r⟩ + ρ/2 ‖r‖²``."""
-
-    residual: Residual
-    penalty: Penalty
-    dual: str = ""
-
-    def weighted(self, penalty: Penalty) -> Term:
-        raise TypeError(
-            f"the constraint {self.residual.formula()} = 0 is multiplied: give its penalty as the "
-            "second argument, constraint(expression, penalty)"
-        )
-
-    @property
-    def entries(self) -> tuple[Entry, ...]:
-        return _entries(self.residual)
-
-    def lowered(self, dual: str) -> Constraint:
-        return Constraint(self.residual, _weight(self.penalty), self.dual or dual)
-
-
-@dataclass(frozen=True, eq=False)
-class Belief(Term):
-    """``w g(e)``: a prior on a block, or on an expression that `Objective.split` replaces.
-
-    Attributes:
-        spec: the prior's name and options; None if the prior was not created by name.
-    """
-
-    prior: Prior
-    on: Expression
-    penalty: Penalty = Penalty("", 1.0)
-    spec: Mapping[str, Any] | None = None
-
-    def weighted(self, penalty: Penalty) -> Belief:
-        return replace(self, penalty=_product(self.penalty, penalty))
-
-    @property
-    def entries(self) -> tuple[Entry, ...]:
-        return (*self.on.entries, *(Entry(name, "data") for name in self.prior.reads))
-
-    def lowered(self, dual: str) -> Regularizer:
-        if not isinstance(self.on, Entry):
-            raise ValueError(
-                f"{type(self.prior).__name__} is put on {self.on.formula()}, and a prior acts on a "
-                "block: split it, with .split(), or with a block z of your own and "
-                f"constraint(z - {self.on.code()}, penalty)"
-            )
-        return Regularizer(self.on.name, self.prior, _weight(self.penalty))
 
 
 class Objective:
@@ -171,7 +83,8 @@ class Objective:
     that are called on blocks. Each block's update is derived from it, as `Lagrangian` describes.
 
     Raises:
-        ValueError: (when the formula is written) if a block and data have the same name.
+        ValueError: (when the formula is written) if two of a block, data and a penalty have the
+            same name, or a weight is negative or not finite.
 
     Example:
         >>> import unfold as uf
@@ -182,27 +95,64 @@ class Objective:
         ('x', 'z', 'dual1')
     """
 
+    __array_ufunc__ = None  # (NumPy leaves products with its arrays to this class)
+
     def __init__(self, *terms: Term) -> None:
-        self.terms = terms
-        self.entries = consistent(entry for term in terms for entry in term.entries)
-        self._lagrangian: Lagrangian | None = None
+        self._terms = terms
+        self._check()
+
+    def _check(self) -> None:
+        """The checks that are made when the formula is written."""
+        names = {entry.name: entry.role for entry in self.entries}
+        for name in self.penalties:
+            if name in names:
+                raise ValueError(
+                    f"{name!r} is {names[name]} and penalty: give one of them another name"
+                )
+
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        """The terms, in the order in which they are written."""
+        return self._terms
+
+    @cached_property
+    def entries(self) -> tuple[Entry, ...]:
+        """The blocks and data."""
+        return consistent(entry for term in self.terms for entry in term.own_entries)
 
     def __add__(self, other: Any) -> Objective:
         if isinstance(other, Objective):
             return Objective(*self.terms, *other.terms)
-        if isinstance(other, Term):
-            return Objective(*self.terms, other)
+        remedy = "put a residual into sq(...)"
+        if not isinstance(other, Expression):
+            remedy = "terms are sq(...), constraint(...) and priors of blocks"
+        raise TypeError(f"{shown(other)} is added to an objective, a sum of terms: {remedy}")
+
+    def __radd__(self, other: Any) -> Objective:
+        return self if is_number(other) and other == 0 else self + other  # (for the built-in sum)
+
+    def __mul__(self, factor: float | Penalty) -> Objective:
+        return Objective(*(term * factor for term in self.terms))
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, number: float) -> Objective:
+        return self * reciprocal(number, "a term")
+
+    def _refused(self, other: object = None) -> NoReturn:
         raise TypeError(
-            f"{other!r:.40} is added to an objective, which is a sum of terms: sq(...), "
-            "constraint(...) and priors of blocks"
+            "terms are added, and multiplied by numbers and penalties: an objective minus a square "
+            "or a prior has no minimum"
         )
+
+    __sub__ = __rsub__ = __neg__ = __rtruediv__ = __pow__ = __matmul__ = __rmatmul__ = _refused
 
     @property
     def blocks(self) -> tuple[str, ...]:
         """The blocks, in the order in which they are written: first those of the squares."""
-        kinds = (Square, Tie, Belief)
+        kinds = (Square, Equality, PriorOn)
         terms = [term for kind in kinds for term in self.terms if isinstance(term, kind)]
-        names = [e.name for term in terms for e in term.entries if e.role != "data"]
+        names = [e.name for term in terms for e in term.own_entries if e.role != "data"]
         return tuple(dict.fromkeys(names))
 
     @property
@@ -220,21 +170,26 @@ class Objective:
         """The default order of the updates: the blocks, then the duals."""
         return (*self.blocks, *self.lagrangian.duals)
 
-    @property
+    @cached_property
     def lagrangian(self) -> Lagrangian:
         """The augmented Lagrangian; duals without a name are ``dual1``, ``dual2``, ...
 
         Raises:
             ValueError: if a prior is on an expression that is not a block, or two are on one block.
         """
-        if self._lagrangian is None:
-            self._lagrangian = Lagrangian(*self._lowered())
-        return self._lagrangian
+        for term in self.terms:
+            if isinstance(term, PriorOn) and not isinstance(term.on, Entry):
+                raise ValueError(
+                    f"{type(term.prior).__name__} is put on {term.on.formula()}, and a prior acts "
+                    "on a block: split it, with .split(), or with a block z of your own and "
+                    f"constraint(z - {term.on.code()}, penalty)"
+                )
+        return Lagrangian(*self._lowered())
 
     def _lowered(self) -> Iterator[Quadratic | Constraint | Regularizer]:
         count = 0
         for term in self.terms:
-            count += isinstance(term, Tie)
+            count += isinstance(term, Equality)
             yield term.lowered(f"dual{count}")
 
     def explain(self, order: Sequence[str] | None = None) -> str:
@@ -261,7 +216,7 @@ class Objective:
     def solve(
         self,
         *,
-        start: Mapping[Any, Any] | None = None,
+        start: Entry | Mapping[Any, Any] | None = None,
         order: Sequence[str] | None = None,
         tolerance: float = 1e-4,
         maximum: int = 500,
@@ -271,8 +226,9 @@ class Objective:
         """Repeat the updates until the primal and dual residuals are below a tolerance.
 
         Args:
-            start: block -> its initial value: a tensor, or some data. The initial values of other
-                blocks follow from a residual: that of x is y if the residual is ``conv(k, x) - y``.
+            start: block -> its initial value: a tensor, or some data; or data for every block. The
+                initial values of other blocks follow from a residual: that of x is y if the
+                residual is ``conv(k, x) - y``.
             order: order of the updates.
             tolerance: relative, for each image (see `unfold.core.History`).
             maximum: largest number of rounds.
@@ -282,13 +238,26 @@ class Objective:
         Returns:
             The value of each block by `Solution.__getitem__`, and how the run ended.
 
+        Warns:
+            UserWarning: if the residuals are not below the tolerance after ``maximum`` rounds.
+
         Raises:
+            InputError: if data or an initial value is not a floating-point tensor with four axes.
             ValueError: if a name is neither data nor a penalty, a value is missing, or the initial
                 value of a block cannot be derived.
         """
         from .solution import solve
 
-        return solve(self, start or {}, order, tolerance, maximum, cg, values)
+        start = {} if start is None else start
+        solution = solve(self, start, order, tolerance, maximum, cg, values)
+        if not solution.converged:
+            warnings.warn(
+                f"after {maximum} rounds a residual is above the tolerance, {tolerance:g}: raise "
+                "maximum or tolerance, or change the penalties (print(solution.history) shows the "
+                "residuals)",
+                stacklevel=2,
+            )
+        return solution
 
     def unroll(
         self,
@@ -306,14 +275,15 @@ class Objective:
         Args:
             K: number of rounds.
             output: the block that the network returns.
-            start: data that is the initial value of every block, or a mapping as in `solve`.
+            start: the initial values of blocks, as in `solve`.
             tied: whether all rounds share their penalties and priors; otherwise each has a copy.
             order: order of the updates.
             penalties: the initial value of each named penalty; by default 1.
             cg: for blocks whose normal matrix is diagonal in no known basis.
 
         Returns:
-            A module; ``network(y=photo, k=kernel)`` is the output block.
+            A module; ``network(y=photo, k=kernel)`` is the output block. Unlike `solve`, it does
+            not check its data for NaN, because on a GPU the check would wait for the device.
         """
         from .network import unrolled
 
@@ -340,7 +310,7 @@ class Objective:
 
         Args:
             output: the block that the network returns.
-            start: data that is the initial value of every block, or a mapping as in `solve`.
+            start: the initial values of blocks, as in `solve`.
             order: order of the updates.
             penalties: the initial value of each named penalty; by default 1.
             cg: for blocks whose normal matrix is diagonal in no known basis.
@@ -375,8 +345,8 @@ class Objective:
     ) -> Network:
         from .network import Network
 
-        starts = dict.fromkeys(self.blocks, start) if isinstance(start, Entry) else start
-        return Network(self, stages, output=str(name_of(output)), start=starts or {})
+        start = {} if start is None else start
+        return Network(self, stages, output=str(name_of(output)), start=start)
 
     def to_dict(self) -> dict[str, Any]:
         """The objective as plain data, for `unfold.from_dict` and a declared model's file.
@@ -389,10 +359,118 @@ class Objective:
         return as_dict(self)
 
     def __repr__(self) -> str:
-        return self.explain().split("\n\n")[0]
+        from .explain import formulas
+
+        return "\n".join(formulas(tuple(self._lowered())))
 
 
-def believed(prior: Prior, on: Any, spec: Mapping[str, Any] | None = None) -> Belief:
+class Term(Objective):
+    """A term, which is also the objective of this term alone.
+
+    Attributes:
+        penalty: the weight of the term or the penalty of a constraint; a number has no name.
+    """
+
+    penalty: Penalty
+
+    def __post_init__(self) -> None:
+        """The checks that are made when the term is written."""
+        is_constraint = isinstance(self, Equality)
+        what = "the penalty of a constraint" if is_constraint else "the weight of a term"
+        check_number(self.penalty.factor, what, least=None if is_constraint else 0)
+        self._check()
+
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        return (self,)
+
+    def __mul__(self, factor: float | Penalty) -> Term:
+        return self.weighted(_factor(factor))
+
+    __rmul__ = __mul__
+
+    @abstractmethod
+    def weighted(self, penalty: Penalty) -> Term:
+        """The same term, with its weight multiplied by a number (with an empty name) or penalty."""
+
+    @property
+    @abstractmethod
+    def own_entries(self) -> tuple[Entry, ...]:
+        """The entries of its expression, in the order in which they are written."""
+
+    @abstractmethod
+    def lowered(self, dual: str) -> Quadratic | Constraint | Regularizer:
+        """The term of a `Lagrangian`."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Square(Term):
+    """``w ‖r‖²``."""
+
+    residual: Residual
+    penalty: Penalty = Penalty("", 1.0)
+
+    def weighted(self, penalty: Penalty) -> Square:
+        return replace(self, penalty=_product(self.penalty, penalty))
+
+    @property
+    def own_entries(self) -> tuple[Entry, ...]:
+        return _entries(self.residual)
+
+    def lowered(self, dual: str) -> Quadratic:
+        return Quadratic(self.residual, _weight(self.penalty * 2))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Equality(Term):
+    """``r = 0``, a constraint: ``⟨Γ, r⟩ + ρ/2 ‖r‖²``."""
+
+    residual: Residual
+    penalty: Penalty
+    dual: str = ""
+
+    def weighted(self, penalty: Penalty) -> Term:
+        raise TypeError(
+            f"the constraint {self.residual.formula()} = 0 is multiplied: give its penalty as the "
+            "second argument, constraint(expression, penalty)"
+        )
+
+    @property
+    def own_entries(self) -> tuple[Entry, ...]:
+        return _entries(self.residual)
+
+    def lowered(self, dual: str) -> Constraint:
+        return Constraint(self.residual, _weight(self.penalty), self.dual or dual)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PriorOn(Term):
+    """``w g(e)``: a prior on a block, or on an expression that `Objective.split` replaces.
+
+    Attributes:
+        spec: the prior's name and options; None if the prior was not created by name.
+    """
+
+    prior: Prior
+    on: Expression
+    penalty: Penalty = Penalty("", 1.0)
+    spec: Mapping[str, Any] | None = None
+
+    def weighted(self, penalty: Penalty) -> PriorOn:
+        return replace(self, penalty=_product(self.penalty, penalty))
+
+    @property
+    def own_entries(self) -> tuple[Entry, ...]:
+        return (*self.on.entries, *(Entry(name, "data") for name in self.prior.reads))
+
+    def lowered(self, dual: str) -> Regularizer:
+        return Regularizer(self.on.formula(), self.prior, _weight(self.penalty))
+
+
+Belief = PriorOn  # (the name by which `unfold.models` imports it)
+
+
+def prior_term(prior: Prior, on: Any, spec: Mapping[str, Any] | None = None) -> PriorOn:
     """A prior on a block or an expression of blocks.
 
     Raises:
@@ -400,17 +478,43 @@ def believed(prior: Prior, on: Any, spec: Mapping[str, Any] | None = None) -> Be
         ValueError: if it is data.
     """
     if not isinstance(on, Expression):
-        raise TypeError(f"a prior is put on a block or an expression of blocks, got {on!r:.40}")
+        raise TypeError(f"a prior is put on a block or an expression of blocks, got {shown(on)}")
     if all(entry.role == "data" for entry in on.entries):
         raise ValueError(f"a prior is put on {on.formula()}, which is data: put it on a block")
-    return Belief(prior, on, spec=spec)
+    return PriorOn(prior, on, spec=spec)
 
 
 def as_penalty(value: str | float | Penalty) -> Penalty:
     """A penalty with a name or number."""
     if isinstance(value, Penalty):
         return value
-    return Penalty(value) if isinstance(value, str) else Penalty("", float(value))
+    if isinstance(value, str):
+        return Penalty(check_name(value))
+    try:
+        return Penalty("", float(value))
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"a penalty is a positive number, or the name of one, got {shown(value)}"
+        ) from None
+
+
+def check_name(name: str) -> str:
+    """The name, if a block, data or a penalty may have it.
+
+    Raises:
+        ValueError: if it is no identifier of Python, or an argument of `Objective.solve`.
+    """
+    if not name.isidentifier() or keyword.iskeyword(name):
+        raise ValueError(
+            f"{name!r} cannot be the name of a block, data or a penalty: use letters, digits and "
+            "underscores, no digit first, and no keyword of Python"
+        )
+    if name in inspect.signature(Objective.solve).parameters:
+        raise ValueError(
+            f"{name!r} cannot be the name of a block, data or a penalty, because it is an argument "
+            f"of solve: call it {name}_1"
+        )
+    return name
 
 
 def name_of(block: Entry | str) -> str:
@@ -424,7 +528,7 @@ def as_residual(value: Any, what: str) -> Residual:
     if isinstance(value, Residual):
         return value
     raise TypeError(
-        f"{what} takes an expression of blocks, such as conv(k, x) - y, got {value!r:.40}"
+        f"{what} takes an expression of blocks, such as conv(k, x) - y, got {shown(value)}"
     )
 
 
@@ -434,6 +538,18 @@ def _entries(residual: Residual) -> tuple[Entry, ...]:
     reads = [n for n in residual.reads if n not in residual.optional_blocks]
     named = [*residual.blocks, *residual.optional_blocks]
     return (*(Entry(n) for n in named), *(Entry(n, "data") for n in reads))
+
+
+def _factor(value: Any) -> Penalty:
+    """A number or a penalty by which a term is multiplied."""
+    if isinstance(value, Penalty):
+        return value
+    if is_number(value):
+        return Penalty("", float(value))
+    raise TypeError(
+        f"a term is multiplied by {shown(value)}: multiply it by a number, or by a penalty "
+        'w = penalties("w"), whose value may be a tensor'
+    )
 
 
 def _product(one: Penalty, other: Penalty) -> Penalty:

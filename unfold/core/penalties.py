@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from .lagrangian import check_number
+
 
 class LearnedPenalties(nn.Module):
     """One learned positive number for each name: ``softplus`` of a free parameter.
@@ -29,11 +31,10 @@ class LearnedPenalties(nn.Module):
     def __init__(self, initial: Mapping[str, float]) -> None:
         super().__init__()
         for name, value in initial.items():
-            if not (math.isfinite(value) and value > 0):
-                raise ValueError(f"initial weight {name!r} is {value}: must be positive")
+            check_number(value, f"the initial penalty {name!r}", least=None)
             if hasattr(nn.ParameterDict(), name):
                 raise ValueError(
-                    f"a learned weight cannot be called {name!r}: torch uses this name"
+                    f"a learned penalty cannot be called {name!r}: torch uses this name"
                 )
         # The inverse of softplus, in a form that is accurate for large and small values. (Its
         # shape is (1,), because a parameter without axes cannot be sharded over processes.)
@@ -60,7 +61,7 @@ class FixedPenalties(nn.Module):
         for index, name in enumerate(self._tensors):
             value = values[name]
             if isinstance(value, nn.Parameter):
-                raise TypeError(f"fixed weight {name!r} is a Parameter: use LearnedPenalties")
+                raise TypeError(f"the fixed penalty {name!r} is a Parameter: use LearnedPenalties")
             self.register_buffer(f"tensor{index}", value)  # type: ignore[arg-type]
 
     def forward(self, state: Mapping[str, Tensor]) -> dict[str, Tensor | float]:

@@ -13,7 +13,7 @@ from .inputs import check_prox
 
 if TYPE_CHECKING:
     from .expression import Expression
-    from .objective import Belief
+    from .objective import PriorOn
 
 
 class Prior(nn.Module):
@@ -112,7 +112,7 @@ class Prior(nn.Module):
         return self
 
     @overload
-    def __call__(self, v: Expression) -> Belief: ...
+    def __call__(self, v: Expression) -> PriorOn: ...
     @overload
     def __call__(self, v: Tensor, step: Tensor) -> Tensor: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -121,9 +121,9 @@ class Prior(nn.Module):
 
     def forward(self, v: Any, step: Tensor | None = None) -> Any:
         if step is None and not isinstance(v, Tensor):
-            from .objective import believed
+            from .objective import prior_term
 
-            return believed(self, v)
+            return prior_term(self, v)
         if not torch.compiler.is_compiling():
             check_prox(self, v, step)  # type: ignore[arg-type]
         return self.prox(v, step)  # type: ignore[arg-type]

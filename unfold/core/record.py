@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from .affine import Affine
 from .lagrangian import Multiple
-from .objective import Belief, Objective, Term, Tie
+from .objective import Equality, Objective, PriorOn, Term
 from .residual import Residual
 
 
@@ -23,13 +23,13 @@ def as_dict(objective: Objective) -> dict[str, Any]:
 def _counted(objective: Objective) -> Iterator[tuple[Term, int]]:
     count = 0
     for term in objective.terms:
-        count += isinstance(term, Tie)
+        count += isinstance(term, Equality)
         yield term, count
 
 
 def _term(term: Term, dual: str) -> dict[str, Any]:
     lowered = term.lowered(dual)
-    if isinstance(term, Belief):
+    if isinstance(term, PriorOn):
         if term.spec is None:
             raise ValueError(
                 f"the prior on {lowered.block} has no name, or a bound that is not finite, and "  # type: ignore[union-attr]
@@ -42,7 +42,7 @@ def _term(term: Term, dual: str) -> dict[str, Any]:
             f"the residual {residual.formula()} is no formula, and cannot be written down"
         )
     code = residual.expression.code()
-    if isinstance(term, Tie):
+    if isinstance(term, Equality):
         return {"constraint": code, "penalty": _plain(lowered.penalty), "dual": lowered.dual}  # type: ignore[union-attr]
     return {"quadratic": code, "weight": _plain(lowered.weight)}  # type: ignore[union-attr]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from .affine import Affine
 from .cg import CG
 from .expression import Entry
 from .history import History
+from .inputs import check_image, shown
 from .state import State
 from .steps import lower
 from .unroll import Stage, converge
@@ -43,7 +44,7 @@ class Solution:
 @torch.no_grad()
 def solve(
     objective: Objective,
-    start: Mapping[Any, Any],
+    start: Entry | Mapping[Any, Any],
     order: Sequence[str] | None,
     tolerance: float,
     maximum: int,
@@ -60,7 +61,7 @@ def solve(
         raise ValueError(
             f"the penalty {', '.join(lacking)} has no value: give solve({lacking[0]}=0.1, ...)"
         )
-    state = started(objective, data, start)
+    state = started(objective, data, read_start(objective, start))
     steps = lower(objective.lagrangian, objective.order if order is None else order, cg)
     stage = Stage(steps, penalties)
     last, history = converge(stage, state, tolerance=tolerance, maximum=maximum, every=10)
@@ -85,35 +86,52 @@ def read_values(
     lacking = [name for name in objective.data if name not in values]
     if lacking:
         raise ValueError(f"the data {', '.join(lacking)} has no value: give {lacking[0]}=tensor")
-    data: dict[str, Tensor] = {}
-    for name in objective.data:
-        value = values[name]
-        if not isinstance(value, Tensor) or value.ndim != 4 or not value.is_floating_point():
-            got = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
-            raise ValueError(
-                f"{name} must be a floating-point tensor (batch, channels, height, width), got "
-                f"{got}"
-            )
-        data[name] = value
+    data = {name: check_image(name, values[name]) for name in objective.data}
     return data, {n: v for n, v in values.items() if n in objective.penalties}
 
 
-def started(
-    objective: Objective, data: Mapping[str, Tensor], start: Mapping[Any, Any]
-) -> dict[str, Tensor]:
-    """The data, and the initial value of each block: the given one, or one from a residual.
+def read_start(objective: Objective, start: Any) -> dict[str, Tensor | Entry]:
+    """The given initial value of each block: a tensor or data.
 
     Raises:
-        ValueError: if a start is given for another name, or no residual determines a block.
+        TypeError: if it is neither data nor a mapping.
+        ValueError: if a start is given for another name, or it is neither an image nor data.
     """
-    state = dict(data)
-    for key, value in start.items():
+    start = dict.fromkeys(objective.blocks, start) if isinstance(start, Entry) else start
+    if not isinstance(start, Mapping):
+        raise TypeError(
+            f"start must be data, such as y, or a mapping from blocks to data or tensors, got "
+            f"{shown(start)}"
+        )
+    given: dict[str, Tensor | Entry] = {}
+    for key, value in cast(Mapping[Any, Any], start).items():
         block = key.name if isinstance(key, Entry) else key
         if block not in objective.blocks:
             raise ValueError(
                 f"a start is given for {block!r}, which is no block; blocks are "
                 f"{', '.join(objective.blocks)}"
             )
+        if not isinstance(value, Entry):
+            value = check_image(f"the start of {block}", value)
+        elif value.name not in objective.data:
+            raise ValueError(
+                f"the start of {block} is {value.name}, which is no data of the objective; data "
+                f"are {', '.join(objective.data) or 'none'}"
+            )
+        given[block] = value
+    return given
+
+
+def started(
+    objective: Objective, data: Mapping[str, Tensor], start: Mapping[str, Tensor | Entry]
+) -> dict[str, Tensor]:
+    """The data, and the initial value of each block: the given one, or one from a residual.
+
+    Raises:
+        ValueError: if no residual determines a block.
+    """
+    state = dict(data)
+    for block, value in start.items():
         state[block] = state[value.name] if isinstance(value, Entry) else value
     expressions = [
         term.residual.expression

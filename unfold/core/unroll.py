@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from typing import cast
 
 import torch
@@ -10,7 +11,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint  # pyright: ignore[reportUnknownVariableType]
 
 from .history import History
-from .lagrangian import Lagrangian
+from .inputs import shown
+from .lagrangian import Lagrangian, check_number
 from .penalties import FixedPenalties
 from .state import State
 from .steps import Step
@@ -138,6 +140,12 @@ def _recomputed(stage: Stage, state: State) -> State:
     return checkpoint(run, *tensors, use_reentrant=False)
 
 
+def check_count(what: str, count: object) -> None:
+    """Check that a number of rounds is a positive integer."""
+    if isinstance(count, bool) or not isinstance(count, Integral) or count < 1:
+        raise ValueError(f"{what} is {shown(count)}: must be an integer of at least 1")
+
+
 def converge(
     stage: Stage,
     state: Mapping[str, Tensor],
@@ -168,11 +176,9 @@ def converge(
         >>> history.converged(1e-3)
         True
     """
-    if not tolerance > 0 or maximum < 1 or every < 1:
-        raise ValueError(
-            "converge needs tolerance > 0, maximum >= 1 and every >= 1, got "
-            f"{tolerance}, {maximum}, {every}"
-        )
+    check_number(tolerance, "tolerance", least=None)
+    check_count("maximum", maximum)
+    check_count("every", every)
     history = History()
     now = stage.lagrangian.start(state)
     for count in range(1, maximum + 1):

@@ -17,15 +17,18 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from unfold.core.expression import Entry, Expression
+from unfold.core.inputs import shown
 from unfold.core.objective import (
-    Belief,
+    Equality,
     Objective,
     Penalty,
+    PriorOn,
     Square,
-    Tie,
+    Term,
     as_penalty,
     as_residual,
-    believed,
+    check_name,
+    prior_term,
 )
 from unfold.core.prior import Prior
 from unfold.core.residual import Residual
@@ -55,7 +58,8 @@ def blocks(names: str) -> Any:
         An `Entry`, or a tuple of entries for several names.
 
     Raises:
-        ValueError: if there is no name, or a name occurs twice.
+        ValueError: if there is no name, a name occurs twice, is no identifier of Python, or is an
+            argument of `Objective.solve`.
 
     Example:
         >>> import unfold as uf
@@ -77,7 +81,8 @@ def data(names: str) -> Any:
         An `Entry`, or a tuple of entries for several names.
 
     Raises:
-        ValueError: if there is no name, or a name occurs twice.
+        ValueError: if there is no name, a name occurs twice, is no identifier of Python, or is an
+            argument of `Objective.solve`.
 
     Example:
         >>> import unfold as uf
@@ -100,7 +105,8 @@ def penalties(names: str) -> Any:
         A `Penalty`, or a tuple of penalties for several names.
 
     Raises:
-        ValueError: if there is no name, or a name occurs twice.
+        ValueError: if there is no name, a name occurs twice, is no identifier of Python, or is an
+            argument of `Objective.solve`.
 
     Example:
         >>> import torch
@@ -133,7 +139,7 @@ def sq(expression: Expression | Residual) -> Square:
 
 def constraint(
     expression: Expression | Residual, penalty: str | float | Penalty, *, dual: str = ""
-) -> Tie:
+) -> Term:
     """The constraint ``r = 0``, as the terms ``⟨Γ, r⟩ + ρ/2 ‖r‖²`` of the augmented Lagrangian.
 
     Args:
@@ -149,7 +155,7 @@ def constraint(
         >>> L.solve(y=torch.tensor([[[[0.5, 1.5]]]]), rho=1.0)[z]
         tensor([[[[0.5000, 1.0000]]]])
     """
-    return Tie(as_residual(expression, "constraint"), as_penalty(penalty), dual)
+    return Equality(as_residual(expression, "constraint"), as_penalty(penalty), dual)
 
 
 def conv(kernel: Entry, of: Expression) -> Blur:
@@ -236,7 +242,7 @@ def linear(forward: Function, of: Expression, adjoint: Function | None = None) -
     return Applied(forward, of, adjoint)
 
 
-def prior(name: str | Mapping[str, Any] | Prior, **options: Any) -> Callable[..., Belief]:
+def prior(name: str | Mapping[str, Any] | Prior, **options: Any) -> Callable[..., PriorOn]:
     """A function that applies an installed prior to a block, which gives a term.
 
     Args:
@@ -260,10 +266,10 @@ def prior(name: str | Mapping[str, Any] | Prior, **options: Any) -> Callable[...
         return lambda of, channels=3: name(of)
     spec = resolve("priors", ({"kind": name} if isinstance(name, str) else dict(name)) | options)
     written = spec.model_dump(mode="json") if isinstance(spec, Spec) else None
-    return lambda of, channels=3: believed(factory("priors", spec)(channels), of, written)
+    return lambda of, channels=3: prior_term(factory("priors", spec)(channels), of, written)
 
 
-def tv(of: Expression) -> Belief:
+def tv(of: Expression) -> PriorOn:
     """``TV(x)``, isotropic total variation; see `unfold.priors.TotalVariation`.
 
     Example:
@@ -274,10 +280,10 @@ def tv(of: Expression) -> Belief:
         >>> L.solve(y=torch.tensor([[[[0.0, 0.0, 1.0, 1.0]]]]))[x].round(decimals=3)
         tensor([[[[0.1250, 0.1250, 0.8750, 0.8750]]]])
     """
-    return believed(TotalVariation(), of, {"kind": "total-variation"})
+    return prior_term(TotalVariation(), of, {"kind": "total-variation"})
 
 
-def l1(of: Expression) -> Belief:
+def l1(of: Expression) -> PriorOn:
     """``‖x‖₁``; its proximal operator is the soft threshold.
 
     Example:
@@ -288,10 +294,10 @@ def l1(of: Expression) -> Belief:
         >>> L.solve(y=torch.tensor([[[[0.25, -1.0, 2.0]]]]))[x]
         tensor([[[[ 0.0000, -0.5000,  1.5000]]]])
     """
-    return believed(SoftThreshold(), of, {"kind": "soft-threshold"})
+    return prior_term(SoftThreshold(), of, {"kind": "soft-threshold"})
 
 
-def l0(of: Expression, *, grouped: bool = False) -> Belief:
+def l0(of: Expression, *, grouped: bool = False) -> PriorOn:
     """``‖x‖₀``, the number of entries that are not 0; see `unfold.priors.L0`.
 
     Example:
@@ -302,10 +308,10 @@ def l0(of: Expression, *, grouped: bool = False) -> Belief:
         >>> L.solve(y=torch.tensor([[[[0.3, 0.5]]]]))[x]
         tensor([[[[0.0000, 0.5000]]]])
     """
-    return believed(L0(grouped=grouped), of, {"kind": "l0", "grouped": grouped})
+    return prior_term(L0(grouped=grouped), of, {"kind": "l0", "grouped": grouped})
 
 
-def ridge(of: Expression) -> Belief:
+def ridge(of: Expression) -> PriorOn:
     """``½ ‖x‖²`` as a prior; see `unfold.priors.Ridge`.
 
     Example:
@@ -316,10 +322,10 @@ def ridge(of: Expression) -> Belief:
         >>> L.solve(y=torch.ones(1, 1, 1, 1))[x].item()
         0.25
     """
-    return believed(Ridge(), of, {"kind": "ridge"})
+    return prior_term(Ridge(), of, {"kind": "ridge"})
 
 
-def box(of: Expression, low: float = 0.0, high: float = 1.0) -> Belief:
+def box(of: Expression, low: float = 0.0, high: float = 1.0) -> PriorOn:
     """The constraint ``low <= x <= high``; see `unfold.priors.Box`.
 
     Example:
@@ -332,10 +338,10 @@ def box(of: Expression, low: float = 0.0, high: float = 1.0) -> Belief:
     """
     finite = math.isfinite(low) and math.isfinite(high)  # (files contain only finite numbers)
     spec = {"kind": "box", "low": low, "high": high} if finite else None
-    return believed(Box(low=low, high=high), of, spec)
+    return prior_term(Box(low=low, high=high), of, spec)
 
 
-def simplex(of: Expression) -> Belief:
+def simplex(of: Expression) -> PriorOn:
     """The constraint that x is nonnegative and sums to 1 over its pixels, as a kernel does; see
     `unfold.priors.Simplex`.
 
@@ -347,10 +353,10 @@ def simplex(of: Expression) -> Belief:
         >>> L.solve(y=torch.tensor([[[[0.75, 0.5, -0.25]]]]))[k]
         tensor([[[[0.6250, 0.3750, 0.0000]]]])
     """
-    return believed(Simplex(), of, {"kind": "simplex"})
+    return prior_term(Simplex(), of, {"kind": "simplex"})
 
 
-def poisson(of: Expression, counts: Entry) -> Belief:
+def poisson(of: Expression, counts: Entry) -> PriorOn:
     """``Σ x − y log x``, the negative log-likelihood of Poisson counts y, without a constant; see
     `unfold.priors.poisson.Poisson`.
 
@@ -373,7 +379,7 @@ def poisson(of: Expression, counts: Entry) -> Belief:
     entry = _entry(counts, "poisson(x, counts)")
     if entry.role != "data":
         raise ValueError(f"poisson(x, {entry.name}): {entry.name} must be data, and is a block")
-    return believed(Poisson(entry.name), of)
+    return prior_term(Poisson(entry.name), of)
 
 
 def from_dict(record: Mapping[str, Any]) -> Objective:
@@ -395,15 +401,15 @@ def from_dict(record: Mapping[str, Any]) -> Objective:
 
 def _each(names: str, make: Callable[[str], Any]) -> Any:
     if not isinstance(names, str):
-        raise TypeError(f"names must be a string, such as 'x z', got {names!r:.40}")
+        raise TypeError(f"names must be a string, such as 'x z', got {shown(names)}")
     found = names.replace(",", " ").split()
     if not found or len(set(found)) < len(found):
         raise ValueError(f"names {names!r}: give one or several, each once, separated by spaces")
-    made = [make(name) for name in found]
+    made = [make(check_name(name)) for name in found]
     return tuple(made) if len(made) > 1 else made[0]
 
 
 def _entry(value: Any, call: str) -> Entry:
     if isinstance(value, Entry):
         return value
-    raise TypeError(f"{call} takes declared blocks or data, got {value!r:.40}")
+    raise TypeError(f"{call} takes declared blocks or data, got {shown(value)}")

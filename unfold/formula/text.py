@@ -8,7 +8,8 @@ from functools import partial
 from typing import Any
 
 from unfold.core.expression import Entry, Expression
-from unfold.core.objective import Objective, Penalty, Term
+from unfold.core.inputs import shown
+from unfold.core.objective import Objective, Penalty, Term, as_penalty
 
 from . import notation
 
@@ -22,6 +23,8 @@ _OPERATORS: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Mult: lambda a, b: a * b,
     ast.Div: lambda a, b: a / b,
 }
+
+_GRAMMAR = f"names, numbers, + - * / and {', '.join(f'{name}(...)' for name in _FUNCTIONS)}"
 
 
 def expression(text: str, entry: Callable[[str], Entry] = Entry) -> Expression:
@@ -50,31 +53,46 @@ def expression(text: str, entry: Callable[[str], Entry] = Entry) -> Expression:
 
 def objective(record: Mapping[str, Any]) -> Objective:
     """The objective of a dictionary; see `unfold.from_dict`."""
+    terms = record.get("terms") if isinstance(record, Mapping) else None
+    if not terms or not isinstance(terms, (list, tuple)):
+        raise ValueError(
+            f"an objective's dictionary has a list of terms under 'terms', got {shown(record)}"
+        )
     held = set(record.get("data", ()))
 
     def entry(name: str) -> Entry:
         return Entry(name, "data" if name in held else "block")
 
-    terms = [_term(term, entry) for term in record["terms"]]
-    return Objective(*terms)
+    return Objective(*(_term(i, term, entry) for i, term in enumerate(terms, 1)))
 
 
-def _term(term: Mapping[str, Any], entry: Callable[[str], Entry]) -> Term:
+def _term(number: int, term: Any, entry: Callable[[str], Entry]) -> Term:
+    try:
+        return _read_term(term, entry)
+    except KeyError as error:
+        raise ValueError(f"term {number}, {shown(term)}, lacks {error}") from None
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"term {number}: {error}") from error
+
+
+def _read_term(term: Any, entry: Callable[[str], Entry]) -> Term:
+    if not isinstance(term, Mapping):
+        raise TypeError(f"a term must be a dictionary, got {shown(term)}")
     if "quadratic" in term:
-        square = notation.sq(expression(term["quadratic"], entry)) / 2
-        return square.weighted(_penalty(term.get("weight", 1.0)))
+        weight = _penalty(term.get("weight", 1.0))
+        return notation.sq(expression(term["quadratic"], entry)) * (weight / 2)
     if "constraint" in term:
         residual = expression(term["constraint"], entry)
-        return notation.constraint(residual, _penalty(term["penalty"]), dual=term["dual"])
+        return notation.constraint(residual, _penalty(term["penalty"]), dual=term.get("dual", ""))
     if "prior" in term:
-        believed = notation.prior(term["prior"])(expression(term["block"], entry))
-        return believed.weighted(_penalty(term.get("weight", 1.0)))
-    raise ValueError(f"a term must have quadratic, constraint or prior, got {', '.join(term)}")
+        weight = _penalty(term.get("weight", 1.0))
+        return notation.prior(term["prior"])(expression(term["block"], entry)) * weight
+    raise ValueError(f"a term must have quadratic, constraint or prior, got {shown(term)}")
 
 
 def _penalty(value: str | float) -> Penalty:
     if not isinstance(value, str):
-        return Penalty("", value)
+        return as_penalty(value)
     factor, _, name = value.rpartition("*")
     return Penalty(name, float(factor or 1))
 
@@ -82,8 +100,8 @@ def _penalty(value: str | float) -> Penalty:
 def _parsed(text: str) -> ast.expr:
     try:
         return ast.parse(text.strip(), mode="eval").body
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise ValueError(f"{text!r:.80} is not an expression: {error}") from None
+    except (AttributeError, SyntaxError, ValueError, RecursionError, MemoryError):
+        raise ValueError(f"{text!r:.80} is not an expression: write {_GRAMMAR}") from None
 
 
 def _value(node: ast.expr, text: str, entry: Callable[[str], Entry]) -> Any:
@@ -102,10 +120,7 @@ def _value(node: ast.expr, text: str, entry: Callable[[str], Entry]) -> Any:
             options = {k.arg: _value(k.value, text, entry) for k in node.keywords if k.arg}
             arguments = (_value(argument, text, entry) for argument in node.args)
             return _done(partial(function, **options), text, *arguments)
-    raise ValueError(
-        f"{text!r:.80}: {ast.unparse(node)!r:.40} is none of names, numbers, + - * / and "
-        f"{', '.join(_FUNCTIONS)}(...)"
-    )
+    raise ValueError(f"{text!r:.80}: {ast.unparse(node)!r:.40} is none of {_GRAMMAR}")
 
 
 def _done(function: Callable[..., Any], text: str, *arguments: Any) -> Any:

@@ -71,6 +71,12 @@ class Blur(Blurred):
     def shape(self, state: State) -> torch.Size:
         kernel, of = state[self.kernel.name].shape, self.of.shape(state)
         check_kernel(self.kernel.name, kernel, of[-2:])
+        if any(1 not in (a, b) and a != b for a, b in zip(kernel[:2], of[:2], strict=True)):
+            raise ValueError(
+                f"{self.formula()} cannot combine {self.kernel.name} {tuple(kernel)}, "
+                f"{self.of.formula()} {tuple(of)}: batch and channels of a kernel are those of the "
+                "image, or 1"
+            )
         return broadcast_shapes((*kernel[:2], 1, 1), of)
 
     def outer(self, state: State) -> FourierDiagonal:

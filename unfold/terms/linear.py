@@ -24,6 +24,9 @@ class Applied(Mapped):
         of: ``x``.
         adjoint: ``y -> Aᵀ y``; by default computed by automatic differentiation.
 
+    Raises:
+        ValueError: (at its first use) if the function is not linear.
+
     Example:
         >>> import torch
         >>> import unfold as uf
@@ -42,14 +45,31 @@ class Applied(Mapped):
             raise TypeError(f"linear(forward, x): forward is a function, got {forward!r:.40}")
         super().__init__(of)
         self.forward, self.adjoint = forward, adjoint
+        self._is_checked = False
 
     def _example(self, state: State) -> Tensor:
         shape = self.of.shape(state)
         return state[self.of.names[0]].new_zeros(shape)
 
     def shape(self, state: State) -> torch.Size:
+        example = self._example(state)
         with torch.no_grad():
-            return self.forward(self._example(state)).shape
+            if not self._is_checked and not torch.compiler.is_compiling():
+                self._check_linear(example)
+            return self.forward(example).shape
+
+    def _check_linear(self, example: Tensor) -> None:
+        """Check ``A(−2 v) = −2 A(v)``, which constants, powers and clips do not satisfy."""
+        v = torch.arange(example.numel(), device=example.device).float().sin()
+        v = v.to(example.dtype).view(example.shape)
+        want, got = -2 * self.forward(v), self.forward(-2 * v)
+        allowed = torch.finfo(v.dtype).eps ** 0.5 * want.abs().max()
+        if not ((got - want).abs() <= allowed).all():
+            raise ValueError(
+                f"{self.formula()} is not linear: its function gives A(-2 v) different from "
+                "-2 A(v); give a linear function, and subtract a constant as data"
+            )
+        self._is_checked = True
 
     def outer(self, state: State) -> MatrixFree:
         adjoint = self.adjoint
