@@ -93,7 +93,7 @@ def create_model(
 
     if "kind" in options:
         raise ValueError(f"kind={options['kind']!r}: the model's name is the first argument")
-    config = config_of(name) if isinstance(name, str) else dict(name)
+    config = config_of(name)
     config |= options
     if not pretrained:
         model = resolve("models", config).build()

@@ -79,7 +79,10 @@ def test_restore_reports_bad_files_and_exits_with_1(photo, tmp_path, capsys):
         (["--model", "judy"], "did you mean jude"),
         (["--device", "tpu9"], "device 'tpu9' cannot be used"),
         (["--device", "meta"], "device 'meta' cannot be used"),
+        (["--device", "cudaa"], "device 'cudaa' cannot be used (torch knows no such device); give"),
         (["--kernel", "gone.npy"], "gone.npy"),
+        (["--model", "deconv-small"], "deconv-small needs the blur's kernel: give --kernel FILE"),
+        (["--model", "deconv-small -> identity"], "needs the blur's kernel: give --kernel FILE"),
     ],
 )
 def test_commands_that_cannot_be_done_say_so_in_a_line(photo, tmp_path, capsys, extra, message):

@@ -13,6 +13,7 @@ from unfold.errors import UnfoldError
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
     from unfold.registry.spec import Spec
     from unfold.restorer import Restorer
@@ -25,11 +26,11 @@ class CommandError(UnfoldError):
     """An error of a command; the message is one line.
 
     Example:
-        >>> from unfold.cli import find_device
-        >>> find_device("abacus")
+        >>> from unfold.cli import model_spec
+        >>> model_spec("jude-small", ["K"])
         Traceback (most recent call last):
             ...
-        unfold.cli._common.CommandError: device 'abacus' cannot be used ...
+        unfold.cli._common.CommandError: --set K: must be KEY=VALUE, e.g. K=3
     """
 
 
@@ -278,6 +279,18 @@ def ready(name: str, model: Restorer) -> Restorer:
     return model
 
 
+def kernel_for(name: str, model: Restorer, path: Path | None) -> Tensor | None:
+    """The kernel of ``--kernel``, if it is given; raise `CommandError` if the model needs one."""
+    from unfold.restoration import read_kernel
+
+    if path is None and model.sequence()[0].needs_kernel:
+        raise CommandError(
+            f"{name} needs the blur's kernel: give --kernel FILE (unfold kernel PHOTO -o FILE "
+            "estimates one)"
+        )
+    return None if path is None else read_kernel(path)
+
+
 def find_device(name: str) -> torch.device:
     """The device with this name; ``auto`` is a GPU if there is one.
 
@@ -286,14 +299,6 @@ def find_device(name: str) -> torch.device:
         >>> find_device("cpu")
         device(type='cpu')
     """
-    import torch
+    from unfold.restoration import device
 
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device).cpu()  # (fails for the device meta)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0][:120]
-        raise CommandError(f"device {name!r} cannot be used ({reason}); try auto or cpu") from error
-    return device
+    return device.find_device(name)

@@ -19,6 +19,7 @@ from ._common import (
     declare,
     default_model,
     find_device,
+    kernel_for,
     model_spec,
     ready,
 )
@@ -100,7 +101,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from unfold.models.fast import fast
     from unfold.registry.functions import function
-    from unfold.restoration import is_file, plan, read_kernel, restore_files, without_others
+    from unfold.restoration import is_file, plan, restore_files, without_others
 
     engine = None if arguments.engine == "local" else function("engines", arguments.engine)
     if arguments.shard and engine:
@@ -112,7 +113,7 @@ def run(arguments: argparse.Namespace) -> int:
     spec = model_spec(name, arguments.options, pretrained=True, strength=arguments.strength)
     model = ready(name, spec.build())
     device = find_device(arguments.device)
-    kernel = read_kernel(arguments.kernel) if arguments.kernel else None
+    kernel = kernel_for(name, model, arguments.kernel)
     pairs, unplanned = plan(arguments.photos, arguments.output)
     if arguments.trust:
         _check_trust(arguments, name, model)

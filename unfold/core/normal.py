@@ -111,9 +111,7 @@ class Normal:
             return image(self._filtered_rhs(inverse), self.shape)
         empty = self.rhs is None and not self.spectra
         rhs = None if empty else self._pixel_rhs()
-        return cg.solve(
-            self.apply, rhs, start, self._preconditioner(), residual, self.energy
-        )
+        return cg.solve(self.apply, rhs, start, self._preconditioner(), residual, self.energy)
 
     def apply(self, x: Tensor) -> Tensor:
         """``A x``."""
