@@ -143,8 +143,8 @@ def test_configs_name_a_model_and_its_options(tmp_path, capsys):
         ("m.json", '{"K": 3}', "must name its component"),
         ("gone.json", None, "No such file"),
         ("m.json", '{"kind": "jude", "K": 0, "prior": {"kind": "resunet", "blocks": "x", "q": 1}}',
-         "K: Input should be greater than or equal to 1; prior.blocks: Input should be a valid "
-         "integer, unable to parse string as an integer; prior.q: Extra inputs"),
+         "K: must be greater than or equal to 1, got 0; prior.blocks: must be a valid "
+         "integer, unable to parse string as an integer, got 'x'; prior.q: there is no such"),
     ],
 )  # fmt: skip
 def test_bad_configs_are_told_in_a_line(tmp_path, capsys, name, text, message):

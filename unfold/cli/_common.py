@@ -167,19 +167,17 @@ def model_spec(
     ``--strength``; assignments may override it.
 
     Raises:
-        CommandError: if an assignment is malformed or does not fit the model; lists every error.
+        CommandError: if an assignment is malformed.
+        ComponentError: if there is no such model, or options are invalid; lists every error.
 
     Example:
         >>> from unfold.cli import model_spec
         >>> model_spec("jude-small", ["K=3"]).build().requires_training
         True
     """
-    from pydantic import ValidationError
-
-    from unfold._error_messages import error_messages
     from unfold.models.cascade import config_of
     from unfold.models.pretrained import with_weights
-    from unfold.registry.spec import resolve
+    from unfold.registry.spec import spec_of
 
     config = config_of(name)
     if strength is not None:
@@ -196,10 +194,7 @@ def model_spec(
                 f"--set {assignment}: {name} has {len(parts)} models; begin with the number of "
                 "one of them, e.g. 1.K=3"
             )
-    try:
-        return resolve("models", with_weights(config) if pretrained else config)
-    except ValidationError as error:
-        raise CommandError(f"{name}: " + "; ".join(error_messages(error))) from error
+    return spec_of("models", with_weights(config) if pretrained else config)
 
 
 def _with_strength(name: str, config: dict[str, Any], strength: float) -> dict[str, Any]:

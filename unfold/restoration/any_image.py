@@ -58,9 +58,9 @@ def restore(
         the modes ``L``, ``LA``, ``RGB``, ``RGBA`` and ``I;16`` are kept, with alpha unchanged;
         ``P``, ``1``, ``CMYK``, ``YCbCr`` and ``HSV`` become ``RGB``, or ``RGBA`` if they have
         transparency. For a path, a PIL image in one of these modes, with the color profile: gray
-        photos of 16 bits keep their depth (``I;16``); color photos of 16 bits, and those with alpha,
-        are returned with 8 bits, because PIL has no modes for them. (`unfold restore` writes 16
-        bits; an array of 16 bits keeps them, too.)
+        photos of 16 bits keep their depth (``I;16``); all others have 8 bits, because PIL has no
+        modes of 16 bits for color and alpha. (`unfold restore` writes 16 bits, and an array of 16
+        bits keeps them.)
 
     Raises:
         ImageError: if the file or the values are not a photo.
