@@ -148,6 +148,24 @@ def encode(path: str | os.PathLike[str], photo: Photo) -> bytes:
         return codec.encode(planes, icc)
 
 
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Check the name and the folder of a photo that is to be written after a computation.
+
+    Raises:
+        ImageError: if its suffix is unknown, or there is no such folder.
+
+    Example:
+        >>> from unfold.imaging.io import check_writable
+        >>> check_writable("restored.xyz")
+        Traceback (most recent call last):
+            ...
+        unfold.imaging.photo.ImageError: restored.xyz: the suffix must be one of .png, .jpg, ...
+    """
+    with writing(path):
+        _codec_for(Path(path))
+        destination(path)
+
+
 def writing(path: str | os.PathLike[str]) -> contextlib.AbstractContextManager[None]:
     """A context that converts errors to an ImageError: ``path`` cannot be written."""
     return _blaming(path, "written", "check the folder, its permissions and the free space")
