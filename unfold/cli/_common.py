@@ -194,7 +194,7 @@ def model_spec(
                 f"--set {assignment}: {name} has {len(parts)} models; begin with the number of "
                 "one of them, e.g. 1.K=3"
             )
-    return spec_of("models", with_weights(config) if pretrained else config)
+    return spec_of("models", with_weights(config) if pretrained else config, name)
 
 
 def _with_strength(name: str, config: dict[str, Any], strength: float) -> dict[str, Any]:

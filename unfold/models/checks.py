@@ -29,8 +29,8 @@ def check_image(image: Tensor, model: nn.Module | None = None) -> None:
     channels = getattr(model, "channels", 3)
     if image.ndim != 4 or image.shape[1] != (channels or image.shape[1]) or 0 in image.shape:
         raise InputError(
-            f"an image must have shape (batch, {channels or 'channels'}, height, width), none of "
-            f"them 0, got {tuple(image.shape)}: {_remedy(image, channels)}"
+            f"an image must have shape (batch, {channels or 'channels'}, height, width), got "
+            f"{tuple(image.shape)}: {_remedy(image, channels)}"
         )
     if image.device.type == "cpu" and not compiling:
         low, high = (bound.item() for bound in image.detach().aminmax())

@@ -220,8 +220,14 @@ def resolve(group: str, value: Any) -> Any:
     )
 
 
-def spec_of(group: str, value: Any) -> Any:
+def spec_of(group: str, value: Any, name: str = "") -> Any:
     """The validated spec, like `resolve`, with the errors of the options in a message.
+
+    Args:
+        group: group of the component.
+        value: see `resolve`.
+        name: what the message calls the component, such as the path of its config; by default its
+            kind.
 
     Raises:
         ComponentError: if the component cannot be loaded, or if options are invalid; the message
@@ -237,7 +243,9 @@ def spec_of(group: str, value: Any) -> Any:
     try:
         return resolve(group, value)
     except ValidationError as error:
-        raise ComponentError(f"{error.title}: " + "; ".join(error_messages(error))) from error
+        raise ComponentError(
+            f"{name or error.title}: " + "; ".join(error_messages(error))
+        ) from error
 
 
 def _one(group: str) -> str:
