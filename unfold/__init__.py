@@ -77,8 +77,8 @@ def create_model(
 
     Raises:
         ComponentError: if there is no such model (the message lists the closest names); with
-            ``pretrained``, if no weights of the model are shipped, or they do not fit the options.
-        pydantic.ValidationError: if options are invalid; it contains all errors.
+            ``pretrained``, if no weights of the model are shipped, or they do not fit the options;
+            if options are invalid (the message has all errors).
 
     Example:
         >>> import torch
@@ -89,20 +89,20 @@ def create_model(
         True
     """
     from .models.cascade import config_of
-    from .registry.spec import resolve
+    from .registry.spec import spec_of
 
     if "kind" in options:
         raise ValueError(f"kind={options['kind']!r}: the model's name is the first argument")
-    config = config_of(name) if isinstance(name, str) else dict(name)
+    config = config_of(name)
     config |= options
     if not pretrained:
-        model = resolve("models", config).build()
+        model = spec_of("models", config).build()
         if model.requires_training:
             _warn_untrained(name)
         return model
     from .models.pretrained import pretrained_models, with_weights
 
-    model = resolve("models", with_weights(config)).build()
+    model = spec_of("models", with_weights(config)).build()
     if model.requires_training:
         raise ComponentError(
             f"{name}: no trained weights of it are shipped; models with trained weights are "
@@ -112,12 +112,14 @@ def create_model(
 
 
 def _warn_untrained(name: str | Mapping[str, Any]) -> None:
+    import sys
     import warnings
 
+    within = sys._getframe(2).f_globals is globals()  # (called by `create`)
     warnings.warn(
         f"{name}: the model requires training and has random weights: train it, or pass "
         "pretrained=True if weights of it are shipped",
-        stacklevel=3,
+        stacklevel=4 if within else 3,
     )
 
 
@@ -135,8 +137,8 @@ def create(group: str, name: str, *inputs: Any, pretrained: bool = False, **opti
 
     Raises:
         ComponentError: if there is no such component (the message lists the closest names), or
-            ``pretrained`` is set and the group is not ``"models"``.
-        pydantic.ValidationError: if options are invalid; it contains all errors.
+            options are invalid (the message has all errors); or ``pretrained`` is set and the group
+            is not ``"models"``.
 
     Example:
         >>> import unfold
@@ -147,11 +149,11 @@ def create(group: str, name: str, *inputs: Any, pretrained: bool = False, **opti
         return create_model(name, pretrained=pretrained, **options)
     if pretrained:
         raise ComponentError(f"pretrained weights are those of models, not of {group}")
-    from .registry.spec import resolve
+    from .registry.spec import spec_of
 
     if group == "priors" and not inputs:
         inputs = (3,)
-    return resolve(group, {"kind": name, **options}).build(*inputs)
+    return spec_of(group, {"kind": name, **options}).build(*inputs)
 
 
 def __getattr__(name: str) -> Any:

@@ -14,7 +14,7 @@ from importlib.resources import files
 from typing import Any
 
 from ._shipped import ShippedFiles
-from .registry.catalog import HOME, Component, ComponentError, installed
+from .registry.catalog import HOME, Component, ComponentError, check_group, installed
 
 GROUPS = {
     "models": "restore photos",
@@ -63,13 +63,15 @@ class ListEntry:
         return self.distribution != HOME
 
 
-def list(group: str, pattern: str = "*", *, pretrained: bool = False) -> builtins.list[str]:
-    """The sorted names in a group. Imports no component.
+def list(
+    group: str | None = None, pattern: str = "*", *, pretrained: bool = False
+) -> builtins.list[str]:
+    """The sorted names in a group, or the groups. Imports no component.
 
     Args:
         group: ``"models"``, ``"priors"``, ``"terms"``, ``"estimators"``, ``"losses"``,
             ``"metrics"``, ``"degradations"``, ``"datasets"``, ``"protocols"``, ``"tables"``,
-            ``"recipes"``, ``"commands"``, ``"engines"`` or ``"plugins"``.
+            ``"recipes"``, ``"commands"``, ``"engines"`` or ``"plugins"``; None lists the groups.
         pattern: pattern of the names, e.g. ``"jude*"``.
         pretrained: whether to list only models with weights that come with the library.
 
@@ -79,11 +81,15 @@ def list(group: str, pattern: str = "*", *, pretrained: bool = False) -> builtin
 
     Example:
         >>> import unfold
+        >>> unfold.list()[:3]
+        ['models', 'priors', 'terms']
         >>> unfold.list("models", "jude-c*")
         ['jude-classic']
         >>> unfold.list("models", "jude*", pretrained=True)
         ['jude-small']
     """
+    if group is None:
+        return [*GROUPS]
     names = {e.call for e in entries(group) if e.call and fnmatchcase(e.call, pattern)}
     if pretrained:
         if group != "models":
@@ -100,8 +106,7 @@ def entries(group: str) -> builtins.list[ListEntry]:
     Raises:
         ComponentError: if there is no such group.
     """
-    if group not in GROUPS:
-        raise ComponentError(f"no group named {group!r}; groups are {', '.join(GROUPS)}")
+    check_group(group, [*GROUPS])
     found = _OTHERS[group]() if group in _OTHERS else _components(group)
     return sorted(found, key=lambda e: (e.name, e.distribution))
 

@@ -1,6 +1,7 @@
 """The commands as a user types them."""
 
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -79,7 +80,10 @@ def test_restore_reports_bad_files_and_exits_with_1(photo, tmp_path, capsys):
         (["--model", "judy"], "did you mean jude"),
         (["--device", "tpu9"], "device 'tpu9' cannot be used"),
         (["--device", "meta"], "device 'meta' cannot be used"),
+        (["--device", "cudaa"], "device 'cudaa' cannot be used (torch knows no such device); give"),
         (["--kernel", "gone.npy"], "gone.npy"),
+        (["--model", "deconv-small"], "deconv-small needs the blur's kernel: give --kernel FILE"),
+        (["--model", "deconv-small -> identity"], "needs the blur's kernel: give --kernel FILE"),
     ],
 )
 def test_commands_that_cannot_be_done_say_so_in_a_line(photo, tmp_path, capsys, extra, message):
@@ -88,6 +92,82 @@ def test_commands_that_cannot_be_done_say_so_in_a_line(photo, tmp_path, capsys, 
     assert message in error
     assert "\n" not in error
     assert not (tmp_path / "out").exists()
+
+
+def test_an_unknown_suffix_is_no_folder_unless_it_is_meant(photo, tmp_path, capsys):
+    command = ["restore", str(photo), "--model", "identity", "-o"]
+    assert main([*command, str(tmp_path / "o.xyz")]) == 2
+    assert "o.xyz: .xyz cannot be written; use one of .png, " in capsys.readouterr().err
+    assert not (tmp_path / "o.xyz").exists()
+    assert main([*command, f"{tmp_path}/o.xyz/"]) == 0
+    assert (tmp_path / "o.xyz" / photo.name).exists()
+    assert main([*command, str(tmp_path / "o.xyz")]) == 0  # it is there
+    folder = ["restore", str(photo.parent), "--model", "identity", "-o", str(tmp_path / "of.v2")]
+    assert main(folder) == 0
+    assert (tmp_path / "of.v2" / photo.name).exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("demo -o d.xyz", "d.xyz: the suffix must be one of .png, "),
+        ("demo -o none/d.png", "there is no folder"),
+        ("schema -o none/x.json", "none/x.json: there is no folder"),
+        ("schema -o .", "this is a folder; name a file in it"),
+        ("convert lednet none.pth -o x.safetensors", "none.pth: cannot be read (No such file or "
+         "directory); check the path"),
+        ("journal merge none.jsonl -o y.jsonl", "none.jsonl: cannot be read (No such file or "
+         "directory); check the path"),
+        ("list models zzz*", "no models match 'zzz*'; `unfold list models` has all names"),
+        ("list model", "no group named 'model'; did you mean models?"),
+        ("explain jude-small --set stagess=3 --set noise=-1", "jude-small: noise: must be greater "
+         "than 0, got -1; stagess: there is no such option; options are K, "),
+        ("explain jude-small --set Kk=3", "Kk: there is no such option; did you mean K?"),
+    ],
+)  # fmt: skip
+def test_files_and_names_are_checked_first(tmp_path, monkeypatch, capsys, command, message):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("unfold.degradation.dark_and_shaken.dark_and_shaken", None)
+    monkeypatch.setattr("unfold.registry.schema.schema", None)  # (so that computing would fail)
+    assert main(command.split()) == 2
+    said = capsys.readouterr()
+    assert message in said.err
+    assert said.err.count("\n") == 1
+    assert said.out == ""
+
+
+def test_no_match_is_an_empty_array_for_programs(capsys):
+    assert main(["list", "models", "zzz*", "--json"]) == 0
+    assert capsys.readouterr().out == "[]\n"
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_list_has_no_marks_of_code_and_fits_the_terminal(monkeypatch, capsys, terminal):
+    """Elsewhere than on a terminal, each name has one line, for programs such as grep."""
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
+    monkeypatch.setenv("COLUMNS", "72")
+    assert main(["list", "priors"]) == 0
+    out = capsys.readouterr().out
+    assert "g(x) = 0 if low" in out
+    assert "``" not in out
+    names = [line.split()[0] for line in out.splitlines() if not line.startswith(" ")]
+    assert names == sorted(names)
+    assert (max(map(len, out.splitlines())) <= 72) == terminal
+    assert (len(names) == len(out.splitlines())) == (not terminal)
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_the_bar_is_drawn_on_terminals_and_messages_have_their_own_lines(
+    photo, tmp_path, monkeypatch, capsys, terminal
+):
+    (photo.parent / "bad.png").write_bytes(b"x")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    command = ["restore", str(photo.parent), "-o", str(tmp_path / "out"), "--model", "identity"]
+    assert main(command) == 1
+    error = capsys.readouterr().err
+    assert ("2/2" in error) == terminal
+    shown = [line.rpartition("\r")[2] for line in error.split("\n")]  # as a terminal shows them
+    assert any(line.startswith(f"unfold: {photo.parent / 'bad.png'}: not a PNG") for line in shown)
 
 
 def test_list(capsys):
@@ -140,8 +220,8 @@ def test_configs_name_a_model_and_its_options(tmp_path, capsys):
         ("m.json", '{"K": 3}', "must name its component"),
         ("gone.json", None, "No such file"),
         ("m.json", '{"kind": "jude", "K": 0, "prior": {"kind": "resunet", "blocks": "x", "q": 1}}',
-         "K: Input should be greater than or equal to 1; prior.blocks: Input should be a valid "
-         "integer, unable to parse string as an integer; prior.q: Extra inputs"),
+         "K: must be greater than or equal to 1, got 0; prior.blocks: must be a valid "
+         "integer, unable to parse string as an integer, got 'x'; prior.q: there is no such"),
     ],
 )  # fmt: skip
 def test_bad_configs_are_told_in_a_line(tmp_path, capsys, name, text, message):

@@ -109,9 +109,9 @@ def test_interrupted_it_writes_what_there_is(data, tmp_path, monkeypatch, capsys
         (["-o", "r.txt"], "a report ends in .json, .csv, .md"),
         (["-o", "nowhere/r.json"], "cannot be written there"),
         (["--dataset", "pared"], "did you mean paired"),
-        (["--set-data", "inputs=low"], "paired: inputs: Extra inputs are not permitted"),
+        (["--set-data", "inputs=low"], "paired: inputs: there is no such option; did you mean"),
         (["--data", "nowhere"], "nowhere: there is no such folder"),
-        (["--set", "K=1"], "identity: K: Extra inputs"),
+        (["--set", "K=1"], "identity: K: there is no such option"),
     ],
 )
 def test_what_cannot_be_done_is_said_before_anything_is(data, more, message, capsys, monkeypatch):

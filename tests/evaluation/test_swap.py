@@ -98,7 +98,7 @@ def test_each_component_is_a_row_and_the_best_comes_first(data, acme, capsys):
         assert row[2:5] == ["–"] * 3
     assert broken[-1] == "ZeroDivisionError: no prior today"
     assert faulty[-1] == "3 of 3 photos failed: no prox today"
-    assert "weights: Field required" in missing[-1]
+    assert "weights: is required" in missing[-1]
     assert untrained[-1] == "requires training"
     refusal = "the prior 'acme-weightless' cannot be built: acme's net needs weights: "
     assert weightless[-1].startswith(refusal)
@@ -235,7 +235,7 @@ def test_an_option_of_a_component_in_the_model_is_swapped(data, tmp_path, capsys
         ("prior=*", ["--save-images", "d"], "cannot be combined with --save-images or an .html"),
         ("prior=*", ["-o", "r.txt"], "a report ends in .json, .csv, .md"),
         ("prior=box", ["--without", "lpips"], "'lpips' cannot be left out"),
-        ("prior=*", ["--set", "K=0"], "K: Input should be greater"),
+        ("prior=*", ["--set", "K=0"], "K: must be greater"),
         ("prior=*", ["--model", "identity -> tv-deblur"], "begin with the number"),
     ],
 )  # fmt: skip

@@ -278,7 +278,7 @@ def convolution(**changes):
 FAULTS = [
     # One option by itself.
     (TV, drop("order"), "order", "required"),
-    (TV, put("K", 3), "K", "not permitted"),
+    (TV, put("K", 3), "K", "there is no such option; options are terms"),
     (TV, convolution(kind="convolutoin"), "terms.0.quadratic", "convolution"),
     (TV, convolution(kind="os:system"), "terms.0.quadratic", "no term named"),
     (TV, put("terms", 0, "quadratic", 3), "terms.0.quadratic", "its kind and its blocks"),

@@ -203,8 +203,13 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("image", "message"),
         [
-            (torch.rand(3, 8, 8), r"\(batch, .*, height, width\), got \(3, 8, 8\)"),
-            (torch.rand(1, 3, 0, 8), r"got \(1, 3, 0, 8\)"),
+            (
+                torch.rand(3, 8, 8),
+                r"\(batch, .*, height, width\), got \(3, 8, 8\): add a batch",
+            ),
+            (torch.rand(8, 8), r"add the missing axes with image\[None\]"),
+            (torch.rand(1, 3, 0, 8), r"got \(1, 3, 0, 8\): leave out empty"),
+            (torch.rand(0, 3, 8, 8), "leave out empty images and batches"),
             (torch.zeros(1, 3, 8, 8, dtype=torch.uint8), "floating point.*uint8"),
             (255 * torch.rand(1, 3, 8, 8), "divide 8-bit values by 255"),
             (torch.full((1, 3, 8, 8), float("nan")), r"must lie in \[0, 1\], got values from nan"),
@@ -216,16 +221,27 @@ class TestBadInput:
             models[name](image)
 
     @pytest.mark.parametrize("name", ["jude-small", "era-small", "deconv-small"])
-    def test_channels(self, name):
+    @pytest.mark.parametrize(
+        ("shape", "remedy"),
+        [
+            ((1, 1, 8, 8), r"repeat the gray channel with image.expand\(-1, 3, -1, -1\)"),
+            ((1, 8, 8, 3), r"channels first with image.permute\(0, 3, 1, 2\)"),
+            ((1, 4, 8, 8), "choose a model for this number of channels, such as tv-deblur"),
+            ((1, 16, 8, 8), "choose a model for this number of channels, such as tv-deblur"),
+        ],
+    )
+    def test_channels(self, name, shape, remedy):
         model = unfold.create_model(name)
-        with pytest.raises(ValueError, match=r"\(batch, 3, .*repeat a gray channel"):
-            model(torch.rand(1, 1, 8, 8), kernel=torch.ones(1, 1, 1, 1))
+        with pytest.raises(ValueError, match=rf"\(batch, 3, .*got .*{remedy}"):
+            model(torch.rand(shape), kernel=torch.ones(1, 1, 1, 1))
 
     @pytest.mark.parametrize(
         ("kernel", "message"),
         [
             (torch.ones(3, 3) / 9, r"\(1 or 2, 1, height, width\)"),
-            (torch.ones(3, 1, 3, 3) / 9, r"\(1 or 2, 1, height, width\)"),
+            (torch.ones(3, 3) / 9, r"got \(3, 3\): add axes with kernel\[None, None\]"),
+            (torch.ones(3, 1, 3, 3) / 9, r"\(1 or 2, 1, height, width\).*one for each image"),
+            (torch.full((1, 1, 3, 3), torch.nan), "must be finite, got NaN or infinite values"),
             (torch.ones(1, 1, 3, 3), "must sum to 1"),
             (torch.ones(1, 1, 3, 3) / 18, r"must sum to 1, got \[0\.5.*divide it by its sum"),
         ],

@@ -110,8 +110,10 @@ def test_what_has_no_weights_says_so():
 def test_options_that_change_no_weights_may_be_given():
     loaded = unfold.create_model("deconv-small", pretrained=True, noise=0.02)
     assert loaded.noise == 0.02
-    with pytest.raises(unfold.ComponentError, match=r"cannot be built.*; remove K, or train"):
-        unfold.create_model("deconv-small", pretrained=True, K=4)
+    with pytest.raises(unfold.ComponentError, match="do not fit another K: leave out K, or"):
+        unfold.create_model("deconv-small", pretrained=True, K=4, noise=0.02)
+    with pytest.raises(unfold.ComponentError, match="deconv-small: Kk: .*did you mean K"):
+        unfold.create_model("deconv-small", pretrained=True, Kk=4)
 
 
 def test_a_cascade_gets_the_weights_of_each():

@@ -107,13 +107,68 @@ def test_unknown_names_and_groups():
         find("priors", "resnet")
     with pytest.raises(ComponentError, match="no model named 'zzz'; installed: .*era, .*jude, "):
         find("models", "zzz")
-    with pytest.raises(ComponentError, match="no group named 'prior'; groups are models, priors"):
-        unfold.list("prior")
+    with pytest.raises(ComponentError, match="no group named 'zzz'; groups are models, priors"):
+        unfold.list("zzz")
+
+
+def test_without_a_group_the_groups_are_listed():
+    assert {"models", "priors", "recipes", "plugins"} < {*unfold.list()}
+
+
+MODELS, PRIORS = "models", "priors"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "message"),
+    [
+        ((MODELS, "jude-classic"), {"K": -3}, "jude-classic: K: must be .* equal to 1, got -3$"),
+        ((PRIORS, "resunet", 3), {"widthz": 3}, "resunet: widthz: .*; did you mean widths"),
+        (
+            (PRIORS, "ircnn", 3),
+            {"zzz": 3},
+            "ircnn: zzz: there is no such option; options are wid",
+        ),
+        ((MODELS, "jude-classic"), {"noise": -1}, "noise: must be greater than 0, got -1$"),
+        ((MODELS, "jude-classic"), {"noise": "nois"}, "noise: no estimator .* did you mean noise"),
+        (
+            (MODELS, "jude"),
+            {"prior": {"kind": "ircnn", "q": 1}},
+            "prior.q: there is no .* width",
+        ),
+        ((MODELS, "jude"), {"K": [0] * 99}, r"must be a valid integer, got \[0, 0, .*\.\.\.$"),
+        ((MODELS, 3), {}, "a model must be a name, a config or the path of one, got int"),
+        (("recipes", "jude"), {}, "recipes are no components, .*`unfold list recipes`"),
+        (("commands", "list"), {}, "commands are no components"),
+        (("prior", "ircnn"), {}, "no group named 'prior'; did you mean priors"),
+        ((PRIORS, "ircnn", 0), {}, "prior 'ircnn' .* channels of at least 1, got 0; give 3"),
+        ((PRIORS, "denoiser", -1), {}, "prior 'denoiser' .* channels of at least 1, got -1"),
+        ((PRIORS, "ircnn", "three"), {}, "channels of at least 1, got 'three'"),
+        ((PRIORS, "ircnn", True), {}, "channels of at least 1, got True"),
+    ],
+)
+def test_what_cannot_be_created_is_explained(arguments, options, message):
+    with pytest.raises(unfold.UnfoldError, match=message) as caught:
+        unfold.create(*arguments, **options)
+    assert isinstance(caught.value, ValueError)
+    assert "pydantic" not in str(caught.value)
+
+
+def test_a_misspelled_group_is_corrected():
+    with pytest.raises(ComponentError, match="no group named 'model'; did you mean models"):
+        unfold.list("model")
+
+
+@pytest.mark.parametrize("create", [unfold.create_model, lambda n: unfold.create("models", n)])
+def test_the_warning_of_random_weights_is_that_of_the_caller(create):
+    with pytest.warns(UserWarning, match="random weights") as caught:
+        create("zero-dce")
+    assert [warning.filename for warning in caught] == [__file__]
 
 
 def test_an_option_is_validated_by_its_annotation_and_every_fault_is_told():
+    faulty = {"kind": "jude", "K": 0, "num_kernels": "many", "color": True, "prior": "resnet"}
     with pytest.raises(ValidationError) as caught:
-        unfold.create_model("jude", K=0, num_kernels="many", color=True, prior="resnet")
+        resolve("models", faulty)
     errors = {problem["loc"]: problem["msg"] for problem in caught.value.errors()}
     assert set(errors) == {("K",), ("num_kernels",), ("color",), ("prior",)}
     assert "did you mean resunet" in errors["prior",]
@@ -245,7 +300,7 @@ def test_a_prior_that_takes_no_channels_is_given_none():
 
 
 def test_a_component_of_another_kind_is_refused():
-    with pytest.raises(ValidationError, match="no prior named 'jude'"):
+    with pytest.raises(ComponentError, match="no prior named 'jude'"):
         unfold.create_model("jude-small", prior="jude")
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageCms
 from skimage import data
 
 import unfold
@@ -95,22 +95,168 @@ def test_spectral_bands_are_deblurred(photo):
     assert (after < 0.7 * before).all()
 
 
-def test_what_is_no_photo_is_refused(photo):
-    for bad, error in (
-        (photo.astype(np.int32), "unsigned integers or floating-point, got int32"),
-        (photo[None], r"\(H, W, C\) or \(H, W\), got"),
+def _pil(mode, size=(6, 4)):
+    """A picture with other values in every pixel and channel."""
+    noise = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 4), dtype=np.uint8)
+    if mode == "I;16":
+        return Image.fromarray(noise[..., 0].astype(np.uint16) * 251)
+    return Image.fromarray(noise, "RGBA").convert(mode)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "I;16"])
+def test_pil_images_keep_their_mode_and_values(mode):
+    image = _pil(mode)
+    same = unfold.restore(image, model="identity")
+    assert same.mode == mode
+    np.testing.assert_array_equal(np.asarray(same), np.asarray(image))
+
+
+@pytest.mark.parametrize("mode", ["P", "1", "CMYK", "YCbCr", "HSV"])
+def test_pil_images_of_other_modes_become_rgb(mode):
+    image = _pil("RGB").convert(mode)
+    same = unfold.restore(image, model="identity")
+    assert same.mode == "RGB"
+    np.testing.assert_array_equal(np.asarray(same), np.asarray(image.convert("RGB")))
+
+
+@pytest.mark.parametrize(("mode", "with_alpha"), [("P", "RGBA"), ("L", "LA")])
+def test_a_transparent_color_becomes_alpha(mode, with_alpha):
+    image = _pil("RGB").convert(mode)
+    image.info["transparency"] = int(np.asarray(image)[0, 0])
+    same = unfold.restore(image, model="identity")
+    assert same.mode == with_alpha
+    assert np.asarray(same)[0, 0, -1] == 0
+    assert np.asarray(same)[..., -1].max() == 255
+
+
+def test_pil_images_of_16_bits_in_another_byte_order():
+    data = np.arange(24).reshape(4, 6) * 2500
+    image = Image.frombytes("I;16B", (6, 4), data.astype(">u2").tobytes())
+    same = unfold.restore(image, model="identity")
+    assert same.mode == "I;16"
+    np.testing.assert_array_equal(np.asarray(same), data)
+
+
+def test_only_the_colors_are_restored():
+    """Alpha reaches neither the model nor is it changed."""
+    image, model = _pil("RGBA", (32, 32)), unfold.create_model("tv-deblur")
+    restored = np.asarray(unfold.restore(image, model=model))
+    np.testing.assert_array_equal(restored[..., 3], np.asarray(image)[..., 3])
+    colors = unfold.restore(np.asarray(image)[..., :3].copy(), model=model)
+    np.testing.assert_array_equal(restored[..., :3], colors)
+
+
+@pytest.mark.parametrize(
+    ("photo", "mode"),
+    [
+        ({"gray": True, "bits": 16}, "I;16"),
+        ({"gray": True, "bits": 8}, "L"),
+        ({"gray": True, "bits": 16, "alpha": True}, "LA"),
+        ({"bits": 16}, "RGB"),
+        ({"bits": 8, "alpha": True}, "RGBA"),
+    ],
+)
+def test_files_keep_what_pil_can_hold(photo, mode, tmp_path):
+    image = torch.rand(1 if photo.get("gray") else 3, 4, 6).expand(3, -1, -1)
+    alpha = torch.rand(1, 4, 6) if photo.pop("alpha", None) else None
+    path = tmp_path / "photo.png"
+    write(path, Photo(image.contiguous(), alpha=alpha, **photo))
+    restored = unfold.restore(path, model="identity")
+    assert restored.mode == mode
+    top = 65535 if mode == "I;16" else 255
+    got = np.asarray(restored).reshape(4, 6, -1) / top
+    want = image[: 1 if photo.get("gray") else 3]
+    want = want if alpha is None else torch.cat((want, alpha))
+    np.testing.assert_allclose(got, want.permute(1, 2, 0), atol=0.51 / top + 0.51 / 65535)
+
+
+def test_the_color_profile_is_kept(tmp_path):
+    icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    write(tmp_path / "photo.png", Photo(torch.rand(3, 4, 6), icc=icc))
+    image = Image.open(tmp_path / "photo.png")
+    for form in (tmp_path / "photo.png", image):
+        assert unfold.restore(form, model="identity").info["icc_profile"] == icc
+    gray = image.convert("L")  # to which the profile does not apply
+    gray.info["icc_profile"] = icc
+    assert "icc_profile" not in unfold.restore(gray, model="identity").info
+
+
+def test_a_kernel_in_every_form(photo, tmp_path):
+    kernel = np.outer(np.hanning(7)[1:-1], np.hanning(9)[1:-1])
+    kernel /= kernel.sum()
+    np.save(tmp_path / "kernel.npy", kernel)
+    tensor = torch.from_numpy(kernel).float()[None, None]
+    want = unfold.restore(photo, model="tv-deblur", kernel=tensor)
+    assert (want != unfold.restore(photo, model="tv-deblur")).any()
+    forms = (kernel, kernel[None, None], tensor[0, 0], tmp_path / "kernel.npy",
+             str(tmp_path / "kernel.npy"))  # fmt: skip
+    for form in forms:
+        np.testing.assert_array_equal(unfold.restore(photo, model="tv-deblur", kernel=form), want)
+
+
+GRAY = np.full((8, 8), 0.5)
+
+
+@pytest.mark.parametrize(
+    ("image", "error"),
+    [
+        (GRAY.astype(np.int64), r"uint8, uint16 or floating-point.*int64.*astype"),
+        (GRAY.astype(bool), r"got bool.*astype"),
+        (GRAY.astype(np.uint32), r"got uint32.*astype"),
+        (GRAY.astype(complex), "got complex128"),
+        (np.zeros((0, 8, 3)), r"none of them 0, got \(0, 8, 3\): restore"),
+        (np.zeros((1, 8, 8, 3)), r"\(H, W, C\) or \(H, W\).*got.*one by one"),
         (torch.zeros(2, 3, 8, 8), "one by one"),
+        (torch.zeros(3, 0, 8), "none of them 0"),
         (torch.zeros(3, 8, 8, dtype=torch.uint8), "divide 8-bit values by 255"),
-        (42, "got int"),
-    ):
-        with pytest.raises(ImageError, match=error):
-            unfold.restore(bad, model="tv-deblur")
+        (42, "got int: convert"),
+        ([[0.5]], "got list: convert"),
+        (Image.new("F", (8, 8)), r"mode F.*numpy.asarray\(image\), scaled to \[0, 1\]"),
+        (Image.new("I", (8, 8)), "mode I .*scaled"),
+        (Image.new("RGB", (0, 8)), "none of them 0"),
+    ],
+)
+def test_what_is_no_photo_is_refused(image, error):
+    with pytest.raises(ImageError, match=error):
+        unfold.restore(image, model="identity")
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"kernel": [[1.0]]}, "a kernel must be a tensor or an array .*got list: convert"),
+        ({"kernel": np.array([["a"]])}, "array of numbers.*got <U1"),
+        ({"kernel": torch.ones(1, 1, dtype=torch.complex64)}, "got torch.complex64"),
+        ({"kernel": np.ones((3, 3))}, "sum to 1, got.*divide it by its sum"),
+        ({"kernel": np.ones((2, 3, 3)) / 9}, r"shape \(1, 1, height, width\), got \(2, 3, 3\)"),
+        ({"kernel": "no.npy"}, "no.npy: cannot be read"),
+        ({"device": "cudaa"}, "^device 'cudaa' cannot be used .*give one of auto, cpu"),
+        ({"device": "meta"}, "device 'meta' cannot be used"),
+        ({"device": None}, "device 'None' cannot be used"),
+        ({"memory": "2GBs"}, "'2GBs' is not an amount of memory; write it as 2GiB"),
+        ({"memory": -1}, "-1 is not an amount"),
+        ({"memory": 0}, "0 is not an amount"),
+        ({"memory": 0.5}, "0.5 is not an amount"),
+        ({"memory": True}, "True is not an amount"),
+        ({"model": 3}, "a model must be a name, .*got int"),
+        ({"model": torch.nn.Identity()}, "a model must be a name, .*got Identity"),
+        ({"model": "jude"}, "no trained weights of it are shipped"),
+        ({"model": "jude-smal"}, "no model named 'jude-smal'"),
+    ],
+)
+def test_bad_options_are_refused(options, error):
+    with pytest.raises(unfold.UnfoldError, match=error):
+        unfold.restore(GRAY, **{"model": "tv-deblur", **options})
+
+
+def test_memory_as_text(photo, restored):
+    made = unfold.restore(photo, model="tv-deblur", memory="8GiB")
+    np.testing.assert_array_equal(made, restored)
+
+
+def test_a_model_of_colors_refuses_four_channels(photo):
     with pytest.raises(ImageError, match="restores images of 3 channels, got 4: choose"):
         unfold.restore(np.concatenate([photo, photo[..., :1]], -1), model="deconv-small")
-    with pytest.raises(unfold.UnfoldError, match="no trained weights of it are shipped"):
-        unfold.restore(photo, model="jude")
-    with pytest.raises(unfold.UnfoldError, match="no model named 'jude-smal'"):
-        unfold.restore(photo, model="jude-smal")
 
 
 def test_every_error_has_one_base():

@@ -208,7 +208,7 @@ def test_the_command_tells_what_is_wrong(tmp_path, capsys):
     apart = [*era, "--set", f"data={json.dumps(data)}", "-o", str(tmp_path / "apart")]
     for arguments, message in [
         (["era-smal"], "did you mean era-small?"),
-        (["era-small"], "data.source: Field required"),
+        (["era-small"], "data.source: is required"),
         (["era-small", "--set", "data.source"], "must be KEY=VALUE"),
         (["era-small", "--set", "data.source=gone", "-o", str(tmp_path / "r")], "gone"),
         ([*small, "--dry-run"], "first batch cannot be made: "),

@@ -73,5 +73,5 @@ def test_photos_alone_have_no_target(source, tmp_path):
 
 
 def test_photos_alone_are_checked(source):
-    with pytest.raises(TrainingError, match=r"\n  data\.source: Field required"):
+    with pytest.raises(TrainingError, match=r"\n  data\.source: is required"):
         parse_recipe(values(source, losses=[{"loss": "exposure"}], data={"kind": "photos"}))

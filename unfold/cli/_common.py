@@ -13,6 +13,7 @@ from unfold.errors import UnfoldError
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
     from unfold.registry.spec import Spec
     from unfold.restorer import Restorer
@@ -25,11 +26,11 @@ class CommandError(UnfoldError):
     """An error of a command; the message is one line.
 
     Example:
-        >>> from unfold.cli import find_device
-        >>> find_device("abacus")
+        >>> from unfold.cli import model_spec
+        >>> model_spec("jude-small", ["K"])
         Traceback (most recent call last):
             ...
-        unfold.cli._common.CommandError: device 'abacus' cannot be used ...
+        unfold.cli._common.CommandError: --set K: must be KEY=VALUE, e.g. K=3
     """
 
 
@@ -166,19 +167,17 @@ def model_spec(
     ``--strength``; assignments may override it.
 
     Raises:
-        CommandError: if an assignment is malformed or does not fit the model; lists every error.
+        CommandError: if an assignment is malformed.
+        ComponentError: if there is no such model, or options are invalid; lists every error.
 
     Example:
         >>> from unfold.cli import model_spec
         >>> model_spec("jude-small", ["K=3"]).build().requires_training
         True
     """
-    from pydantic import ValidationError
-
-    from unfold._error_messages import error_messages
     from unfold.models.cascade import config_of
     from unfold.models.pretrained import with_weights
-    from unfold.registry.spec import resolve
+    from unfold.registry.spec import spec_of
 
     config = config_of(name)
     if strength is not None:
@@ -195,10 +194,7 @@ def model_spec(
                 f"--set {assignment}: {name} has {len(parts)} models; begin with the number of "
                 "one of them, e.g. 1.K=3"
             )
-    try:
-        return resolve("models", with_weights(config) if pretrained else config)
-    except ValidationError as error:
-        raise CommandError(f"{name}: " + "; ".join(error_messages(error))) from error
+    return spec_of("models", with_weights(config) if pretrained else config, name)
 
 
 def _with_strength(name: str, config: dict[str, Any], strength: float) -> dict[str, Any]:
@@ -278,6 +274,18 @@ def ready(name: str, model: Restorer) -> Restorer:
     return model
 
 
+def kernel_for(name: str, model: Restorer, path: Path | None) -> Tensor | None:
+    """The kernel of ``--kernel``, if it is given; raise `CommandError` if the model needs one."""
+    from unfold.restoration import read_kernel
+
+    if path is None and model.sequence()[0].needs_kernel:
+        raise CommandError(
+            f"{name} needs the blur's kernel: give --kernel FILE (unfold kernel PHOTO -o FILE "
+            "estimates one)"
+        )
+    return None if path is None else read_kernel(path)
+
+
 def find_device(name: str) -> torch.device:
     """The device with this name; ``auto`` is a GPU if there is one.
 
@@ -286,14 +294,6 @@ def find_device(name: str) -> torch.device:
         >>> find_device("cpu")
         device(type='cpu')
     """
-    import torch
+    from unfold.restoration import device
 
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device).cpu()  # (fails for the device meta)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0][:120]
-        raise CommandError(f"device {name!r} cannot be used ({reason}); try auto or cpu") from error
-    return device
+    return device.find_device(name)

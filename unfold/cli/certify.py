@@ -12,6 +12,7 @@ from ._common import (
     add_options,
     declare,
     find_device,
+    kernel_for,
     model_spec,
     positive_int,
     ready,
@@ -44,7 +45,6 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from unfold import certify
-    from unfold.restoration import read_kernel
 
     device = find_device(arguments.device)
     spec = model_spec(arguments.model, arguments.options, pretrained=True)
@@ -53,7 +53,8 @@ def run(arguments: argparse.Namespace) -> int:
         print(certify(model))
         return 0
     photos = middles(arguments.photos, arguments.size).to(device)
-    kernel = read_kernel(arguments.kernel).to(device) if arguments.kernel else None
+    kernel = kernel_for(arguments.model, model, arguments.kernel)
+    kernel = None if kernel is None else kernel.to(device)
     try:
         print(certify(model, photos, kernel=kernel))
     except (RuntimeError, MemoryError) as error:

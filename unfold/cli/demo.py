@@ -46,7 +46,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     from unfold.degradation.dark_and_shaken import EXPOSURE, dark_and_shaken
     from unfold.imaging import Photo, write
+    from unfold.imaging.io import check_writable
 
+    check_writable(arguments.output)
     name, strength = arguments.model, arguments.strength
     spec = model_spec(name, arguments.options, pretrained=True, strength=strength)
     model = ready(name, spec.build())

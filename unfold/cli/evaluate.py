@@ -195,19 +195,13 @@ def _measure(
 
 def _dataset(arguments: argparse.Namespace) -> Dataset:
     """The data set; files that cannot be used are reported later, one by one."""
-    from pydantic import ValidationError
-
-    from unfold._error_messages import error_messages
     from unfold.datasets import DataError
-    from unfold.registry.spec import resolve, spec_type
+    from unfold.registry.spec import spec_of, spec_type
 
     config: dict[str, Any] = {"kind": arguments.dataset, **_data_options(arguments)}
     if "strict" in spec_type("datasets", arguments.dataset).model_fields:
         config = {"strict": False, **config}
-    try:
-        spec = resolve("datasets", config)
-    except ValidationError as error:
-        raise CommandError(f"{arguments.dataset}: " + "; ".join(error_messages(error))) from error
+    spec = spec_of("datasets", config)
     try:
         return spec.build(arguments.data, arguments.split)
     except DataError as error:

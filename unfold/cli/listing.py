@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from unfold._listing import GROUPS, ListEntry, entries
 from unfold.registry.catalog import installed
 
-from ._common import declare
+from ._common import CommandError, declare
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -37,6 +37,11 @@ def run(arguments: argparse.Namespace) -> int:
         group: [e for e in entries(group) if fnmatchcase(e.name, arguments.pattern)]
         for group in groups
     }
+    if arguments.pattern != "*" and not (arguments.json or any(found.values())):
+        raise CommandError(
+            f"no {arguments.group} match {arguments.pattern!r}; `unfold list {arguments.group}` "
+            "has all names"
+        )
     if arguments.json:
         rows = [_row(entry) for group in groups for entry in found[group]]
         print(json.dumps(rows, indent=2, ensure_ascii=False))
@@ -51,7 +56,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _row(entry: ListEntry) -> dict[str, str]:
     names = ("group", "name", "distribution", "version", "status")
-    return {name: getattr(entry, name) for name in names} | {"summary": entry.describe()}
+    return {name: getattr(entry, name) for name in names} | {"summary": _summary(entry)}
+
+
+def _summary(entry: ListEntry) -> str:
+    """The summary without the marks of code in docstrings."""
+    return entry.describe().replace("``", "")
 
 
 def _print_lines(found: list[ListEntry]) -> None:
@@ -61,7 +71,7 @@ def _print_lines(found: list[ListEntry]) -> None:
     for entry in found:
         notes = [f"{entry.distribution} {entry.version}"] if entry.foreign else []
         notes += [] if entry.status == "ok" else [entry.status]
-        line = f"{entry.name:<{width}}  {entry.describe()}"
+        line = f"{entry.name:<{width}}  {_summary(entry)}"
         line += f" [{'; '.join(notes)}]" if notes else ""
         print(textwrap.fill(line, columns, subsequent_indent=" " * (width + 2)))
 

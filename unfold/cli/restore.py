@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import sys
 from itertools import chain
 from pathlib import Path
@@ -19,6 +20,7 @@ from ._common import (
     declare,
     default_model,
     find_device,
+    kernel_for,
     model_spec,
     ready,
 )
@@ -45,7 +47,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     declare(parser, "-o --output PATH", "a file for one photo, otherwise a folder, which is "
             "created if missing and mirrors the given folders; it keeps every file that unfold did "
             "not write",
-            required=True)  # fmt: skip
+            required=True, type=str)  # fmt: skip
     declare(parser, "--kernel FILE", "the kernel of the blur, a 2-D array (.npy, .txt) or a gray "
             "picture (default: the model estimates the blur; tv-deblur and others without an "
             "estimator treat the photo as sharp)")  # fmt: skip
@@ -100,8 +102,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     from unfold.models.fast import fast
     from unfold.registry.functions import function
-    from unfold.restoration import is_file, plan, read_kernel, restore_files, without_others
+    from unfold.restoration import is_file, plan, restore_files, without_others
 
+    arguments.output = _output(arguments.output, arguments.photos)
     engine = None if arguments.engine == "local" else function("engines", arguments.engine)
     if arguments.shard and engine:
         raise CommandError(
@@ -112,7 +115,7 @@ def run(arguments: argparse.Namespace) -> int:
     spec = model_spec(name, arguments.options, pretrained=True, strength=arguments.strength)
     model = ready(name, spec.build())
     device = find_device(arguments.device)
-    kernel = read_kernel(arguments.kernel) if arguments.kernel else None
+    kernel = kernel_for(name, model, arguments.kernel)
     pairs, unplanned = plan(arguments.photos, arguments.output)
     if arguments.trust:
         _check_trust(arguments, name, model)
@@ -132,7 +135,7 @@ def run(arguments: argparse.Namespace) -> int:
     counts = {"restored": 0, "done before": 0, "another shard's": 0, "failed": 0}
     total = len(pairs) + len(unplanned)
     with contextlib.ExitStack() as stack:
-        bar = stack.enter_context(tqdm(total=total, unit="photo", file=sys.stderr))
+        bar = stack.enter_context(tqdm(total=total, unit="photo", file=sys.stderr, disable=None))
         if journal:
             stack.callback(journal.close)
             for outcome in unplanned:
@@ -162,6 +165,21 @@ def run(arguments: argparse.Namespace) -> int:
     before = f" ({counts['done before']} done before)" * bool(counts["done before"])
     print(f"{counts['restored']} of {ours} restored to {arguments.output}{before}")
     return 1 if counts["failed"] else 0
+
+
+def _output(text: str, photos: list[Path]) -> Path:
+    """The output. For one photo, an unknown suffix is an error unless a folder is meant."""
+    from unfold.imaging.io import SUFFIXES
+    from unfold.restoration import is_file
+
+    path = Path(text)
+    folder = path.is_dir() or text.endswith(("/", os.sep)) or not path.suffix
+    if not folder and not is_file(path) and len(photos) == 1 and not photos[0].is_dir():
+        raise CommandError(
+            f"{path}: {path.suffix} cannot be written; use one of {', '.join(SUFFIXES)}, or write "
+            f"{path}/ for a folder"
+        )
+    return path
 
 
 def _check_trust(arguments: argparse.Namespace, name: str, model: Restorer) -> None:

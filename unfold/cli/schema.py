@@ -24,8 +24,12 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from unfold.imaging.io import destination, writing
     from unfold.registry.schema import schema
 
+    if arguments.output is not None:
+        with writing(arguments.output):
+            destination(arguments.output)
     found, errors = schema(seconds=arguments.seconds)
     text = json.dumps(found, indent=2, ensure_ascii=False) + "\n"
     for problem in errors:

@@ -13,6 +13,7 @@ from ._common import (
     declare,
     default_model,
     find_device,
+    kernel_for,
     model_spec,
     ready,
 )
@@ -43,7 +44,6 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from unfold.imaging import read
-    from unfold.restoration import read_kernel
     from unfold.trace import trace
     from unfold.trace.page import write_page
 
@@ -52,7 +52,8 @@ def run(arguments: argparse.Namespace) -> int:
     model = spec.build() if arguments.untrained else ready(name, spec.build())
     device = find_device(arguments.device)
     photo = read(arguments.photo, max_pixels=arguments.max_pixels)
-    kernel = read_kernel(arguments.kernel).to(device) if arguments.kernel else None
+    kernel = kernel_for(name, model, arguments.kernel)
+    kernel = None if kernel is None else kernel.to(device)
     try:
         found = trace(model.to(device), photo.image[None].to(device), kernel=kernel)
         page = write_page(found, arguments.output, title=f"{arguments.photo.name} by {name}")

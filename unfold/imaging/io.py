@@ -143,9 +143,27 @@ def encode(path: str | os.PathLike[str], photo: Photo) -> bytes:
             warnings.warn(
                 f"{path}: JPEG has no alpha channel; the alpha channel is dropped", stacklevel=3
             )
-        samples = _samples(photo, jpeg_limits=codec is jpeg)
-        icc = photo.icc if _profile_fits(photo.icc, photo.gray) else None
-        return codec.encode(samples, icc)
+        planes = samples(photo, jpeg_limits=codec is jpeg)
+        icc = photo.icc if profile_fits(photo.icc, photo.gray) else None
+        return codec.encode(planes, icc)
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Check the name and the folder of a photo that is to be written after a computation.
+
+    Raises:
+        ImageError: if its suffix is unknown, or there is no such folder.
+
+    Example:
+        >>> from unfold.imaging.io import check_writable
+        >>> check_writable("restored.xyz")
+        Traceback (most recent call last):
+            ...
+        unfold.imaging.photo.ImageError: restored.xyz: the suffix must be one of .png, .jpg, ...
+    """
+    with writing(path):
+        _codec_for(Path(path))
+        destination(path)
 
 
 def writing(path: str | os.PathLike[str]) -> contextlib.AbstractContextManager[None]:
@@ -251,11 +269,11 @@ def _photo(raster: Raster) -> Photo:
         alpha=alpha if len(alpha) else None,
         gray=gray,
         bits=bits,
-        icc=raster.icc if _profile_fits(raster.icc, gray) else None,
+        icc=raster.icc if profile_fits(raster.icc, gray) else None,
     )
 
 
-def _profile_fits(icc: bytes | None, gray: bool) -> bool:
+def profile_fits(icc: bytes | None, gray: bool) -> bool:
     """Whether an ICC profile is for this number of channels (that of CMYK is not for RGB)."""
     return bool(icc) and icc[16:20] == (b"GRAY" if gray else b"RGB ")
 
@@ -294,7 +312,7 @@ def _check_planes(name: str, planes: Tensor, channels: int) -> None:
         raise ImageError(f"{name} has NaN or infinite values; correct the computation")
 
 
-def _samples(photo: Photo, *, jpeg_limits: bool) -> np.ndarray:
+def samples(photo: Photo, *, jpeg_limits: bool = False) -> np.ndarray:
     """(H, W, C) uint8 or uint16 samples of a photo."""
     bits = 8 if jpeg_limits else photo.bits
     image = photo.image.detach().cpu()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, WithJsonSchema
@@ -88,13 +89,20 @@ def cascade(
     return Cascade(*(factory("models", model)() for model in models))
 
 
-def config_of(name: str) -> dict[str, Any]:
+def config_of(name: str | Mapping[str, Any]) -> dict[str, Any]:
     """The config of a model that is given by name, by the path of a config file or of a folder of
-    learned weights, or as a sequence: ``"first -> second"``.
+    learned weights, as a sequence: ``"first -> second"``, or as a config.
 
     Raises:
         ComponentError: if a name is missing beside an arrow, or a config cannot be read.
     """
+    if isinstance(name, Mapping):
+        return dict(name)
+    if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ComponentError(
+            "a model must be a name, a config or the path of one, got "
+            f"{type(name).__name__}; unfold.list('models') has the names"
+        )
     if ARROW not in name:
         if is_model_folder(name):
             return {"kind": "trained", "folder": name}

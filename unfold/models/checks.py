@@ -41,9 +41,7 @@ def check_image(image: Tensor, model: nn.Module | None = None) -> None:
     if image.ndim != 4 or image.shape[1] != (channels or image.shape[1]) or 0 in image.shape:
         raise InputError(
             f"an image must have shape (batch, {channels or 'channels'}, height, width), got "
-            f"{tuple(image.shape)}: add a batch axis with image[None]"
-            + ", repeat a gray channel three times"
-            * (channels == 3)
+            f"{tuple(image.shape)}: {_remedy(image, channels)}"
         )
     if image.device.type == "cpu" and not compiling:
         low, high = (bound.item() for bound in image.detach().aminmax())
@@ -53,6 +51,21 @@ def check_image(image: Tensor, model: nn.Module | None = None) -> None:
                 f"an image must lie in [0, 1], got values from {low:g} to {high:g}: rescale it "
                 "(divide 8-bit values by 255), and replace NaN and infinite values"
             )
+
+
+def _remedy(image: Tensor, channels: int | None) -> str:
+    """How to change an image of a wrong shape."""
+    if 0 in image.shape:
+        return "leave out empty images and batches"
+    if image.ndim == 3 and channels in (None, image.shape[0]):
+        return "add a batch axis with image[None]"
+    if image.ndim == 4 and image.shape[-1] in (3, channels):
+        return "put the channels first with image.permute(0, 3, 1, 2)"
+    if image.ndim == 4 and image.shape[1] == 1:
+        return f"repeat the gray channel with image.expand(-1, {channels}, -1, -1)"
+    if image.ndim == 4:
+        return "choose a model for this number of channels, such as tv-deblur or plug-and-play"
+    return "add the missing axes with image[None], or restore batch by batch"
 
 
 def check_inputs(model: Restorer, image: Tensor, kernel: Tensor | None) -> None:
@@ -74,8 +87,8 @@ def check_inputs(model: Restorer, image: Tensor, kernel: Tensor | None) -> None:
     """
     if kernel is None and model.needs_kernel:
         raise InputError(
-            "a deconvolution needs the blur's kernel: give kernel=..., or --kernel FILE; or "
-            "estimate it with kernel_estimator='blind', as the model deblur does"
+            "a deconvolution needs the blur's kernel: give kernel=..., or estimate it with "
+            "kernel_estimator='blind', as the model deblur does"
         )
     check_image(image, model)
     check_full_precision(image)
@@ -108,11 +121,17 @@ def check_kernel(kernel: Tensor, image: Tensor) -> None:
     if not image.is_meta:
         check_values("a kernel", kernel)
     if kernel.ndim != 4 or kernel.shape[0] not in (1, batch) or kernel.shape[1] != 1:
+        first = "1" if batch == 1 else f"1 or {batch}"
+        remedy = (
+            "add axes with kernel[None, None]" if kernel.ndim == 2 else "give one for each image"
+        )
         raise InputError(
-            f"a kernel must have shape (1 or {batch}, 1, height, width), got "
-            f"{tuple(kernel.shape)}: add axes with kernel[None, None]"
+            f"a kernel must have shape ({first}, 1, height, width), got {tuple(kernel.shape)}: "
+            f"{remedy}"
         )
     if kernel.device.type == "cpu" and not torch.compiler.is_compiling():
+        if not kernel.isfinite().all():
+            raise InputError("a kernel must be finite, got NaN or infinite values: correct them")
         sums = kernel.detach().sum((1, 2, 3))
         if not bool(((sums - 1).abs() < 1e-2).all()):
             raise InputError(f"a kernel must sum to 1, got {sums.tolist()}: divide it by its sum")

@@ -189,7 +189,9 @@ def _read(source: Path, model: Converter) -> tuple[bytes, Mapping[str, Any]]:
     try:
         data = source.read_bytes()
     except OSError as error:
-        raise ComponentError(f"{source}: cannot be read ({error.strerror})") from error
+        raise ComponentError(
+            f"{source}: cannot be read ({error.strerror}); check the path and its permissions"
+        ) from error
     if not isinstance(model, Reader):
         return data, _unpickle(source)
     try:

@@ -87,7 +87,7 @@ class Declared(Estimating):
     the enhancer is pooled.
 
     Raises:
-        pydantic.ValidationError: (from `unfold.create_model` and the commands) if options are
+        ComponentError: (from `unfold.create_model` and the commands) if options are
             invalid or inconsistent; it lists each with its path.
 
     Example::

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
 import json
@@ -11,14 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from packaging.version import Version
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
 from unfold._files import replace_file
 from unfold.registry.catalog import ComponentError
-from unfold.registry.spec import Spec, resolve
+from unfold.registry.spec import Spec, resolve, spec_of
 from unfold.restorer import Restorer
 
 TENSORS, FACTS = "model.safetensors", "model.json"
@@ -81,15 +81,43 @@ def load_model(
         raise ComponentError(
             f"{folder / TENSORS} is not the file that {FACTS} describes: copy both again"
         )
+    options = options or {}
     try:
-        model = resolve("models", {**facts["model"], **(options or {})}).build()
-        model.load_state_dict(load_file(folder / TENSORS))
-    except (ValidationError, SafetensorError, RuntimeError) as error:
+        tensors = load_file(folder / TENSORS)
+        model = spec_of("models", {**facts["model"], **options}).build()
+        if options and _shapes(model.state_dict()) != _shapes(tensors):
+            raise ComponentError(_misfit(facts["model"], options, tensors))
+        model.load_state_dict(tensors)
+    except (ComponentError, SafetensorError, RuntimeError) as error:
+        if options and isinstance(error, ComponentError):  # its cause is not the folder
+            raise
         reason = " ".join(str(error).split())[:200]
-        remedy = f"; remove {', '.join(options)}, or train a model with it" if options else ""
-        raise ComponentError(f"{folder}: its model cannot be built ({reason}){remedy}") from error
+        raise ComponentError(
+            f"{folder}: its model cannot be built ({reason}); copy the folder again"
+        ) from error
     model.requires_training = False
     return model.eval()
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+
+def _misfit(
+    config: Mapping[str, Any], options: Mapping[str, Any], tensors: Mapping[str, Tensor]
+) -> str:
+    """Which of the options change the parameters."""
+    fixed = []
+    for name, value in options.items():
+        with contextlib.suppress(ComponentError):  # (it is valid with the other options only)
+            changed = spec_of("models", {**config, name: value}).build().state_dict()
+            if _shapes(changed) != _shapes(tensors):
+                fixed.append(name)
+    names = ", ".join(fixed or options)
+    return (
+        f"{config['kind']}: the trained weights do not fit another {names}: leave out {names}, or "
+        "train a model with it"
+    )
 
 
 def trained(*, folder: Path, options: dict[str, Any] = {}) -> Restorer:  # noqa: B006

@@ -7,7 +7,7 @@ import difflib
 import importlib.metadata
 import os
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Collection, Generator, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
@@ -25,6 +25,8 @@ GROUPS = (
 # Groups of functions that are called directly: commands of the program, engines for folders.
 FUNCTIONS = ("commands", "engines")
 _ALL = GROUPS + FUNCTIONS
+# What `unfold list` also has.
+_LISTED = (*FUNCTIONS, "protocols", "tables", "recipes", "plugins")
 HOME = "unfold-imaging"
 ALLOW = "UNFOLD_PLUGINS"
 # First word of a component's name -> the plugin of this project that provides it, for the message
@@ -205,7 +207,7 @@ def find(group: str, name: str) -> Component:
         >>> find("metrics", "psnr").target
         'unfold.metrics.psnr:PSNR'
     """
-    _check_group(group)
+    check_group(group, _ALL)
     catalog = installed()
     here = [c for c in catalog.components if c.group == group]
     distribution, _, plain = name.rpartition(":")
@@ -358,9 +360,29 @@ def _refusal(component: Component, reason: str) -> str:
     )
 
 
-def _check_group(group: str) -> None:
-    if group not in _ALL:
-        raise ComponentError(f"no group named {group!r}; groups are {_join(list(_ALL))}")
+def check_group(group: Any, groups: Collection[str]) -> None:
+    """Raise `ComponentError` unless a group is one of these."""
+    if group in _LISTED and group not in groups:
+        raise ComponentError(
+            f"{group} are no components, and cannot be created: `unfold list {group}` has their "
+            f"names; components are in {_join([*GROUPS])}"
+        )
+    if group not in groups:
+        raise ComponentError(f"no group named {group!r}; {suggestion(group, groups, 'groups')}")
+
+
+def suggestion(name: Any, names: Collection[str], what: str) -> str:
+    """The names that are closest to a wrong one; all names if none is close.
+
+    Example:
+        >>> from unfold.registry.catalog import suggestion
+        >>> suggestion("widthz", ["width", "blocks"], "options")
+        'did you mean width?'
+        >>> suggestion("zzz", ["width", "blocks"], "options")
+        'options are width, blocks'
+    """
+    close = difflib.get_close_matches(str(name), names)
+    return f"did you mean {' or '.join(close)}?" if close else f"{what} are {_join([*names])}"
 
 
 def _place(distribution: importlib.metadata.Distribution) -> str:

@@ -13,15 +13,28 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    ModelWrapValidatorHandler,
     SerializeAsAny,
     ValidationError,
     WithJsonSchema,
     create_model,
     model_validator,
 )
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
-from .catalog import Component, ComponentError, find, load, one_scan, singular
+from unfold._error_messages import error_messages
+
+from .catalog import (
+    GROUPS,
+    Component,
+    ComponentError,
+    check_group,
+    find,
+    load,
+    one_scan,
+    singular,
+    suggestion,
+)
 from .kinds import check_class, check_object
 from .limit import limited
 from .renamed import with_new_names
@@ -50,6 +63,24 @@ class Spec(BaseModel):
     entry: ClassVar[Component]
     kind: str
 
+    @model_validator(mode="wrap")
+    @classmethod
+    def _suggest(cls, value: Any, validate: ModelWrapValidatorHandler[Spec]) -> Spec:
+        """Say which options there are, if one is unknown."""
+        try:
+            return validate(value)
+        except ValidationError as error:
+            details = [cls._described(each) for each in error.errors()]
+            raise ValidationError.from_exception_data(error.title, details) from error
+
+    @classmethod
+    def _described(cls, error: ErrorDetails) -> InitErrorDetails:
+        kind, path, message = error["type"], error["loc"], error["msg"]
+        if kind == "extra_forbidden" and len(path) == 1:
+            names = [name for name in cls.model_fields if name != "kind"]
+            message = f"there is no such option; {suggestion(path[0], names, 'options')}"
+        return _detail(path, message, kind, error["input"])
+
     @model_validator(mode="after")
     def _consistent(self) -> Spec:
         check = getattr(type(self).component, "option_errors", None)
@@ -68,6 +99,7 @@ class Spec(BaseModel):
             ComponentError: if its constructor raises an error, or the result has the wrong type for
                 its group.
         """
+        _check_inputs(type(self).entry, inputs)
         names = [name for name in type(self).model_fields if name != "kind"]
         options = {name: getattr(self, name) for name in names}
         # (Without options, the size is fixed, and needs no limit.)
@@ -86,9 +118,22 @@ class Spec(BaseModel):
         return built
 
 
-def _detail(path: tuple[int | str, ...], message: str) -> InitErrorDetails:
-    error = PydanticCustomError("inconsistent", "{message}", {"message": message})
-    return InitErrorDetails(type=error, loc=path, input=None)
+def _check_inputs(entry: Component, inputs: tuple[Any, ...]) -> None:
+    if entry.group == "priors" and inputs:
+        channels = inputs[0]
+        if not isinstance(channels, int) or isinstance(channels, bool) or channels < 1:
+            raise ComponentError(
+                f"the prior {entry.name!r} is made for a number of channels of at least 1, got "
+                f"{channels!r}; give 3 for color images"
+            )
+
+
+def _detail(
+    path: tuple[int | str, ...], message: str, kind: str = "inconsistent", value: Any = None
+) -> InitErrorDetails:
+    # (PydanticCustomError is typed to take literals only.)
+    error = PydanticCustomError(cast(Any, kind), "{message}", {"message": message})
+    return InitErrorDetails(type=error, loc=path, input=value)
 
 
 def spec_type(group: str, name: str) -> type[Spec]:
@@ -144,12 +189,15 @@ def supply(
 def resolve(group: str, value: Any) -> Any:
     """The validated spec for a name, or for a mapping with ``kind`` and options.
 
+    It is meant for validators, whose errors pydantic collects; see `spec_of` for the others.
+
     Specs and callables (a class or a function that builds the component) are returned unchanged.
 
     Raises:
         ComponentError: if the value is none of these, or the component cannot be loaded.
         ValidationError: if options are invalid; it contains all errors with their paths.
     """
+    check_group(group, GROUPS)
     if isinstance(value, str):
         value = {"kind": value}
     if isinstance(value, Mapping):
@@ -170,6 +218,34 @@ def resolve(group: str, value: Any) -> Any:
         f"{_one(group)} must be a name, a mapping with 'kind', a Spec or a function that "
         f"builds it, got {type(value).__name__}"
     )
+
+
+def spec_of(group: str, value: Any, name: str = "") -> Any:
+    """The validated spec, like `resolve`, with the errors of the options in a message.
+
+    Args:
+        group: group of the component.
+        value: see `resolve`.
+        name: what the message calls the component, such as the path of its config; by default its
+            kind.
+
+    Raises:
+        ComponentError: if the component cannot be loaded, or if options are invalid; the message
+            has all errors.
+
+    Example:
+        >>> from unfold.registry.spec import spec_of
+        >>> spec_of("models", {"kind": "jude-classic", "K": 0})
+        Traceback (most recent call last):
+            ...
+        unfold.registry.catalog.ComponentError: jude-classic: K: must be greater than or equal ...
+    """
+    try:
+        return resolve(group, value)
+    except ValidationError as error:
+        raise ComponentError(
+            f"{name or error.title}: " + "; ".join(error_messages(error))
+        ) from error
 
 
 def _one(group: str) -> str:

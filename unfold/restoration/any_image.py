@@ -4,25 +4,38 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from unfold.imaging import ImageError, read
+from unfold.errors import InputError
+from unfold.imaging import ImageError, Photo, read
+from unfold.imaging.io import profile_fits, samples
 from unfold.restorer import Restorer
 
+from .device import find_device
+from .kernel_file import read_kernel
 from .tiling import TiledInference
+
+# Mode of a PIL image -> mode in which it is restored and returned.
+_MODES = {
+    **{mode: mode for mode in ("L", "LA", "RGB", "RGBA")},
+    **dict.fromkeys(("I;16", "I;16L", "I;16B", "I;16N"), "I;16"),
+    **dict.fromkeys(("1", "P", "CMYK", "YCbCr", "HSV", "RGBX"), "RGB"),
+    **dict.fromkeys(("PA", "RGBa"), "RGBA"),
+}
 
 
 def restore(
     image: Any,
     *,
     model: str | Mapping[str, Any] | Restorer | None = None,
-    kernel: Tensor | None = None,
+    kernel: Tensor | np.ndarray | str | os.PathLike[str] | None = None,
     device: torch.device | str = "cpu",
-    memory: int | None = None,
+    memory: int | str | None = None,
 ) -> Any:
     """Restore one photo like `unfold restore`, and return it in the type in which it is given.
 
@@ -34,16 +47,24 @@ def restore(
             ``plug-and-play``.
         model: a name, a config, or a model; by default ``"jude-small"``, or ``"jude-classic"`` if a
             kernel is given. Shipped weights are loaded if the model has any.
-        kernel: kernel of the blur, ``(1, 1, h, w)``, if it is known.
-        device: device of the computation.
-        memory: largest number of bytes to use; a photo that does not fit is restored in tiles.
+        kernel: kernel of the blur, if it is known: a tensor or an array ``(h, w)`` or
+            ``(1, 1, h, w)`` with sum 1, or the path of a kernel (see `read_kernel`).
+        device: device of the computation; ``"auto"`` is a GPU if there is one.
+        memory: largest number of bytes to use, such as ``2 * 2**30`` or ``"2GiB"``; a photo that
+            does not fit is restored in tiles.
 
     Returns:
-        A PIL image, an array or a tensor, of the same type and shape as the input; for a path, an
-        8-bit PIL image.
+        An array or a tensor of the same type and shape as the input. For a PIL image, a PIL image:
+        the modes ``L``, ``LA``, ``RGB``, ``RGBA`` and ``I;16`` are kept, with alpha unchanged;
+        ``P``, ``1``, ``CMYK``, ``YCbCr`` and ``HSV`` become ``RGB``, or ``RGBA`` if they have
+        transparency. For a path, a PIL image in one of these modes, with the color profile: gray
+        photos of 16 bits keep their depth (``I;16``); all others have 8 bits, because PIL has no
+        modes of 16 bits for color and alpha. (`unfold restore` writes 16 bits, and an array of 16
+        bits keeps them.)
 
     Raises:
         ImageError: if the file or the values are not a photo.
+        InputError: if the kernel, the device or the memory is invalid.
         ComponentError: if the model does not exist, or must be trained first.
 
     Example:
@@ -52,35 +73,38 @@ def restore(
         >>> unfold.restore(photo, model="tv-deblur").shape
         (32, 48, 3)
     """
-    if isinstance(image, (str, os.PathLike)):
-        return _as_pil(_restored(read(image).image, model, kernel, device, memory))
+    options = model, _as_kernel(kernel), find_device(device), memory
     if isinstance(image, Tensor):
-        photo = _of_tensor(image)
-        return _restored(photo, model, kernel, device, memory).to(image).view_as(image)
+        return _restored(_of_tensor(image), *options).to(image).view_as(image)
     if isinstance(image, np.ndarray):
-        return _like_array(_restored(_of_array(image), model, kernel, device, memory), image)
-    if hasattr(image, "convert") and hasattr(image, "mode"):
-        photo = _of_array(np.asarray(image.convert("L" if image.mode == "L" else "RGB")))
-        return _as_pil(_restored(photo, model, kernel, device, memory))
-    raise ImageError(
-        f"restore takes a path, a PIL image, a NumPy array or a tensor, got {type(image).__name__}"
-    )
+        return _like_array(_restored(_of_array(image), *options), image)
+    if isinstance(image, (str, os.PathLike)):
+        photo = read(image)
+    elif hasattr(image, "convert") and hasattr(image, "mode"):
+        photo = _of_pil(image)
+    else:
+        raise ImageError(
+            "restore takes a path, a PIL image, a NumPy array or a tensor, got "
+            f"{type(image).__name__}: convert it with numpy.asarray"
+        )
+    colors = photo.image[:1] if photo.gray else photo.image
+    return _as_pil(replace(photo, image=_restored(colors, *options)))
 
 
 def _restored(
     photo: Tensor,
     model: str | Mapping[str, Any] | Restorer | None,
     kernel: Tensor | None,
-    device: torch.device | str,
-    memory: int | None,
+    device: torch.device,
+    memory: int | str | None,
 ) -> Tensor:
     from unfold import create_model  # (which imports this module on demand)
 
     if model is None:
         model = "jude-small" if kernel is None else "jude-classic"
     restorer = model if isinstance(model, Restorer) else create_model(model, pretrained=True)
-    place = torch.device(device)
-    sized = TiledInference(restorer.eval().to(place), kernel=kernel, device=place, memory=memory)
+    restorer = restorer.eval().to(device)
+    sized = TiledInference(restorer, kernel=kernel, device=device, memory=memory)
     if restorer.channels in (None, len(photo)):
         return sized(photo).image
     if len(photo) == 1:  # gray
@@ -91,24 +115,51 @@ def _restored(
     )
 
 
+def _as_kernel(kernel: Any) -> Tensor | None:
+    if kernel is None:
+        return None
+    if isinstance(kernel, (str, os.PathLike)):
+        return read_kernel(kernel)
+    values = torch.from_numpy(kernel.copy()) if _has_numbers(kernel) else kernel
+    if not isinstance(values, Tensor) or values.is_complex():
+        raise InputError(
+            "a kernel must be a tensor or an array of numbers, or the path of a kernel, got "
+            f"{getattr(kernel, 'dtype', type(kernel).__name__)}: convert it with torch.as_tensor"
+        )
+    values = values.detach().float()
+    return values[None, None] if values.ndim == 2 else values
+
+
+def _has_numbers(values: Any) -> bool:
+    return isinstance(values, np.ndarray) and values.dtype.kind in "biuf"
+
+
 def _of_tensor(image: Tensor) -> Tensor:
-    if not image.is_floating_point() or image.ndim not in (3, 4) or image.shape[:-3].numel() != 1:
+    one = image.ndim in (3, 4) and image.shape[:-3].numel() == 1 and 0 not in image.shape
+    if not (one and image.is_floating_point()):
         raise ImageError(
-            f"a tensor must be floating-point, (C, H, W) or (1, C, H, W), got {image.dtype} "
-            f"{tuple(image.shape)}: divide 8-bit values by 255, and restore photos one by one"
+            "a tensor must be floating-point, (C, H, W) or (1, C, H, W), none of them 0, got "
+            f"{image.dtype} {tuple(image.shape)}: divide 8-bit values by 255, and restore photos "
+            "one by one"
         )
     return image.detach().float().cpu().reshape(image.shape[-3:])
 
 
 def _of_array(image: np.ndarray) -> Tensor:
     if image.ndim not in (2, 3) or 0 in image.shape:
-        raise ImageError(f"an array must be (H, W, C) or (H, W), got {image.shape}")
-    if image.dtype.kind == "u":
+        raise ImageError(
+            f"an array must be (H, W, C) or (H, W), none of them 0, got {image.shape}: restore "
+            "photos one by one"
+        )
+    if image.dtype.kind == "u" and image.dtype.itemsize <= 2:
         scaled = image.astype(np.float32) / np.iinfo(image.dtype).max
     elif image.dtype.kind == "f":
         scaled = image.astype(np.float32)
     else:
-        raise ImageError(f"an array must be unsigned integers or floating-point, got {image.dtype}")
+        raise ImageError(
+            f"an array must be uint8, uint16 or floating-point in [0, 1], got {image.dtype}: "
+            "convert 8-bit values with .astype(numpy.uint8)"
+        )
     channels_last = scaled.reshape(*image.shape[:2], -1)
     return torch.from_numpy(channels_last).permute(2, 0, 1).contiguous()
 
@@ -120,8 +171,34 @@ def _like_array(restored: Tensor, like: np.ndarray) -> np.ndarray:
     return array.astype(like.dtype)
 
 
-def _as_pil(restored: Tensor) -> Any:
+def _of_pil(image: Any) -> Photo:
+    mode = _MODES.get(image.mode)
+    if mode is None:
+        raise ImageError(
+            f"a PIL image of mode {image.mode} is not restored, as its values have no known white: "
+            "give an array numpy.asarray(image), scaled to [0, 1]"
+        )
+    if mode in ("L", "RGB") and "transparency" in image.info:
+        mode += "A"
+    same = mode in (image.mode, "I;16")  # (PIL clips 16 bits on conversion)
+    planes = _of_array(np.asarray(image if same else image.convert(mode)))
+    colors = 3 if mode.startswith("RGB") else 1
+    icc = image.info.get("icc_profile")
+    return Photo(
+        planes[:colors],
+        alpha=planes[colors:] if len(planes) > colors else None,
+        gray=colors == 1,
+        bits=16 if mode == "I;16" else 8,
+        icc=icc if profile_fits(icc, gray=colors == 1) else None,
+    )
+
+
+def _as_pil(photo: Photo) -> Any:
     from PIL import Image
 
-    array = _like_array(restored, np.zeros((*restored.shape[1:], len(restored)), np.uint8))
-    return Image.fromarray(array[..., 0] if len(restored) == 1 else array)
+    single = photo.gray and photo.alpha is None  # (the only mode with 16 bits)
+    planes = samples(photo if single else replace(photo, bits=8))
+    made = Image.fromarray(planes[..., 0] if single else planes)
+    if photo.icc:
+        made.info["icc_profile"] = photo.icc
+    return made

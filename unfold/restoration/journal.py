@@ -320,7 +320,9 @@ def read_journal(path: Path) -> dict[str, dict[str, Any]]:
     try:
         return {record["target"]: record for record in _records(path) if "target" in record}
     except OSError as error:
-        raise ImageError(f"{path}: cannot be read ({error.strerror})") from error
+        raise ImageError(
+            f"{path}: cannot be read ({error.strerror}); check the path and its permissions"
+        ) from error
 
 
 def merge_journals(paths: list[Path], output: Path) -> dict[str, int]:

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from unfold._heap import trim
+from unfold.errors import InputError
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12,
           "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}  # fmt: skip
@@ -25,22 +26,23 @@ _CGROUPS = (
 )  # fmt: skip
 
 
-def parse_bytes(text: str) -> int:
+def parse_bytes(size: str | int) -> int:
     """Parse ``"2GiB"``, ``"800 MB"``, ``"1.5g"`` or a plain number of bytes.
 
     Raises:
-        ValueError: if it is none of these, or not positive.
+        InputError: if it is none of these, or not positive.
 
     Example:
         >>> from unfold.restoration import parse_bytes
-        >>> parse_bytes("2GiB"), parse_bytes("1.5 kB")
-        (2147483648, 1500)
+        >>> parse_bytes("2GiB"), parse_bytes("1.5 kB"), parse_bytes(800)
+        (2147483648, 1500, 800)
     """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([kmgt]i?)?b?\s*", text.lower())
-    size = int(float(match[1]) * _UNITS[match[2] or ""]) if match else 0
-    if size < 1:
-        raise ValueError(f"{text!r} is not an amount of memory; write it as 2GiB or 800MB")
-    return size
+    text = str(size).lower() if isinstance(size, str) or type(size) is int else ""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([kmgt]i?)?b?\s*", text)
+    count = int(float(match[1]) * _UNITS[match[2] or ""]) if match else 0
+    if count < 1:
+        raise InputError(f"{size!r} is not an amount of memory; write it as 2GiB or 800MB")
+    return count
 
 
 def format_bytes(size: int) -> str:

@@ -15,7 +15,7 @@ from unfold.restorer import Restoration, Restorer, Trust
 
 from .findings import findings
 from .grid import ALIGN, Grid
-from .memory import default_budget, format_bytes, release, used
+from .memory import default_budget, format_bytes, parse_bytes, release, used
 from .receptive_field import (
     PROBE,
     ReceptiveField,
@@ -106,7 +106,8 @@ class TiledInference:
         kernel: kernel of the blur, ``(1, 1, h, w)``, if it is known.
         device: device of the model.
         memory: memory budget of the device in bytes; on the CPU that of the whole process,
-            including torch. None: the used memory and most of the free memory.
+            including torch; or text such as ``"2GiB"``. None: the used memory and most of the free
+            memory.
         tile: largest number of pixels of a tile, and of a photo that is restored whole. None: as
             many as fit into the memory.
         verify: whether the seams are checked.
@@ -134,7 +135,7 @@ class TiledInference:
         *,
         kernel: Tensor | None = None,
         device: torch.device | str = "cpu",
-        memory: int | None = None,
+        memory: int | str | None = None,
         tile: int | None = None,
         verify: bool = False,
         trust: bool = False,
@@ -145,7 +146,7 @@ class TiledInference:
         self.trust = trust
         self.tile = tile
         self.kernel = None if kernel is None else kernel.to(self.device)
-        self.budget = default_budget(self.device) if memory is None else memory
+        self.budget = default_budget(self.device) if memory is None else parse_bytes(memory)
         self._rates: dict[int, float] = {}  # bytes a pixel, by the model's id
 
     @kept_heap()

@@ -183,15 +183,9 @@ def _model(name: str, options: list[str]) -> Restorer:
 
 
 def _prior(name: str, config: dict[str, object]):
-    from pydantic import ValidationError
+    from unfold.registry.spec import spec_of
 
-    from unfold._error_messages import error_messages
-    from unfold.registry.spec import resolve
-
-    try:
-        return resolve("priors", {"kind": name, **config}).build(3)
-    except ValidationError as error:
-        raise CommandError(f"{name}: " + "; ".join(error_messages(error))) from error
+    return spec_of("priors", {"kind": name, **config}).build(3)
 
 
 def _component(name: str):
