@@ -467,9 +467,6 @@ class PriorOn(Term):
         return Regularizer(self.on.formula(), self.prior, _weight(self.penalty))
 
 
-Belief = PriorOn  # (the name by which `unfold.models` imports it)
-
-
 def prior_term(prior: Prior, on: Any, spec: Mapping[str, Any] | None = None) -> PriorOn:
     """A prior on a block or an expression of blocks.
 

@@ -34,7 +34,7 @@ from unfold.core.prior import Prior
 from unfold.core.residual import Residual
 from unfold.priors import L0, Box, Ridge, Simplex, SoftThreshold, TotalVariation
 from unfold.priors.poisson import Poisson
-from unfold.registry.spec import Spec, factory, resolve
+from unfold.registry.spec import Spec, factory, spec_of
 from unfold.terms.blur import Blur
 from unfold.terms.downsample import Downsampled
 from unfold.terms.filter_flow import Flow
@@ -264,7 +264,7 @@ def prior(name: str | Mapping[str, Any] | Prior, **options: Any) -> Callable[...
     """
     if isinstance(name, Prior):
         return lambda of, channels=3: name(of)
-    spec = resolve("priors", ({"kind": name} if isinstance(name, str) else dict(name)) | options)
+    spec = spec_of("priors", ({"kind": name} if isinstance(name, str) else dict(name)) | options)
     written = spec.model_dump(mode="json") if isinstance(spec, Spec) else None
     return lambda of, channels=3: prior_term(factory("priors", spec)(channels), of, written)
 

@@ -326,9 +326,7 @@ def samples(photo: Photo, *, jpeg_limits: bool = False) -> np.ndarray:
 
 def destination(path: str | os.PathLike[str]) -> Path:
     """The file to write for a path. Raises ImageError if it cannot be a file."""
-    target = Path(
-        os.path.realpath(path)
-    )  # a link is kept, its target is written
+    target = Path(os.path.realpath(path))  # a link is kept, its target is written
     if not target.parent.is_dir():
         raise ImageError(f"there is no folder {target.parent}; create it first")
     if target.is_dir():

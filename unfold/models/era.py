@@ -14,7 +14,7 @@ from torch import Tensor
 import unfold.formula as uf
 from unfold.core import CG, History, Lagrangian, Prior, Residual, Stage, State
 from unfold.core.clip import clip
-from unfold.core.objective import Belief, Objective
+from unfold.core.objective import Objective, PriorOn
 from unfold.estimators import HyperParameters
 from unfold.estimators.outliers import find_outliers
 from unfold.registry.spec import PriorLike, factory
@@ -55,7 +55,7 @@ _CG = CG(maximum=1, tolerance=None)
 
 
 def era_objective(
-    blur: Residual, *priors: Belief, error: bool = True, split: bool = True
+    blur: Residual, *priors: PriorOn, error: bool = True, split: bool = True
 ) -> Objective:
     """ErA's objective (poster, with its misprints mended)::
 

@@ -14,7 +14,7 @@ from torch import Tensor
 import unfold.formula as uf
 from unfold.core import CG, History, Lagrangian, Prior, Regularizer, Residual, State, Step
 from unfold.core.clip import clip
-from unfold.core.objective import Belief, Objective
+from unfold.core.objective import Objective, PriorOn
 from unfold.estimators import (
     HyperParameters,
 )
@@ -57,7 +57,7 @@ _CG = CG(maximum=4, tolerance=None)  # (a fixed number never waits for the devic
 
 
 def jude_objective(
-    *priors: Belief, blur: Residual | None = None, kernel: bool = False
+    *priors: PriorOn, blur: Residual | None = None, kernel: bool = False
 ) -> Objective:
     """JUDE's objective (paper eq. 4, with its misprints mended)::
 
