@@ -29,7 +29,7 @@ def main(output: str = "blind_deconvolution.png") -> float:
     rough = torch.nn.functional.avg_pool2d(true, 5, 1, 2)
     print(objective.explain(ORDER), end="\n\n")
     start = {h: rough / rough.sum(), p: rough / rough.sum()}
-    solution = objective.solve(y=blurred, start=start, order=ORDER, tolerance=1e-3, maximum=40)
+    solution = objective.solve(y=blurred, start=start, order=ORDER, tolerance=5e-3)
     for name, kernel in (("at first", rough), ("in the end", solution[p])):
         both = torch.stack([kernel.flatten(), true.flatten()])
         print(f"correlation with the true kernel {name}: {torch.corrcoef(both)[0, 1].item():.2f}")
