@@ -8,7 +8,7 @@ from typing import Annotated, Any, NamedTuple
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.nn.functional import affine_grid, avg_pool2d, grid_sample, max_pool2d, pad
+from torch.nn.functional import avg_pool2d, max_pool2d, pad
 
 from unfold.core import Stage, State, Unrolled
 from unfold.core.inputs import check_values
@@ -66,9 +66,8 @@ class BlindKernel(KernelEstimator):
     split by G = ∇I, whose penalty doubles in each round; the second is solved by conjugate
     gradients on the kernel's own grid. After each update of the kernel, entries below 5 % of the
     largest and components with less than 10 % of the sum are set to zero; H is normalized to sum 1
-    and shifted by whole pixels, at the end by fractions, so that its center of mass is in the
-    middle. The selection of strong gradients, the ridge and the levels (`coarse_to_fine`) avoid the
-    trivial solution: a point as the kernel and the photo as the image.
+    and centered on its mass. The selection of strong gradients, the ridge and the levels
+    (`coarse_to_fine`) avoid the trivial solution: a point as the kernel and the photo as the image.
 
     Clipped pixels, such as lamps, do not follow the convolution and are excluded: within the kernel
     size of a clipped pixel S is 0, and ``H⊗S`` of the previous estimate replaces ∇X.
@@ -163,7 +162,7 @@ class BlindKernel(KernelEstimator):
         if not moved:
             return kernel, 0.0
         if noisy and _side(photo) >= _HALVED:
-            kernel = precisely_centered(cleaned((kernel + sum(moved) / len(moved)) / 2))
+            kernel = centered(cleaned((kernel + sum(moved) / len(moved)) / 2))
         return kernel, correlation(*parts)
 
     @torch.no_grad()
@@ -189,8 +188,7 @@ class BlindKernel(KernelEstimator):
         }
         found = coarse_to_fine(self.alternate, state, levels(n), kernels=["H"])
         plausible = found["edge"] >= _LEAST_EDGE and is_stroke(found["H"])
-        kernel = precisely_centered(found["H"]) if plausible else point(n, gray)
-        return kernel, noise > _BORNE
+        return (found["H"] if plausible else point(n, gray)), noise > _BORNE
 
     def _part(self, photo: Tensor) -> tuple[Tensor, Tensor, float]:
         """The part of a photo that is used: gray, at full exposure, denoised if it is noisy; its
@@ -382,16 +380,4 @@ def centered(kernel: Tensor) -> Tensor:
     row, column = center_of_mass(kernel).tolist()
     down, right = kernel.shape[-2] // 2 - round(row), kernel.shape[-1] // 2 - round(column)
     moved = pad(kernel, (right, -right, down, -down))
-    return moved / moved.sum()
-
-
-def precisely_centered(kernel: Tensor) -> Tensor:
-    """A kernel ``(1, 1, n, n)``, shifted by bicubic interpolation so that its center of mass is in
-    the middle, within a tenth of a pixel. Otherwise the restored photo would be shifted."""
-    kernel = centered(kernel)
-    offset = center_of_mass(kernel) - kernel.shape[-1] // 2
-    transform = torch.eye(2, 3).to(kernel)
-    transform[:, 2] = 2 / kernel.shape[-1] * offset.flip(0)
-    grid = affine_grid(transform[None], list(kernel.shape), align_corners=False)
-    moved = grid_sample(kernel, grid, "bicubic", align_corners=False).clamp_min(0)
     return moved / moved.sum()
