@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,10 @@ from unfold.cli import main
 from unfold.imaging import Photo, write
 
 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # (as the engine does, read on import)
-ray = pytest.importorskip("ray", reason="Ray is not installed: uv run --all-packages pytest")
-pytest.importorskip("ray.data")
+# (Importing it takes seconds, in every process that collects this file.)
+pytestmark = pytest.mark.skipif(
+    find_spec("ray") is None, reason="Ray is not installed: uv run --all-packages pytest"
+)
 
 COUNT = 24
 
@@ -49,6 +52,8 @@ def done(output):
 
 @pytest.fixture(scope="module", autouse=True)
 def cluster():
+    import ray
+
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     yield
     ray.shutdown()
