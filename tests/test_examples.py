@@ -28,7 +28,7 @@ CHECKS = {
 STEPS = {
     "unrolled_network": 30,
     "equilibrium": 10,
-    "train_your_own": 20,
+    "train_your_own": 10,
 }  # fewer than it takes by itself, where that takes long
 
 
