@@ -5,7 +5,6 @@ import os
 import signal
 import threading
 import time
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -15,10 +14,8 @@ from unfold.cli import main
 from unfold.imaging import Photo, write
 
 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # (as the engine does, read on import)
-# (Importing it takes seconds, in every process that collects this file.)
-pytestmark = pytest.mark.skipif(
-    find_spec("ray") is None, reason="Ray is not installed: uv run --all-packages pytest"
-)
+ray = pytest.importorskip("ray", reason="Ray is not installed: uv run --all-packages pytest")
+pytest.importorskip("ray.data")
 
 COUNT = 24
 
@@ -52,8 +49,6 @@ def done(output):
 
 @pytest.fixture(scope="module", autouse=True)
 def cluster():
-    import ray
-
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     yield
     ray.shutdown()
