@@ -16,7 +16,7 @@ from unfold.imaging import Photo, write
 
 def main(output: str = "watch_jude.png") -> History:
     torch.manual_seed(1)
-    sharp = torch.from_numpy(coffee()[:128, 200:328]).permute(2, 0, 1)[None].float() / 255
+    sharp = torch.from_numpy(coffee()[:96, 200:296]).permute(2, 0, 1)[None].float() / 255
     kernel = motion_kernel(15)
     dark = 0.2 * blur(sharp, kernel)
     dark = (dark + 0.005 * torch.randn_like(dark)).clamp(0, 1)

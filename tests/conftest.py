@@ -5,6 +5,9 @@ from pathlib import Path
 # Small tensors run faster on one thread, and the two cores are often shared.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Otherwise torch.compile starts processes of its own that import torch, for graphs this small.
+os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
+
 # Where Python keeps no bytecode, every process compiles what it imports anew, which takes
 # four seconds for torch alone. Keep it, but apart: pytest's workers and what tests start find it.
 if sys.dont_write_bytecode:

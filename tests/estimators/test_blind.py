@@ -39,7 +39,7 @@ def similarity(one, other):
 
 
 @pytest.mark.parametrize(
-    ("photo", "seed"), [(astronaut()[:320, 80:400], 1), (coffee()[:360, :400], 2)]
+    ("photo", "seed"), [(astronaut()[:240, 120:360], 1), (coffee()[:360, :400], 2)]
 )
 def test_the_kernel_of_a_shake_is_found(photo, seed):
     observed, kernel = shaken(photo, seed)
@@ -182,16 +182,16 @@ def test_lamps_that_are_clipped_have_no_say():
 
 
 def test_what_tells_no_kernel_is_taken_for_sharp():
-    point = torch.zeros(2, 1, 31, 31)
-    point[..., 15, 15] = 1
-    assert torch.equal(BlindKernel()(torch.rand(2, 3, 61, 90))[0], point)  # small
-    assert torch.equal(BlindKernel()(torch.full((2, 3, 70, 90), 0.5))[0], point)  # flat
-    sharp = torch.from_numpy(astronaut()[:160, 100:280].copy()).permute(2, 0, 1)[None] / 255
-    assert torch.equal(BlindKernel()(sharp)[0], point[:1])
-    noise = torch.randn(1, 3, 70, 90, generator=torch.Generator().manual_seed(0))
-    flat, ramp = torch.tensor(0.5), torch.linspace(0.1, 0.9, 90)
+    estimator, point = BlindKernel(size=21), torch.zeros(2, 1, 21, 21)
+    point[..., 10, 10] = 1
+    assert torch.equal(estimator(torch.rand(2, 3, 41, 60))[0], point)  # small
+    assert torch.equal(estimator(torch.full((2, 3, 50, 60), 0.5))[0], point)  # flat
+    sharp = torch.from_numpy(astronaut()[:120, 100:240].copy()).permute(2, 0, 1)[None] / 255
+    assert torch.equal(estimator(sharp)[0], point[:1])
+    noise = torch.randn(1, 3, 50, 60, generator=torch.Generator().manual_seed(0))
+    flat, ramp = torch.tensor(0.5), torch.linspace(0.1, 0.9, 60)
     for ground, sigma in ((flat, 0.01), (ramp, 0.0), (ramp, 0.05)):
-        assert torch.equal(BlindKernel()(ground + sigma * noise)[0], point[:1])
+        assert torch.equal(estimator(ground + sigma * noise)[0], point[:1])
 
 
 def test_the_kernel_of_a_dark_photo_is_that_of_a_bright_one():

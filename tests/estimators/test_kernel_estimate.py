@@ -12,7 +12,7 @@ from unfold.estimators.blind import correlation
 from unfold.estimators.kernel_estimate import trimmed
 
 
-def photo(rows=slice(0, 300), columns=slice(60, 420)):
+def photo(rows=slice(0, 220), columns=slice(100, 380)):
     return torch.from_numpy(astronaut()[rows, columns].copy()).permute(2, 0, 1)[None].float() / 255
 
 

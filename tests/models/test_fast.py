@@ -16,7 +16,7 @@ from unfold.priors import ResUNet
 from unfold.registry import scan
 
 PHOTOS = {
-    name: torch.tensor(array[40:104, 100:164]).permute(2, 0, 1)[None].float() / 255
+    name: torch.tensor(array[40:88, 100:148]).permute(2, 0, 1)[None].float() / 255
     for name, array in {"astronaut": astronaut(), "coffee": coffee(), "chelsea": chelsea()}.items()
 }
 CPU = torch.device("cpu")

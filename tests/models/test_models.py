@@ -37,7 +37,7 @@ def models():
 @pytest.mark.parametrize("name", MODELS)
 def test_contract(models, name):
     model = models[name]
-    image = 0.5 * torch.rand(2, 3, 37, 50)
+    image = 0.5 * torch.rand(2, 3, 23, 30)
     before = image.clone()
     with torch.no_grad():
         restoration = model(image)
@@ -117,7 +117,8 @@ def test_small_presets_are_small(models, name):
 
 def test_the_papers_ablations_are_arguments():
     def count(**options):
-        return sum(p.numel() for p in unfold.create_model("jude", **options).parameters())
+        with torch.device("meta"):  # sizes without values
+            return sum(p.numel() for p in unfold.create_model("jude", **options).parameters())
 
     full, tied = count(), count(tied=True)
     one = count(K=1)

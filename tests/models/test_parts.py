@@ -12,7 +12,9 @@ from unfold.priors import TotalVariation
 TV = {"kind": "total-variation", "iterations": 20}
 SMALL = {"kind": "kernel", "size": 5, "widths": [4, 8]}
 WEIGHTS = {"deepinv-dncnn": {"depth": 3, "width": 8}, "deepinv-drunet": {"width": 4, "blocks": 1}}
-SIZES = {"resunet": {"widths": [4, 8]}, "ircnn": {"width": 4}, "bm3d": {"profile": "lc"}}
+SIZES = {"resunet": {"widths": [4, 8]}, "ircnn": {"width": 4}, "bm3d": {"profile": "lc"},
+         "drunet": {"widths": [4, 8, 8, 8], "blocks": 1}, "deepinv-tv": {"iterations": 20},
+         "deepinv-wavelet": {"iterations": 3}}  # fmt: skip
 PLAIN = {"enhancer": None, "denoiser": None, "exposure": None, "light_prior": None}
 KERNEL = torch.tensor([[0.0, 0.1, 0.2], [0.1, 0.3, 0.1], [0.2, 0.0, 0.0]])[None, None]
 

@@ -304,9 +304,29 @@ def test_a_checkpoint_that_is_removed_gives_its_room_back(source, begun):
     assert not mapped
 
 
-def test_a_second_signal_stops_at_once(unbroken, tmp_path):
+@pytest.fixture
+def handle():
+    """Set what the process does on SIGINT. (What starts the tests may have it ignored.)"""
+    before = signal.getsignal(signal.SIGINT)
+    yield lambda handler: signal.signal(signal.SIGINT, handler)
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_ignored_signal_stays_ignored(source, tmp_path, handle):
+    """As that of a process in the background, when Ctrl-C is for the one in front."""
+    handle(signal.SIG_IGN)
+
+    def begin(trainer):
+        return lambda step, losses: os.kill(os.getpid(), signal.SIGINT)
+
+    assert train(recipe(source), tmp_path / "run", begin=begin)
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+def test_a_second_signal_stops_at_once(unbroken, tmp_path, handle):
     """As one must be able to when a step takes minutes; here the first is sent within a step."""
     source, wanted = unbroken
+    handle(signal.default_int_handler)
 
     def begin(trainer):
         def watch(step, losses):

@@ -6,7 +6,6 @@ import shutil
 import pytest
 import torch
 from tiny_training import photos
-from torchvision.models.vgg import cfgs, make_layers
 
 from unfold.cli import main
 from unfold.restorer import Restorer
@@ -61,6 +60,8 @@ def without(monkeypatch):
 def vgg(tmp_path_factory):
     """A file like torchvision's, with weights at random."""
     path = tmp_path_factory.mktemp("vgg") / "vgg19.pth"
+    from torchvision.models.vgg import cfgs, make_layers  # (takes seconds)
+
     features = make_layers(cfgs["E"][:15])  # up to conv4_4
     torch.save({f"features.{k}": v for k, v in features.state_dict().items()}, path)
     return path

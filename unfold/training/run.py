@@ -119,7 +119,11 @@ def _trainer(
 
 @contextlib.contextmanager
 def _stopped_by_signals(trainer: Trainer) -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the training after the current step; a second time, immediately."""
+    """Ctrl-C and SIGTERM end the training after the current step; a second time, immediately.
+
+    A signal that the process was started to ignore stays ignored: a shell script sets SIGINT so for
+    what it starts with ``&``, because Ctrl-C is then for another process.
+    """
     if threading.current_thread() is not threading.main_thread():  # others get no signals
         yield
         return
@@ -128,7 +132,8 @@ def _stopped_by_signals(trainer: Trainer) -> Iterator[None]:
         trainer.stopping = True
         signal.signal(number, before[number])
 
-    before: dict[int, Any] = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+    before: dict[int, Any] = {n: h for n, h in handlers.items() if h is not signal.SIG_IGN}
     for number in before:
         signal.signal(number, stop)
     try:
