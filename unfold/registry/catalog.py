@@ -80,7 +80,7 @@ class Component:
         >>> from unfold.registry import find
         >>> component = find("priors", "l0")
         >>> component.qualified, component.target
-        ('unfold-imaging:l0', 'unfold.priors.l0:L0')
+        ('unfold-imaging:l0', 'unfold.priors.closed_form:L0')
         >>> component.summary
         '``g(x)`` is the number of nonzero values; for gradients it favors few edges.'
     """
