@@ -3,8 +3,7 @@
 from .base import Degradation
 from .blur import blur
 from .camera_shake import CameraShake
-from .clip import Clip
-from .clipping_reverse import ClippingReverse
+from .clip import Clip, ClippingReverse
 from .defocus import Defocus
 from .depth_defocus import DepthDefocus
 from .frame_average import FrameAverage

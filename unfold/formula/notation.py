@@ -36,10 +36,9 @@ from unfold.priors import L0, Box, Ridge, Simplex, SoftThreshold, TotalVariation
 from unfold.priors.closed_form import Poisson
 from unfold.registry.spec import Spec, factory, spec_of
 from unfold.terms.blur import Blur
-from unfold.terms.downsample import Downsampled
 from unfold.terms.filter_flow import Flow
 from unfold.terms.gradient import Difference
-from unfold.terms.linear import Applied, Function
+from unfold.terms.linear import Applied, Downsampled, Function
 
 __all__ = [
     "Objective", "blocks", "box", "constraint", "conv", "data", "downsample", "filter_flow",

@@ -205,7 +205,7 @@ def find(group: str, name: str) -> Component:
     Example:
         >>> from unfold.registry import find
         >>> find("metrics", "psnr").target
-        'unfold.metrics.psnr:PSNR'
+        'unfold.metrics.pixels:PSNR'
     """
     check_group(group, _ALL)
     catalog = installed()
@@ -237,7 +237,7 @@ def load(component: Component) -> Any:
     Example:
         >>> from unfold.registry import find, load
         >>> load(find("metrics", "psnr"))
-        <class 'unfold.metrics.psnr.PSNR'>
+        <class 'unfold.metrics.pixels.PSNR'>
     """
     point = entrypoints.EntryPoint.from_string(component.target, component.name)
     try:

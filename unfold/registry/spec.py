@@ -35,9 +35,9 @@ from .catalog import (
     singular,
     suggestion,
 )
+from .config import with_new_names
 from .kinds import check_class, check_object
 from .limit import limited
-from .renamed import with_new_names
 
 
 class Spec(BaseModel):
