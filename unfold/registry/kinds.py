@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 from collections.abc import Callable
 from typing import Any
 
 from .catalog import FUNCTIONS, Component, ComponentError, find, load
+
+# (By name, so that a component is built without the packages of the other groups.)
+_BASES = {
+    "terms": "unfold.core:Residual",
+    "priors": "unfold.core:Prior",
+    "estimators": "torch.nn:Module",
+    "models": "unfold.restorer:Restorer",
+    "losses": "unfold.losses:Loss",
+    "metrics": "unfold.metrics:Metric",
+    "degradations": "unfold.degradation:Degradation",
+    "datasets": "unfold.datasets:Dataset",
+}
 
 
 def check_class(entry: Component, target: Any) -> None:
@@ -41,20 +54,8 @@ def check_object(entry: Component, built: Any) -> None:
 
 
 def _base(group: str) -> type:
-    from torch import nn
-
-    from unfold import core, datasets, degradation, losses, metrics, restorer
-
-    return {
-        "terms": core.Residual,
-        "priors": core.Prior,
-        "estimators": nn.Module,
-        "models": restorer.Restorer,
-        "losses": losses.Loss,
-        "metrics": metrics.Metric,
-        "degradations": degradation.Degradation,
-        "datasets": datasets.Dataset,
-    }[group]
+    module, _, name = _BASES[group].partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
 def _unimplemented(target: type, base: type) -> list[str]:
