@@ -14,8 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unfold._files import replace_file
-from unfold._lock import held
+from unfold._files import held, replace_file
 from unfold.core import History
 from unfold.imaging import ImageError, Photo, write
 from unfold.pages import render

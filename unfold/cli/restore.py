@@ -212,7 +212,7 @@ def _journal(
     import hashlib
     import importlib.metadata
 
-    from unfold.core.digest import tensors_digest
+    from unfold.models.weights import tensors_digest
     from unfold.registry.catalog import HOME
     from unfold.restoration import Journal
 

@@ -7,12 +7,11 @@ from .clip import Clip, ClippingReverse
 from .defocus import Defocus
 from .depth_defocus import DepthDefocus
 from .frame_average import FrameAverage
-from .gaussian_noise import GaussianNoise
 from .jpeg import JPEG
 from .kernels import motion_kernel
 from .low_light import LowLight
+from .noise import GaussianNoise, RawNoise
 from .outliers import Outliers
-from .raw_noise import RawNoise
 
 __all__ = [
     "JPEG",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from unfold._lock import held
+from unfold._files import held
 from unfold.datasets import Pair
 from unfold.imaging import Photo, write
 

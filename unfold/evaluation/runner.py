@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from unfold._heap import kept_heap
-from unfold.core.digest import tensors_digest
 from unfold.datasets import Pair
 from unfold.imaging import read
 from unfold.metrics import Metric
+from unfold.models.weights import tensors_digest
 from unfold.registry.spec import Spec, resolve
 from unfold.restoration import read_kernel
 from unfold.restorer import Restorer
