@@ -1,4 +1,4 @@
-"""Files and folders: atomic replacement, and locks that one process holds at a time."""
+"""Files and folders: atomic replacement, names in messages, locks of one process at a time."""
 
 from __future__ import annotations
 
@@ -45,6 +45,12 @@ def replace_file(
         if isinstance(error, OSError) and error.filename is None:  # as on a full disk
             error.filename = str(path)
         raise
+
+
+def one_line(text: str) -> str:
+    """Text in which line breaks and undecodable bytes of file names are escaped
+    (``\\n``, ``\\udcff``)."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 class BusyError(UnfoldError, OSError):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from unfold._files import one_line
 from unfold.errors import UnfoldError
 
 
@@ -25,7 +26,7 @@ class ImageError(UnfoldError, ValueError):
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__("".join(c if c.isprintable() else _escaped(c) for c in message))
+        super().__init__(one_line(message))
 
 
 @dataclass(frozen=True)
@@ -52,10 +53,6 @@ class Photo:
     gray: bool = False
     bits: int = 8
     icc: bytes | None = None
-
-
-def _escaped(character: str) -> str:
-    return character.encode("unicode_escape").decode()
 
 
 def shrink(image: Tensor, size: tuple[int, int]) -> Tensor:
