@@ -22,8 +22,6 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
-from unfold._error_messages import error_messages
-
 from .catalog import (
     GROUPS,
     Component,
@@ -38,6 +36,7 @@ from .catalog import (
 from .config import with_new_names
 from .kinds import check_class, check_object
 from .limit import limited
+from .messages import error_messages
 
 
 class Spec(BaseModel):
