@@ -8,7 +8,8 @@ import torch
 from unfold.benchmarking import Case, PairedRun
 from unfold.benchmarking.report import machine, text
 from unfold.benchmarking.row import BenchmarkRow, call_memory
-from unfold.benchmarking.timing import summarize, synchronize
+from unfold.benchmarking.timing import summarize
+from unfold.models.fast import synchronize
 
 _ROWS = []
 

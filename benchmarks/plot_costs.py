@@ -13,9 +13,9 @@ from pathlib import Path
 import torch
 
 from unfold.benchmarking import PairedRun, Size, peak_memory
-from unfold.benchmarking.peers import our_step
 from unfold.benchmarking.sample import kernels, photo
 from unfold.benchmarking.stages import WEIGHTS, by_hand, gradient, start, tied
+from unfold.benchmarking.terms import our_step
 from unfold.benchmarking.timing import compare
 from unfold.benchmarking.yardstick import transforms
 from unfold.core import State

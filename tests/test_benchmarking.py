@@ -13,7 +13,6 @@ from unfold.benchmarking import (
     cases,
     measure,
     peak_memory,
-    peers,
     stages,
     terms,
     timing,
@@ -175,10 +174,10 @@ def test_plain_cg_solves_the_same_to_the_same_residual():
 @pytest.mark.parametrize("size", [Size(32, 32), Size(33, 47)], ids=str)
 def test_deepinverse_solves_the_same(size):
     pytest.importorskip("deepinv")
-    ours, theirs = peers.our_step(size, CPU), peers.deepinverse_step(size, CPU)[1]
+    ours, theirs = terms.our_step(size, CPU), terms.deepinverse_step(size, CPU)[1]
     with torch.no_grad():
         torch.testing.assert_close(ours(), theirs(), rtol=1e-4, atol=1e-4)
-        assert (ours() - peers._problem(size, CPU)[1]).abs().max() > 0.01
+        assert (ours() - terms._problem(size, CPU)[1]).abs().max() > 0.01
 
 
 @pytest.mark.parametrize("make", [SoftThreshold, lambda: ResUNet(widths=(4, 8))])

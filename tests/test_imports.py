@@ -16,3 +16,14 @@ print("kornia" in sys.modules)
 def test_libraries_are_imported_on_use():
     run = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True)
     assert run.stdout.split() == [".", "False", "False"]
+
+
+def test_a_component_is_built_without_other_groups():
+    code = """
+import sys, unfold
+unfold.create("priors", "total-variation")
+others = {f"unfold.{group}" for group in ("degradation", "losses", "metrics", "datasets")}
+print(*others & {*sys.modules})
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not run.stdout.split()

@@ -18,7 +18,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from unfold.estimators.exposure import expose, features, gain_and_curve, spread
 from unfold.imaging import find_photos, read
-from unfold.imaging.shrink import shrink
+from unfold.imaging.photo import shrink
 from unfold.synthesis import Pipeline, parse_recipe
 
 SIDE, DRAWS, WIDTH, STEPS, BATCH = 128, 40, 64, 6000, 256

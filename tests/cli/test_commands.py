@@ -12,7 +12,7 @@ from distributions import install
 from unfold.cli import main
 from unfold.imaging import Photo, write
 from unfold.registry import ComponentError, find
-from unfold.registry.functions import function
+from unfold.registry.kinds import function
 
 ACME = '''"""A stranger's command and engine."""
 from pathlib import Path

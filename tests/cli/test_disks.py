@@ -293,11 +293,11 @@ def test_a_photo_that_vanishes_is_told_and_the_others_go_on(
 def test_an_output_folder_that_is_removed_is_told_and_not_made_anew(
     name, photos, monkeypatch, capsys
 ):
+    from unfold import trace
     from unfold.estimators import kernel_estimate
     from unfold.evaluation import runner
     from unfold.restoration import batch
     from unfold.synthesis import writer
-    from unfold.trace import page
 
     out = photos.parent / "out"
     # What comes last before a picture is written.
@@ -305,7 +305,7 @@ def test_an_output_folder_that_is_removed_is_told_and_not_made_anew(
         "restore": (batch, "decode"),
         "synthesize": (writer, "fit"),
         "evaluate": (runner, "restore_pair"),
-        "trace": (page, "write"),
+        "trace": (trace, "write"),
         "kernel": (kernel_estimate, "estimate_kernel"),
     }[name]
     if name == "kernel":

@@ -10,10 +10,9 @@ from layouts import LAYOUTS, lol_blur, photos, put, two_folders
 
 from unfold.datasets import DataError
 from unfold.datasets.defocus import CUHK, DPDD, RTF, RealDOF
-from unfold.datasets.gopro import GoPro
-from unfold.datasets.lol_blur import LOLBlur, RealLOLBlur
+from unfold.datasets.lol import LOLBlur, RealLOLBlur
+from unfold.datasets.motion_blur import GoPro, RealBlurJ
 from unfold.datasets.plain import Paired, Unpaired
-from unfold.datasets.realblur import RealBlurJ
 from unfold.imaging import read
 from unfold.registry import scan
 from unfold.registry.catalog import load

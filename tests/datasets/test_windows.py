@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from layouts import LAYOUTS, lol_blur
 
 from unfold.datasets import Pair, windows
-from unfold.datasets.gopro import GoPro
-from unfold.datasets.lol_blur import LOLBlur
+from unfold.datasets.lol import LOLBlur
+from unfold.datasets.motion_blur import GoPro
 
 
 def frame(sequence, number, clip=0):

@@ -8,12 +8,11 @@ import skimage.data
 import torch
 
 from unfold.degradation.camera_shake import CameraShake
-from unfold.degradation.clip import Clip
-from unfold.degradation.clipping_reverse import ClippingReverse
+from unfold.degradation.clip import Clip, ClippingReverse
 from unfold.degradation.color_space import decode, encode
 from unfold.degradation.frame_average import FrameAverage
-from unfold.degradation.gaussian_noise import GaussianNoise
 from unfold.degradation.low_light import LowLight
+from unfold.degradation.noise import GaussianNoise
 
 
 def seeded(seed):

@@ -7,10 +7,9 @@ import skimage.data
 import torch
 from PIL import Image
 
-from unfold.degradation.gaussian_noise import GaussianNoise
 from unfold.degradation.jpeg import JPEG
+from unfold.degradation.noise import GaussianNoise, RawNoise, add_noise
 from unfold.degradation.raw import Camera, bayer, demosaic
-from unfold.degradation.raw_noise import RawNoise, add_noise
 from unfold.imaging import read
 
 

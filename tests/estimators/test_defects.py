@@ -30,12 +30,12 @@ def test_each_fault_counts(found, good):
 
 @pytest.mark.parametrize("name", ["jude-small", "deblur"])
 def test_only_a_photo_with_a_fault_is_changed(name, monkeypatch):
-    from unfold.models import careful
+    from unfold.estimators import defects
 
     model = unfold.create_model(name, pretrained=True).eval()
     image = torch.rand(2, 3, 40, 48, generator=torch.Generator().manual_seed(0))
     good = torch.tensor([True, False]).view(2, 1, 1, 1)
-    monkeypatch.setattr(careful, "is_good", lambda parts: good)
+    monkeypatch.setattr(defects, "is_good", lambda parts: good)
     with torch.no_grad():
         restored = model(image).image
         told = model(image, kernel=torch.ones(1, 1, 1, 1)).image

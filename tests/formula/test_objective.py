@@ -12,7 +12,7 @@ import unfold as uf
 from unfold.core import State
 from unfold.models.jude import jude_objective
 from unfold.priors import ResUNet, SoftThreshold
-from unfold.priors.poisson import Poisson
+from unfold.priors.closed_form import Poisson
 
 SHAPE = (1, 3, 8, 10)
 

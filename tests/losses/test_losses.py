@@ -12,7 +12,7 @@ import unfold
 from unfold.core import State
 from unfold.imaging.boundary import pad_periodic
 from unfold.losses import FFT, L1, LossError, Outcome, Perceptual, Reblur, StageWise, lsgan
-from unfold.losses.reblur import reblur
+from unfold.losses.consistency import reblur
 from unfold.metrics import MetricError
 from unfold.models.estimating import Estimates
 from unfold.registry.spec import resolve, spec_type

@@ -17,7 +17,7 @@ from unfold.losses import (
     ReflectanceConsistency,
     StageWise,
 )
-from unfold.losses.reblur import reblur
+from unfold.losses.consistency import reblur
 from unfold.registry.spec import resolve
 from unfold.restorer import Restoration
 

@@ -13,8 +13,8 @@ from scipy import ndimage, special, stats
 from skimage import data
 
 from unfold.metrics import NIQE, MetricError
-from unfold.metrics.luma import luma
 from unfold.metrics.niqe import features, fit_aggd, halve, normalize
+from unfold.metrics.pixels import luma
 
 PARAMETERS = Path(os.environ.get("UNFOLD_DATA", "")) / "weights" / "iqa" / "niqe_pris_params.npz"
 # Of the pictures as scikit-image ships them, with these parameters and the full-range luma, by

@@ -11,7 +11,7 @@ from skimage.data import astronaut, chelsea, coffee
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from unfold.metrics import MAE, PSNR, SSIM
-from unfold.metrics.luma import luma
+from unfold.metrics.pixels import luma
 
 # (ours, scikit-image's): the two settings of the papers, and what else the options reach.
 SETTINGS = [

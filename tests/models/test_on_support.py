@@ -2,7 +2,7 @@
 
 import torch
 
-from unfold.models.on_support import OnSupport
+from unfold.models.era import OnSupport
 from unfold.priors import TotalVariation
 
 

@@ -4,11 +4,11 @@ import itertools
 
 import pytest
 import torch
+from jude_printed import PrintedI, PrintedL, PrintedP, PrintedR
 from systems import JUDE_WEIGHTS, random_state
 
 from unfold.core import lower
 from unfold.models.jude import ORDER, jude_objective
-from unfold.models.jude_printed import PrintedI, PrintedL, PrintedP, PrintedR
 
 PRINTED = {"P": PrintedP, "R": PrintedR, "L": PrintedL, "I": PrintedI}
 

@@ -240,7 +240,7 @@ model = unfold.create_model("jude-small", K=1, prior={"kind": "acme-good", "cent
 assert model.stages.stages[0].lagrangian.priors["Z"].center == 0.25
 assert model(torch.rand(1, 3, 16, 16)).image.shape == (1, 3, 16, 16)
 assert type(unfold.create_model("jude-small", K=1).stages.stages[0].lagrangian.priors["Z"]
-    ).__module__ == "unfold.priors.resunet"
+    ).__module__ == "unfold.priors.learned"
 for name in ("acme-import", "acme-exit", "acme-future", "acme-shared", "acme-gone"):
     try:
         unfold.create_model("jude-small", prior=name)

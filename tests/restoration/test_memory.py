@@ -5,7 +5,7 @@ import sys
 import pytest
 import torch
 
-from unfold.restoration.memory import LiveBytes, default_budget, free, parse_bytes, used
+from unfold.restoration.device import LiveBytes, default_budget, free, parse_bytes, used
 
 CPU = torch.device("cpu")
 

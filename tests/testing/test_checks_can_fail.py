@@ -578,7 +578,7 @@ def test_of_building(monkeypatch, prior, error):
     entry = Component("priors", "vague", "acme", "1", f"acme:{prior.__name__}")
     monkeypatch.setattr("unfold.registry.spec.find", lambda group, name: entry)
     monkeypatch.setattr("unfold.registry.spec.load", lambda found: prior)
-    monkeypatch.setattr("unfold.testing.building._SECONDS", 0.1)  # so that the loops are short
+    monkeypatch.setattr("unfold.testing.options._SECONDS", 0.1)  # so that the loops are short
     check = by_name("priors", prior, name="vague")["building"]
     if not error:
         check()

@@ -12,8 +12,7 @@ from unfold.cli import main
 from unfold.core import History
 from unfold.imaging import Photo, read, write
 from unfold.registry.spec import spec_type
-from unfold.trace import show, trace
-from unfold.trace.page import write_page
+from unfold.trace import show, trace, write_page
 
 SKIPPED = {"trained", "cascade", "declared"}  # of files, and of others
 

@@ -20,7 +20,7 @@ from unfold.models.weights import load_model
 from unfold.training import TrainingError, parse_recipe, train
 from unfold.training.assemble import assemble
 from unfold.training.distributed import Distributed, shard
-from unfold.training.gradients import clip
+from unfold.training.step import clip
 from unfold.training.stream import loader, open_stream
 from unfold.training.trainer import Trainer
 

@@ -8,8 +8,7 @@ from elsewhere import THERE, elsewhere
 from safetensors.torch import load_file
 from tiny_training import SYNTHESIS, photos, recipe, values
 
-from unfold.datasets.kept import Kept, unit
-from unfold.datasets.photos import Photos
+from unfold.datasets.photos import Kept, Photos, unit
 from unfold.datasets.plain import Paired
 from unfold.imaging import read
 from unfold.synthesis import SynthesizedPhotos, parse_recipe, read_recipe

@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from .case import Case, Size
 from .imaging import imaging_cases
 from .networks import fast_cases, metric_cases, model_cases, prior_cases
-from .peers import peer_cases
 from .stages import stage_cases
 from .startup import startup_cases
-from .terms import term_cases
+from .terms import peer_cases, term_cases
 
 SMALL, LARGE = Size(256, 256), Size(720, 1280)
 

@@ -1,9 +1,10 @@
-"""Cases of the update of a block."""
+"""Cases of the update of a block, also against another library."""
 
 from __future__ import annotations
 
+import importlib.metadata
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -21,6 +22,7 @@ from unfold.core import (
     lower,
 )
 from unfold.registry.catalog import Component
+from unfold.terms import Convolution
 
 from .case import Case, PairedRun, Size, SkippedError
 from .registered import find_spec, registered
@@ -28,7 +30,7 @@ from .sample import kernels, photo, shares
 from .yardstick import TRANSFORMS, transforms
 
 TOLERANCE = 1e-4  # of the relative residual, where the solve is iterative
-_PENALTY = 0.01
+_PENALTY, _PEER_PENALTY = 0.01, 0.1
 _CG = CG(maximum=500, tolerance=TOLERANCE)
 _HARDNESS = [Structure.SCALAR, Structure.PIXEL, Structure.FOURIER, Structure.MATRIX_FREE]
 
@@ -126,3 +128,53 @@ def _entry(name: str, size: Size, device: torch.device) -> Tensor:
     if name == "gradient":
         return photo(size, device).repeat(1, 2, 1, 1)
     return photo(size, device)
+
+
+def peer_cases(size: Size) -> Iterator[Case]:
+    """The stationary deconvolution step, ``argmin 1/2 ‖H⊗x − X‖² + 0.05 ‖x − z‖²``, against
+    DeepInverse's."""
+
+    def prepare(device: torch.device) -> PairedRun:
+        version, theirs = deepinverse_step(size, device)
+        return PairedRun(
+            our_step(size, device), theirs, f"DeepInverse {version}'s L2().prox, BlurFFT"
+        )
+
+    yield Case("terms", "convolution, DeepInverse", size, prepare)
+
+
+def our_step(size: Size, device: torch.device) -> Callable[[], Tensor]:
+    """The step that unfold derives, as in the second and later stages: spectra are cached."""
+    x, z, kernel = _problem(size, device)
+    lagrangian = Lagrangian(
+        Quadratic(Convolution("I", kernel="H", observed="X"), 1.0),
+        Constraint(Equal("I", "Z"), penalty=_PEER_PENALTY, dual="D"),
+    )
+    (step,) = lower(lagrangian, ("I",))
+    with torch.inference_mode():
+        state = step({"I": x, "X": x, "Z": z, "D": torch.zeros_like(z), "H": kernel}, {})
+    return lambda: step(state, {})["I"]
+
+
+def deepinverse_step(size: Size, device: torch.device) -> tuple[str, Callable[[], Tensor]]:
+    """DeepInverse's version, and its proximal step of the data term.
+
+    Raises:
+        SkippedError: if DeepInverse is not installed.
+    """
+    try:
+        from deepinv.optim import L2  # pyright: ignore[reportMissingImports]
+        from deepinv.physics import BlurFFT  # pyright: ignore[reportMissingImports]
+    except ImportError as error:
+        raise SkippedError(f"needs DeepInverse ({error}): pip install deepinv") from error
+    x, z, kernel = _problem(size, device)
+    physics = BlurFFT(img_size=(3, *size), filter=kernel, device=device)
+    fidelity = L2()
+    return (
+        importlib.metadata.version("deepinv"),
+        lambda: fidelity.prox(z, x, physics, gamma=1 / _PEER_PENALTY),
+    )
+
+
+def _problem(size: Size, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    return photo(size, device), photo(size, device, seed=1), kernels(1, 31, device)

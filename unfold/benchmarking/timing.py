@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from unfold.models.fast import synchronize
+
 from .case import PairedRun
 
 _SAMPLE = 2e-3  # seconds that one sample lasts at least: far above the clock's grain
@@ -97,9 +99,3 @@ class _Sampler:
             self._run()
         synchronize(self._device)
         return (self._clock() - begin) / self._repeat
-
-
-def synchronize(device: torch.device) -> None:
-    """Wait until a GPU has finished its work."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

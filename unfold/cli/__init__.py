@@ -14,7 +14,7 @@ from importlib.metadata import version
 from unfold._listing import entries
 from unfold.errors import UnfoldError
 from unfold.registry.catalog import HOME, one_scan
-from unfold.registry.functions import function
+from unfold.registry.kinds import function
 
 from ._common import (
     DEFAULT_MODEL,

@@ -32,8 +32,8 @@ def compare(arguments: argparse.Namespace, measure: Measure) -> Comparison:
 
     from tqdm import tqdm
 
+    from unfold._files import one_line
     from unfold.evaluation.comparison import Comparison, measure_each
-    from unfold.evaluation.markdown import one_line
     from unfold.registry.swap import Swap
 
     swap = Swap.parse(arguments.swap)

@@ -101,7 +101,7 @@ def run(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from unfold.models.fast import fast
-    from unfold.registry.functions import function
+    from unfold.registry.kinds import function
     from unfold.restoration import is_file, plan, restore_files, without_others
 
     arguments.output = _output(arguments.output, arguments.photos)
@@ -212,7 +212,7 @@ def _journal(
     import hashlib
     import importlib.metadata
 
-    from unfold.core.digest import tensors_digest
+    from unfold.models.weights import tensors_digest
     from unfold.registry.catalog import HOME
     from unfold.restoration import Journal
 

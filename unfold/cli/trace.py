@@ -44,8 +44,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from unfold.imaging import read
-    from unfold.trace import trace
-    from unfold.trace.page import write_page
+    from unfold.trace import trace, write_page
 
     name = arguments.model or default_model(arguments.kernel)
     spec = model_spec(name, arguments.options, pretrained=True, strength=arguments.strength)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
+from unfold._files import one_line
 from unfold.errors import UnfoldError
 
 
@@ -27,8 +28,8 @@ class DataError(UnfoldError, ValueError):
     """
 
     def __init__(self, summary: str, errors: Sequence[str] = ()) -> None:
-        self.errors = tuple(_one_line(problem) for problem in errors)
-        super().__init__("\n  ".join((_one_line(summary), *self.errors)))
+        self.errors = tuple(one_line(problem) for problem in errors)
+        super().__init__("\n  ".join((one_line(summary), *self.errors)))
 
 
 @dataclass(frozen=True)
@@ -180,8 +181,3 @@ def _sound(pairs: Sequence[Pair], root: Path, errors: list[str]) -> tuple[Pair, 
             continue
         good.append(pair)
     return tuple(good)
-
-
-def _one_line(text: str) -> str:
-    """Escape line breaks and undecodable bytes in the name of a file."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

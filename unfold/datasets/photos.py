@@ -1,8 +1,8 @@
-"""Pairs as tensors for training."""
+"""Pairs as tensors for training, cached on a device."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -10,10 +10,9 @@ from torch import Tensor
 from torch.utils import data
 
 from unfold.imaging import ImageError, read
-from unfold.imaging.shrink import shrink
+from unfold.imaging.photo import shrink
 
 from .base import Pair
-from .kept import Kept, unit
 
 
 class Photos(data.Dataset):
@@ -142,3 +141,34 @@ class Photos(data.Dataset):
 
 def _size(image: Tensor) -> str:
     return f"{image.shape[2]} x {image.shape[1]}"
+
+
+class Kept:
+    """A cache of photos on a device, with 8 bits for each value.
+
+    Args:
+        device: device of the cache.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self._pictures: dict[Hashable, dict[str, Tensor]] = {}
+
+    def get(self, key: Hashable, read: Callable[[], Mapping[str, Tensor]]) -> dict[str, Tensor]:
+        """The photos of a key, uint8 on the device. ``read`` is called the first time.
+
+        Args:
+            key: key of the photos.
+            read: function that returns them in [0, 1], of any shapes.
+        """
+        if key not in self._pictures:
+            self._pictures[key] = {
+                name: (255 * picture.to(self.device)).round().byte()
+                for name, picture in read().items()
+            }
+        return self._pictures[key]
+
+
+def unit(picture: Tensor) -> Tensor:
+    """A photo in [0, 1]: cached 8-bit values become float32, other values are unchanged."""
+    return picture if picture.is_floating_point() else picture.float() / 255

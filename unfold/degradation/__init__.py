@@ -3,17 +3,15 @@
 from .base import Degradation
 from .blur import blur
 from .camera_shake import CameraShake
-from .clip import Clip
-from .clipping_reverse import ClippingReverse
+from .clip import Clip, ClippingReverse
 from .defocus import Defocus
 from .depth_defocus import DepthDefocus
 from .frame_average import FrameAverage
-from .gaussian_noise import GaussianNoise
 from .jpeg import JPEG
 from .kernels import motion_kernel
 from .low_light import LowLight
+from .noise import GaussianNoise, RawNoise
 from .outliers import Outliers
-from .raw_noise import RawNoise
 
 __all__ = [
     "JPEG",

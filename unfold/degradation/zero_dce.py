@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from unfold.priors.dce_net import DCENet
+from unfold.priors.blocks import DCENet
 
 from .base import Degradation, Parameters
 from .color_space import decode, lightness

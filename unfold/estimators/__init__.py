@@ -2,14 +2,11 @@
 stages."""
 
 from .blind import BlindKernel
-from .brightest import BrightestExposure
-from .exposure import HistogramExposure
+from .exposure import BrightestExposure, HistogramExposure
 from .hyper_parameters import LearnedConstants, NoisePowers, PredictedFromKernel
-from .illumination import IlluminationNet
-from .kernel import KernelNet
+from .illumination import IlluminationNet, PowerCurve
+from .kernel import KernelNet, PointKernel
 from .noise import PhotoNoise, estimate_noise
-from .point import PointKernel
-from .power_curve import PowerCurve
 from .reflectance import DilatedDenoiser
 from .roles import (
     Estimator,

@@ -1,4 +1,4 @@
-"""Whether a photo has a defect: low exposure, shake or noise."""
+"""Defects of a photo, low exposure, shake or noise: what has none is kept."""
 
 from __future__ import annotations
 
@@ -51,3 +51,18 @@ def exposure(found: Mapping[str, Tensor]) -> Tensor:
 def is_point(kernel: Tensor) -> Tensor:
     """Whether kernels ``(B, M, h, w)`` have exactly one nonzero entry, ``(B, 1, 1, 1)``."""
     return kernel.count_nonzero((1, 2, 3)).view(-1, 1, 1, 1) == 1
+
+
+def spliced(
+    image: Tensor, restored: Tensor, kept: Tensor, share: Tensor, found: Mapping[str, Tensor]
+) -> Tensor:
+    """Blend a restoration with the photo: the restoration is used where its kernel is plausible.
+
+    Args:
+        image: the photo. A photo without defects (`is_good`) is returned unchanged.
+        restored: the restoration.
+        kept: version of the photo that is used where the restoration is not reliable.
+        share: share of the restoration in the result, ``(B, 1, H, W)`` (`reblur_share`).
+        found: measurements for `is_good`.
+    """
+    return torch.where(is_good(found), image, torch.lerp(kept, restored, share))

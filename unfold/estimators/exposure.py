@@ -1,4 +1,4 @@
-"""Estimation of the exposure of a dark photo from its histogram."""
+"""Estimation of the exposure of a dark photo: from its histogram, or its brightest part."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, softplus
 
+from .noise import thinned
 from .roles import ExposureEstimator
 
 _WEIGHTS = Path(__file__).with_suffix(".safetensors")
@@ -24,6 +25,10 @@ LARGEST = 110.0  # product of gain and curve
 _LEAST = 1e-3  # lower bound of values before their logarithm is computed
 _ENOUGH_PIXELS = 250_000
 _WINDOW = 7  # side of the local mean, in pixels
+# `BrightestExposure` scales the brightest half percent of a photo to the first number, if it is
+# below the second; a photo is well exposed if it exceeds the third.
+_BRIGHTEST, _UNDEREXPOSED, _WELL_EXPOSED = 0.95, 0.4, 0.7
+_LARGEST_GAIN = 12.0
 
 
 class HistogramExposure(ExposureEstimator):
@@ -152,3 +157,27 @@ def gain_and_curve(found: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
     curve = (dark * softplus(2 * curve - 2)).clamp_max(_MOST_CURVE)
     curve = torch.minimum(curve, math.log(LARGEST) - gain)
     return gain.exp().view(-1, 1, 1, 1), curve.exp().view(-1, 1, 1, 1)
+
+
+class BrightestExposure(ExposureEstimator):
+    """A gain that brings the brightest half percent to 0.95, without a curve. Nothing is learned.
+
+    A photo whose brightest half percent exceeds 0.7 is assumed to be well exposed: its gain is 1.
+    The gain is at most 12.
+
+    Example:
+        >>> import torch
+        >>> from unfold.estimators import BrightestExposure
+        >>> gain, curve = BrightestExposure()(torch.full((1, 3, 16, 16), 0.19))
+        >>> round(gain.item(), 3), curve.item()
+        (5.0, 1.0)
+    """
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        brightest = thinned(image).amax(1).flatten(1)
+        rank = max(1, int(0.995 * brightest.shape[1]))
+        white = brightest.kthvalue(rank, dim=1).values.view(-1, 1, 1, 1)
+        t = ((_WELL_EXPOSED - white) / (_WELL_EXPOSED - _UNDEREXPOSED)).clamp(0, 1)
+        gain = (_BRIGHTEST / white.clamp_min(1e-6)).clamp(1, _LARGEST_GAIN)
+        gain = gain ** (t * t * (3 - 2 * t))
+        return gain, torch.ones_like(gain)

@@ -1,4 +1,4 @@
-"""A network that estimates kernels and their maps from the blurred photo."""
+"""Estimators of kernels and their maps: a network, and a point for sharp photos."""
 
 from __future__ import annotations
 
@@ -131,3 +131,19 @@ class KernelNet(KernelEstimator):
             self.to_kernels.bias.copy_(
                 (-0.5 * distance).clamp_min(-10).flatten().repeat(self.num_kernels)
             )
+
+
+class PointKernel(KernelEstimator):
+    """The kernel of a photo without blur: a point, ``(1, 1, 1, 1)``.
+
+    Example:
+        >>> import torch
+        >>> from unfold.estimators import PointKernel
+        >>> PointKernel()(torch.rand(1, 3, 8, 8))
+        (tensor([[[[1.]]]]), None)
+    """
+
+    kernel_size = 1
+
+    def forward(self, image: Tensor) -> tuple[Tensor, None]:
+        return image.new_ones(1, 1, 1, 1), None

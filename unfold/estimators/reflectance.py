@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from unfold.priors.blocks import Width
-from unfold.priors.ircnn import DilatedNet
+from unfold.priors.blocks import DilatedNet, Width
 
 from .roles import ReflectanceDenoiser
 

@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from unfold._files import one_line
 from unfold.errors import UnfoldError
 from unfold.metrics import MetricError
 
 from .errors import EvaluationError
-from .markdown import markdown_table, one_line
+from .markdown import markdown_table
 from .protocol import ProtocolError
 from .report import Report, digits, finite, write_report
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from .markdown import one_line
+from unfold._files import one_line
+
 from .report import FORMAT, FORMAT_VERSION, ReportError
 
 

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-
-def one_line(text: str) -> str:
-    """Text in which line breaks and undecodable bytes of file names are escaped
-    (``\\n``, ``\\udcff``)."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+from unfold._files import one_line
 
 
 def markdown_table(rows: Sequence[Sequence[str]]) -> str:

@@ -11,12 +11,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from unfold._files import replace_file
+from unfold._files import one_line, replace_file
 from unfold.datasets import Pair
 from unfold.pages import render
 from unfold.restorer import Restorer
 
-from .markdown import one_line
 from .protocol import Protocol, find_protocol
 from .report import Report, ReportError, Row, check_place
 from .runner import FAILURES, restore_pair

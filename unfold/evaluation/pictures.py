@@ -9,12 +9,11 @@ from pathlib import Path
 
 from torch import Tensor
 
-from unfold._lock import held
+from unfold._files import held, one_line
 from unfold.datasets import Pair
 from unfold.imaging import Photo, write
 
 from .errors import EvaluationError
-from .markdown import one_line
 from .protocol import Protocol
 
 _MARKER = ".unfold-pictures"  # says that the folder is ours, and is locked

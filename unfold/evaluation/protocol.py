@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
 from unfold.errors import UnfoldError
-from unfold.metrics.luma import luma
+from unfold.metrics.pixels import luma
 
 from .errors import no_such
 
@@ -53,7 +53,7 @@ class Measure:
     Attributes:
         metric: its registered name.
         options: options of the metric that differ from the defaults.
-        color: ``"y"`` for the luma only (`unfold.metrics.luma`, full range, not rounded).
+        color: ``"y"`` for the luma only (`unfold.metrics.pixels`, full range, not rounded).
         pool: side of the squares over which both pictures are averaged first.
 
     Example:

@@ -15,10 +15,11 @@ import torch
 from torch import Tensor
 
 from unfold._heap import kept_heap
-from unfold.core.digest import tensors_digest
 from unfold.datasets import Pair
 from unfold.imaging import read
 from unfold.metrics import Metric
+from unfold.models.fast import synchronize
+from unfold.models.weights import tensors_digest
 from unfold.registry.spec import Spec, resolve
 from unfold.restoration import read_kernel
 from unfold.restorer import Restorer
@@ -266,16 +267,11 @@ def restore_pair(
 def _timed(
     model: Restorer, image: Tensor, kernel: Tensor | None, device: torch.device
 ) -> tuple[Tensor, float]:
-    _wait(device)
+    synchronize(device)
     begin = time.perf_counter()
     restored = model(image, kernel=kernel).image
-    _wait(device)
+    synchronize(device)
     return restored, time.perf_counter() - begin
-
-
-def _wait(device: torch.device) -> None:
-    if device.type != "cpu":
-        torch.accelerator.synchronize(device)
 
 
 def _measure(

@@ -33,13 +33,12 @@ from unfold.core.objective import (
 from unfold.core.prior import Prior
 from unfold.core.residual import Residual
 from unfold.priors import L0, Box, Ridge, Simplex, SoftThreshold, TotalVariation
-from unfold.priors.poisson import Poisson
+from unfold.priors.closed_form import Poisson
 from unfold.registry.spec import Spec, factory, spec_of
 from unfold.terms.blur import Blur
-from unfold.terms.downsample import Downsampled
 from unfold.terms.filter_flow import Flow
 from unfold.terms.gradient import Difference
-from unfold.terms.linear import Applied, Function
+from unfold.terms.linear import Applied, Downsampled, Function
 
 __all__ = [
     "Objective", "blocks", "box", "constraint", "conv", "data", "downsample", "filter_flow",
@@ -358,7 +357,7 @@ def simplex(of: Expression) -> PriorOn:
 
 def poisson(of: Expression, counts: Entry) -> PriorOn:
     """``Σ x − y log x``, the negative log-likelihood of Poisson counts y, without a constant; see
-    `unfold.priors.poisson.Poisson`.
+    `unfold.priors.closed_form.Poisson`.
 
     Args:
         of: x, a block or an expression.

@@ -1,11 +1,13 @@
-"""A photo as tensors, with the properties of its file."""
+"""A photo as tensors, with the properties of its file, and its reduction in size."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from torch import Tensor
+from torch.nn.functional import interpolate
 
+from unfold._files import one_line
 from unfold.errors import UnfoldError
 
 
@@ -24,7 +26,7 @@ class ImageError(UnfoldError, ValueError):
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__("".join(c if c.isprintable() else _escaped(c) for c in message))
+        super().__init__(one_line(message))
 
 
 @dataclass(frozen=True)
@@ -53,5 +55,12 @@ class Photo:
     icc: bytes | None = None
 
 
-def _escaped(character: str) -> str:
-    return character.encode("unicode_escape").decode()
+def shrink(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """Scale a photo ``(C, H, W)``, or several ``(N, C, H, W)``, down to the size ``(h, w)``.
+
+    Bicubic with a low-pass filter against aliasing; the result is in [0, 1].
+    """
+    # Not kornia's resize: its low-pass is a Gaussian (values move by up to 0.2), and slower.
+    batch = image if image.ndim == 4 else image[None]
+    small = interpolate(batch, size, mode="bicubic", antialias=True).clamp(0, 1)
+    return small if image.ndim == 4 else small[0]

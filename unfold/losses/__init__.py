@@ -2,11 +2,10 @@
 
 from .absolute_error import FFT, L1, PlantedError
 from .base import OTHER, TRUE_KERNEL, Loss, LossError, Outcome
+from .consistency import Reblur, ReflectanceConsistency
 from .kernel import KernelCorrelation
 from .lsgan import lsgan
 from .perceptual import Perceptual
-from .reblur import Reblur
-from .reflectance_consistency import ReflectanceConsistency
 from .stage_wise import StageWise
 from .zero_dce import (
     ColorConstancy,

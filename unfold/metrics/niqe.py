@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import conv2d
 
 from .base import Metric, MetricError
-from .luma import luma
+from .pixels import luma
 from .weights import find_weights
 
 _URL = (

@@ -14,6 +14,7 @@ import unfold.formula as uf
 from unfold.core import History, Lagrangian, Prior, Residual, State
 from unfold.core.clip import clip
 from unfold.estimators import HyperParameters, KernelEstimator
+from unfold.estimators.defects import spliced
 from unfold.estimators.reblur import reblur_share
 from unfold.registry.spec import PriorLike, factory
 from unfold.restorer import Restoration, Restorer
@@ -27,7 +28,6 @@ from .assembly import (
     steps_for,
     unroll,
 )
-from .careful import spliced
 from .checks import check_inputs
 from .parts import (
     BlurLike,

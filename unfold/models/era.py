@@ -24,7 +24,6 @@ from unfold.terms import embed_kernel
 from .assembly import count, describe, requires_training, steps_for, unroll
 from .disc_kernels import second_moment
 from .estimating import Estimates, Estimating
-from .on_support import OnSupport
 from .parts import (
     BlurLike,
     EstimatorLike,
@@ -282,3 +281,27 @@ def _with_maps(kernel: Tensor, logits: Tensor | None, num_kernels: int) -> tuple
     batch, _, h, w = kernel.shape
     point = embed_kernel(kernel.new_ones(batch, 1, 1, 1), (h, w))
     return torch.cat((kernel, point), 1), torch.cat((share, 1 - share), 1)
+
+
+class OnSupport(Prior):
+    """``prox(v) · 1[v ≠ 0]``: a prior on images, for a sparse block.
+
+    A denoiser spreads a spot over its surroundings; with `OnSupport`, zeros remain zeros.
+
+    Args:
+        prior: prior for the nonzero pixels.
+    """
+
+    def __init__(self, prior: Prior) -> None:
+        super().__init__()
+        self.prior = prior
+        self.accepts_map = prior.accepts_map
+        self.differentiable = prior.differentiable
+        self.requires_training = prior.requires_training
+        self.channels = prior.channels
+
+    def prox(self, v: Tensor, step: Tensor) -> Tensor:
+        return self.prior(v, step) * (v != 0)
+
+    def step_for(self, variance: Tensor) -> Tensor:
+        return self.prior.step_for(variance)

@@ -112,10 +112,10 @@ def convolution_seconds(dtype: torch.dtype, device: torch.device) -> float:
     layout: dict[str, Any] = {"dtype": dtype, "device": device}
     x = torch.zeros(1, 64, 64, 64, **layout).contiguous(memory_format=torch.channels_last)
     weight = torch.zeros(64, 64, 3, 3, **layout).contiguous(memory_format=torch.channels_last)
-    _wait(device)
+    synchronize(device)
     begin = time.perf_counter()
     torch.nn.functional.conv2d(x, weight, padding=1)
-    _wait(device)
+    synchronize(device)
     return time.perf_counter() - begin
 
 
@@ -132,6 +132,7 @@ def bfloat16_pays(
     return min(took[torch.bfloat16]) < min(took[torch.float32])
 
 
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+def synchronize(device: torch.device) -> None:
+    """Wait until a device has finished its work."""
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)

@@ -18,6 +18,7 @@ from unfold.core.objective import Objective, PriorOn
 from unfold.estimators import (
     HyperParameters,
 )
+from unfold.estimators.defects import spliced
 from unfold.estimators.illumination import DARKEST, retinex_split
 from unfold.estimators.reblur import as_bright_as, reblur_share
 from unfold.registry.spec import PriorLike, factory
@@ -25,7 +26,6 @@ from unfold.restorer import Restoration
 from unfold.terms import Convolution
 
 from .assembly import Impute, Take, count, describe, requires_training, steps_for, unroll
-from .careful import spliced
 from .estimating import Estimates, Estimating
 from .parts import (
     BlurLike,

@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from packaging.version import Version
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
-from torch import Tensor
+from torch import Tensor, nn
 
 from unfold._files import replace_file
 from unfold.registry.catalog import ComponentError
@@ -190,3 +191,18 @@ def _check_needs(folder: Path, needs: Mapping[str, str]) -> None:
         raise ComponentError(
             f"{folder} needs {', '.join(missing)}: pip install '{' '.join(missing)}'"
         )
+
+
+def tensors_digest(module: nn.Module) -> str | None:
+    """SHA-256 of the names, dtypes, shapes and values of a module's tensors, including plain
+    attributes; None if it has no tensors."""
+    plain = {name: value for name, value in vars(module).items() if isinstance(value, Tensor)}
+    tensors = {**module.state_dict(), **plain}
+    if not tensors:
+        return None
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        values = tensor.detach().cpu().contiguous().flatten()
+        digest.update(f"{name} {values.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(values.view(torch.uint8).numpy().data)
+    return digest.hexdigest()

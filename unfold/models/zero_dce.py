@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor
 
 from unfold.core import History
-from unfold.priors.dce_net import DCENet
+from unfold.priors.blocks import DCENet
 from unfold.restorer import Restoration, Restorer
 
 from .assembly import count

@@ -1,12 +1,8 @@
 """Proximal operators: in closed form, iterative, and learned."""
 
-from .closed_form import Box, Identity, SoftThreshold
+from .closed_form import L0, Box, Identity, Ridge, Simplex, SoftThreshold
 from .hyper_laplacian import HyperLaplacian
-from .ircnn import IRCNN
-from .l0 import L0
-from .resunet import ResUNet
-from .ridge import Ridge
-from .simplex import Simplex
+from .learned import IRCNN, ResUNet
 from .total_variation import TotalVariation
 
 __all__ = [

@@ -80,7 +80,7 @@ class Component:
         >>> from unfold.registry import find
         >>> component = find("priors", "l0")
         >>> component.qualified, component.target
-        ('unfold-imaging:l0', 'unfold.priors.l0:L0')
+        ('unfold-imaging:l0', 'unfold.priors.closed_form:L0')
         >>> component.summary
         '``g(x)`` is the number of nonzero values; for gradients it favors few edges.'
     """
@@ -205,7 +205,7 @@ def find(group: str, name: str) -> Component:
     Example:
         >>> from unfold.registry import find
         >>> find("metrics", "psnr").target
-        'unfold.metrics.psnr:PSNR'
+        'unfold.metrics.pixels:PSNR'
     """
     check_group(group, _ALL)
     catalog = installed()
@@ -237,7 +237,7 @@ def load(component: Component) -> Any:
     Example:
         >>> from unfold.registry import find, load
         >>> load(find("metrics", "psnr"))
-        <class 'unfold.metrics.psnr.PSNR'>
+        <class 'unfold.metrics.pixels.PSNR'>
     """
     point = entrypoints.EntryPoint.from_string(component.target, component.name)
     try:

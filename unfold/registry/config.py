@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,6 +17,13 @@ else:
     import tomli as tomllib  # pyright: ignore[reportMissingImports]
 
 SUFFIXES = (".json", ".toml")
+# Options that older versions wrote: (group, component) -> old name -> new name.
+_RENAMED = {
+    ("datasets", "paired"): {"kernel": "kernel_dir"},
+    ("degradations", "low-light"): {"lights": "preserve_highlights"},
+    ("models", "declared"): {"weights": "penalties"},
+    ("terms", "filter-flow"): {"weights": "maps"},
+}
 
 
 def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -38,3 +46,15 @@ def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
     if not isinstance(found.get("kind"), str):
         raise ComponentError(f'{path}: a config must name its component, as in kind = "jude"')
     return found
+
+
+def with_new_names(group: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """A component's config with the present names of its options.
+
+    Example:
+        >>> from unfold.registry.config import with_new_names
+        >>> with_new_names("terms", {"kind": "filter-flow", "weights": "W"})
+        {'kind': 'filter-flow', 'maps': 'W'}
+    """
+    names = _RENAMED.get((group, str(config["kind"])), {})
+    return {names.get(name, name): value for name, value in config.items()}

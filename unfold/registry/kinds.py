@@ -1,11 +1,25 @@
-"""The required type of the components of each group."""
+"""The required type of the components of each group, and those that are functions."""
 
 from __future__ import annotations
 
+import importlib
 import inspect
+from collections.abc import Callable
 from typing import Any
 
-from .catalog import FUNCTIONS, Component, ComponentError
+from .catalog import FUNCTIONS, Component, ComponentError, find, load
+
+# (By name, so that a component is built without the packages of the other groups.)
+_BASES = {
+    "terms": "unfold.core:Residual",
+    "priors": "unfold.core:Prior",
+    "estimators": "torch.nn:Module",
+    "models": "unfold.restorer:Restorer",
+    "losses": "unfold.losses:Loss",
+    "metrics": "unfold.metrics:Metric",
+    "degradations": "unfold.degradation:Degradation",
+    "datasets": "unfold.datasets:Dataset",
+}
 
 
 def check_class(entry: Component, target: Any) -> None:
@@ -40,20 +54,8 @@ def check_object(entry: Component, built: Any) -> None:
 
 
 def _base(group: str) -> type:
-    from torch import nn
-
-    from unfold import core, datasets, degradation, losses, metrics, restorer
-
-    return {
-        "terms": core.Residual,
-        "priors": core.Prior,
-        "estimators": nn.Module,
-        "models": restorer.Restorer,
-        "losses": losses.Loss,
-        "metrics": metrics.Metric,
-        "degradations": degradation.Degradation,
-        "datasets": datasets.Dataset,
-    }[group]
+    module, _, name = _BASES[group].partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
 def _unimplemented(target: type, base: type) -> list[str]:
@@ -67,3 +69,31 @@ def _wrong(entry: Component, error: str) -> ComponentError:
         f"the entry {entry.name!r} of {entry.distribution} {entry.version} in "
         f"unfold.{entry.group} ({entry.target}) {error}"
     )
+
+
+def function(group: str, name: str) -> Callable[..., Any]:
+    """An installed command or engine. Only its module is imported.
+
+    A command is a function of an ``argparse.ArgumentParser``: it adds its arguments, and sets
+    ``run``, a function of the parsed arguments that returns the exit status, as their default. Its
+    docstring is its help: the first sentence is its line in ``unfold --help``, and a section
+    ``Example:`` at the end is printed below the options.
+
+    An engine, ``unfold restore --engine NAME``, restores the photos of a folder in other processes.
+    It is called as ``engine(config, pairs, *, journal, workers, quick, again, **options)`` and
+    yields an `unfold.restoration.FileResult` for each photo. ``config`` is the config of the model,
+    ``pairs`` are the paths of each photo and its result, ``workers`` is the number of processes (or
+    None), and ``quick`` is whether the model is used in its fast mode. The other arguments are
+    those of `unfold.restoration.restore_files`.
+
+    Args:
+        group: ``"commands"`` or ``"engines"``.
+        name: registered name of the command or engine.
+
+    Raises:
+        ComponentError: if it is unknown, ambiguous or broken.
+    """
+    entry = find(group, name)
+    target = load(entry)
+    check_class(entry, target)
+    return target

@@ -85,7 +85,7 @@ def _watch(process: subprocess.Popen[bytes], report: Path, seconds: float, limit
 def _main(report: str, names: Sequence[str]) -> None:
     import_module("unfold.core")  # (so that its time does not count for a component)
 
-    from .functions import function
+    from .kinds import function
     from .spec import spec_type
 
     with open(report, "w", encoding="utf-8") as out:

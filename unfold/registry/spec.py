@@ -22,8 +22,6 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
-from unfold._error_messages import error_messages
-
 from .catalog import (
     GROUPS,
     Component,
@@ -35,9 +33,10 @@ from .catalog import (
     singular,
     suggestion,
 )
+from .config import with_new_names
 from .kinds import check_class, check_object
 from .limit import limited
-from .renamed import with_new_names
+from .messages import error_messages
 
 
 class Spec(BaseModel):

@@ -1,11 +1,10 @@
 """Restoration of photos of any size, from files and in Python."""
 
 from .batch import restore_files
-from .files import FileResult, is_file, plan
+from .device import parse_bytes
+from .files import FileResult, Shard, is_file, plan
 from .journal import Journal, merge_journals, read_journal, without_others
 from .kernel_file import read_kernel
-from .memory import parse_bytes
-from .shard import Shard
 from .tiling import Restored, TiledInference, Tiling
 from .trust import with_trust
 

@@ -22,10 +22,9 @@ from unfold.imaging import ImageError, Photo, size_of, write
 from unfold.imaging.io import MAX_PIXELS, contents, decode, encode, writing
 from unfold.restorer import Restorer
 
-from .files import FileResult
+from .files import FileResult, Shard
 from .findings import sentence, with_focus
 from .journal import Journal, SourceFile
-from .shard import Shard
 from .tiling import Restored, TiledInference
 from .trust import picture as trust_picture
 from .trust import sentence as trust_sentence

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unfold._files import replace_file
-from unfold._lock import BusyError, lock
+from unfold._files import BusyError, lock, replace_file
 from unfold.imaging import ImageError
 from unfold.imaging.io import destination
 

@@ -13,8 +13,8 @@ from torch.nn.functional import avg_pool2d
 
 from unfold.restorer import Restoration, Restorer
 
+from .device import LiveBytes
 from .grid import ALIGN
-from .memory import LiveBytes
 
 # The error at the radius is below this: an eighth of a step of 8 bits is 5e-4.
 _TOLERANCE = 2.5e-4

@@ -13,9 +13,9 @@ from torch import Tensor
 from unfold._heap import kept_heap
 from unfold.restorer import Restoration, Restorer, Trust
 
+from .device import default_budget, format_bytes, parse_bytes, release, used
 from .findings import findings
 from .grid import ALIGN, Grid
-from .memory import default_budget, format_bytes, parse_bytes, release, used
 from .receptive_field import (
     PROBE,
     ReceptiveField,

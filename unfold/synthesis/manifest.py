@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unfold._files import replace_file
-from unfold._lock import held
+from unfold._files import held, replace_file
 from unfold.errors import UnfoldError
 
 NAME = "manifest.jsonl"

@@ -18,11 +18,11 @@ from pydantic import (
     model_validator,
 )
 
-from unfold._error_messages import error_messages
 from unfold._shipped import ShippedFiles
 from unfold.degradation.color_space import Transfer
 from unfold.errors import UnfoldError
 from unfold.losses import TRUE_KERNEL
+from unfold.registry.messages import error_messages
 from unfold.registry.spec import DegradationSpec
 
 SHARP = "sharp"

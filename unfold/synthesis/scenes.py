@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from unfold.imaging import ImageError, find_photos, read
-from unfold.imaging.shrink import shrink
+from unfold.imaging.photo import shrink
 
 from .recipe import SHARP
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from unfold.datasets.kept import Kept, unit
+from unfold.datasets.photos import Kept, unit
 from unfold.degradation.base import Parameters
 from unfold.degradation.counter import counted
 from unfold.degradation.kernels import disturbed

@@ -15,8 +15,7 @@ from torch import Tensor
 from unfold.degradation import Degradation
 from unfold.degradation.base import Parameters
 
-from .building import is_built_quickly
-from .options import bounds_its_numbers
+from .options import bounds_its_numbers, is_built_quickly
 from .tools import Rule, Subject, close, need, spec_round_trip
 
 _SIZES = ((24, 32), (17, 23), (1, 9), (2, 1), (1, 1))

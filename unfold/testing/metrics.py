@@ -10,8 +10,7 @@ from torch import Tensor
 
 from unfold.metrics import Metric
 
-from .building import is_built_quickly
-from .options import bounds_its_numbers
+from .options import bounds_its_numbers, is_built_quickly
 from .tools import Rule, Subject, builds_from_spec, close, need
 
 # Two blocks of NIQE, and more than the receptive fields of LPIPS.

@@ -18,8 +18,7 @@ from unfold.restoration import TiledInference
 from unfold.restorer import Restoration, Restorer
 
 from . import misuse
-from .building import is_built_quickly
-from .options import bounds_its_numbers
+from .options import bounds_its_numbers, is_built_quickly
 from .tools import (
     Rule,
     Subject,

@@ -12,8 +12,7 @@ from torch import Tensor
 from unfold.core import Constraint, Equal, Lagrangian, Prior, Quadratic, Regularizer, lower
 
 from . import misuse
-from .building import is_built_quickly
-from .options import bounds_its_numbers
+from .options import bounds_its_numbers, is_built_quickly
 from .tools import (
     Rule,
     Subject,

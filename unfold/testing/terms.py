@@ -19,8 +19,7 @@ from unfold.core import (
     lower,
 )
 
-from .building import is_built_quickly
-from .options import bounds_its_numbers
+from .options import bounds_its_numbers, is_built_quickly
 from .tools import Rule, Subject, close, need
 
 _OPERATORS = {Structure.FOURIER: FourierDiagonal, Structure.MATRIX_FREE: MatrixFree}

@@ -9,8 +9,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from unfold._error_messages import error_messages
 from unfold._shipped import ShippedFiles
+from unfold.registry.messages import error_messages
 
 from .error import TrainingError
 from .recipe import Recipe

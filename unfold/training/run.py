@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
+from unfold._files import held
 from unfold._heap import kept_heap
-from unfold._lock import held
 
 from .distributed import Distributed, joined
 from .error import TrainingError

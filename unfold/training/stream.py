@@ -11,8 +11,7 @@ import torch
 from torch.utils import data
 
 from unfold.datasets import Pair
-from unfold.datasets.kept import Kept
-from unfold.datasets.photos import Photos
+from unfold.datasets.photos import Kept, Photos
 from unfold.datasets.plain import Unpaired
 from unfold.degradation.base import Degradation
 from unfold.degradation.color_space import decode, encode

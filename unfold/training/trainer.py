@@ -10,23 +10,21 @@ import torch
 from torch import Tensor
 from torch.utils import data
 
-from unfold.datasets.kept import Kept
+from unfold.datasets.photos import Kept
 from unfold.evaluation.provenance import providers
 from unfold.models.weights import save_model
 from unfold.restorer import Restorer
 
 from . import checkpoint
 from .assemble import assemble
-from .diagnosis import bad, find_cause
 from .distributed import Distributed, whole
 from .error import TrainingError
-from .gradients import accumulate, clip
 from .log import Records
 from .phase import Phase
 from .reading import differences, parse_recipe
 from .recipe import Recipe
-from .rng import own_rng, seed_all
 from .samples import sample_sheet, write_sheet
+from .step import accumulate, bad, clip, find_cause, own_rng, seed_all
 from .stream import Items, loader, open_stream
 from .task import Batch
 from .validation import Validator

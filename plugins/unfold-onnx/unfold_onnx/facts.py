@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from unfold.core.digest import tensors_digest
+from unfold.models.weights import tensors_digest
 from unfold.registry.catalog import HOME, Component
 from unfold.restoration.receptive_field import ReceptiveField
 from unfold.restorer import Restorer

@@ -14,7 +14,7 @@ import torch
 from unfold.imaging import ImageError
 from unfold.models.fast import fast
 from unfold.restoration import FileResult, Journal, read_journal, restore_files
-from unfold.restoration.memory import default_budget
+from unfold.restoration.device import default_budget
 
 _LARGEST = 16  # largest number of photos in a chunk
 _ROUNDS = 8  # smallest number of chunks for each worker, if there are enough photos

@@ -1,13 +1,21 @@
-"""Rendering of templates: those of this package, and those of a package that extends them."""
+"""Web pages from Jinja2 templates, which escape all text that is put into them.
+
+Templates are those of the folder ``templates``, and those of a package that extends them.
+"""
 
 from __future__ import annotations
 
+import base64
 from functools import cache
 from typing import Any
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from torch import Tensor
 
-from unfold.imaging.embed import data_url
+from unfold.imaging import jpeg
+from unfold.imaging.photo import shrink
+
+__all__ = ["render"]
 
 
 def render(template: str, /, *, package: str | None = None, **values: Any) -> str:
@@ -17,7 +25,7 @@ def render(template: str, /, *, package: str | None = None, **values: Any) -> st
     smaller to a width of 360 pixels.
 
     Args:
-        template: a file in the folder ``templates`` of `unfold.pages`, e.g. ``"trace.html"``.
+        template: a file in the folder ``templates`` of `unfold`, e.g. ``"trace.html"``.
         package: whose own folder ``templates`` is searched first, e.g. ``"unfold_app"``.
         values: by the names that the template uses.
 
@@ -37,7 +45,7 @@ def render(template: str, /, *, package: str | None = None, **values: Any) -> st
 def _environment(package: str | None) -> Environment:
     packages = [package] if package else []
     environment = Environment(
-        loader=ChoiceLoader([PackageLoader(name) for name in (*packages, "unfold.pages")]),
+        loader=ChoiceLoader([PackageLoader(name) for name in (*packages, "unfold")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -45,3 +53,12 @@ def _environment(package: str | None) -> Environment:
     )
     environment.filters["data_url"] = data_url
     return environment
+
+
+def data_url(picture: Tensor, width: int) -> str:
+    """A photo ``(3, H, W)`` in [0, 1] as a data URL, scaled down to a width."""
+    if picture.shape[-1] > width:
+        height = max(1, round(picture.shape[-2] * width / picture.shape[-1]))
+        picture = shrink(picture.float(), (height, width))
+    samples = (picture.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg.encode(samples, None)).decode()

@@ -1,4 +1,4 @@
-"""Noise as a sensor makes it, before the camera turns its counts into a picture."""
+"""Noise: of constant deviation, and of a sensor."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from torch.nn.functional import pad
 
 from .base import Degradation, Parameters
 from .raw import Camera, bayer, demosaic
-from .rng import IN_ORDER, check_photos, check_range, normal, seeds, uniform
+from .rng import IN_ORDER, check_photos, check_range, columns, normal, seeds, uniform
 
 Shot = Annotated[float, Field(ge=1e-8, le=1)]
+Deviation = Annotated[float, Field(ge=0, le=10)]
 
 
 class RawNoise(Degradation):
@@ -93,3 +94,43 @@ def add_noise(raw: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
     shot, read = (parameters[name].to(raw).view(-1, 1, 1, 1) for name in ("shot", "read"))
     noise = normal(parameters["seed"], *raw.shape[1:]).to(raw)
     return raw + (shot * raw + read).sqrt() * noise
+
+
+class GaussianNoise(Degradation):
+    """White noise: ``y = x + N(0, σ²)`` on encoded values.
+
+    It is independent in every pixel and channel. The result is not clipped to [0, 1]. For the noise
+    of a camera, see `RawNoise`.
+
+    Options:
+        sigma: range of ``σ``; white is 1.
+
+    Parameters: ``sigma``, ``seed``, ``(B,)``.
+
+    Example:
+        >>> import torch
+        >>> from unfold.degradation import GaussianNoise
+        >>> gray, rng = torch.full((1, 3, 64, 64), 0.5), torch.Generator().manual_seed(0)
+        >>> noisy = GaussianNoise(sigma=(0.1, 0.1))(gray, generator=rng)
+        >>> round(noisy.std().item(), 2)
+        0.1
+    """
+
+    color_space = "encoded"
+
+    def __init__(
+        self, *, sigma: Annotated[tuple[Deviation, Deviation], IN_ORDER] = (0.0, 0.05)
+    ) -> None:
+        self.sigma = check_range("gaussian-noise: sigma", sigma, least=0, most=10)
+
+    def sample(self, batch: int, generator: torch.Generator) -> Parameters:
+        return {
+            "sigma": uniform(batch, self.sigma, generator),
+            "seed": seeds(batch, generator),
+        }
+
+    def apply(
+        self, image: Tensor, parameters: Mapping[str, Tensor], **inputs: Tensor | None
+    ) -> Tensor:
+        (sigma,) = columns(image, parameters, "sigma")
+        return image + sigma * normal(parameters["seed"], *image.shape[1:]).to(image)

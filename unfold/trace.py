@@ -1,21 +1,34 @@
-"""A restored photo with records of all stages."""
+"""The stages of an unrolled network on a photo, as pictures and as an HTML page."""
 
 from __future__ import annotations
 
+import base64
+import io
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from unfold._files import held, replace_file
 from unfold.core import History
+from unfold.imaging import ImageError, Photo, write
+from unfold.pages import render
 from unfold.restoration.trust import BAND, is_declared, part_of, with_trust
 from unfold.restorer import Restoration, Restorer
 
-from .scale import Shown, show
+__all__ = ["Shown", "Trace", "show", "trace"]
 
 _STAGES = 8  # pictures in a row; of more stages, some are picked
 _CHANNELS = 8  # shown of a part that is no picture
+_MOST = 0.99  # of the values; what lies beyond is clipped, or a few pixels would set the scale
+_DARK = 0.6  # a picture whose light values lie below this is brightened
+_SIGNED = 0.1  # share of all magnitude below zero that makes a block a signed one
+_MARKER = ".unfold-trace"  # says whose folder it is, and is locked
 
 
 @dataclass(frozen=True)
@@ -157,3 +170,135 @@ def trace(model: Restorer, image: Tensor, *, kernel: Tensor | None = None) -> Tr
     trust = restoration.trust and part_of(restoration.trust, 0)
     restored = Restoration(restoration.image.cpu(), parts, origin=restoration.origin, trust=trust)
     return Trace(image.cpu(), restored, history, model.explain())
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Pictures on one scale.
+
+    Attributes:
+        pictures: ``(3, H, W)`` in [0, 1].
+        scale: description of the scale.
+
+    Example:
+        >>> import torch
+        >>> from unfold.trace import Shown
+        >>> Shown((torch.zeros(3, 8, 8),), "as it is").scale
+        'as it is'
+    """
+
+    pictures: tuple[Tensor, ...]
+    scale: str
+
+
+def show(tensors: Sequence[Tensor]) -> Shown:
+    """Tensors ``(1 or 3, H, W)`` of one kind as pictures on a common scale.
+
+    If there are negative values, gray is 0. Dark pictures are brightened, and the description
+    states the factor. Values that are not finite are magenta.
+
+    Raises:
+        ValueError: if the number of channels is not 1 or 3, or there are no tensors.
+
+    Example:
+        >>> import torch
+        >>> from unfold.trace import show
+        >>> show([torch.full((1, 8, 8), 0.25)]).scale
+        '4× as bright as it is'
+        >>> show([torch.full((3, 8, 8), 0.25), torch.full((3, 8, 8), -0.25)]).scale
+        'gray is 0; white and black are ±0.25'
+    """
+    if not tensors or any(x.ndim != 3 or x.shape[0] not in (1, 3) for x in tensors):
+        shapes = ", ".join(str(tuple(x.shape)) for x in tensors) or "nothing"
+        raise ValueError(f"pictures are (1 or 3, H, W), got {shapes}")
+    values = torch.cat([x.float().flatten() for x in tensors])
+    values = values[values.isfinite()]
+    if not len(values):
+        values = torch.zeros(1)
+    if -values.clamp_max(0).sum() > _SIGNED * values.abs().sum():
+        most = max(_top(values.abs()), 1e-12)
+        pictures = [0.5 + x.float() / (2 * most) for x in tensors]
+        scale = f"gray is 0; white and black are ±{most:.3g}"
+    else:
+        high = _top(values)
+        dark = 0 < high < _DARK
+        gain = 1 / high if dark else 1.0
+        pictures = [x.float() * gain for x in tensors]
+        scale = f"{gain:.3g}× as bright as it is" if dark else "as it is"
+    return Shown(tuple(_finite(p, x) for p, x in zip(pictures, tensors, strict=True)), scale)
+
+
+def _top(values: Tensor) -> float:
+    """A high quantile of the values."""
+    place = max(1, round(_MOST * len(values)))
+    return values.kthvalue(place).values.item()
+
+
+def _finite(picture: Tensor, given: Tensor) -> Tensor:
+    color = picture.clamp(0, 1).nan_to_num().expand(3, -1, -1)
+    bad = ~given.isfinite().all(0)
+    magenta = picture.new_tensor([1.0, 0.0, 1.0])[:, None, None]
+    return torch.where(bad, magenta, color).contiguous()
+
+
+def write_page(trace: Trace, folder: str | os.PathLike[str], *, title: str) -> Path:
+    """Write ``index.html`` and the pictures as PNG files.
+
+    Args:
+        trace: trace of a photo.
+        folder: a folder that is new, empty, or of an earlier trace, whose files are replaced.
+        title: title of the page.
+
+    Returns:
+        Path of the page, which needs no other file.
+
+    Raises:
+        ImageError, OSError: if a file cannot be written, the folder contains other files, or
+            another process uses it. The page is written last.
+        ImportError: if matplotlib, which draws the curves, is not installed.
+    """
+    folder = Path(folder)
+    with held(folder / _MARKER, ImageError, "writes a trace there"):
+        return _write(trace, folder, title)
+
+
+def _write(trace: Trace, folder: Path, title: str) -> Path:
+    compared = {"input": trace.image[0], "output": trace.restoration.image[0]}
+    for name, picture in compared.items():
+        write(folder / f"{name}.png", Photo(picture.float()))
+    captions = ["start" if not k else f"stage {k}" for k in trace.stages()]
+    page = render(
+        "trace.html",
+        title=title,
+        trace=trace,
+        compared=compared,
+        trust=[_row(folder, f"trust-{n.split()[0]}", n, s) for n, s in trace.trust().items()],
+        parts=[_row(folder, f"part-{n}", n, shown) for n, shown in trace.parts().items()],
+        blocks=[
+            _row(folder, f"block-{n}", n, shown, captions) for n, shown in trace.blocks().items()
+        ],
+        curves=_curves(trace, folder) if trace.history.states else "",
+    )
+    replace_file(folder / "index.html", page.encode())
+    return folder / "index.html"
+
+
+def _row(
+    folder: Path, stem: str, name: str, shown: Shown, captions: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """Write a row of pictures. Returns its description for the page."""
+    figures = []
+    for number, picture in enumerate(shown.pictures):
+        caption = captions[number] if captions else f"{number + 1}" * (len(shown.pictures) > 1)
+        file = "-".join(filter(None, (stem, caption.replace(" ", "-")))) + ".png"
+        write(folder / file, Photo(picture))
+        figures.append({"file": file, "picture": picture, "caption": caption})
+    return {"name": name, "scale": shown.scale, "figures": figures}
+
+
+def _curves(trace: Trace, folder: Path) -> str:
+    """Write the curves as a PNG file. Returns the file in base64."""
+    buffer = io.BytesIO()
+    trace.history.plot().savefig(buffer, format="png", dpi=110)
+    replace_file(folder / "curves.png", buffer.getvalue())
+    return base64.b64encode(buffer.getvalue()).decode()

@@ -1,4 +1,4 @@
-"""ResUNet: the learned prior of JUDE and ErA."""
+"""Learned priors without shipped weights: those of JUDE and ErA, and IRCNN."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from unfold.core.prior import Prior
 
-from .blocks import UNet, Widths, with_noise_map
+from .blocks import DilatedNet, UNet, Width, Widths, with_noise_map
 from .lipschitz import lipschitz_bound
 
 
@@ -64,3 +64,37 @@ class ResUNet(Prior):
 
     def lipschitz(self) -> float:
         return self.residual + lipschitz_bound(self.net)
+
+
+class IRCNN(Prior):
+    """A learned proximal operator for one noise level: ``prox(v) = v − net(v)``.
+
+    Args:
+        channels: number of channels of the block.
+        width: number of channels of the hidden layers.
+
+    Source: Zhang et al., "Learning deep CNN denoiser prior for image restoration", CVPR 2017;
+    the ablation in JUDE's table of priors.
+
+    Example:
+        >>> import torch
+        >>> from unfold.priors import IRCNN
+        >>> prior = IRCNN(channels=3, width=8)
+        >>> prior(torch.rand(1, 3, 16, 16), step=torch.full((1, 1, 1, 1), 0.01)).shape
+        torch.Size([1, 3, 16, 16])
+        >>> prior.requires_training
+        True
+    """
+
+    requires_training = True
+
+    def __init__(self, channels: int = 3, *, width: Width = 64) -> None:
+        super().__init__()
+        self.channels = channels
+        self.net = DilatedNet(channels, width)
+
+    def prox(self, v: Tensor, step: Tensor) -> Tensor:
+        return v - self.net(v).to(v.dtype)
+
+    def lipschitz(self) -> float:
+        return 1 + lipschitz_bound(self.net)
