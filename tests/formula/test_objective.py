@@ -1,6 +1,7 @@
 """Objectives: written, explained, solved, split, unrolled, and written down."""
 
 import copy
+import warnings
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from systems import JUDE_ORDER, gradient, jude, random_kernel, random_state
 import unfold as uf
 from unfold.core import State
 from unfold.models.jude import jude_objective
-from unfold.priors import ResUNet, SoftThreshold
+from unfold.priors import IRCNN, ResUNet, SoftThreshold
 from unfold.priors.poisson import Poisson
 
 SHAPE = (1, 3, 8, 10)
@@ -161,6 +162,26 @@ def test_an_unrolled_network_learns(tied):
     other = copy.deepcopy(net)
     other.load_state_dict(net.state_dict())
     torch.testing.assert_close(other(**data), net(**data), rtol=0, atol=0)
+
+
+def test_a_solution_with_an_untrained_prior_by_name_warns():
+    x, z = uf.blocks("x z")
+    y, image = uf.data("y"), torch.rand(1, 3, 8, 8)
+    terms = uf.sq(x - y) / 2 + uf.constraint(x - z, 1.0)
+    prior = uf.prior("ircnn", width=4)(z)
+    learned = terms + 0.01 * prior
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        learned.unroll(1, output=z, start=y)(y=image)  # which is how it is trained
+        (terms + 0.01 * IRCNN(3, width=4)(z)).solve(y=image, tolerance=10)  # the user's own
+        (terms + 0.01 * uf.prior("denoiser")(z)).solve(y=image, tolerance=10)
+    with pytest.warns(UserWarning, match=r"ircnn: the prior .* random weights.*unroll") as caught:
+        learned.solve(y=image, tolerance=10)
+    assert [warning.filename for warning in caught] == [__file__]
+    prior.prior.requires_training = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        learned.solve(y=image, tolerance=10)
 
 
 def test_it_is_written_down_and_read_back(problem):

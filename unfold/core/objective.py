@@ -239,7 +239,8 @@ class Objective:
             The value of each block by `Solution.__getitem__`, and how the run ended.
 
         Warns:
-            UserWarning: if the residuals are not below the tolerance after ``maximum`` rounds.
+            UserWarning: if a prior that was created by name requires training, and has random
+                weights; or if the residuals are not below the tolerance after ``maximum`` rounds.
 
         Raises:
             InputError: if data or an initial value is not a floating-point tensor with four axes.
@@ -248,6 +249,13 @@ class Objective:
         """
         from .solution import solve
 
+        for name in self._untrained():
+            warnings.warn(
+                f"{name}: the prior requires training and has random weights: train the network of "
+                "unroll(...), or choose a prior with trained weights, such as denoiser (after "
+                "training, set its attribute requires_training to False)",
+                stacklevel=2,
+            )
         start = {} if start is None else start
         solution = solve(self, start, order, tolerance, maximum, cg, values)
         if not solution.converged:
@@ -339,6 +347,12 @@ class Objective:
         return self._network(
             Equilibrium(stage, tolerance=tolerance, maximum=maximum), output, start
         )
+
+    def _untrained(self) -> Iterator[str]:
+        """The names of the priors, created by name, that require training."""
+        for term in self.terms:
+            if isinstance(term, PriorOn) and term.spec and term.prior.requires_training:
+                yield term.spec["kind"]
 
     def _network(
         self, stages: nn.Module, output: Entry | str, start: Entry | Mapping[Any, Any] | None

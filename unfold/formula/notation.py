@@ -252,7 +252,8 @@ def prior(name: str | Mapping[str, Any] | Prior, **options: Any) -> Callable[...
 
     Returns:
         A function ``(x, channels=3) -> term``, where x is a block or an expression. ``channels`` is
-        its number of channels, which priors that are networks require.
+        its number of channels, which priors that are networks require. A prior that requires
+        training has random weights, of which `Objective.solve` warns.
 
     Example:
         >>> import unfold as uf
