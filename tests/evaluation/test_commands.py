@@ -13,7 +13,7 @@ from skimage.data import astronaut, coffee
 
 import unfold
 from unfold.cli import main
-from unfold.cli.evaluate import say
+from unfold.cli._common import say
 from unfold.models.identity import IdentityModel
 from unfold.models.weights import save_model
 from unfold.registry.spec import resolve

@@ -19,6 +19,7 @@ from ._common import (
     model_spec,
     parse_options,
     ready,
+    say,
 )
 
 if TYPE_CHECKING:
@@ -136,12 +137,6 @@ def _write(report: Report | Comparison, paths: list[Path]) -> list[str]:
         else:
             written.append(f"wrote {one_line(str(path))}")
     return written
-
-
-def say(text: str) -> None:
-    """Print a text; characters that the terminal's encoding lacks are escaped."""
-    encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
 
 
 def _measure(
