@@ -16,6 +16,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from unfold.errors import InputError
+
 from ._listing import list
 from ._shield import shield
 from .errors import UnfoldError
@@ -92,7 +94,7 @@ def create_model(
     from .registry.spec import spec_of
 
     if "kind" in options:
-        raise ValueError(f"kind={options['kind']!r}: the model's name is the first argument")
+        raise InputError(f"kind={options['kind']!r}: the model's name is the first argument")
     config = config_of(name)
     config |= options
     if not pretrained:

@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from unfold.core.prior import Prior
+from unfold.errors import InputError
 
 
 class Identity(Prior):
@@ -55,7 +56,7 @@ class Box(Prior):
     def __init__(self, *, low: Value = 0.0, high: Value = 1.0) -> None:
         super().__init__()
         if not low < high:
-            raise ValueError(f"Box(low={low}, high={high}): low must be below high")
+            raise InputError(f"Box(low={low}, high={high}): low must be below high")
         self.low, self.high = low, high
 
     @staticmethod

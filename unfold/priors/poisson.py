@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from unfold.core.prior import Prior
+from unfold.errors import InputTypeError
 
 
 class Poisson(Prior):
@@ -37,7 +38,7 @@ class Poisson(Prior):
         return _OfCounts(state[self.observed])
 
     def prox(self, v: Tensor, step: Tensor) -> Tensor:
-        raise TypeError(
+        raise InputTypeError(
             f"Poisson reads the counts {self.observed!r} from the state: use Poisson.at(state).prox"
         )
 

@@ -8,6 +8,7 @@ from torch import Tensor
 from unfold.core.expression import Expression, Mapped
 from unfold.core.operators import MatrixFree, Structure
 from unfold.core.state import State
+from unfold.errors import InputError
 
 
 class Downsampled(Mapped):
@@ -26,14 +27,14 @@ class Downsampled(Mapped):
 
     def __init__(self, of: Expression, factor: int) -> None:
         if isinstance(factor, bool) or not isinstance(factor, int) or factor < 2:
-            raise ValueError(f"downsample by {factor!r}: the factor is an integer of at least 2")
+            raise InputError(f"downsample by {factor!r}: the factor is an integer of at least 2")
         super().__init__(of)
         self.factor = factor
 
     def shape(self, state: State) -> torch.Size:
         batch, channels, height, width = self.of.shape(state)
         if height % self.factor or width % self.factor:
-            raise ValueError(
+            raise InputError(
                 f"{self.formula()}: {height}×{width} is no multiple of {self.factor}: crop or pad "
                 "the image"
             )

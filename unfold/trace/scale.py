@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from unfold.errors import InputError
+
 _MOST = 0.99  # of the values; what lies beyond is clipped, or a few pixels would set the scale
 _DARK = 0.6  # a picture whose light values lie below this is brightened
 _SIGNED = 0.1  # share of all magnitude below zero that makes a block a signed one
@@ -39,7 +41,7 @@ def show(tensors: Sequence[Tensor]) -> Shown:
     states the factor. Values that are not finite are magenta.
 
     Raises:
-        ValueError: if the number of channels is not 1 or 3, or there are no tensors.
+        InputError: if the number of channels is not 1 or 3, or there are no tensors.
 
     Example:
         >>> import torch
@@ -51,7 +53,7 @@ def show(tensors: Sequence[Tensor]) -> Shown:
     """
     if not tensors or any(x.ndim != 3 or x.shape[0] not in (1, 3) for x in tensors):
         shapes = ", ".join(str(tuple(x.shape)) for x in tensors) or "nothing"
-        raise ValueError(f"pictures are (1 or 3, H, W), got {shapes}")
+        raise InputError(f"pictures are (1 or 3, H, W), got {shapes}")
     values = torch.cat([x.float().flatten() for x in tensors])
     values = values[values.isfinite()]
     if not len(values):

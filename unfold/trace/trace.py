@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from unfold.core import History
+from unfold.errors import InputError
 from unfold.restoration.trust import BAND, is_declared, part_of, with_trust
 from unfold.restorer import Restoration, Restorer
 
@@ -132,7 +133,7 @@ def trace(model: Restorer, image: Tensor, *, kernel: Tensor | None = None) -> Tr
         kernel: kernel of the blur, ``(1, 1, h, w)``, if it is known.
 
     Raises:
-        ValueError: not one photo; or what the model raises.
+        InputError: not one photo; or what the model raises.
 
     Example:
         >>> import torch, unfold
@@ -143,7 +144,7 @@ def trace(model: Restorer, image: Tensor, *, kernel: Tensor | None = None) -> Tr
         (torch.Size([1, 3, 16, 16]), True)
     """
     if image.ndim != 4 or len(image) != 1:
-        raise ValueError(f"one photo (1, 3, H, W) is traced, got {tuple(image.shape)}")
+        raise InputError(f"one photo (1, 3, H, W) is traced, got {tuple(image.shape)}")
     history = History(keep=len(model.sequence()) == 1)
     was = model.training
     model.eval()
