@@ -164,6 +164,18 @@ def test_an_unrolled_network_learns(tied):
     torch.testing.assert_close(other(**data), net(**data), rtol=0, atol=0)
 
 
+def test_weights_are_printed_as_they_are_written():
+    x, y, w = uf.blocks("x"), uf.data("y"), uf.penalties("w")
+    r = uf.sq(x - y)
+    printed = {
+        r / 2: "½ ‖", r: "‖", 2 * r: "2 ‖", 0.01 * r: "0.01 ‖", 1.5 * r: "1.5 ‖", w * r: "w ‖",
+        w / 2 * r: "w/2 ‖", 2 * w * r: "2·w ‖", 3 * w / 2 * r: "3·w/2 ‖",
+    }  # fmt: skip
+    for term, text in printed.items():
+        assert repr(term).splitlines()[1].strip() == f"{text}x − y‖²"
+    assert "⟩ + 2 ‖x − y‖²" in repr(uf.constraint(x - y, 4))
+
+
 def test_a_solution_with_an_untrained_prior_by_name_warns():
     x, z = uf.blocks("x z")
     y, image = uf.data("y"), torch.rand(1, 3, 8, 8)

@@ -138,6 +138,7 @@ MODELS, PRIORS = "models", "priors"
         ),
         ((MODELS, "jude"), {"K": [0] * 99}, r"must be a valid integer, got \[0, 0, .*\.\.\.$"),
         ((MODELS, 3), {}, "a model must be a name, a config or the path of one, got int"),
+        (("models", "jude"), {"noise": {"kind": "noise", "q": 2}}, r"^jude: noise\.q: there is no"),
         (("recipes", "jude"), {}, "recipes are no components, .*`unfold list recipes`"),
         (("commands", "list"), {}, "commands are no components"),
         (("prior", "ircnn"), {}, "no group named 'prior'; did you mean priors"),

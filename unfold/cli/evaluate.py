@@ -157,7 +157,7 @@ def _measure(
     }
     provided = providers(spec)  # before the measurement: files may change during it
     count = len(dataset) if arguments.limit is None else min(arguments.limit, len(dataset))
-    with tqdm(total=count, unit="photo", file=sys.stderr) as bar:
+    with tqdm(total=count, unit="photo", file=sys.stderr, disable=None) as bar:
 
         def show(row: Row) -> None:
             bar.update(bool(row.name))
