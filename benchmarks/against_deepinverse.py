@@ -5,7 +5,7 @@
 Both minimize the same objective with total variation: unfold to a tolerance, DeepInverse for as
 many iterations as bring it there, or until its PSNR no longer rises. The algorithm is ADMM with the
 same penalty; for counts, whose likelihood has no usable prox in DeepInverse 0.5, the proximal
-gradient method with the largest step that converges. (`trained_against_deepinverse.py` compares
+gradient method, with the step that gives the most. (`trained_against_deepinverse.py` compares
 networks.)
 """
 
