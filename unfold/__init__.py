@@ -16,6 +16,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from unfold.errors import InputError
+
 from ._listing import list
 from ._shield import shield
 from .errors import UnfoldError
@@ -92,13 +94,12 @@ def create_model(
     from .registry.spec import spec_of
 
     if "kind" in options:
-        raise ValueError(f"kind={options['kind']!r}: the model's name is the first argument")
+        raise InputError(f"kind={options['kind']!r}: the model's name is the first argument")
     config = config_of(name)
     config |= options
     if not pretrained:
         model = spec_of("models", config).build()
-        if model.requires_training:
-            _warn_untrained(name)
+        _warn_if_untrained("model", name, model)
         return model
     from .models.pretrained import pretrained_models, with_weights
 
@@ -111,20 +112,27 @@ def create_model(
     return model
 
 
-def _warn_untrained(name: str | Mapping[str, Any]) -> None:
+def _warn_if_untrained(kind: str, name: str | Mapping[str, Any], component: Any) -> None:
+    if not getattr(component, "requires_training", False):
+        return
     import sys
     import warnings
 
+    remedy = "pass pretrained=True if weights of it are shipped"
+    if kind != "model":
+        remedy = "load weights of your own"
     within = sys._getframe(2).f_globals is globals()  # (called by `create`)
     warnings.warn(
-        f"{name}: the model requires training and has random weights: train it, or pass "
-        "pretrained=True if weights of it are shipped",
+        f"{name}: the {kind} requires training and has random weights: train it, or {remedy}",
         stacklevel=4 if within else 3,
     )
 
 
 def create(group: str, name: str, *inputs: Any, pretrained: bool = False, **options: Any) -> Any:
     """Create an installed component by name.
+
+    A component that requires training has random weights, and a warning is issued, unless an option
+    loads weights.
 
     Args:
         group: ``"models"``, ``"priors"``, ``"terms"``, ``"estimators"``, ``"losses"``,
@@ -149,11 +157,14 @@ def create(group: str, name: str, *inputs: Any, pretrained: bool = False, **opti
         return create_model(name, pretrained=pretrained, **options)
     if pretrained:
         raise ComponentError(f"pretrained weights are those of models, not of {group}")
+    from .registry.catalog import singular
     from .registry.spec import spec_of
 
     if group == "priors" and not inputs:
         inputs = (3,)
-    return spec_of(group, {"kind": name, **options}).build(*inputs)
+    component = spec_of(group, {"kind": name, **options}).build(*inputs)
+    _warn_if_untrained(singular(group), name, component)
+    return component
 
 
 def __getattr__(name: str) -> Any:

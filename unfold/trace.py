@@ -16,6 +16,7 @@ from torch import Tensor
 
 from unfold._files import held, replace_file
 from unfold.core import History
+from unfold.errors import InputError
 from unfold.imaging import ImageError, Photo, write
 from unfold.pages import render
 from unfold.restoration.trust import BAND, is_declared, part_of, with_trust
@@ -145,7 +146,7 @@ def trace(model: Restorer, image: Tensor, *, kernel: Tensor | None = None) -> Tr
         kernel: kernel of the blur, ``(1, 1, h, w)``, if it is known.
 
     Raises:
-        ValueError: not one photo; or what the model raises.
+        InputError: not one photo; or what the model raises.
 
     Example:
         >>> import torch, unfold
@@ -156,7 +157,7 @@ def trace(model: Restorer, image: Tensor, *, kernel: Tensor | None = None) -> Tr
         (torch.Size([1, 3, 16, 16]), True)
     """
     if image.ndim != 4 or len(image) != 1:
-        raise ValueError(f"one photo (1, 3, H, W) is traced, got {tuple(image.shape)}")
+        raise InputError(f"one photo (1, 3, H, W) is traced, got {tuple(image.shape)}")
     history = History(keep=len(model.sequence()) == 1)
     was = model.training
     model.eval()
@@ -198,7 +199,7 @@ def show(tensors: Sequence[Tensor]) -> Shown:
     states the factor. Values that are not finite are magenta.
 
     Raises:
-        ValueError: if the number of channels is not 1 or 3, or there are no tensors.
+        InputError: if the number of channels is not 1 or 3, or there are no tensors.
 
     Example:
         >>> import torch
@@ -210,7 +211,7 @@ def show(tensors: Sequence[Tensor]) -> Shown:
     """
     if not tensors or any(x.ndim != 3 or x.shape[0] not in (1, 3) for x in tensors):
         shapes = ", ".join(str(tuple(x.shape)) for x in tensors) or "nothing"
-        raise ValueError(f"pictures are (1 or 3, H, W), got {shapes}")
+        raise InputError(f"pictures are (1 or 3, H, W), got {shapes}")
     values = torch.cat([x.float().flatten() for x in tensors])
     values = values[values.isfinite()]
     if not len(values):

@@ -5,9 +5,9 @@
 DATA holds photos/kodak24 and kernels. Photo j is blurred by kernel j of twelve (8 of Levin et al.,
 4 of DPIR), each moved to its center of mass, at a share of the light, with noise of 0.01, in 8
 bits. Its gray version is restored with the estimated and with the true kernel. The shift of a blind
-estimate is arbitrary, also by parts of a pixel: PSNR is that at the best shift in steps of a quarter
-pixel, as in Levin et al., "Understanding and evaluating blind deconvolution algorithms", CVPR 2009.
-Printed are, of all photos so far, the means, the shares whose squared error is less than two and
+estimate is arbitrary, also by parts of a pixel: PSNR is that at the best shift in steps of a
+quarter pixel, as in Levin et al., "Understanding and evaluating blind deconvolution algorithms",
+CVPR 2009. Printed are, of all photos so far, the means, the shares whose squared error is less than two and
 three times that with the true kernel, and the seconds of an estimate.
 """
 

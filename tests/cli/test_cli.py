@@ -115,12 +115,31 @@ def test_an_unknown_suffix_is_no_folder_unless_it_is_meant(photo, tmp_path, caps
 
 
 @pytest.mark.parametrize(
+    "command", ["table jude-1", "explain tv-deblur", "certify tv-deblur", "schema"]
+)
+def test_a_text_is_printed_or_written(tmp_path, monkeypatch, capsys, command):
+    monkeypatch.setattr("unfold.registry.schema.schema", lambda seconds: ({"ρ": 1}, []))
+    assert main(command.split()) == 0
+    printed = capsys.readouterr().out
+    path = tmp_path / "text"
+    path.write_text("what was there before")
+    assert main([*command.split(), "-o", str(path)]) == 0
+    assert capsys.readouterr().out == ""
+    assert path.read_text(encoding="utf-8") == printed
+    assert printed.endswith("\n")
+    assert [each.name for each in tmp_path.iterdir()] == ["text"]
+
+
+@pytest.mark.parametrize(
     ("command", "message"),
     [
         ("demo -o d.xyz", "d.xyz: the suffix must be one of .png, "),
         ("demo -o none/d.png", "there is no folder"),
         ("schema -o none/x.json", "none/x.json: there is no folder"),
         ("schema -o .", "this is a folder; name a file in it"),
+        ("table jude-1 -o none/t.md", "none/t.md: there is no folder"),
+        ("explain jude -o none/t.txt", "none/t.txt: there is no folder"),
+        ("certify jude -o none/t.txt", "none/t.txt: there is no folder"),
         ("convert lednet none.pth -o x.safetensors", "none.pth: cannot be read (No such file or "
          "directory); check the path"),
         ("journal merge none.jsonl -o y.jsonl", "none.jsonl: cannot be read (No such file or "

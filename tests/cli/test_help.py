@@ -31,6 +31,7 @@ WRITERS = {
     "journal": ["merge", "a.jsonl"], "plugins": ["new", "acme"], "restore": ["a.png"], "schema": [],
     "synthesize": ["photos", "--recipe", "deblur", "--count", "1"], "trace": ["a.png"],
     "train": ["jude"],
+    "table": ["jude-1"], "explain": ["jude"], "certify": ["jude"],
     "evaluate": ["--model", "jude", "--data", "d", "--dataset", "lol", "--protocol", "lol"],
 }  # fmt: skip
 

@@ -13,7 +13,7 @@ from skimage.data import astronaut, coffee
 
 import unfold
 from unfold.cli import main
-from unfold.cli.evaluate import say
+from unfold.cli._common import say
 from unfold.models.identity import IdentityModel
 from unfold.models.weights import save_model
 from unfold.registry.spec import resolve
@@ -41,7 +41,8 @@ def test_it_measures_and_what_it_reports_repeats_it(data, tmp_path, capsys):
     files = [option for path in (first, tmp_path / "r.md", tmp_path / "r.csv")
              for option in ("-o", path)]  # fmt: skip
     assert main(command(data, *files)) == 0
-    out = capsys.readouterr().out
+    out, err = capsys.readouterr()
+    assert err == ""  # no bar, as this is no terminal
     report = json.loads(first.read_text())
     mean = report["summary"]["metrics"]["psnr"]["mean"]
     assert f"{mean:.4f}" in out

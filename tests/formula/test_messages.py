@@ -89,8 +89,8 @@ def test_a_line_that_is_wrong_is_refused(line, error, fragment):
     check(line, error, fragment)
 
 
-def solve_linear(function):
-    blurred = uf.sq(uf.linear(function, x) - y) + 1e-3 * uf.sq(x)
+def solve_linear(function, adjoint=None):
+    blurred = uf.sq(uf.linear(function, x, adjoint) - y) + 1e-3 * uf.sq(x)
     return blurred.solve(y=PHOTO, start={x: y})
 
 
@@ -150,6 +150,13 @@ def read(**term):
         ("solve_linear(lambda v: v + 1)", ValueError, "Ax is not linear"),
         ("solve_linear(lambda v: v.abs())", ValueError, "Ax is not linear"),
         ("solve_linear(lambda v: v.clamp(0, 1))", ValueError, "Ax is not linear"),
+        (
+            "solve_linear(lambda v: v.roll(1, -1), lambda v: v.roll(1, -1))",
+            ValueError,
+            "the adjoint of Ax is not that of its function",
+        ),
+        ("solve_linear(lambda v: 2 * v, lambda v: v)", ValueError, "the adjoint of Ax is not"),
+        ("solve_linear(lambda v: 2 * v, lambda v: v[..., 1:])", ValueError, "give its adjoint, or"),
         # Dictionaries
         ("uf.from_dict({})", ValueError, "has a list of terms under 'terms', got {}"),
         ("uf.from_dict([])", ValueError, "has a list of terms under 'terms', got []"),
@@ -183,14 +190,24 @@ def test_what_is_linear_is_accepted():
         assert solve_linear(function).converged
 
 
-def test_a_function_is_checked_once():
+def test_an_adjoint_is_accepted():
+    for function, adjoint in (
+        (lambda v: v.roll(1, -1), lambda v: v.roll(-1, -1)),
+        (lambda v: 1e-6 * v.cumsum(-1), lambda v: 1e-6 * v.flip(-1).cumsum(-1).flip(-1)),
+        (lambda v: v - v.mean((-2, -1), keepdim=True),) * 2,
+    ):
+        assert solve_linear(function, adjoint).converged
+
+
+@pytest.mark.parametrize(("adjoint", "calls_of_a_check"), [(None, 2), (lambda v: v.flip(-1), 3)])
+def test_a_function_is_checked_once(adjoint, calls_of_a_check):
     calls = []
-    first = uf.linear(lambda v: calls.append(1) or v.flip(-1), x)
+    first = uf.linear(lambda v: calls.append(1) or v.flip(-1), x, adjoint)
     state = State({"x": PHOTO})
     first.shape(state)
     checked = len(calls)
     first.shape(state)
-    assert (checked, len(calls)) == (3, 4)
+    assert (checked, len(calls)) == (calls_of_a_check + 1, calls_of_a_check + 2)
 
 
 def test_a_solution_that_has_not_converged_warns():

@@ -1,6 +1,7 @@
 """Objectives: written, explained, solved, split, unrolled, and written down."""
 
 import copy
+import warnings
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from systems import JUDE_ORDER, gradient, jude, random_kernel, random_state
 import unfold as uf
 from unfold.core import State
 from unfold.models.jude import jude_objective
-from unfold.priors import ResUNet, SoftThreshold
+from unfold.priors import IRCNN, ResUNet, SoftThreshold
 from unfold.priors.closed_form import Poisson
 
 SHAPE = (1, 3, 8, 10)
@@ -161,6 +162,38 @@ def test_an_unrolled_network_learns(tied):
     other = copy.deepcopy(net)
     other.load_state_dict(net.state_dict())
     torch.testing.assert_close(other(**data), net(**data), rtol=0, atol=0)
+
+
+def test_weights_are_printed_as_they_are_written():
+    x, y, w = uf.blocks("x"), uf.data("y"), uf.penalties("w")
+    r = uf.sq(x - y)
+    printed = {
+        r / 2: "½ ‖", r: "‖", 2 * r: "2 ‖", 0.01 * r: "0.01 ‖", 1.5 * r: "1.5 ‖", w * r: "w ‖",
+        w / 2 * r: "w/2 ‖", 2 * w * r: "2·w ‖", 3 * w / 2 * r: "3·w/2 ‖",
+    }  # fmt: skip
+    for term, text in printed.items():
+        assert repr(term).splitlines()[1].strip() == f"{text}x − y‖²"
+    assert "⟩ + 2 ‖x − y‖²" in repr(uf.constraint(x - y, 4))
+
+
+def test_a_solution_with_an_untrained_prior_by_name_warns():
+    x, z = uf.blocks("x z")
+    y, image = uf.data("y"), torch.rand(1, 3, 8, 8)
+    terms = uf.sq(x - y) / 2 + uf.constraint(x - z, 1.0)
+    prior = uf.prior("ircnn", width=4)(z)
+    learned = terms + 0.01 * prior
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        learned.unroll(1, output=z, start=y)(y=image)  # which is how it is trained
+        (terms + 0.01 * IRCNN(3, width=4)(z)).solve(y=image, tolerance=10)  # the user's own
+        (terms + 0.01 * uf.prior("denoiser")(z)).solve(y=image, tolerance=10)
+    with pytest.warns(UserWarning, match=r"ircnn: the prior .* random weights.*unroll") as caught:
+        learned.solve(y=image, tolerance=10)
+    assert [warning.filename for warning in caught] == [__file__]
+    prior.prior.requires_training = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        learned.solve(y=image, tolerance=10)
 
 
 def test_it_is_written_down_and_read_back(problem):

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import warnings
 from typing import Annotated
 
 import pytest
@@ -137,6 +138,7 @@ MODELS, PRIORS = "models", "priors"
         ),
         ((MODELS, "jude"), {"K": [0] * 99}, r"must be a valid integer, got \[0, 0, .*\.\.\.$"),
         ((MODELS, 3), {}, "a model must be a name, a config or the path of one, got int"),
+        (("models", "jude"), {"noise": {"kind": "noise", "q": 2}}, r"^jude: noise\.q: there is no"),
         (("recipes", "jude"), {}, "recipes are no components, .*`unfold list recipes`"),
         (("commands", "list"), {}, "commands are no components"),
         (("prior", "ircnn"), {}, "no group named 'prior'; did you mean priors"),
@@ -158,11 +160,27 @@ def test_a_misspelled_group_is_corrected():
         unfold.list("model")
 
 
-@pytest.mark.parametrize("create", [unfold.create_model, lambda n: unfold.create("models", n)])
-def test_the_warning_of_random_weights_is_that_of_the_caller(create):
-    with pytest.warns(UserWarning, match="random weights") as caught:
-        create("zero-dce")
+@pytest.mark.parametrize(
+    ("create", "message"),
+    [
+        (lambda: unfold.create_model("zero-dce"), "zero-dce: the model .* pretrained=True"),
+        (lambda: unfold.create("models", "zero-dce"), "zero-dce: the model .* pretrained=True"),
+        (lambda: unfold.create(PRIORS, "ircnn", width=4), "ircnn: the prior .* random weights"),
+        (lambda: unfold.create("estimators", "illumination"), "illumination: the estimator "),
+    ],
+)
+def test_the_warning_of_random_weights_is_that_of_the_caller(create, message):
+    with pytest.warns(UserWarning, match=message) as caught:
+        create()
     assert [warning.filename for warning in caught] == [__file__]
+
+
+def test_what_needs_no_training_is_created_without_a_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        unfold.create(PRIORS, "denoiser")
+        unfold.create(PRIORS, "total-variation")
+        unfold.create("metrics", "psnr")
 
 
 def test_an_option_is_validated_by_its_annotation_and_every_fault_is_told():

@@ -5,6 +5,7 @@ import torch
 from torch.nn.functional import avg_pool2d, pad
 
 import unfold
+from unfold.errors import MemoryLimitError
 from unfold.models.cascade import Cascade
 from unfold.restoration import TiledInference, tiling
 from unfold.restoration.receptive_field import ReceptiveField
@@ -189,13 +190,13 @@ def test_a_model_that_must_see_the_whole_photo_is_not_tiled(photo, monkeypatch):
     model.needs_full_image = True
     monkeypatch.setattr(TiledInference, "room", lambda self: 1 << 20)
     with pytest.raises(
-        MemoryError, match=r"whole photo, which takes \d+ MiB, and 1 MiB of .* are free"
+        MemoryLimitError, match=r"whole photo, which takes \d+ MiB, and 1 MiB of .* are free"
     ):
         TiledInference(model)(photo)
 
 
 def test_a_budget_below_what_is_used_says_how_much_it_takes(photo):
-    with pytest.raises(MemoryError, match=r"the free part of 1 MiB: allow \d.* or more"):
+    with pytest.raises(MemoryLimitError, match=r"the free part of 1 MiB: allow \d.* or more"):
         TiledInference(Toy(3).eval(), memory=1 << 20)(photo)
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from unfold.errors import UnfoldError
+from unfold.errors import InputError, UnfoldError
 
 LEAST = 32  # the blurs have kernels of 31
 _NAMED = {"720p": (720, 1280), "1080p": (1080, 1920)}
@@ -34,12 +34,12 @@ class Size(NamedTuple):
         """``256``, ``720x1280`` (height first) or ``720p``.
 
         Raises:
-            ValueError: if the text has another form, or a side is shorter than 32 pixels.
+            InputError: if the text has another form, or a side is shorter than 32 pixels.
         """
         height, x, width = text.partition("x")
         sides = _NAMED.get(text, (height, width if x else height))
         if not all(str(side).isdecimal() and int(side) >= LEAST for side in sides):
-            raise ValueError(
+            raise InputError(
                 f"size {text!r}: must be a side such as 256, HEIGHTxWIDTH, or "
                 f"{' or '.join(_NAMED)}; no side below {LEAST}"
             )

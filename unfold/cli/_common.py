@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -147,6 +148,46 @@ def add_device(parser: argparse._ActionsContainer) -> None:
 def add_seconds(parser: argparse._ActionsContainer) -> None:
     """``--seconds``, the time limit for importing a component."""
     declare(parser, "--seconds S", "time limit for importing a component, in seconds", default=30.0)
+
+
+def add_output(parser: argparse._ActionsContainer, what: str) -> None:
+    """``--output``, the file of a command whose result is a text: see `check_output`, `put`."""
+    declare(parser, "-o --output FILE", f"{what} (default: print it)")
+
+
+def check_output(path: Path | None) -> None:
+    """Check, before the work, that ``--output`` can be a file.
+
+    Raises:
+        ImageError: if it cannot.
+    """
+    from unfold.imaging.io import destination, writing
+
+    if path is not None:
+        with writing(path):
+            destination(path)
+
+
+def put(text: str, path: Path | None) -> None:
+    """Write a text to ``--output``, or print it.
+
+    Raises:
+        ImageError: if the file cannot be written.
+    """
+    from unfold._files import replace_file
+    from unfold.imaging.io import destination, writing
+
+    if path is None:
+        say(text)
+        return
+    with writing(path):
+        replace_file(destination(path), text.encode())
+
+
+def say(text: str) -> None:
+    """Print a text; characters that the terminal's encoding lacks are escaped."""
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
 
 
 class ShowRecipe(argparse.Action):

@@ -7,8 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ._common import CommandError, add_device, declare, find_device, model_spec
-from .evaluate import say
+from ._common import CommandError, add_device, declare, find_device, model_spec, say
 
 if TYPE_CHECKING:
     from unfold.benchmarking import BenchmarkRow, Case, Size

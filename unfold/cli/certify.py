@@ -10,11 +10,14 @@ from ._common import (
     CommandError,
     add_device,
     add_options,
+    add_output,
+    check_output,
     declare,
     find_device,
     kernel_for,
     model_spec,
     positive_int,
+    put,
     ready,
 )
 
@@ -38,6 +41,7 @@ def add(parser: argparse.ArgumentParser) -> None:
             "the model estimates the blur)")  # fmt: skip
     declare(parser, "--size N", "measure on the middle N×N pixels of each photo", default=128,
             type=positive_int)  # fmt: skip
+    add_output(parser, "the report")
     add_device(parser)
     add_options(parser)
     parser.set_defaults(run=run)
@@ -46,20 +50,22 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from unfold import certify
 
+    check_output(arguments.output)
     device = find_device(arguments.device)
     spec = model_spec(arguments.model, arguments.options, pretrained=True)
     model = ready(arguments.model, spec.build()).to(device)
     if not arguments.photos:
-        print(certify(model))
+        put(f"{certify(model)}\n", arguments.output)
         return 0
     photos = middles(arguments.photos, arguments.size).to(device)
     kernel = kernel_for(arguments.model, model, arguments.kernel)
     kernel = None if kernel is None else kernel.to(device)
     try:
-        print(certify(model, photos, kernel=kernel))
+        report = certify(model, photos, kernel=kernel)
     except (RuntimeError, MemoryError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise CommandError(f"{arguments.model} failed ({reason[:300]})") from error
+    put(f"{report}\n", arguments.output)
     return 0
 
 

@@ -19,6 +19,7 @@ from ._common import (
     model_spec,
     parse_options,
     ready,
+    say,
 )
 
 if TYPE_CHECKING:
@@ -138,12 +139,6 @@ def _write(report: Report | Comparison, paths: list[Path]) -> list[str]:
     return written
 
 
-def say(text: str) -> None:
-    """Print a text; characters that the terminal's encoding lacks are escaped."""
-    encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
-
-
 def _measure(
     arguments: argparse.Namespace, spec: Spec, model: Restorer, dataset: Dataset
 ) -> Report:
@@ -162,7 +157,7 @@ def _measure(
     }
     provided = providers(spec)  # before the measurement: files may change during it
     count = len(dataset) if arguments.limit is None else min(arguments.limit, len(dataset))
-    with tqdm(total=count, unit="photo", file=sys.stderr) as bar:
+    with tqdm(total=count, unit="photo", file=sys.stderr, disable=None) as bar:
 
         def show(row: Row) -> None:
             bar.update(bool(row.name))

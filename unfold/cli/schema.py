@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 
-from ._common import add_seconds, declare
+from ._common import add_output, add_seconds, check_output, put
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -18,24 +18,18 @@ def add(parser: argparse.ArgumentParser) -> None:
     Example:
         unfold schema -o unfold.schema.json
     """
-    declare(parser, "-o --output FILE", "the JSON schema (default: print it)")
+    add_output(parser, "the JSON schema")
     add_seconds(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from unfold.imaging.io import destination, writing
     from unfold.registry.schema import schema
 
-    if arguments.output is not None:
-        with writing(arguments.output):
-            destination(arguments.output)
+    check_output(arguments.output)
     found, errors = schema(seconds=arguments.seconds)
     text = json.dumps(found, indent=2, ensure_ascii=False) + "\n"
     for problem in errors:
         print(f"unfold: left out: {problem}", file=sys.stderr)
-    if arguments.output is None:
-        print(text, end="")
-        return 0
-    arguments.output.write_text(text, encoding="utf-8")
+    put(text, arguments.output)
     return 0

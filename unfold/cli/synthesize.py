@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.seed,
         arguments.split,
     )
-    with tqdm(unit="photo", total=arguments.count, file=sys.stderr) as bar:
+    with tqdm(unit="photo", total=arguments.count, file=sys.stderr, disable=None) as bar:
         for made in synthesis.run(arguments.workers or _cpus()):
             bar.update()
             if made.error:

@@ -1,12 +1,11 @@
-"""``unfold table``: prints a paper's table beside your reports."""
+"""``unfold table``: a paper's table beside your reports."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
-from ._common import declare
-from .evaluate import say
+from ._common import add_output, check_output, declare, put
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -22,6 +21,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     declare(parser, "name NAME", "one of `unfold list tables`")
     declare(parser, "--reports PATH", "reports (.json), or folders with reports (default: none)",
             nargs="+", default=[])  # fmt: skip
+    add_output(parser, "the table as Markdown")
     parser.set_defaults(run=run)
 
 
@@ -29,10 +29,11 @@ def run(arguments: argparse.Namespace) -> int:
     from unfold.evaluation.found import read_reports
     from unfold.evaluation.table import find_table, render
 
+    check_output(arguments.output)
     table = find_table(arguments.name)
     errors: list[str] = []
     reports = read_reports(arguments.reports, errors)
     for error in errors:
         print(f"unfold: {error}", file=sys.stderr)
-    say(render(table, reports))
+    put(render(table, reports), arguments.output)
     return 1 if errors else 0

@@ -96,7 +96,7 @@ def _progress(
     from tqdm import tqdm
 
     bar = ends.enter_context(
-        tqdm(total=recipe.steps, initial=trainer.step, unit="step", file=sys.stderr)
+        tqdm(total=recipe.steps, initial=trainer.step, unit="step", file=sys.stderr, disable=None)
     )
 
     def watch(step: int, losses: dict[str, float]) -> None:

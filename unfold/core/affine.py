@@ -7,6 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 import torch
 from torch import Tensor
 
+from unfold.errors import InputError
+
 from .ambiguity import Ambiguity
 from .expression import Entry, Expression, Sum
 from .normal import add_scaled, times
@@ -26,7 +28,7 @@ class Affine(Residual):
         expression: affine in each of its blocks.
 
     Raises:
-        ValueError: if no entry is a block.
+        InputError: if no entry is a block.
 
     Example:
         >>> from unfold.core.expression import Entry
@@ -40,7 +42,7 @@ class Affine(Residual):
         total = expression if isinstance(expression, Sum) else Sum([(1.0, expression)])
         roles = {role: [e.name for e in total.entries if e.role == role] for role in _ROLES}
         if not (roles["block"] or roles["optional"]):
-            raise ValueError(
+            raise InputError(
                 f"{total.bare_formula()} has no block, only data: declare the unknowns as blocks"
             )
         structures = {name: total.structure(name) for name in total.names}
@@ -144,5 +146,5 @@ def different(*entries: Entry) -> Expression:
     """The first entry minus the second; they must have different names."""
     one, other = entries
     if one.name == other.name:
-        raise ValueError(f"a residual uses {one.name!r} twice: each entry needs a name of its own")
+        raise InputError(f"a residual uses {one.name!r} twice: each entry needs a name of its own")
     return one - other

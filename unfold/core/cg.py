@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from unfold.errors import InputError
+
 Apply = Callable[[Tensor], Tensor]
 
 
@@ -37,9 +39,9 @@ class CG:
 
     def __post_init__(self) -> None:
         if self.maximum < 1:
-            raise ValueError(f"CG(maximum={self.maximum}): must be at least 1")
+            raise InputError(f"CG(maximum={self.maximum}): must be at least 1")
         if self.tolerance is not None and not self.tolerance > 0:
-            raise ValueError(
+            raise InputError(
                 f"CG(tolerance={self.tolerance}): must be positive, or None for a fixed number "
                 "of iterations"
             )

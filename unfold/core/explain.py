@@ -103,6 +103,8 @@ def _number(weight: Weight) -> str:
 
 def _half(weight: Weight) -> str:
     """Half a weight, as a factor."""
-    if isinstance(weight, Multiple) and weight.factor == 2:
-        return f"{weight.name} "
-    return {1.0: "½ ", 2.0: ""}.get(weight, f"{_number(weight)}/2 ")  # type: ignore[arg-type]
+    if isinstance(weight, (int, float)):
+        return {1.0: "½ ", 2.0: ""}.get(weight, f"{weight / 2:g} ")
+    if isinstance(weight, Multiple) and weight.factor % 2 == 0:
+        return f"{weight.name} " if weight.factor == 2 else f"{weight.factor / 2:g}·{weight.name} "
+    return f"{weight}/2 "

@@ -12,6 +12,8 @@ from typing import Any, Literal, NoReturn
 import torch
 from torch import Tensor
 
+from unfold.errors import InputError, InputTypeError
+
 from .ambiguity import Ambiguity, scale
 from .inputs import shown
 from .normal import add_scaled
@@ -64,7 +66,7 @@ class Expression(ABC):
         """The shape of its value.
 
         Raises:
-            ValueError: if the shapes of the entries do not fit together; it lists them.
+            InputError: if the shapes of the entries do not fit together; it lists them.
         """
 
     @abstractmethod
@@ -146,7 +148,7 @@ class Expression(ABC):
         return self * reciprocal(number, self.formula())
 
     def _refused(self, other: object = None) -> NoReturn:
-        raise TypeError(
+        raise InputTypeError(
             f"{self.formula()}: an expression is linear in each block: it has sums, differences, "
             "products with *, and division by numbers; a square is sq(...), a matrix linear(...)"
         )
@@ -177,7 +179,7 @@ class Entry(Expression):
     def shape(self, state: State) -> torch.Size:
         shape = state[self.name].shape
         if len(shape) != 4:
-            raise ValueError(
+            raise InputError(
                 f"{self.name!r} has shape {tuple(shape)}: entries are (batch, channels, height, "
                 "width)"
             )
@@ -229,7 +231,7 @@ class Sum(Expression):
             f"{e.formula()} {tuple(shape)}"
             for (_, e), shape in zip(self.summands, shapes, strict=True)
         )
-        raise ValueError(
+        raise InputError(
             f"{self.bare_formula()} cannot combine {parts}: summands are (batch, channels, "
             "height, width) of one shape; of blocks and products of blocks, batch and channels "
             "may be 1"
@@ -339,7 +341,7 @@ class Product(Expression):
         if left[-2:] != right[-2:] or any(
             1 not in (a, b) and a != b for a, b in zip(left[:2], right[:2], strict=True)
         ):
-            raise ValueError(
+            raise InputError(
                 f"{self.formula()} cannot combine {self.left.formula()} {tuple(left)}, "
                 f"{self.right.formula()} {tuple(right)}: factors are (batch, channels, height, "
                 "width) of one size; batch and channels may be 1"
@@ -450,13 +452,13 @@ def merged(*parts: Expression, apart: bool = False) -> tuple[Entry, ...]:
     """The entries of several expressions.
 
     Raises:
-        ValueError: if two expressions that must be ``apart`` have a common name, in which their
+        InputError: if two expressions that must be ``apart`` have a common name, in which their
             combination would not be affine; see also `consistent`.
     """
     counts = [name for part in parts for name in part.names]
     twice = [name for name in counts if apart and counts.count(name) > 1]
     if twice:
-        raise ValueError(
+        raise InputError(
             f"{' and '.join(p.formula() for p in parts)}: a product or convolution uses "
             f"{twice[0]!r} twice, so that it is not affine in it: split it, with a new block z and "
             f"a constraint z = {twice[0]}"
@@ -468,17 +470,17 @@ def consistent(entries: Iterable[Entry]) -> tuple[Entry, ...]:
     """The entries without duplicates. An optional entry may elsewhere be a block or data.
 
     Raises:
-        ValueError: if a name is both a block and data, is empty, or contains a full stop.
+        InputError: if a name is both a block and data, is empty, or contains a full stop.
     """
     found: dict[str, Entry] = {}
     for entry in entries:
         known = found.setdefault(entry.name, entry)
         if not entry.name or "." in entry.name:
-            raise ValueError(f"block name {entry.name!r}: must be non-empty, without a full stop")
+            raise InputError(f"block name {entry.name!r}: must be non-empty, without a full stop")
         if known.role == "optional":
             found[entry.name] = entry
         elif entry.role not in (known.role, "optional"):
-            raise ValueError(
+            raise InputError(
                 f"{entry.name!r} is {known.role} and {entry.role}: give one of them another name"
             )
     return tuple(found.values())
@@ -496,10 +498,10 @@ def reciprocal(number: Any, what: str) -> float:
     """``1 / number``.
 
     Raises:
-        TypeError: if it is no number, or 0; ``what`` is divided by it.
+        InputTypeError: if it is no number, or 0; ``what`` is divided by it.
     """
     if not is_number(number) or number == 0:
-        raise TypeError(f"{what} is divided by {shown(number)}: divide by a number, not 0")
+        raise InputTypeError(f"{what} is divided by {shown(number)}: divide by a number, not 0")
     return 1 / float(number)
 
 
@@ -513,4 +515,4 @@ def _expression(value: Any, what: str) -> Expression:
         remedy = "a residual is linear in its blocks: declare a constant as data"
     elif isinstance(value, Objective):
         remedy = "the expression is a residual: put it into sq(...) or constraint(...)"
-    raise TypeError(f"{shown(value)} is {what} an expression of blocks: {remedy}")
+    raise InputTypeError(f"{shown(value)} is {what} an expression of blocks: {remedy}")

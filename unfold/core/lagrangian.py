@@ -11,6 +11,8 @@ from operator import add
 import torch
 from torch import Tensor, nn
 
+from unfold.errors import InputError, InputTypeError
+
 from .normal import Normal, add_scaled
 from .operators import Structure
 from .prior import Prior
@@ -109,8 +111,8 @@ class Lagrangian(nn.Module):
         terms: any number of `Quadratic`, `Constraint` and `Regularizer`.
 
     Raises:
-        TypeError: if a term is none of these.
-        ValueError: if a dual has the name of another dual or of a block, a prior is on a name that
+        InputTypeError: if a term is none of these.
+        InputError: if a dual has the name of another dual or of a block, a prior is on a name that
             is in no residual, or two priors are on one block.
 
     Example:
@@ -272,12 +274,12 @@ class Lagrangian(nn.Module):
         """Check that all names are blocks or duals.
 
         Raises:
-            ValueError: lists the other names, and the blocks and duals.
+            InputError: lists the other names, and the blocks and duals.
         """
         blocks, duals = self.structures, self.duals
         unknown = [name for name in names if name not in blocks and name not in duals]
         if unknown:
-            raise ValueError(
+            raise InputError(
                 f"order names {', '.join(map(repr, unknown))}, neither block nor dual; blocks are "
                 f"{', '.join(blocks)}, duals are {', '.join(duals) or 'none'}"
             )
@@ -300,7 +302,7 @@ def weight_of(
 
     Raises:
         MissingEntryError: if its name is not in ``penalties``.
-        ValueError: if a number is negative, zero (for a penalty) or not finite, or a tensor varies
+        InputError: if a number is negative, zero (for a penalty) or not finite, or a tensor varies
             from pixel to pixel or from channel to channel. (Values of tensors are not checked: on a
             GPU this would wait for the device.)
     """
@@ -323,7 +325,7 @@ def weight_of(
     is_map = map_allowed and weight.shape[1:2] == (1,)
     if weight.ndim == 4 and (is_map or weight.shape[1:] == (1, 1, 1)):
         return weight.to(dtype)
-    raise ValueError(
+    raise InputError(
         f"the penalty {name!r} has shape {tuple(weight.shape)}: must be a number, () or "
         "(batch or 1, 1, 1, 1), the same for every channel and pixel"
     )
@@ -340,12 +342,14 @@ def check_number(weight: object, what: str, least: float | None) -> None:
     number = isinstance(weight, (int, float)) and math.isfinite(weight)
     if not number or weight < 0 or (least is None and weight == 0):  # type: ignore[operator]
         wanted = "positive" if least is None else f"at least {least:g}"
-        raise ValueError(f"{what} is {weight!r}: must be a finite number, {wanted}")
+        raise InputError(f"{what} is {weight!r}: must be a finite number, {wanted}")
 
 
 def _check_term(kind: str, part: object, wanted: type, weight: object, least: float | None) -> None:
     if not isinstance(part, wanted):
-        raise TypeError(f"{kind} takes a {wanted.__name__}, got {type(part).__name__} {part!r:.40}")
+        raise InputTypeError(
+            f"{kind} takes a {wanted.__name__}, got {type(part).__name__} {part!r:.40}"
+        )
     if not isinstance(weight, str):
         number = weight.factor if isinstance(weight, Multiple) else weight
         check_number(number, f"the weight of a {kind}", least)
@@ -356,35 +360,35 @@ def _check(lagrangian: Lagrangian) -> None:
     for term in terms:
         wanted = (Quadratic, Constraint, Regularizer)
         if not isinstance(term, wanted):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(
+            raise InputTypeError(
                 f"a Lagrangian is made of Quadratic, Constraint and Regularizer, got "
                 f"{type(term).__name__}"
             )
     blocks = lagrangian.structures
     if not lagrangian.blocks:
-        raise ValueError(
+        raise InputError(
             "there are only priors: add at least one square, sq(...), or constraint(...) of the "
             "blocks"
         )
     duals = [c.dual for c in lagrangian.constraints]
     for dual in duals:
         if duals.count(dual) > 1:
-            raise ValueError(f"two constraints share the dual {dual!r}: name each its own")
+            raise InputError(f"two constraints share the dual {dual!r}: name each its own")
         if dual in blocks:
-            raise ValueError(f"{dual!r} names both a block and a dual: rename one")
+            raise InputError(f"{dual!r} names both a block and a dual: rename one")
     regularized = [t.block for t in terms if isinstance(t, Regularizer)]
     for block in regularized:
         if hasattr(nn.ModuleDict(), block):
-            raise ValueError(
+            raise InputError(
                 f"a block with a prior cannot be called {block!r}: torch uses this name"
             )
         if block not in blocks:
-            raise ValueError(
+            raise InputError(
                 f"a prior is put on {block!r}, which no residual has; blocks are "
                 f"{', '.join(blocks)}"
             )
         if regularized.count(block) > 1:
-            raise ValueError(
+            raise InputError(
                 f"two priors are put on {block!r}: put the second on a new block {block}_2, with "
                 f'constraint({block} - {block}_2, "rho"); Objective.split() does so'
             )

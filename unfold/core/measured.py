@@ -7,6 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 import torch
 from torch import Tensor
 
+from unfold.errors import InputError
+
 from .cg import CG
 from .lagrangian import Constraint, Lagrangian, Penalties, Quadratic, weight_of
 from .normal import Normal
@@ -48,7 +50,7 @@ def measured_share(
         solved in the Fourier basis has one value for all pixels of a channel, ``(B, C, 1, 1)``.
 
     Raises:
-        ValueError: if the block has no terms.
+        InputError: if the block has no terms.
 
     Example:
         >>> import torch
@@ -67,7 +69,7 @@ def measured_share(
     state = State(state)
     terms = [t for t in _affine(lagrangian) if t.residual.structure(block) is not None]
     if not terms:
-        raise ValueError(f"{block!r} is no block; blocks are {', '.join(lagrangian.structures)}")
+        raise InputError(f"{block!r} is no block; blocks are {', '.join(lagrangian.structures)}")
     observed = data_terms(lagrangian, order, state)
     whole, measured = Normal(state[block]), Normal(state[block])
     for term in terms:

@@ -10,6 +10,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from unfold.errors import InputError
+
 from .affine import Affine
 from .cg import CG
 from .expression import Entry
@@ -32,7 +34,7 @@ class Network(nn.Module):
         output: the block that is returned.
 
     Raises:
-        ValueError: if the output is not a block.
+        InputError: if the output is not a block.
     """
 
     def __init__(
@@ -45,7 +47,7 @@ class Network(nn.Module):
     ) -> None:
         super().__init__()
         if output not in objective.blocks:
-            raise ValueError(
+            raise InputError(
                 f"output={output!r} is no block; blocks are {', '.join(objective.blocks)}"
             )
         self.objective, self.output = objective, output
@@ -85,7 +87,7 @@ def learned_stage(
     """One round of an objective's Lagrangian, or of a copy of it, with learned penalties."""
     unknown = [name for name in penalties if name not in objective.penalties]
     if unknown:
-        raise ValueError(
+        raise InputError(
             f"{', '.join(unknown)} is no penalty of the objective; penalties are "
             f"{', '.join(objective.penalties) or 'none'}"
         )

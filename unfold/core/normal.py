@@ -9,6 +9,8 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from unfold.errors import InputError, InputTypeError
+
 from .cg import CG, Apply
 from .operators import (
     FourierDiagonal,
@@ -60,7 +62,7 @@ class Normal:
             self.structure = Structure.MATRIX_FREE
             self.matrix_free.append((weight, operator))
         else:
-            raise TypeError(
+            raise InputTypeError(
                 "an operator must be PixelDiagonal, FourierDiagonal or MatrixFree, got "
                 f"{type(operator).__name__}"
             )
@@ -78,7 +80,7 @@ class Normal:
         These are the arguments of a proximal operator.
         """
         if self.structure not in (Structure.SCALAR, Structure.PIXEL):
-            raise ValueError(f"a {self.structure.value} normal matrix has no pixel diagonal")
+            raise InputError(f"a {self.structure.value} normal matrix has no pixel diagonal")
         inverse = self._reciprocal(self.pixel)
         return self._pixel_rhs() * inverse, inverse
 
@@ -204,7 +206,7 @@ class Normal:
                 diagonal = diagonal.clamp_min(torch.finfo(diagonal.dtype).eps)
             return 1 / diagonal
         if diagonal == 0:
-            raise ValueError("all terms of the block have weight 0: nothing determines it")
+            raise InputError("all terms of the block have weight 0: nothing determines it")
         return 1 / diagonal
 
     @staticmethod

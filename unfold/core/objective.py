@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from torch import Tensor, nn
 
+from unfold.errors import InputError, InputTypeError
+
 from .affine import Affine
 from .cg import CG
 from .expression import Entry, Expression, consistent, is_number, reciprocal
@@ -53,7 +55,7 @@ class Penalty:
             return other * self
         if is_number(other):
             return Penalty(self.name, self.factor * float(other))
-        raise TypeError(
+        raise InputTypeError(
             f"the penalty {self.name} is multiplied by {shown(other)}: it multiplies a number or a "
             "term, such as sq(x - y); declare a factor of a block as data"
         )
@@ -64,7 +66,7 @@ class Penalty:
         return self * reciprocal(number, f"the penalty {self.name}")
 
     def _refused(self, other: object = None) -> NoReturn:
-        raise TypeError(
+        raise InputTypeError(
             f"the penalty {self.name} only multiplies terms and numbers: for a sum of penalties, "
             "declare one more"
         )
@@ -83,7 +85,7 @@ class Objective:
     that are called on blocks. Each block's update is derived from it, as `Lagrangian` describes.
 
     Raises:
-        ValueError: (when the formula is written) if two of a block, data and a penalty have the
+        InputError: (when the formula is written) if two of a block, data and a penalty have the
             same name, or a weight is negative or not finite.
 
     Example:
@@ -106,7 +108,7 @@ class Objective:
         names = {entry.name: entry.role for entry in self.entries}
         for name in self.penalties:
             if name in names:
-                raise ValueError(
+                raise InputError(
                     f"{name!r} is {names[name]} and penalty: give one of them another name"
                 )
 
@@ -126,7 +128,7 @@ class Objective:
         remedy = "put a residual into sq(...)"
         if not isinstance(other, Expression):
             remedy = "terms are sq(...), constraint(...) and priors of blocks"
-        raise TypeError(f"{shown(other)} is added to an objective, a sum of terms: {remedy}")
+        raise InputTypeError(f"{shown(other)} is added to an objective, a sum of terms: {remedy}")
 
     def __radd__(self, other: Any) -> Objective:
         return self if is_number(other) and other == 0 else self + other  # (for the built-in sum)
@@ -140,7 +142,7 @@ class Objective:
         return self * reciprocal(number, "a term")
 
     def _refused(self, other: object = None) -> NoReturn:
-        raise TypeError(
+        raise InputTypeError(
             "terms are added, and multiplied by numbers and penalties: an objective minus a square "
             "or a prior has no minimum"
         )
@@ -175,11 +177,11 @@ class Objective:
         """The augmented Lagrangian; duals without a name are ``dual1``, ``dual2``, ...
 
         Raises:
-            ValueError: if a prior is on an expression that is not a block, or two are on one block.
+            InputError: if a prior is on an expression that is not a block, or two are on one block.
         """
         for term in self.terms:
             if isinstance(term, PriorOn) and not isinstance(term.on, Entry):
-                raise ValueError(
+                raise InputError(
                     f"{type(term.prior).__name__} is put on {term.on.formula()}, and a prior acts "
                     "on a block: split it, with .split(), or with a block z of your own and "
                     f"constraint(z - {term.on.code()}, penalty)"
@@ -239,15 +241,23 @@ class Objective:
             The value of each block by `Solution.__getitem__`, and how the run ended.
 
         Warns:
-            UserWarning: if the residuals are not below the tolerance after ``maximum`` rounds.
+            UserWarning: if a prior that was created by name requires training, and has random
+                weights; or if the residuals are not below the tolerance after ``maximum`` rounds.
 
         Raises:
             InputError: if data or an initial value is not a floating-point tensor with four axes.
-            ValueError: if a name is neither data nor a penalty, a value is missing, or the initial
+            InputError: if a name is neither data nor a penalty, a value is missing, or the initial
                 value of a block cannot be derived.
         """
         from .solution import solve
 
+        for name in self._untrained():
+            warnings.warn(
+                f"{name}: the prior requires training and has random weights: train the network of "
+                "unroll(...), or choose a prior with trained weights, such as denoiser (after "
+                "training, set its attribute requires_training to False)",
+                stacklevel=2,
+            )
         start = {} if start is None else start
         solution = solve(self, start, order, tolerance, maximum, cg, values)
         if not solution.converged:
@@ -340,6 +350,12 @@ class Objective:
             Equilibrium(stage, tolerance=tolerance, maximum=maximum), output, start
         )
 
+    def _untrained(self) -> Iterator[str]:
+        """The names of the priors, created by name, that require training."""
+        for term in self.terms:
+            if isinstance(term, PriorOn) and term.spec and term.prior.requires_training:
+                yield term.spec["kind"]
+
     def _network(
         self, stages: nn.Module, output: Entry | str, start: Entry | Mapping[Any, Any] | None
     ) -> Network:
@@ -352,7 +368,7 @@ class Objective:
         """The objective as plain data, for `unfold.from_dict` and a declared model's file.
 
         Raises:
-            ValueError: if a prior was not created by name, or a residual is not a formula.
+            InputError: if a prior was not created by name, or a residual is not a formula.
         """
         from .record import as_dict
 
@@ -430,7 +446,7 @@ class Equality(Term):
     dual: str = ""
 
     def weighted(self, penalty: Penalty) -> Term:
-        raise TypeError(
+        raise InputTypeError(
             f"the constraint {self.residual.formula()} = 0 is multiplied: give its penalty as the "
             "second argument, constraint(expression, penalty)"
         )
@@ -471,13 +487,15 @@ def prior_term(prior: Prior, on: Any, spec: Mapping[str, Any] | None = None) -> 
     """A prior on a block or an expression of blocks.
 
     Raises:
-        TypeError: if ``on`` is anything else.
-        ValueError: if it is data.
+        InputTypeError: if ``on`` is anything else.
+        InputError: if it is data.
     """
     if not isinstance(on, Expression):
-        raise TypeError(f"a prior is put on a block or an expression of blocks, got {shown(on)}")
+        raise InputTypeError(
+            f"a prior is put on a block or an expression of blocks, got {shown(on)}"
+        )
     if all(entry.role == "data" for entry in on.entries):
-        raise ValueError(f"a prior is put on {on.formula()}, which is data: put it on a block")
+        raise InputError(f"a prior is put on {on.formula()}, which is data: put it on a block")
     return PriorOn(prior, on, spec=spec)
 
 
@@ -490,7 +508,7 @@ def as_penalty(value: str | float | Penalty) -> Penalty:
     try:
         return Penalty("", float(value))
     except (TypeError, ValueError):
-        raise TypeError(
+        raise InputTypeError(
             f"a penalty is a positive number, or the name of one, got {shown(value)}"
         ) from None
 
@@ -499,15 +517,15 @@ def check_name(name: str) -> str:
     """The name, if a block, data or a penalty may have it.
 
     Raises:
-        ValueError: if it is no identifier of Python, or an argument of `Objective.solve`.
+        InputError: if it is no identifier of Python, or an argument of `Objective.solve`.
     """
     if not name.isidentifier() or keyword.iskeyword(name):
-        raise ValueError(
+        raise InputError(
             f"{name!r} cannot be the name of a block, data or a penalty: use letters, digits and "
             "underscores, no digit first, and no keyword of Python"
         )
     if name in inspect.signature(Objective.solve).parameters:
-        raise ValueError(
+        raise InputError(
             f"{name!r} cannot be the name of a block, data or a penalty, because it is an argument "
             f"of solve: call it {name}_1"
         )
@@ -524,7 +542,7 @@ def as_residual(value: Any, what: str) -> Residual:
         return Affine(value)
     if isinstance(value, Residual):
         return value
-    raise TypeError(
+    raise InputTypeError(
         f"{what} takes an expression of blocks, such as conv(k, x) - y, got {shown(value)}"
     )
 
@@ -543,7 +561,7 @@ def _factor(value: Any) -> Penalty:
         return value
     if is_number(value):
         return Penalty("", float(value))
-    raise TypeError(
+    raise InputTypeError(
         f"a term is multiplied by {shown(value)}: multiply it by a number, or by a penalty "
         'w = penalties("w"), whose value may be a tensor'
     )
@@ -551,7 +569,7 @@ def _factor(value: Any) -> Penalty:
 
 def _product(one: Penalty, other: Penalty) -> Penalty:
     if one.name and other.name:
-        raise TypeError(
+        raise InputTypeError(
             f"a term is multiplied by the penalties {one.name} and {other.name}: keep one of them"
         )
     return Penalty(one.name or other.name, one.factor * other.factor)

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from unfold.errors import InputError, InputTypeError
+
 from .lagrangian import check_number
 
 
@@ -33,7 +35,7 @@ class LearnedPenalties(nn.Module):
         for name, value in initial.items():
             check_number(value, f"the initial penalty {name!r}", least=None)
             if hasattr(nn.ParameterDict(), name):
-                raise ValueError(
+                raise InputError(
                     f"a learned penalty cannot be called {name!r}: torch uses this name"
                 )
         # The inverse of softplus, in a form that is accurate for large and small values. (Its
@@ -61,7 +63,9 @@ class FixedPenalties(nn.Module):
         for index, name in enumerate(self._tensors):
             value = values[name]
             if isinstance(value, nn.Parameter):
-                raise TypeError(f"the fixed penalty {name!r} is a Parameter: use LearnedPenalties")
+                raise InputTypeError(
+                    f"the fixed penalty {name!r} is a Parameter: use LearnedPenalties"
+                )
             self.register_buffer(f"tensor{index}", value)  # type: ignore[arg-type]
 
     def forward(self, state: Mapping[str, Tensor]) -> dict[str, Tensor | float]:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from unfold.errors import InputError
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -25,7 +27,7 @@ def plot(history: History) -> Figure:
             "curves are drawn by matplotlib: pip install 'unfold-imaging[look]'"
         ) from error
     if not history.entries:
-        raise ValueError("the history is empty: no stage has run with it")
+        raise InputError("the history is empty: no stage has run with it")
     figure = Figure(figsize=(13, 7), layout="constrained")
     axes: Any = figure.subplots(2, 3).flatten()
     blocks = list(dict.fromkeys(entry.block for entry in history.entries))

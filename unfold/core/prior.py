@@ -28,7 +28,7 @@ class Prior(nn.Module):
             the map as an input. If it is False, the update of a block with a pixel-diagonal normal
             matrix majorizes (see `unfold.core.Minimize`).
         differentiable: whether gradients pass through ``prox``. If not, ``prox`` raises a
-            RuntimeError for inputs that require one.
+            `GradientError` for inputs that require one.
         convex: whether ``g`` is known to be convex.
         exact: whether ``prox`` is the minimizer up to rounding errors, not an iterative
             approximation.

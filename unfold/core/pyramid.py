@@ -7,6 +7,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from unfold.errors import InputError
+
 from .state import State
 
 Run = Callable[[State], Mapping[str, Tensor]]
@@ -40,7 +42,7 @@ def coarse_to_fine(
         The state of the last level.
 
     Raises:
-        ValueError: if there is no level, a scale is not in (0, 1], or a kernel has an even size.
+        InputError: if there is no level, a scale is not in (0, 1], or a kernel has an even size.
 
     Source: Cho and Lee, "Fast motion deblurring", SIGGRAPH Asia 2009, section 3.
 
@@ -54,10 +56,10 @@ def coarse_to_fine(
         tensor(0.7500)
     """
     if not scales or not all(0 < scale <= 1 for scale in scales):
-        raise ValueError(f"scales must be numbers in (0, 1], at least one, got {tuple(scales)}")
+        raise InputError(f"scales must be numbers in (0, 1], at least one, got {tuple(scales)}")
     for name in kernels:
         if not all(side % 2 for side in state[name].shape[-2:]):
-            raise ValueError(
+            raise InputError(
                 f"the kernel {name!r} has shape {tuple(state[name].shape)}: its sides must be odd, "
                 "so that its center does not move"
             )

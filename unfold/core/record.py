@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, cast
 
+from unfold.errors import InputError
+
 from .affine import Affine
 from .lagrangian import Multiple
 from .objective import Equality, Objective, PriorOn, Term
@@ -31,14 +33,14 @@ def _term(term: Term, dual: str) -> dict[str, Any]:
     lowered = term.lowered(dual)
     if isinstance(term, PriorOn):
         if term.spec is None:
-            raise ValueError(
+            raise InputError(
                 f"the prior on {lowered.block} has no name, or a bound that is not finite, and "  # type: ignore[union-attr]
                 "cannot be written down: create it by unfold.prior(name, ...), with finite bounds"
             )
         return {"prior": dict(term.spec), "block": term.on.code(), "weight": _plain(lowered.weight)}  # type: ignore[union-attr]
     residual = cast(Residual, lowered.residual)  # type: ignore[union-attr]
     if not isinstance(residual, Affine):
-        raise ValueError(
+        raise InputError(
             f"the residual {residual.formula()} is no formula, and cannot be written down"
         )
     code = residual.expression.code()

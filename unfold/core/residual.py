@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from unfold.errors import InputError
+
 from .normal import add_scaled
 from .operators import LinearMap, MatrixFree, Structure
 from .state import State
@@ -36,7 +38,7 @@ class Residual(nn.Module):
             order; ``operator`` and ``offset`` then must support them (a blur's kernel).
 
     Raises:
-        ValueError: if a name is empty, contains a full stop, or is used twice, or an optional block
+        InputError: if a name is empty, contains a full stop, or is used twice, or an optional block
             is not in ``reads``.
 
     Example:
@@ -63,9 +65,9 @@ class Residual(nn.Module):
         names = [name for name, _ in pairs] + list(reads)
         for name in names:
             if not name or "." in name:
-                raise ValueError(f"block name {name!r}: must be non-empty, without a full stop")
+                raise InputError(f"block name {name!r}: must be non-empty, without a full stop")
             if names.count(name) > 1:
-                raise ValueError(
+                raise InputError(
                     f"{type(self).__name__} uses {name!r} twice: each of its entries needs a name "
                     "of its own"
                 )
@@ -74,7 +76,7 @@ class Residual(nn.Module):
         self.optional_blocks: dict[str, Structure] = dict(optional_blocks or {})
         for name in self.optional_blocks:
             if name not in self.reads:
-                raise ValueError(
+                raise InputError(
                     f"{type(self).__name__} has the optional block {name!r}, which is not in its "
                     "reads: add it there"
                 )
@@ -121,7 +123,7 @@ class Residual(nn.Module):
         requires one height and width, and one batch size and number of channels except 1.
 
         Raises:
-            ValueError: lists the blocks and their shapes.
+            InputError: lists the blocks and their shapes.
         """
         shapes = tuple(state[name].shape for name in self.blocks)
         # (The compiler warns about caches.)
@@ -129,7 +131,7 @@ class Residual(nn.Module):
         if not combine(shapes):
             blocks = zip(self.blocks, shapes, strict=True)
             listing = ", ".join(f"{name} {tuple(shape)}" for name, shape in blocks)
-            raise ValueError(
+            raise InputError(
                 f"{type(self).__name__} cannot combine {listing}: blocks are (batch, "
                 "channels, height, width) of one size; batch and channels may be 1"
             )

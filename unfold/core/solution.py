@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor
 
+from unfold.errors import InputError, InputTypeError
+
 from .affine import Affine
 from .cg import CG
 from .expression import Entry
@@ -55,10 +57,10 @@ def solve(
     data, penalties = read_values(objective, values)
     for name, value in data.items():
         if not value.isfinite().all():
-            raise ValueError(f"{name} has NaN or infinite values: replace them")
+            raise InputError(f"{name} has NaN or infinite values: replace them")
     lacking = [name for name in objective.penalties if name not in penalties]
     if lacking:
-        raise ValueError(
+        raise InputError(
             f"the penalty {', '.join(lacking)} has no value: give solve({lacking[0]}=0.1, ...)"
         )
     state = started(objective, data, read_start(objective, start))
@@ -74,18 +76,18 @@ def read_values(
     """The values of the data, and those of the penalties.
 
     Raises:
-        ValueError: if a name is neither, or data is missing or is not an image.
+        InputError: if a name is neither, or data is missing or is not an image.
     """
     unknown = [n for n in values if n not in objective.data and n not in objective.penalties]
     if unknown:
-        raise ValueError(
+        raise InputError(
             f"{', '.join(map(repr, unknown))} is neither data nor a penalty of the objective; data "
             f"are {', '.join(objective.data) or 'none'}, penalties are "
             f"{', '.join(objective.penalties) or 'none'}"
         )
     lacking = [name for name in objective.data if name not in values]
     if lacking:
-        raise ValueError(f"the data {', '.join(lacking)} has no value: give {lacking[0]}=tensor")
+        raise InputError(f"the data {', '.join(lacking)} has no value: give {lacking[0]}=tensor")
     data = {name: check_image(name, values[name]) for name in objective.data}
     return data, {n: v for n, v in values.items() if n in objective.penalties}
 
@@ -94,12 +96,12 @@ def read_start(objective: Objective, start: Any) -> dict[str, Tensor | Entry]:
     """The given initial value of each block: a tensor or data.
 
     Raises:
-        TypeError: if it is neither data nor a mapping.
-        ValueError: if a start is given for another name, or it is neither an image nor data.
+        InputTypeError: if it is neither data nor a mapping.
+        InputError: if a start is given for another name, or it is neither an image nor data.
     """
     start = dict.fromkeys(objective.blocks, start) if isinstance(start, Entry) else start
     if not isinstance(start, Mapping):
-        raise TypeError(
+        raise InputTypeError(
             f"start must be data, such as y, or a mapping from blocks to data or tensors, got "
             f"{shown(start)}"
         )
@@ -107,14 +109,14 @@ def read_start(objective: Objective, start: Any) -> dict[str, Tensor | Entry]:
     for key, value in cast(Mapping[Any, Any], start).items():
         block = key.name if isinstance(key, Entry) else key
         if block not in objective.blocks:
-            raise ValueError(
+            raise InputError(
                 f"a start is given for {block!r}, which is no block; blocks are "
                 f"{', '.join(objective.blocks)}"
             )
         if not isinstance(value, Entry):
             value = check_image(f"the start of {block}", value)
         elif value.name not in objective.data:
-            raise ValueError(
+            raise InputError(
                 f"the start of {block} is {value.name}, which is no data of the objective; data "
                 f"are {', '.join(objective.data) or 'none'}"
             )
@@ -128,7 +130,7 @@ def started(
     """The data, and the initial value of each block: the given one, or one from a residual.
 
     Raises:
-        ValueError: if no residual determines a block.
+        InputError: if no residual determines a block.
     """
     state = dict(data)
     for block, value in start.items():
@@ -141,7 +143,7 @@ def started(
     while lacking := [block for block in objective.blocks if block not in state]:
         placed = _placed(expressions, state)
         if not placed:
-            raise ValueError(
+            raise InputError(
                 f"no residual determines the start of {', '.join(lacking)}: give "
                 f"start={{{lacking[0]}: tensor}}, or data to start from"
             )

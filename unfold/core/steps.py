@@ -7,6 +7,8 @@ from typing import Protocol
 
 from torch import Tensor
 
+from unfold.errors import InputError
+
 from .cg import CG
 from .lagrangian import Lagrangian, Penalties, Regularizer, weight_of
 from .normal import add_scaled, times
@@ -56,7 +58,7 @@ class Minimize:
     over the block if it is repeated.
 
     Raises:
-        ValueError: if the block is unknown, or has a prior and a normal matrix that is not diagonal
+        InputError: if the block is unknown, or has a prior and a normal matrix that is not diagonal
             in the pixels, so that no proximal operator minimizes over it exactly.
 
     Example:
@@ -116,7 +118,7 @@ class Minimize:
     def _replace(self, state: State, value: Tensor) -> State:
         shape = state[self.block].shape
         if value.shape != shape:
-            raise ValueError(
+            raise InputError(
                 f"the update of {self.block!r} has shape {tuple(value.shape)}, the block has "
                 f"{tuple(shape)}: give the block the batch size of its kernels and maps; a prior "
                 "must keep the shape"
@@ -141,7 +143,7 @@ class Ascend:
 
     def __init__(self, dual: str, lagrangian: Lagrangian) -> None:
         if dual not in lagrangian.duals:
-            raise ValueError(f"{dual!r} is no dual; duals are {', '.join(lagrangian.duals)}")
+            raise InputError(f"{dual!r} is no dual; duals are {', '.join(lagrangian.duals)}")
         self.dual = dual
         self.lagrangian = lagrangian
         self.constraint = lagrangian.duals[dual]
@@ -170,7 +172,7 @@ def lower(
         A tuple of steps; replace any of them by another `Step`.
 
     Raises:
-        ValueError: if a name is neither block nor dual, a prior cannot be applied exactly to its
+        InputError: if a name is neither block nor dual, a prior cannot be applied exactly to its
             block, or the block of a prior is never updated.
 
     Example:
@@ -189,7 +191,7 @@ def lower(
     lagrangian.check_order(names)
     idle = [block for block in lagrangian.regularizers if block not in names]
     if idle:
-        raise ValueError(
+        raise InputError(
             f"the prior on {', '.join(map(repr, idle))} would never act: add the block to the "
             "order, or remove the prior"
         )
@@ -203,18 +205,18 @@ def _check_solvable(block: str, lagrangian: Lagrangian, regularizer: Regularizer
     structures = lagrangian.structures
     structure = structures.get(block)
     if structure is None:
-        raise ValueError(f"{block!r} is no block; blocks are {', '.join(structures)}")
+        raise InputError(f"{block!r} is no block; blocks are {', '.join(structures)}")
     for term in (*lagrangian.quadratics, *lagrangian.constraints):
         residual = term.residual
         if block in residual.reads and block not in residual.optional_blocks:
-            raise ValueError(
+            raise InputError(
                 f"{block!r} cannot be updated: {type(residual).__name__} reads it, but does not "
                 "declare it as a block, so the update would ignore that term"
             )
     if regularizer is None:
         return
     if structure not in (Structure.SCALAR, Structure.PIXEL):
-        raise ValueError(
+        raise InputError(
             f"the block {block!r} has a prior and a {structure.value} normal matrix, which no "
             f"proximal operator inverts: split it, with a block z that has the prior and "
             f"constraint({block} - z, penalty); Objective.split() does so"

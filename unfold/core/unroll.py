@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint  # pyright: ignore[reportUnknownVariableType]
 
+from unfold.errors import InputError
+
 from .history import History
 from .inputs import shown
 from .lagrangian import Lagrangian, check_number
@@ -45,7 +47,7 @@ class Stage(nn.Module):
         owned: list[Lagrangian] = [s.lagrangian for s in steps if hasattr(s, "lagrangian")]  # type: ignore[attr-defined]
         owners = {id(lagrangian): lagrangian for lagrangian in owned}
         if len(owners) != 1:
-            raise ValueError(
+            raise InputError(
                 f"a stage needs steps of exactly one Lagrangian, got {len(owners)}: lower each "
                 "stage from its own"
             )
@@ -95,7 +97,7 @@ class Unrolled(nn.Module):
         super().__init__()
         self.stages = nn.ModuleList([stages] if isinstance(stages, Stage) else stages)
         if not len(self.stages) or repeat < 1:
-            raise ValueError(
+            raise InputError(
                 f"Unrolled needs at least one stage and one round, got {len(self.stages)} "
                 f"stages, repeat={repeat}"
             )
@@ -143,7 +145,7 @@ def _recomputed(stage: Stage, state: State) -> State:
 def check_count(what: str, count: object) -> None:
     """Check that a number of rounds is a positive integer."""
     if isinstance(count, bool) or not isinstance(count, Integral) or count < 1:
-        raise ValueError(f"{what} is {shown(count)}: must be an integer of at least 1")
+        raise InputError(f"{what} is {shown(count)}: must be an integer of at least 1")
 
 
 def converge(

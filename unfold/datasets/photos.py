@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils import data
 
+from unfold.errors import InputError
 from unfold.imaging import ImageError, read
 from unfold.imaging.photo import shrink
 
@@ -61,11 +62,11 @@ class Photos(data.Dataset):
     ) -> None:
         for name, pixels in {"crop": crop, "side": side}.items():
             if pixels is not None and pixels < 1:
-                raise ValueError(f"{name} must be at least 1 pixel, or None, got {pixels}")
+                raise InputError(f"{name} must be at least 1 pixel, or None, got {pixels}")
         if crop is not None and side is not None and side < crop:
-            raise ValueError(f"photos of side={side} hold no crop of {crop} x {crop}")
+            raise InputError(f"photos of side={side} hold no crop of {crop} x {crop}")
         if seed < 0:
-            raise ValueError(f"seed must be at least 0, got {seed}")
+            raise InputError(f"seed must be at least 0, got {seed}")
         self.pairs, self.crop, self.side, self.seed, self.flip = pairs, crop, side, seed, flip
         self.kept = kept
         # Shared, so that workers which outlive an epoch see the next one.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from unfold.errors import InputError
+
 from .base import Pair
 
 _NUMBERED = re.compile(r"(.*?)([0-9]+)", re.DOTALL)
@@ -21,7 +23,7 @@ def windows(pairs: Sequence[Pair], length: int) -> list[tuple[Pair, ...]]:
         length: number of frames in a window, at least 1.
 
     Raises:
-        ValueError: if ``length`` is below 1, or the pairs are not frames of a sequence.
+        InputError: if ``length`` is below 1, or the pairs are not frames of a sequence.
 
     Example:
         >>> from pathlib import Path
@@ -31,10 +33,10 @@ def windows(pairs: Sequence[Pair], length: int) -> list[tuple[Pair, ...]]:
         [['0001/0000', '0001/0001', '0001/0002'], ['0001/0001', '0001/0002', '0001/0003']]
     """
     if length < 1:
-        raise ValueError(f"a window has at least 1 frame, got length={length}")
+        raise InputError(f"a window has at least 1 frame, got length={length}")
     frames = [pair for pair in pairs if pair.sequence]
     if not frames:
-        raise ValueError(
+        raise InputError(
             f"none of the {len(pairs)} photos is a frame of a sequence; windows are for data sets "
             "of videos, such as lol-blur and gopro"
         )

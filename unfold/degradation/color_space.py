@@ -7,6 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from unfold.errors import InputError
+
 Transfer = Literal["gamma-2.2", "srgb", "linear"]
 
 
@@ -61,8 +63,8 @@ def check_lightness(what: str, given: float) -> float:
     """Return a lightness threshold if it is valid.
 
     Raises:
-        ValueError: if it is not within 0 to 100.
+        InputError: if it is not within 0 to 100.
     """
     if not 0 <= given <= 100:
-        raise ValueError(f"{what}={given}: give a lightness of 0 to 100, such as 97")
+        raise InputError(f"{what}={given}: give a lightness of 0 to 100, such as 97")
     return given

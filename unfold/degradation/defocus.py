@@ -10,6 +10,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from unfold.errors import InputError
+
 from .base import Degradation, Parameters
 from .blur import blur
 from .kernels import SHAPES, aperture_kernels
@@ -67,7 +69,7 @@ class Defocus(Degradation):
         ratio: Annotated[tuple[Ratio, Ratio], IN_ORDER] = (0.6, 1.0),
     ) -> None:
         if not shapes or not set(shapes) <= set(SHAPES):
-            raise ValueError(f"defocus: shapes={shapes}: give some of {', '.join(SHAPES)}")
+            raise InputError(f"defocus: shapes={shapes}: give some of {', '.join(SHAPES)}")
         self.shapes = shapes
         self.radius = check_range("defocus: radius", radius, least=0, most=500)
         self.beta = check_range("defocus: beta", beta, least=0.1, most=20)

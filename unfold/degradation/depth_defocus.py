@@ -10,6 +10,8 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
+from unfold.errors import InputError
+
 from .base import Degradation, Parameters
 from .blur import blur
 from .kernels import SHAPES, aperture_kernels
@@ -49,7 +51,7 @@ class DepthDefocus(Degradation):
     Parameters: ``focus``, ``strength``, ``tilt``, ``direction``, each ``(B,)``.
 
     Raises:
-        ValueError: the disparity has another shape or leaves [0, 1].
+        InputError: the disparity has another shape or leaves [0, 1].
 
     Example:
         >>> import torch
@@ -169,11 +171,11 @@ def _disc(radius: int) -> Tensor:
 def _check(disparity: Tensor, image: Tensor) -> None:
     wanted = (len(image), 1, *image.shape[-2:])
     if disparity.shape != wanted:
-        raise ValueError(
+        raise InputError(
             f"depth-defocus: the disparity has shape {tuple(disparity.shape)}, must be {wanted}"
         )
     if not bool(((disparity >= 0) & (disparity <= 1)).all()):
-        raise ValueError(
+        raise InputError(
             "depth-defocus: the disparity must be within [0, 1] and have no holes; divide it by "
             "its largest value and fill NaN"
         )

@@ -9,6 +9,8 @@ import torch
 from pydantic import AfterValidator, Field
 from torch import Tensor
 
+from unfold.errors import InputError
+
 from .base import Degradation, Parameters
 
 Count = Annotated[int, Field(ge=1, le=999)]
@@ -17,7 +19,7 @@ Count = Annotated[int, Field(ge=1, le=999)]
 def _both_odd(frames: tuple[int, int]) -> tuple[int, int]:
     low, high = frames
     if not (1 <= low <= high and low % 2 == high % 2 == 1):
-        raise ValueError(
+        raise InputError(
             f"frame-average: frames=({low}, {high}): give (low, high), both odd and at least "
             "1, low not above high"
         )
@@ -66,18 +68,18 @@ class FrameAverage(Degradation):
         """Clips ``(B, T, 3, H, W)`` in linear light to photos ``(B, 3, H, W)``.
 
         Raises:
-            ValueError: not clips of as many photos; a clip has fewer frames than to be averaged.
+            InputError: not clips of as many photos; a clip has fewer frames than to be averaged.
         """
         count = parameters["frames"]
         if image.ndim != 5 or len(image) != len(count) or not image.is_floating_point():
-            raise ValueError(
+            raise InputError(
                 f"frame-average: clips must be floating point of shape ({len(count)}, frames, 3, "
                 f"height, width), got {image.dtype} {tuple(image.shape)}"
             )
         middle = image.shape[1] // 2
         reach = int(count.max()) // 2
         if middle - reach < 0 or middle + reach >= image.shape[1]:
-            raise ValueError(
+            raise InputError(
                 f"frame-average: {2 * reach + 1} frames are to be averaged, the clip has "
                 f"{image.shape[1]}: give longer clips or lower frames=(low, high)"
             )

@@ -10,6 +10,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from unfold.errors import InputError
+
 from .base import Degradation, Parameters
 from .libjpeg import through_jpeg
 from .rng import check_photos
@@ -30,7 +32,7 @@ class JPEG(Degradation):
     Parameters: ``quality``, ``(B,)`` int64.
 
     Raises:
-        ValueError: if a side is longer than 65,500 pixels, the limit of libjpeg.
+        InputError: if a side is longer than 65,500 pixels, the limit of libjpeg.
 
     Example:
         >>> import torch
@@ -47,7 +49,7 @@ class JPEG(Degradation):
     def __init__(self, *, quality: tuple[Quality, Quality] = (40, 95)) -> None:
         low, high = quality
         if not 1 <= low <= high <= 100:
-            raise ValueError(
+            raise InputError(
                 f"jpeg: quality=({low}, {high}): give (low, high) within 1 to 100, low not above "
                 "high"
             )
@@ -62,7 +64,7 @@ class JPEG(Degradation):
     ) -> Tensor:
         check_photos(image, parameters)
         if max(image.shape[-2:]) > 65500:
-            raise ValueError(f"jpeg: {tuple(image.shape)} has too long a side: crop to 65500")
+            raise InputError(f"jpeg: {tuple(image.shape)} has too long a side: crop to 65500")
         samples = (255 * image.detach().clamp(0, 1)).round().byte()
         coded = _with_pillow if image.device.type == "cpu" else through_jpeg
         return coded(samples, parameters["quality"]).to(image) / 255

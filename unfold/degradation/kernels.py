@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from unfold.errors import InputError
 from unfold.terms.blur import center_of_mass
 
 STEPS = 2000
@@ -36,7 +37,7 @@ def motion_kernel(
     fits = (size - 1) // 2 - 0.5
     extent = fits if extent is None else extent
     if size < 3 or not 0 < extent <= fits:
-        raise ValueError(
+        raise InputError(
             f"motion_kernel(size={size}, extent={extent}): size must be at least 3 and extent "
             f"in (0, {max(fits, 0.5)}]"
         )

@@ -10,6 +10,8 @@ import torch
 from pydantic import AfterValidator, Field
 from torch import Tensor
 
+from unfold.errors import InputError
+
 from . import counter
 
 Range = tuple[float, float]
@@ -17,7 +19,7 @@ Range = tuple[float, float]
 
 def _in_order(given: Range) -> Range:
     if not given[0] <= given[1]:
-        raise ValueError(f"the first of {given} must not be above the second")
+        raise InputError(f"the first of {given} must not be above the second")
     return given
 
 
@@ -33,14 +35,14 @@ def check_range(
     """The range as given, if ``least <= low <= high <= most`` and both are finite.
 
     Raises:
-        ValueError: otherwise; the message begins with ``what``, "low-light: exposure".
+        InputError: otherwise; the message begins with ``what``, "low-light: exposure".
     """
     low, high = given
     if not (least <= low <= high <= most and math.isfinite(low) and math.isfinite(high)):
         bounds = [f"at least {least:g}"] * (least > -math.inf) + [f"at most {most:g}"] * (
             most < math.inf
         )
-        raise ValueError(
+        raise InputError(
             f"{what}=({low}, {high}): give (low, high), finite, low not above high"
             + "".join(f", {bound}" for bound in bounds)
         )
@@ -91,7 +93,7 @@ def columns(image: Tensor, parameters: Mapping[str, Tensor], *names: str) -> lis
     """Parameters ``(B,)`` as ``(B, 1, 1, 1)`` on the image's device and of its dtype.
 
     Raises:
-        ValueError: the image is no batch of RGB photos, or they are not as many as the
+        InputError: the image is no batch of RGB photos, or they are not as many as the
             parameters are for.
     """
     check_photos(image, parameters)
@@ -102,16 +104,16 @@ def check_photos(image: Tensor, parameters: Mapping[str, Tensor]) -> None:
     """Check that an image is a batch of RGB photos, of the batch size of the parameters.
 
     Raises:
-        ValueError: if it is not.
+        InputError: if it is not.
     """
     if image.ndim != 4 or image.shape[1] != 3 or not image.is_floating_point():
-        raise ValueError(
+        raise InputError(
             f"photos must be floating point of shape (batch, 3, height, width), got {image.dtype} "
             f"{tuple(image.shape)}"
         )
     for name, value in parameters.items():
         if len(value) != len(image):
-            raise ValueError(
+            raise InputError(
                 f"the parameter {name!r} is for {len(value)} photos, got {len(image)}: sample "
                 "again, or repeat it for each"
             )

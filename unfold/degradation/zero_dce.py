@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from unfold.errors import InputError
 from unfold.priors.blocks import DCENet
 
 from .base import Degradation, Parameters
@@ -101,7 +102,7 @@ class ZeroDCEDarkening(Degradation):
     Parameters: ``exposure``, ``(B,)``.
 
     Raises:
-        ValueError: such a range; no weights, or some that cannot be read or are of another network.
+        InputError: such a range; no weights, or some that cannot be read or are of another network.
 
     Source: Zhou et al., "LEDNet: joint low-light enhancement and deblurring in the dark", ECCV
     2022, section 3 (EC-Zero-DCE).
@@ -127,7 +128,7 @@ class ZeroDCEDarkening(Degradation):
     ) -> None:
         self.exposure = check_range("zero-dce-darkening: exposure", exposure, least=0, most=1)
         if weights is None:
-            raise ValueError(
+            raise InputError(
                 "zero-dce-darkening has no weights of its own: train some with "
                 "examples/train_darkening.py and give weights=FILE, or take low-light"
             )
@@ -151,7 +152,7 @@ def load_curve(path: str | os.PathLike[str]) -> DarkeningCurve:
     """A trained curve from its safetensors file.
 
     Raises:
-        ValueError: one line that names the file, for one that cannot be read, is no safetensors
+        InputError: one line that names the file, for one that cannot be read, is no safetensors
             file, or holds another network.
     """
     remedy = "give a file that examples/train_darkening.py wrote"
@@ -159,7 +160,7 @@ def load_curve(path: str | os.PathLike[str]) -> DarkeningCurve:
         weights = load_file(path)
     except (OSError, SafetensorError) as error:
         reason = " ".join(str(error).split())
-        raise ValueError(f"{path}: no weights can be read ({reason}); {remedy}") from error
+        raise InputError(f"{path}: no weights can be read ({reason}); {remedy}") from error
     curve = DarkeningCurve()
     own = curve.state_dict()
     wrong = sorted(own.keys() ^ weights.keys()) or [
@@ -167,6 +168,6 @@ def load_curve(path: str | os.PathLike[str]) -> DarkeningCurve:
     ]
     if wrong:
         names = ", ".join(wrong[:3])
-        raise ValueError(f"{path}: weights of another network (see {names}); {remedy}")
+        raise InputError(f"{path}: weights of another network (see {names}); {remedy}")
     curve.load_state_dict(weights)
     return curve.requires_grad_(False).eval()

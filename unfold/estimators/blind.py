@@ -13,6 +13,7 @@ from torch.nn.functional import avg_pool2d, max_pool2d, pad
 from unfold.core import Stage, State, Unrolled
 from unfold.core.inputs import check_values
 from unfold.core.pyramid import coarse_to_fine
+from unfold.errors import InputError
 from unfold.imaging.boundary import pad_periodic
 from unfold.priors.denoiser import Denoiser
 from unfold.terms import differences, embed_kernel
@@ -89,7 +90,7 @@ class BlindKernel(KernelEstimator):
             is ignored if the halves are smaller than 256 pixels, and if it is 0.
 
     Raises:
-        ValueError: if the size is even.
+        InputError: if the size is even.
 
     Source: Cho and Lee, "Fast motion deblurring", SIGGRAPH Asia 2009 (alternation, selection,
     levels); Xu, Zheng and Jia, "Unnatural L0 sparse representation for natural image deblurring",
@@ -113,7 +114,7 @@ class BlindKernel(KernelEstimator):
     ) -> None:
         super().__init__()
         if size % 2 == 0:
-            raise ValueError(f"size={size}: must be odd, so that the kernel has a center")
+            raise InputError(f"size={size}: must be odd, so that the kernel has a center")
         self.kernel_size, self.side, self.agreement = size, side, agreement
         # (A tuple, not submodules: nothing in them is trained, and no model replaces their priors.)
         self._solvers = _Solvers(Denoiser(), latent_stages(), kernel_stage())

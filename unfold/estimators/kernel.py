@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from unfold.errors import InputError
 from unfold.priors.blocks import Widths, conv3
 
 from .roles import KernelEstimator
@@ -62,7 +63,7 @@ class KernelNet(KernelEstimator):
     ) -> None:
         super().__init__()
         if size < 3 or num_kernels < 1 or num_maps < 0 or len(widths) < 2:
-            raise ValueError(
+            raise InputError(
                 f"KernelNet({num_kernels}, {num_maps}, size={size}, widths={widths}): needs size "
                 ">= 3, at least one kernel, no negative number of maps, and at least two widths"
             )

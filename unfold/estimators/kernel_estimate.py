@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from unfold.errors import InputError
+
 from .blind import BlindKernel
 
 _SIZES = (31, 51, 75)
@@ -53,7 +55,7 @@ def estimate_kernel(image: Tensor, size: int | None = None) -> KernelEstimate:
         The kernel, for `unfold.create_model("tv-deblur")(image, kernel=...)`, and its agreement.
 
     Raises:
-        ValueError: if ``image`` is not one photo, or is not finite, or the size is even.
+        InputError: if ``image`` is not one photo, or is not finite, or the size is even.
 
     Source: `BlindKernel`.
 
@@ -64,12 +66,12 @@ def estimate_kernel(image: Tensor, size: int | None = None) -> KernelEstimate:
         tensor([[[[1.]]]])
     """
     if image.ndim != 4 or image.shape[0] != 1 or image.shape[1] not in (1, 3):
-        raise ValueError(
+        raise InputError(
             f"estimate_kernel takes one photo, (1, 1 or 3, height, width), got "
             f"{tuple(image.shape)}: add an axis with image[None], or loop over the batch"
         )
     if not bool(image.isfinite().all()):
-        raise ValueError("the photo has NaN or infinite values: replace them")
+        raise InputError("the photo has NaN or infinite values: replace them")
     kernel, agreement = _found(image, [size] if size is not None else _sizes(image))
     return KernelEstimate(trimmed(kernel), agreement)
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
-from unfold.errors import UnfoldError
+from unfold.errors import InputError, UnfoldError
 from unfold.metrics.pixels import luma
 
 from .errors import no_such
@@ -36,7 +36,7 @@ class Crop:
         """The crop of a picture. Raises a ValueError if the picture is smaller."""
         height, width = image.shape[-2:]
         if height < self.height or width < self.width:
-            raise ValueError(
+            raise InputError(
                 f"is {width}×{height} pixels, smaller than the protocol's {self.width}×"
                 f"{self.height} crop; leave it out, or choose a protocol without a crop"
             )
@@ -77,7 +77,7 @@ class Measure:
             image = luma(image)
         if self.pool > 1:
             if min(image.shape[-2:]) < self.pool:
-                raise ValueError(f"the picture is too small to average {self.pool}× ahead of it")
+                raise InputError(f"the picture is too small to average {self.pool}× ahead of it")
             image = avg_pool2d(image, self.pool)
         return image
 
@@ -133,7 +133,7 @@ class Protocol:
         """Prepare an input or a target, ``(B, 3, H, W)``, for the model and the metrics.
 
         Raises:
-            ValueError: if it is smaller than the crop.
+            InputError: if it is smaller than the crop.
         """
         if self.input_bits == 8:
             image = (image * 65535).round().div(256, rounding_mode="floor") / 255
@@ -153,11 +153,11 @@ class Protocol:
         """A picture without its border.
 
         Raises:
-            ValueError: if nothing is left.
+            InputError: if nothing is left.
         """
         height, width = (side - 2 * self.border for side in image.shape[-2:])
         if min(height, width) < 1:
-            raise ValueError(f"nothing is left within the protocol's border of {self.border}")
+            raise InputError(f"nothing is left within the protocol's border of {self.border}")
         return image[..., self.border :, self.border :][..., :height, :width]
 
     def facts(self) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from unfold._heap import kept_heap
 from unfold.datasets import Pair
+from unfold.errors import InputError
 from unfold.imaging import read
 from unfold.metrics import Metric
 from unfold.models.fast import synchronize
@@ -257,7 +258,7 @@ def restore_pair(
         target = protocol.before(read(pair.target).image[None].to(device))
         if target.shape != image.shape:
             have, want = (f"{t.shape[-1]}×{t.shape[-2]}" for t in (image, target))
-            raise ValueError(f"the input is {have} pixels and its target {want}")
+            raise InputError(f"the input is {have} pixels and its target {want}")
     kernel = None if pair.kernel_path is None else read_kernel(pair.kernel_path).to(device)
     restored, seconds = _timed(model, image, kernel, device)
     return RestoredPair(image, protocol.after(restored), target, seconds)
@@ -289,7 +290,7 @@ def _measure(
             prepared = [instrument.measure.prepare(protocol.inner(p)) for p in pictures]
             value = instrument.metric(*prepared).item()
             if math.isnan(value):
-                raise ValueError("its value is not a number")
+                raise InputError("its value is not a number")
             values[name] = value
         except FAILURES as error:
             errors.append(f"{name}: {_line(error)}")

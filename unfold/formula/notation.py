@@ -32,6 +32,7 @@ from unfold.core.objective import (
 )
 from unfold.core.prior import Prior
 from unfold.core.residual import Residual
+from unfold.errors import InputError, InputTypeError
 from unfold.priors import L0, Box, Ridge, Simplex, SoftThreshold, TotalVariation
 from unfold.priors.closed_form import Poisson
 from unfold.registry.spec import Spec, factory, spec_of
@@ -57,7 +58,7 @@ def blocks(names: str) -> Any:
         An `Entry`, or a tuple of entries for several names.
 
     Raises:
-        ValueError: if there is no name, a name occurs twice, is no identifier of Python, or is an
+        InputError: if there is no name, a name occurs twice, is no identifier of Python, or is an
             argument of `Objective.solve`.
 
     Example:
@@ -80,7 +81,7 @@ def data(names: str) -> Any:
         An `Entry`, or a tuple of entries for several names.
 
     Raises:
-        ValueError: if there is no name, a name occurs twice, is no identifier of Python, or is an
+        InputError: if there is no name, a name occurs twice, is no identifier of Python, or is an
             argument of `Objective.solve`.
 
     Example:
@@ -104,7 +105,7 @@ def penalties(names: str) -> Any:
         A `Penalty`, or a tuple of penalties for several names.
 
     Raises:
-        ValueError: if there is no name, a name occurs twice, is no identifier of Python, or is an
+        InputError: if there is no name, a name occurs twice, is no identifier of Python, or is an
             argument of `Objective.solve`.
 
     Example:
@@ -251,7 +252,8 @@ def prior(name: str | Mapping[str, Any] | Prior, **options: Any) -> Callable[...
 
     Returns:
         A function ``(x, channels=3) -> term``, where x is a block or an expression. ``channels`` is
-        its number of channels, which priors that are networks require.
+        its number of channels, which priors that are networks require. A prior that requires
+        training has random weights, of which `Objective.solve` warns.
 
     Example:
         >>> import unfold as uf
@@ -364,7 +366,7 @@ def poisson(of: Expression, counts: Entry) -> PriorOn:
         counts: y, declared by `data`.
 
     Raises:
-        ValueError: if y is a block.
+        InputError: if y is a block.
 
     Example:
         >>> import torch
@@ -377,7 +379,7 @@ def poisson(of: Expression, counts: Entry) -> PriorOn:
     """
     entry = _entry(counts, "poisson(x, counts)")
     if entry.role != "data":
-        raise ValueError(f"poisson(x, {entry.name}): {entry.name} must be data, and is a block")
+        raise InputError(f"poisson(x, {entry.name}): {entry.name} must be data, and is a block")
     return prior_term(Poisson(entry.name), of)
 
 
@@ -400,10 +402,10 @@ def from_dict(record: Mapping[str, Any]) -> Objective:
 
 def _each(names: str, make: Callable[[str], Any]) -> Any:
     if not isinstance(names, str):
-        raise TypeError(f"names must be a string, such as 'x z', got {shown(names)}")
+        raise InputTypeError(f"names must be a string, such as 'x z', got {shown(names)}")
     found = names.replace(",", " ").split()
     if not found or len(set(found)) < len(found):
-        raise ValueError(f"names {names!r}: give one or several, each once, separated by spaces")
+        raise InputError(f"names {names!r}: give one or several, each once, separated by spaces")
     made = [make(check_name(name)) for name in found]
     return tuple(made) if len(made) > 1 else made[0]
 
@@ -411,4 +413,4 @@ def _each(names: str, make: Callable[[str], Any]) -> Any:
 def _entry(value: Any, call: str) -> Entry:
     if isinstance(value, Entry):
         return value
-    raise TypeError(f"{call} takes declared blocks or data, got {shown(value)}")
+    raise InputTypeError(f"{call} takes declared blocks or data, got {shown(value)}")

@@ -10,6 +10,7 @@ from typing import Any
 from unfold.core.expression import Entry, Expression
 from unfold.core.inputs import shown
 from unfold.core.objective import Objective, Penalty, Term, as_penalty
+from unfold.errors import InputError, InputTypeError
 
 from . import notation
 
@@ -38,7 +39,7 @@ def expression(text: str, entry: Callable[[str], Entry] = Entry) -> Expression:
         entry: function that returns the `Entry` of a name; by default a block.
 
     Raises:
-        ValueError: if the text contains anything else (the message shows it), or is a number.
+        InputError: if the text contains anything else (the message shows it), or is a number.
 
     Example:
         >>> from unfold.formula.text import expression
@@ -48,14 +49,14 @@ def expression(text: str, entry: Callable[[str], Entry] = Entry) -> Expression:
     value = _value(_parsed(text), text, entry)
     if isinstance(value, Expression):
         return value
-    raise ValueError(f"{text!r} is a number: write an expression of blocks")
+    raise InputError(f"{text!r} is a number: write an expression of blocks")
 
 
 def objective(record: Mapping[str, Any]) -> Objective:
     """The objective of a dictionary; see `unfold.from_dict`."""
     terms = record.get("terms") if isinstance(record, Mapping) else None
     if not terms or not isinstance(terms, (list, tuple)):
-        raise ValueError(
+        raise InputError(
             f"an objective's dictionary has a list of terms under 'terms', got {shown(record)}"
         )
     held = set(record.get("data", ()))
@@ -70,14 +71,14 @@ def _term(number: int, term: Any, entry: Callable[[str], Entry]) -> Term:
     try:
         return _read_term(term, entry)
     except KeyError as error:
-        raise ValueError(f"term {number}, {shown(term)}, lacks {error}") from None
+        raise InputError(f"term {number}, {shown(term)}, lacks {error}") from None
     except (TypeError, ValueError) as error:
-        raise ValueError(f"term {number}: {error}") from error
+        raise InputError(f"term {number}: {error}") from error
 
 
 def _read_term(term: Any, entry: Callable[[str], Entry]) -> Term:
     if not isinstance(term, Mapping):
-        raise TypeError(f"a term must be a dictionary, got {shown(term)}")
+        raise InputTypeError(f"a term must be a dictionary, got {shown(term)}")
     if "quadratic" in term:
         weight = _penalty(term.get("weight", 1.0))
         return notation.sq(expression(term["quadratic"], entry)) * (weight / 2)
@@ -87,7 +88,7 @@ def _read_term(term: Any, entry: Callable[[str], Entry]) -> Term:
     if "prior" in term:
         weight = _penalty(term.get("weight", 1.0))
         return notation.prior(term["prior"])(expression(term["block"], entry)) * weight
-    raise ValueError(f"a term must have quadratic, constraint or prior, got {shown(term)}")
+    raise InputError(f"a term must have quadratic, constraint or prior, got {shown(term)}")
 
 
 def _penalty(value: str | float) -> Penalty:
@@ -101,7 +102,7 @@ def _parsed(text: str) -> ast.expr:
     try:
         return ast.parse(text.strip(), mode="eval").body
     except (AttributeError, SyntaxError, ValueError, RecursionError, MemoryError):
-        raise ValueError(f"{text!r:.80} is not an expression: write {_GRAMMAR}") from None
+        raise InputError(f"{text!r:.80} is not an expression: write {_GRAMMAR}") from None
 
 
 def _value(node: ast.expr, text: str, entry: Callable[[str], Entry]) -> Any:
@@ -120,11 +121,11 @@ def _value(node: ast.expr, text: str, entry: Callable[[str], Entry]) -> Any:
             options = {k.arg: _value(k.value, text, entry) for k in node.keywords if k.arg}
             arguments = (_value(argument, text, entry) for argument in node.args)
             return _done(partial(function, **options), text, *arguments)
-    raise ValueError(f"{text!r:.80}: {ast.unparse(node)!r:.40} is none of {_GRAMMAR}")
+    raise InputError(f"{text!r:.80}: {ast.unparse(node)!r:.40} is none of {_GRAMMAR}")
 
 
 def _done(function: Callable[..., Any], text: str, *arguments: Any) -> Any:
     try:
         return function(*arguments)
     except (TypeError, ValueError, ZeroDivisionError, OverflowError) as error:
-        raise ValueError(f"{text!r:.80}: {error}") from None
+        raise InputError(f"{text!r:.80}: {error}") from None

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from unfold.errors import UnfoldError
+from unfold.errors import InputError, UnfoldError
 
 
 class MetricError(UnfoldError, ValueError):
@@ -60,18 +60,18 @@ class Metric(nn.Module):
         """Check the inputs, then ``measure``.
 
         Raises:
-            ValueError: if the shapes differ, the input is not a batch of photos, or a required
+            InputError: if the shapes differ, the input is not a batch of photos, or a required
                 reference is missing.
         """
         name = type(self).__name__
         if image.ndim != 4 or image.shape[1] not in (1, 3) or 0 in image.shape:
-            raise ValueError(f"{name}: image must be (B, 1 or 3, H, W), got {tuple(image.shape)}")
+            raise InputError(f"{name}: image must be (B, 1 or 3, H, W), got {tuple(image.shape)}")
         if not self.needs_reference:
             return self.measure(image, None)
         if reference is None:
-            raise ValueError(f"{name} compares with a reference: give one")
+            raise InputError(f"{name} compares with a reference: give one")
         if image.shape != reference.shape:
-            raise ValueError(
+            raise InputError(
                 f"{name}: image is {tuple(image.shape)} and reference {tuple(reference.shape)}; "
                 "crop or resize one of them"
             )

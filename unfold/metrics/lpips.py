@@ -9,6 +9,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from unfold.errors import InputError
+
 from .base import Metric, MetricError
 from .weights import find_weights, read_tensors
 
@@ -39,7 +41,7 @@ class LPIPS(Metric):
 
     Raises:
         MetricError: if there are no weights, or the file lacks some of them.
-        ValueError: if a photo is too small for the network (31 pixels for alex, 16 for vgg).
+        InputError: if a photo is too small for the network (31 pixels for alex, 16 for vgg).
 
     Source: Zhang, Isola, Efros, Shechtman, Wang, "The unreasonable effectiveness of deep features
     as a perceptual metric", CVPR 2018, eq. 1.
@@ -71,7 +73,7 @@ class LPIPS(Metric):
         assert reference is not None
         height, width = image.shape[-2:]
         if min(height, width) < _LEAST_SIDE[self.net]:
-            raise ValueError(
+            raise InputError(
                 f"LPIPS ({self.net}) needs {_LEAST_SIDE[self.net]} pixels a side, got "
                 f"{width}×{height}; leave it out for such pictures"
             )

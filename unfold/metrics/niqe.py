@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d
 
+from unfold.errors import InputError
+
 from .base import Metric, MetricError
 from .pixels import luma
 from .weights import find_weights
@@ -41,7 +43,7 @@ class NIQE(Metric):
 
     Raises:
         MetricError: if the file is missing or has other contents.
-        ValueError: if fewer than two blocks are not flat.
+        InputError: if fewer than two blocks are not flat.
 
     Source: Mittal, Soundararajan, Bovik, "Making a 'completely blind' image quality analyzer",
     IEEE SPL 2013, eqs. 1-10.
@@ -64,7 +66,7 @@ class NIQE(Metric):
     def measure(self, image: Tensor, reference: Tensor | None) -> Tensor:
         height, width = image.shape[-2:]
         if (height // _BLOCK) * (width // _BLOCK) < 2:
-            raise ValueError(
+            raise InputError(
                 f"NIQE needs two blocks of {_BLOCK}×{_BLOCK} pixels, got {width}×{height} pixels; "
                 "leave it out for such pictures"
             )
@@ -74,7 +76,7 @@ class NIQE(Metric):
         """The distance of one photo's features, ``(blocks, 36)``, from those of pristine photos."""
         textured = samples[~samples.isnan().any(1)]
         if len(textured) < 2:
-            raise ValueError("NIQE needs two blocks that are not flat; leave it out for this one")
+            raise InputError("NIQE needs two blocks that are not flat; leave it out for this one")
         mean, covariance = self._mean.to(samples), self._covariance.to(samples)
         # Flat blocks count for the mean as far as they have features, as in the released code.
         away = samples.nanmean(0) - mean

@@ -8,6 +8,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from unfold.errors import InputError
+
 from .base import Metric
 
 _SIZES = {"gaussian": 11, "uniform": 7}
@@ -35,7 +37,7 @@ class SSIM(Metric):
         sample_covariance: whether to divide by ``n − 1`` instead of ``n = size²``.
 
     Raises:
-        ValueError: if a photo is smaller than the window.
+        InputError: if a photo is smaller than the window.
 
     Source: Wang, Bovik, Sheikh, Simoncelli, "Image quality assessment: from error visibility to
     structural similarity", IEEE TIP 2004, eq. 13.
@@ -65,7 +67,7 @@ class SSIM(Metric):
         super().__init__()
         size = size or _SIZES[window]
         if size % 2 == 0:
-            raise ValueError(f"SSIM(size={size}): a window has a pixel in its middle; take an odd")
+            raise InputError(f"SSIM(size={size}): a window has a pixel in its middle; take an odd")
         self.size = size
         self._correction = size**2 / (size**2 - 1) if sample_covariance else 1.0
         self._weights = (
@@ -84,7 +86,7 @@ class SSIM(Metric):
         assert reference is not None
         height, width = image.shape[-2:]
         if min(height, width) < self.size:
-            raise ValueError(
+            raise InputError(
                 f"SSIM: the picture is {width}×{height} pixels, smaller than its "
                 f"{self.size}×{self.size} window; leave SSIM out, or give a smaller size"
             )

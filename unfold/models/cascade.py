@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, WithJsonSchema
 from torch import Tensor, nn
 
 from unfold.core import History
+from unfold.errors import InputError
 from unfold.registry.catalog import ComponentError
 from unfold.registry.config import SUFFIXES, read_config
 from unfold.registry.spec import factory, resolve
@@ -43,7 +44,7 @@ class Cascade(Restorer):
     def __init__(self, *models: Restorer) -> None:
         super().__init__()
         if not models:
-            raise ValueError("a cascade needs at least one model, got none")
+            raise InputError("a cascade needs at least one model, got none")
         self.models = nn.ModuleList(models)
         self.requires_training = any(model.requires_training for model in models)
         self.channels = next((m.channels for m in models if m.channels is not None), None)

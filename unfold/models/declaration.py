@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from unfold.core import Affine, Residual
+from unfold.errors import InputError
 from unfold.formula.text import expression
 from unfold.registry.spec import Spec, resolve, spec_type
 
@@ -142,7 +143,7 @@ def _named(group: str, value: Any) -> Spec:
     spec = resolve(group, value)
     if isinstance(spec, Spec):
         return spec
-    raise ValueError("a declaration must give its components by name, so that it can be saved")
+    raise InputError("a declaration must give its components by name, so that it can be saved")
 
 
 def term_type(kind: str) -> type[Spec]:
@@ -188,7 +189,7 @@ def _term(value: Any) -> Spec | Formula:
         return Formula(value)
     kind = value.get("kind") if isinstance(value, Mapping) else None
     if not isinstance(kind, str):
-        raise ValueError(
+        raise InputError(
             'a term must be a formula, such as "conv(H, I) - X", or a table with its kind and its '
             f'blocks, such as {{kind = "equal", left = "I", right = "Z"}}, got {value!r:.60}'
         )
@@ -199,14 +200,14 @@ def _weight_name(value: Any) -> Any:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if (number and math.isfinite(value) and value >= 0) or (isinstance(value, str) and value):
         return value
-    raise ValueError(
+    raise InputError(
         f"must be a number >= 0 or the name of an entry in [penalties], got {value!r:.60}"
     )
 
 
 def _penalty(value: Any) -> Any:
     if _weight_name(value) == 0:
-        raise ValueError("a penalty must be positive, got 0")
+        raise InputError("a penalty must be positive, got 0")
     return value
 
 
@@ -288,7 +289,7 @@ def _any_term(value: Any) -> Declaration:
     kinds = [kind for kind in _KINDS if isinstance(value, Mapping) and kind in value]
     if len(kinds) != 1:
         found = ", ".join(value) if isinstance(value, Mapping) else repr(value)
-        raise ValueError(f"must have exactly one of {', '.join(_KINDS)}, got {found or 'nothing'}")
+        raise InputError(f"must have exactly one of {', '.join(_KINDS)}, got {found or 'nothing'}")
     return _KINDS[kinds[0]].model_validate(value)
 
 
@@ -297,7 +298,7 @@ def _output(value: Any) -> Any:
         return value
     if isinstance(value, Mapping):
         return ProductOutput.model_validate(value)
-    raise ValueError(f'must be a block or {{light = "L", reflectance = "R"}}, got {value!r:.60}')
+    raise InputError(f'must be a block or {{light = "L", reflectance = "R"}}, got {value!r:.60}')
 
 
 AnyTerm = Annotated[QuadraticTerm | ConstraintTerm | PriorTerm, BeforeValidator(_any_term)]

@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from unfold.degradation.kernels import SHAPES, aperture_kernels
+from unfold.errors import InputError
 from unfold.estimators.blur_radius import CELL, blur_radius_of_cells, interpolated
 from unfold.estimators.noise import PhotoNoise
 from unfold.estimators.outliers import find_outliers
@@ -38,7 +39,7 @@ class DiscKernels(KernelEstimator):
     (``kernel_estimator="disc", num_kernels=4``).
 
     Raises:
-        ValueError: if there are fewer than two discs, or ``largest`` is not positive.
+        InputError: if there are fewer than two discs, or ``largest`` is not positive.
 
     Source: a thin lens spreads a point into a disc, the circle of confusion; see `blur_radius`.
 
@@ -63,7 +64,7 @@ class DiscKernels(KernelEstimator):
     ) -> None:
         super().__init__()
         if num_kernels < 2 or not largest > 0:
-            raise ValueError(
+            raise InputError(
                 f"DiscKernels({num_kernels}, largest={largest:g}): there must be at least two "
                 "discs, and largest must be positive"
             )

@@ -15,6 +15,7 @@ import unfold.formula as uf
 from unfold.core import CG, History, Lagrangian, Prior, Residual, Stage, State
 from unfold.core.clip import clip
 from unfold.core.objective import Objective, PriorOn
+from unfold.errors import InputError
 from unfold.estimators import HyperParameters
 from unfold.estimators.outliers import find_outliers
 from unfold.registry.spec import PriorLike, factory
@@ -158,7 +159,7 @@ class ErA(Estimating):
         make: Callable[[int], Prior] = factory("priors", prior)
         self.maps = has_slot(blur, "maps")
         if num_kernels > 1 and not self.maps:
-            raise ValueError(
+            raise InputError(
                 f"num_kernels={num_kernels}: several kernels need a blur with maps: set "
                 "blur='filter-flow', or num_kernels=1"
             )
@@ -274,7 +275,7 @@ def _blurred(kernel: Tensor, maps: Tensor | None) -> Tensor:
 def _with_maps(kernel: Tensor, logits: Tensor | None, num_kernels: int) -> tuple[Tensor, Tensor]:
     """Kernels and their maps; a single kernel is complemented by a point."""
     if logits is None:
-        raise ValueError("the kernel estimator returns no maps: choose a blur without maps")
+        raise InputError("the kernel estimator returns no maps: choose a blur without maps")
     if num_kernels > 1:
         return kernel, logits.softmax(1)
     share = logits.sigmoid()

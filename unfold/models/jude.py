@@ -15,6 +15,7 @@ import unfold.formula as uf
 from unfold.core import CG, History, Lagrangian, Prior, Regularizer, Residual, State, Step
 from unfold.core.clip import clip
 from unfold.core.objective import Objective, PriorOn
+from unfold.errors import InputError
 from unfold.estimators import (
     HyperParameters,
 )
@@ -194,7 +195,7 @@ class JUDE(Estimating):
         self.maps = has_slot(blur, "maps")
         self.trusts, self.careful = trust, careful and not self.maps
         if (self.maps and trust) or (num_kernels > 1 and not self.maps):
-            raise ValueError(
+            raise InputError(
                 "several kernels need a blur with maps, such as filter-flow, which uses no trust "
                 f"map: got num_kernels={num_kernels}, trust={trust}; set trust=False, or "
                 "num_kernels=1"
@@ -206,7 +207,7 @@ class JUDE(Estimating):
         self.kernel_updates = self.needs_full_image = kernel_updates
         if kernel_updates:
             if not isinstance(term, Convolution) or order == "paper":
-                raise ValueError(
+                raise InputError(
                     "kernel_updates needs blur='convolution' and order='data-first', got "
                     f"{type(term).__name__} and {order!r}: change them, or remove kernel_updates"
                 )

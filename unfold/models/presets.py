@@ -7,6 +7,7 @@ import typing
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from unfold.errors import InputTypeError
 from unfold.restorer import Restorer
 
 from .deconvolution import Deconvolution
@@ -51,7 +52,7 @@ def preset(
     options = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
     unknown = defaults.keys() - {option.name for option in options}
     if unknown:
-        raise TypeError(f"{model.__name__} has no option {', '.join(sorted(unknown))}")
+        raise InputTypeError(f"{model.__name__} has no option {', '.join(sorted(unknown))}")
 
     def build(**given: Any) -> Model:
         made = model(**{**defaults, **given})

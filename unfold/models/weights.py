@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from unfold._files import replace_file
+from unfold.errors import InputError
 from unfold.registry.catalog import ComponentError
 from unfold.registry.spec import Spec, resolve, spec_of
 from unfold.restorer import Restorer
@@ -164,9 +165,9 @@ def read_facts(folder: Path) -> dict[str, Any]:
     try:
         facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
         if not {"model", "needs", "sha256"} <= facts.keys():
-            raise ValueError("model, needs or sha256 is missing")
+            raise InputError("model, needs or sha256 is missing")
         if not (isinstance(facts["model"], dict) and isinstance(facts["needs"], dict)):
-            raise ValueError("model or needs is not a table")
+            raise InputError("model or needs is not a table")
     except (OSError, ValueError, AttributeError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ComponentError(f"{folder / FACTS}: describes no model ({reason})") from error

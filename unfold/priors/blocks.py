@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, pad
 
 from unfold.core.size import check_size
+from unfold.errors import InputError
 
 from .lipschitz import lipschitz_bound
 
@@ -134,7 +135,7 @@ class UNet(nn.Module):
     ) -> None:
         super().__init__()
         if not widths or min(widths) < 1 or blocks < 1 or unshuffle < 1:
-            raise ValueError(
+            raise InputError(
                 f"UNet(widths={widths}, blocks={blocks}, unshuffle={unshuffle}): needs at least "
                 "one width, all positive, at least one block, and unshuffle >= 1"
             )

@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from unfold.core.prior import Prior
+from unfold.errors import InputError, InputTypeError
 
 
 class Identity(Prior):
@@ -56,7 +57,7 @@ class Box(Prior):
     def __init__(self, *, low: Value = 0.0, high: Value = 1.0) -> None:
         super().__init__()
         if not low < high:
-            raise ValueError(f"Box(low={low}, high={high}): low must be below high")
+            raise InputError(f"Box(low={low}, high={high}): low must be below high")
         self.low, self.high = low, high
 
     @staticmethod
@@ -190,7 +191,7 @@ class Simplex(Prior):
             image's ``(h // 2, w // 2)``, the center of a kernel. None: the whole image.
 
     Raises:
-        ValueError: if the support is not positive, or larger than the block.
+        InputError: if the support is not positive, or larger than the block.
 
     Source: Duchi, Shalev-Shwartz, Singer and Chandra, "Efficient projections onto the l1-ball for
     learning in high dimensions", ICML 2008; here with weights.
@@ -209,7 +210,7 @@ class Simplex(Prior):
     def __init__(self, *, support: Annotated[int, Field(ge=1, le=1024)] | None = None) -> None:
         super().__init__()
         if support is not None and support < 1:
-            raise ValueError(f"Simplex(support={support}): must be at least 1, or None")
+            raise InputError(f"Simplex(support={support}): must be at least 1, or None")
         self.support = support
 
     def prox(self, v: Tensor, step: Tensor) -> Tensor:
@@ -241,7 +242,7 @@ class Simplex(Prior):
         if self.support is None:
             return slice(0, height), slice(0, width)
         if self.support > min(height, width):
-            raise ValueError(
+            raise InputError(
                 f"Simplex(support={self.support}) does not fit a block of {height}×{width}: use "
                 "a smaller support, or a larger block (unfold.terms.embed_kernel)"
             )
@@ -296,7 +297,7 @@ class Poisson(Prior):
         return _OfCounts(state[self.observed])
 
     def prox(self, v: Tensor, step: Tensor) -> Tensor:
-        raise TypeError(
+        raise InputTypeError(
             f"Poisson reads the counts {self.observed!r} from the state: use Poisson.at(state).prox"
         )
 

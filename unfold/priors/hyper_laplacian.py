@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from unfold.core.prior import Prior
+from unfold.errors import InputError
 
 _NEWTON = 8  # the derivative is in [1/2, 1], so that fewer steps reach the precision of float64
 
@@ -27,7 +28,7 @@ class HyperLaplacian(Prior):
         exponent: ``p``.
 
     Raises:
-        ValueError: if the exponent is not between 0 and 1.
+        InputError: if the exponent is not between 0 and 1.
 
     Source: Krishnan and Fergus, "Fast image deconvolution using hyper-Laplacian priors", NIPS
     2009; the threshold: Zuo et al., "A generalized iterated shrinkage algorithm for non-convex
@@ -46,7 +47,7 @@ class HyperLaplacian(Prior):
     def __init__(self, *, exponent: Annotated[float, Field(gt=0, lt=1)] = 2 / 3) -> None:
         super().__init__()
         if not 0 < exponent < 1:
-            raise ValueError(
+            raise InputError(
                 f"HyperLaplacian(exponent={exponent}): must be between 0 and 1; use SoftThreshold "
                 "for 1, or L0 for 0"
             )

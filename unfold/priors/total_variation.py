@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from unfold.core.prior import Prior
+from unfold.errors import InputError
 
 
 class TotalVariation(Prior):
@@ -44,7 +45,7 @@ class TotalVariation(Prior):
     def __init__(self, *, iterations: Annotated[int, Field(ge=1, le=10_000)] = 20) -> None:
         super().__init__()
         if iterations < 1:
-            raise ValueError(f"TotalVariation(iterations={iterations}): must be at least 1")
+            raise InputError(f"TotalVariation(iterations={iterations}): must be at least 1")
         self.iterations = iterations
 
     def prox(self, v: Tensor, step: Tensor) -> Tensor:

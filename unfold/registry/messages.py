@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -26,7 +26,16 @@ def error_messages(
     return [
         ": ".join(filter(None, (place(path), " or ".join(map(_message, _likely(errors))))))
         for path, errors in found.items()
+        if not _is_of_another_member(errors, path, found)
     ]
+
+
+def _is_of_another_member(
+    errors: list[ErrorDetails], path: tuple[int | str, ...], paths: Iterable[tuple[int | str, ...]]
+) -> bool:
+    """Whether a value is meant for the member of a union that reports errors inside of it."""
+    of_union = all(len(each["loc"]) > len(path) for each in errors)
+    return of_union and any(len(p) > len(path) and p[: len(path)] == path for p in paths)
 
 
 def _likely(errors: list[ErrorDetails]) -> list[ErrorDetails]:

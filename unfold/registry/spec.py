@@ -22,6 +22,8 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
+from unfold.errors import InputError
+
 from .catalog import (
     GROUPS,
     Component,
@@ -107,7 +109,7 @@ class Spec(BaseModel):
             with one_scan(), limit:
                 built = supply(type(self).component, inputs, options)
         except ValueError as error:
-            if type(error) is not ValueError:  # a subclass is meant for callers that handle it
+            if type(error) not in (ValueError, InputError):  # (others are for callers)
                 raise
             entry = type(self).entry
             raise ComponentError(
@@ -275,7 +277,7 @@ def _registered_degradation(value: Any) -> Spec:
     if isinstance(spec, Spec):
         spec.build()  # so that errors of its constructor are reported with the others
         return spec
-    raise ValueError("a recipe must name its degradations, so that it can be saved and repeated")
+    raise InputError("a recipe must name its degradations, so that it can be saved and repeated")
 
 
 # The type of an option that holds an installed degradation.

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from unfold._heap import kept_heap
+from unfold.errors import InputError
 from unfold.imaging import ImageError, Photo, size_of, write
 from unfold.imaging.io import MAX_PIXELS, contents, decode, encode, writing
 from unfold.restorer import Restorer
@@ -79,7 +80,7 @@ def restore_files(
             `unfold.restoration.trust.picture`).
 
     Raises:
-        ValueError: if ``batch`` is below 1, or ``trust`` is given for several photos.
+        InputError: if ``batch`` is below 1, or ``trust`` is given for several photos.
         UnfoldError: if ``trust`` is given and the model is not unrolled.
 
     Example:
@@ -97,11 +98,11 @@ def restore_files(
         True
     """
     if trust and len(pairs) > 1:
-        raise ValueError(
+        raise InputError(
             f"{trust}: is the map of one photo, got {len(pairs)} photos; restore them one by one"
         )
     if batch < 1:
-        raise ValueError(f"batch must be at least 1, got {batch}")
+        raise InputError(f"batch must be at least 1, got {batch}")
     device = torch.device(device)
     model = model.to(device).eval()
     restorer = TiledInference(

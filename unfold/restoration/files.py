@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from unfold.errors import InputError
 from unfold.imaging import ImageError, find_photos
 from unfold.imaging.io import SUFFIXES
 
@@ -166,11 +167,11 @@ class Shard:
         """A shard from a text such as ``"2/8"``.
 
         Raises:
-            ValueError: if the text is not a shard.
+            InputError: if the text is not a shard.
         """
         match = re.fullmatch(r"(\d+)/(\d+)", text)
         if not match or not 1 <= int(match[1]) <= int(match[2]):
-            raise ValueError(
+            raise InputError(
                 f"{text!r} is not a shard; write it as I/N with I from 1 to N, e.g. 2/8"
             )
         return cls(int(match[1]), int(match[2]))

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from unfold._files import replace_file
+from unfold.errors import InputError
 from unfold.imaging import ImageError, read
 from unfold.imaging.io import destination, writing
 
@@ -84,7 +85,7 @@ def _array(path: Path) -> np.ndarray:
             return loaded
         with loaded:
             if len(loaded.files) != 1:
-                raise ValueError(f"the file holds {len(loaded.files)} arrays, not one")
+                raise InputError(f"the file holds {len(loaded.files)} arrays, not one")
             return loaded[loaded.files[0]]
     except Exception as error:  # whatever is in the file, the answer is one line
         reason = " ".join(str(error).split()) or type(error).__name__

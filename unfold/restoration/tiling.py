@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from unfold._heap import kept_heap
+from unfold.errors import InputError, MemoryLimitError, UnfoldError
 from unfold.restorer import Restoration, Restorer, Trust
 
 from .device import default_budget, format_bytes, parse_bytes, release, used
@@ -158,9 +159,9 @@ class TiledInference:
             image: ``(3, H, W)`` in [0, 1], on the CPU.
 
         Raises:
-            MemoryError: if not even one tile fits into the budget, or if the model needs the full
-                image and that does not fit.
-            ValueError: if ``tile`` is too small for the receptive field.
+            MemoryLimitError: if not even one tile fits into the budget, or if the model needs the
+                full image and that does not fit.
+            InputError: if ``tile`` is too small for the receptive field.
         """
         x, kernel, tilings, found, trust = image[None], self.kernel, [], {}, None
         for model in self.model.sequence():
@@ -210,7 +211,7 @@ class TiledInference:
             image: ``(3, H, W)`` in [0, 1], on the CPU.
 
         Raises:
-            MemoryError: if not even one tile fits into the budget.
+            MemoryLimitError: if not even one tile fits into the budget.
             ValueError: if ``tile`` is too small.
         """
         model, x = self.model, image[None]
@@ -289,7 +290,7 @@ class TiledInference:
         if model.needs_full_image:
             sizes = int(self._rate(model, x, kernel) * height * width), self.room(), self.budget
             takes, left, of = map(format_bytes, sizes)
-            raise MemoryError(
+            raise MemoryLimitError(
                 f"the model needs the whole photo, which takes {takes}, and {left} of {of} are "
                 "free: allow more memory, or scale the photo down"
             )
@@ -319,17 +320,17 @@ class TiledInference:
         restored = Restoration(out, measurements, trust=trust)
         return restored, Tiling(type(model).__name__, grid, field, seams)
 
-    def _no_tile(self, tiles: _Tiles, radius: int) -> Exception:
+    def _no_tile(self, tiles: _Tiles, radius: int) -> UnfoldError:
         """The error of tiles that are too small, with the required limit."""
         least = max(2 * (2 * radius + 2 * ALIGN), 384) ** 2
         if self.tile is not None:
-            return ValueError(
+            return InputError(
                 f"tile={self.tile}: such small tiles cannot overlap by the receptive field; "
                 f"use {least} or more"
             )
         takes = int(least * self._rate(tiles.model, tiles.x, tiles.kernel))
         takes += self.budget - self.room() + self._result_bytes(tiles.model, tiles.x)
-        return MemoryError(
+        return MemoryLimitError(
             f"not even one tile fits into the free part of {format_bytes(self.budget)}: allow "
             f"{format_bytes(takes)} or more"
         )

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from unfold.degradation.base import Parameters
 from unfold.degradation.color_space import decode, encode
+from unfold.errors import InputError
 from unfold.terms.blur import transfer_function
 
 from .recipe import SHARP, SynthesisRecipe, SynthesisStep
@@ -108,12 +109,12 @@ class Pipeline:
         recipe are left out.
 
         Raises:
-            ValueError: if the blur is wider than ``size``.
+            InputError: if the blur is wider than ``size``.
         """
         kernels = list(self._kernels(drawn))
         radius = sum(max(kernel.shape[-2:]) // 2 for kernel in kernels)
         if radius > (size - 1) // 2:
-            raise ValueError(
+            raise InputError(
                 f"the blurs together have a radius of {radius} pixels, which a kernel of "
                 f"{size}×{size} cannot hold: set the size to {2 * radius + 1}, or blur less"
             )

@@ -20,7 +20,7 @@ from pydantic import (
 
 from unfold._shipped import ShippedFiles
 from unfold.degradation.color_space import Transfer
-from unfold.errors import UnfoldError
+from unfold.errors import InputError, UnfoldError
 from unfold.losses import TRUE_KERNEL
 from unfold.registry.messages import error_messages
 from unfold.registry.spec import DegradationSpec
@@ -142,7 +142,7 @@ class SynthesisRecipe(BaseModel):
         if self.size is not None and min(self.size) < 1:
             errors.append(f"size: height and width must be at least 1, got {self.size}")
         if errors:
-            raise ValueError("; ".join(errors))
+            raise InputError("; ".join(errors))
         return self
 
     def steps_to(self, picture: str) -> tuple[int, ...]:

@@ -16,6 +16,7 @@ from unfold.degradation.base import Parameters
 from unfold.degradation.counter import counted
 from unfold.degradation.kernels import disturbed
 from unfold.degradation.rng import together
+from unfold.errors import InputError, InputTypeError
 from unfold.losses import TRUE_KERNEL
 
 from .pipeline import Pipeline, one_thread, seeded
@@ -86,20 +87,22 @@ class SynthesizedPhotos(Dataset):
                 saved by the recipe, or (on access) a blur is wider than ``kernel_size``.
         """
         if not isinstance(recipe, SynthesisRecipe):
-            raise TypeError(f"recipe={recipe!r}: give a Recipe, as read_recipe('lol-blur') does")
+            raise InputTypeError(
+                f"recipe={recipe!r}: give a Recipe, as read_recipe('lol-blur') does"
+            )
         if crop < 1 or margin < 0 or (length is not None and length < 1):
-            raise ValueError(
+            raise InputError(
                 f"crop={crop} and length={length} must be at least 1, margin={margin} at least 0"
             )
         if errors := recipe.picture_errors(pictures or {}):
-            raise ValueError("; ".join(errors))
+            raise InputError("; ".join(errors))
         self.scenes = find_scenes(Path(source), recipe.frames)
         self.recipe, self.pipeline = recipe, Pipeline(recipe)
         self.crop, self.margin, self.seed, self.kernel_size = crop, margin, seed, kernel_size
         if not 0 <= kernel_error <= 1 or (
             kernel_error and (kernel_size is None or not kernel_known)
         ):
-            raise ValueError(
+            raise InputError(
                 f"kernel_error={kernel_error}: must be in [0, 1], and 0 where models are given no "
                 "kernel"
             )
@@ -143,7 +146,7 @@ class SynthesizedPhotos(Dataset):
         pictures = pictures if size is None else cut(pictures, size, generator)
         height, width = pictures[SHARP].shape[-2:]
         if min(height, width) < self.crop:
-            raise ValueError(f"{scene.name} is {width}×{height}, below the crop of {self.crop}")
+            raise InputError(f"{scene.name} is {width}×{height}, below the crop of {self.crop}")
         side = self.crop + 2 * self.margin
         pictures = cut(pictures, (side, side), generator)
         return _Plan(scene.name, pictures, self.pipeline.draw(generator), generator)

@@ -22,6 +22,7 @@ from unfold.core.operators import (
     spectrum,
 )
 from unfold.core.state import State
+from unfold.errors import InputError
 from unfold.imaging.boundary import fast_length
 
 __all__ = ["transfer_function"]
@@ -72,7 +73,7 @@ class Blur(Blurred):
         kernel, of = state[self.kernel.name].shape, self.of.shape(state)
         check_kernel(self.kernel.name, kernel, of[-2:])
         if any(1 not in (a, b) and a != b for a, b in zip(kernel[:2], of[:2], strict=True)):
-            raise ValueError(
+            raise InputError(
                 f"{self.formula()} cannot combine {self.kernel.name} {tuple(kernel)}, "
                 f"{self.of.formula()} {tuple(of)}: batch and channels of a kernel are those of the "
                 "image, or 1"
@@ -166,7 +167,7 @@ def embed_kernel(kernel: Tensor, size: tuple[int, int]) -> Tensor:
         ``(B, M, H, W)``.
 
     Raises:
-        ValueError: if the kernel is larger than the size.
+        InputError: if the kernel is larger than the size.
 
     Example:
         >>> import torch
@@ -178,7 +179,7 @@ def embed_kernel(kernel: Tensor, size: tuple[int, int]) -> Tensor:
     """
     (h, w), (height, width) = kernel.shape[-2:], size
     if h > height or w > width:
-        raise ValueError(
+        raise InputError(
             f"a kernel of shape {tuple(kernel.shape)} cannot be embedded in {height}×{width}: crop "
             "it"
         )
@@ -228,7 +229,7 @@ def _transfer_function(kernel: Expression, state: State, domain: torch.Size) -> 
 def check_kernel(name: str, kernel: torch.Size, size: torch.Size) -> None:
     height, width = size
     if len(kernel) != 4 or kernel[-2] > height or kernel[-1] > width:
-        raise ValueError(
+        raise InputError(
             f"the kernel {name!r} has shape {tuple(kernel)}, must be (batch or 1, channels or 1, "
             f"h, w) and at most as large as the image, {height}×{width}: crop the kernel or pad "
             "the image"

@@ -11,6 +11,7 @@ from torch import Tensor
 from unfold.core.expression import Entry, Expression
 from unfold.core.operators import MatrixFree, Structure, broadcast_shapes, image, spectrum
 from unfold.core.state import State
+from unfold.errors import InputError
 
 from .blur import Blurred, check_kernel, transfer
 
@@ -58,7 +59,7 @@ class Flow(Blurred):
         domain = self.of.shape(state)
         check_kernel(self.kernel.name, kernels, domain[-2:])
         if len(maps) != 4 or maps[1] != kernels[1] or maps[-2:] != domain[-2:]:
-            raise ValueError(
+            raise InputError(
                 f"a filter flow: {self.maps.name!r} has shape {tuple(maps)}, must be (batch or 1, "
                 f"{kernels[1]}, {domain[-2]}, {domain[-1]}): one map for each of the kernels "
                 f"{self.kernel.name!r}"
@@ -119,7 +120,7 @@ class Flow(Blurred):
     def _check_full_size(self, kernels: torch.Size, blurred: torch.Size) -> None:
         if kernels[-2:] != blurred[-2:]:
             h, w = blurred[-2:]
-            raise ValueError(
+            raise InputError(
                 f"{self.kernel.name!r} has shape {tuple(kernels)}: as a block it must be as high "
                 f"and wide as the image of the filter flow, {h}×{w}; start it with "
                 f"unfold.terms.embed_kernel(kernel, ({h}, {w})), or leave it out of the order"

@@ -10,6 +10,7 @@ from torch import Tensor
 from unfold.core.expression import Expression, Mapped
 from unfold.core.operators import MatrixFree, Structure
 from unfold.core.state import State
+from unfold.errors import InputError, InputTypeError
 
 __all__ = ["Applied"]
 
@@ -25,7 +26,8 @@ class Applied(Mapped):
         adjoint: ``y -> Aᵀ y``; by default computed by automatic differentiation.
 
     Raises:
-        ValueError: (at its first use) if the function is not linear.
+        InputError: (at its first use) if the function is not linear, or the adjoint is not its
+            adjoint.
 
     Example:
         >>> import torch
@@ -42,7 +44,7 @@ class Applied(Mapped):
 
     def __init__(self, forward: Function, of: Expression, adjoint: Function | None = None) -> None:
         if not callable(forward):
-            raise TypeError(f"linear(forward, x): forward is a function, got {forward!r:.40}")
+            raise InputTypeError(f"linear(forward, x): forward is a function, got {forward!r:.40}")
         super().__init__(of)
         self.forward, self.adjoint = forward, adjoint
         self._is_checked = False
@@ -56,20 +58,42 @@ class Applied(Mapped):
         with torch.no_grad():
             if not self._is_checked and not torch.compiler.is_compiling():
                 self._check_linear(example)
+                self._check_adjoint(example)
+                self._is_checked = True
             return self.forward(example).shape
 
     def _check_linear(self, example: Tensor) -> None:
         """Check ``A(−2 v) = −2 A(v)``, which constants, powers and clips do not satisfy."""
-        v = torch.arange(example.numel(), device=example.device).float().sin()
-        v = v.to(example.dtype).view(example.shape)
+        v = _wave(example)
         want, got = -2 * self.forward(v), self.forward(-2 * v)
         allowed = torch.finfo(v.dtype).eps ** 0.5 * want.abs().max()
         if not ((got - want).abs() <= allowed).all():
-            raise ValueError(
+            raise InputError(
                 f"{self.formula()} is not linear: its function gives A(-2 v) different from "
                 "-2 A(v); give a linear function, and subtract a constant as data"
             )
-        self._is_checked = True
+
+    def _check_adjoint(self, example: Tensor) -> None:
+        """Check ``⟨A v, u⟩ = ⟨v, Aᵀ u⟩``, with a given adjoint."""
+        if self.adjoint is None:
+            return
+        v = _wave(example)
+        mapped = self.forward(v)
+        u = _wave(mapped).cos()
+        pulled = self.adjoint(u)
+        remedy = "give its adjoint, or none, and automatic differentiation computes it"
+        if pulled.shape != v.shape:
+            raise InputError(
+                f"the adjoint of {self.formula()} gives {tuple(pulled.shape)} for a value "
+                f"{tuple(u.shape)}, got x {tuple(v.shape)}: {remedy}"
+            )
+        want, got = (mapped * u).double().sum(), (v * pulled).double().sum()
+        scale = mapped.norm() * u.norm() + v.norm() * pulled.norm()
+        if not (got - want).abs() <= torch.finfo(v.dtype).eps ** 0.5 * scale:
+            raise InputError(
+                f"the adjoint of {self.formula()} is not that of its function: ⟨A v, u⟩ is "
+                f"{want:.4g} and ⟨v, Aᵀ u⟩ {got:.4g} for the same v and u; {remedy}"
+            )
 
     def outer(self, state: State) -> MatrixFree:
         adjoint = self.adjoint
@@ -85,7 +109,7 @@ class Applied(Mapped):
         return None
 
     def code(self) -> str:
-        raise ValueError(
+        raise InputError(
             f"{self.formula()} is a map given by a Python function, which cannot be written down"
         )
 
@@ -106,14 +130,14 @@ class Downsampled(Mapped):
 
     def __init__(self, of: Expression, factor: int) -> None:
         if isinstance(factor, bool) or not isinstance(factor, int) or factor < 2:
-            raise ValueError(f"downsample by {factor!r}: the factor is an integer of at least 2")
+            raise InputError(f"downsample by {factor!r}: the factor is an integer of at least 2")
         super().__init__(of)
         self.factor = factor
 
     def shape(self, state: State) -> torch.Size:
         batch, channels, height, width = self.of.shape(state)
         if height % self.factor or width % self.factor:
-            raise ValueError(
+            raise InputError(
                 f"{self.formula()}: {height}×{width} is no multiple of {self.factor}: crop or pad "
                 "the image"
             )
@@ -144,3 +168,9 @@ class Downsampled(Mapped):
 
     def code(self) -> str:
         return f"downsample({self.of.code()}, {self.factor})"
+
+
+def _wave(like: Tensor) -> Tensor:
+    """Values between −1 and 1 without a period."""
+    wave = torch.arange(like.numel(), device=like.device).float().sin()
+    return wave.to(like.dtype).view(like.shape)

@@ -10,7 +10,7 @@ from unittest import SkipTest
 import torch
 from torch import Tensor
 
-from unfold.errors import UnfoldError
+from unfold.errors import InputError, UnfoldError
 
 from . import datasets, degradations, metrics, models, priors, terms
 from .tools import Subject
@@ -120,7 +120,7 @@ def checks(
         expected_failures: name of a check -> reason. Such a check must fail.
 
     Raises:
-        ValueError: if a group, claim or expected failure does not exist.
+        InputError: if a group, claim or expected failure does not exist.
 
     Example:
         >>> from unfold.metrics import MAE
@@ -133,9 +133,9 @@ def checks(
         precision
     """
     if group not in _GROUPS:
-        raise ValueError(f"no checks for {group!r}; there are some for {', '.join(_GROUPS)}")
+        raise InputError(f"no checks for {group!r}; there are some for {', '.join(_GROUPS)}")
     if group in ("terms", "datasets") and state is None:
-        raise ValueError(f"checks of {group} need state=..., a function that builds their input")
+        raise InputError(f"checks of {group} need state=..., a function that builds their input")
     table = _GROUPS[group]
     reasons = dict(expected_failures or {})
     claimable = {check.claim for check in table.values() if check.claim}
@@ -145,7 +145,7 @@ def checks(
     ):
         unknown = sorted(set(given) - known)
         if unknown:
-            raise ValueError(
+            raise InputError(
                 f"no {what} {', '.join(unknown)}; there are {', '.join(sorted(known))}"
             )
     subject = Subject(make, state, name, group)

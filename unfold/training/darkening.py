@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from unfold.degradation.zero_dce import DarkeningCurve, relative_lightness
+from unfold.errors import InputError
 from unfold.losses import exposure_control, smoothness, spatial_consistency
 
 SPATIAL, EXPOSURE, SMOOTH = 1.0, 10.0, 200.0  # the weights of LEDNet's synthesis
@@ -56,10 +57,10 @@ def train_darkening(
         The curve, and the losses of each step, by name.
 
     Raises:
-        ValueError: if there is no photo, or a photo is smaller than the crop.
+        InputError: if there is no photo, or a photo is smaller than the crop.
     """
     if not photos or min(side for photo in photos for side in photo.shape[1:]) < crop:
-        raise ValueError(
+        raise InputError(
             f"train_darkening needs photos of at least {crop}×{crop}; give larger ones"
         )
     generator = torch.Generator().manual_seed(seed)

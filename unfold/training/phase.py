@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from unfold.errors import InputError
 from unfold.registry.spec import DegradationSpec
 
 Count = Annotated[int, Field(ge=1, le=10**9)]
@@ -45,7 +46,7 @@ class Phase(BaseModel):
     @model_validator(mode="after")
     def _holds_together(self) -> Phase:
         if (self.schedule == "step") != (self.halve is not None):
-            raise ValueError('halve: must be given for schedule = "step", and only for it')
+            raise InputError('halve: must be given for schedule = "step", and only for it')
         return self
 
     def rate(self, step: int) -> float:

@@ -15,6 +15,7 @@ from pydantic import (
     model_validator,
 )
 
+from unfold.errors import InputError
 from unfold.losses import OTHER, TRUE_KERNEL
 from unfold.registry.config import SUFFIXES, read_config
 from unfold.registry.spec import Spec, resolve
@@ -32,7 +33,7 @@ def _named(group: str, value: Any) -> Spec:
     spec = resolve(group, value)
     if isinstance(spec, Spec):
         return spec
-    raise ValueError("a recipe must name its components, so that it can be saved and repeated")
+    raise InputError("a recipe must name its components, so that it can be saved and repeated")
 
 
 def _of(group: str) -> BeforeValidator:
@@ -106,7 +107,7 @@ class SynthesizedData(RecipeModel):
         if self.kernel_error and (self.kernel_size is None or not self.kernel_known):
             errors.append("kernel_error: the model is not given a kernel; leave kernel_error out")
         if errors:
-            raise ValueError("; ".join(errors))
+            raise InputError("; ".join(errors))
         return self
 
     def shapes(self, crop: int) -> dict[str, tuple[int, ...]]:
@@ -344,7 +345,7 @@ class Recipe(RecipeModel):
             if phase.batch % self.accumulation
         ]
         if errors:
-            raise ValueError("; ".join(errors))
+            raise InputError("; ".join(errors))
         return self
 
     @property

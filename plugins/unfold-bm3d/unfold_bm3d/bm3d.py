@@ -11,7 +11,7 @@ from torch import Tensor
 
 from unfold.core import Prior
 from unfold.core.inputs import check_values
-from unfold.errors import InputError
+from unfold.errors import GradientError, InputError
 
 from .color import filter_color
 
@@ -71,7 +71,7 @@ class BM3D(Prior):
     def _check(self, v: Tensor, step: Tensor) -> None:
         if torch.is_grad_enabled() and (v.requires_grad or step.requires_grad):
             which = "v" if v.requires_grad else "step"
-            raise RuntimeError(
+            raise GradientError(
                 f"BM3D passes no gradients, but {which} requires grad: call it under "
                 "torch.no_grad(), detach its input, or train with a prior that is differentiable"
             )

@@ -10,6 +10,7 @@ pytest.importorskip("deepinv")
 from deepinv.models import DRUNet
 from unfold_deepinv import DeepInvDnCNN, DeepInvDRUNet
 
+from unfold.errors import InputError
 from unfold.testing import checks
 
 NOISE = 2 / 255  # that of the released DnCNN: "sigma2" of 255
@@ -121,7 +122,7 @@ def test_without_weights_it_says_what_to_give(cls):
         cls()
     with pytest.raises(ValueError, match=r"needs weights, got 'download'.*none is released"):
         cls(weights="download", **SMALL[cls])
-    with pytest.raises(FileNotFoundError, match=r"no file .*nowhere\.pth"):
+    with pytest.raises(InputError, match=r"no file .*nowhere\.pth"):
         cls(weights="nowhere.pth", **SMALL[cls])
 
 

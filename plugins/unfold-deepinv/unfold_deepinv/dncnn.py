@@ -55,6 +55,7 @@ class DeepInvDnCNN(Prior):
         self.net = DnCNN(channels, channels, depth=depth, nf=width, pretrained=None)
         color = {1: "gray", 3: "color"}.get(channels) if (depth, width) == (20, 64) else None
         released = f"dncnn_sigma2_{color}.pth" if color else None
+        self.requires_training = weights == "random"
         load_weights(self.net, weights, model="dncnn", released=released)
 
     def prox(self, v: Tensor, step: Tensor) -> Tensor:

@@ -45,6 +45,7 @@ class DeepInvDRUNet(Prior):
         self.net = DRUNet(channels, channels, nc=widths, nb=blocks, pretrained=None)
         names = {1: "drunet_deepinv_gray_finetune_26k", 3: "drunet_deepinv_color_finetune_22k"}
         name = names.get(channels) if (width, blocks) == (64, 4) else None
+        self.requires_training = weights == "random"
         load_weights(self.net, weights, model="drunet", released=f"{name}.pth" if name else None)
 
     def prox(self, v: Tensor, step: Tensor) -> Tensor:

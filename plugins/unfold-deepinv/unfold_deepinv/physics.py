@@ -8,6 +8,7 @@ from torch import Tensor
 from unfold.core import State
 from unfold.core.expression import Expression
 from unfold.core.operators import FourierDiagonal, Structure
+from unfold.errors import InputTypeError
 from unfold.terms.linear import Applied
 
 
@@ -25,7 +26,7 @@ def linear_physics(physics: LinearPhysics, of: Expression) -> Applied:
         of: ``x``, a block or an expression.
 
     Raises:
-        TypeError: if the physics is not linear, or returns several tensors.
+        InputTypeError: if the physics is not linear, or returns several tensors.
 
     Example::
 
@@ -39,7 +40,7 @@ def linear_physics(physics: LinearPhysics, of: Expression) -> Applied:
         torch.Size([1, 3, 32, 32])
     """
     if not isinstance(physics, LinearPhysics) or isinstance(physics, StackedLinearPhysics):
-        raise TypeError(
+        raise InputTypeError(
             f"linear_physics needs a deepinv.physics.LinearPhysics that returns one tensor, got "
             f"{type(physics).__name__}: write a term for each part of a stacked physics"
         )

@@ -53,7 +53,7 @@ class DeepInvWavelet(Prior):
 
         super().__init__()
         if not pywt.Wavelet(wavelet).orthogonal:
-            raise ValueError(
+            raise InputError(
                 f"DeepInvWavelet needs an orthogonal wavelet, got {wavelet!r}: use one of the "
                 "families haar, db, sym, coif"
             )

@@ -9,6 +9,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from unfold.errors import InputError
+
 # Values of the option `weights` of a learned prior; None is refused when the prior is built.
 Weights = Literal["download", "random"] | Path | None
 
@@ -24,9 +26,8 @@ def load_weights(net: nn.Module, weights: Weights, *, model: str, released: str 
         released: the name of the released file for this architecture, if there is one.
 
     Raises:
-        ValueError: if weights is None, "download" is given but none are released, or a file does
-            not contain this network's tensors.
-        FileNotFoundError: if the file does not exist.
+        InputError: if weights is None, "download" is given but none are released, or a file does
+            not contain this network's tensors or does not exist.
     """
     if weights == "random":
         return
@@ -35,7 +36,7 @@ def load_weights(net: nn.Module, weights: Weights, *, model: str, released: str 
     if weights is None or (weights == "download" and released is None):
         fetch = f"{released}, from {source}" if released else "none is released for this layout"
         download = ' "download" to fetch that one into torch.hub\'s cache,' if released else ""
-        raise ValueError(
+        raise InputError(
             f"{name} is a learned denoiser and needs weights, got {weights!r}: set weights to the "
             f'path of a file with its state dict ({fetch}),{download} or "random" to train it'
         )
@@ -51,7 +52,7 @@ def load_weights(net: nn.Module, weights: Weights, *, model: str, released: str 
     try:
         net.load_state_dict(state)
     except (RuntimeError, TypeError, AttributeError) as error:
-        raise ValueError(
+        raise InputError(
             f"{source if weights == 'download' else weights} does not hold the weights of this "
             f"{name}: check the number of channels and the options of its layout ({error})"
         ) from error
@@ -59,14 +60,14 @@ def load_weights(net: nn.Module, weights: Weights, *, model: str, released: str 
 
 def _read(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
-        raise FileNotFoundError(
+        raise InputError(
             f"no file {path} to read weights from: give the path of a state dict, or "
             'weights="random" if a checkpoint is loaded into the network afterwards'
         )
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise ValueError(
+        raise InputError(
             f"{path} is no file of plain tensors, and nothing else is unpickled: save the state "
             "dict alone, torch.save(net.state_dict(), path)"
         ) from error

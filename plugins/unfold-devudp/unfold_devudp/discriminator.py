@@ -6,6 +6,7 @@ import itertools
 
 from torch import Tensor, nn
 
+from unfold.errors import InputError
 from unfold.priors.blocks import Widths
 
 
@@ -21,7 +22,7 @@ class PatchDiscriminator(nn.Module):
         widths: number of channels after each convolution with stride 2.
 
     Raises:
-        ValueError: if there is no width or one below 1, or a photo has fewer than
+        InputError: if there is no width or one below 1, or a photo has fewer than
             ``2 ** (len(widths) + 1)`` rows or columns.
 
     Source: Zhao et al., "FCL-GAN: a lightweight and real-time baseline for unsupervised blind image
@@ -33,7 +34,7 @@ class PatchDiscriminator(nn.Module):
     def __init__(self, *, widths: Widths = (24, 48, 96, 192)) -> None:
         super().__init__()
         if not widths or min(widths) < 1:
-            raise ValueError(f"PatchDiscriminator(widths={widths}): needs positive widths")
+            raise InputError(f"PatchDiscriminator(widths={widths}): needs positive widths")
         layers: list[nn.Module] = []
         for inputs, outputs in itertools.pairwise((3, *widths)):
             layers.append(nn.Conv2d(inputs, outputs, 4, stride=2, padding=1))
@@ -45,7 +46,7 @@ class PatchDiscriminator(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         if min(image.shape[-2:]) < self.least:
-            raise ValueError(
+            raise InputError(
                 f"PatchDiscriminator needs photos of at least {self.least}×{self.least} pixels, "
                 f"got {tuple(image.shape)}: train on larger crops"
             )

@@ -9,6 +9,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from unfold.errors import InputError
 from unfold.priors.blocks import ResidualBlock
 
 Normalization = Literal["instance", "batch", "none"]
@@ -46,7 +47,7 @@ class Generator(nn.Module):
     ) -> None:
         super().__init__()
         if not widths or min(widths) < 1 or blocks < 1:
-            raise ValueError(
+            raise InputError(
                 f"Generator(widths={widths}, blocks={blocks}): needs at least one width, all "
                 "positive, and at least one block"
             )

@@ -14,6 +14,7 @@ from unfold.core import History
 from unfold.core.clip import clip
 from unfold.core.operators import image as from_spectrum
 from unfold.core.operators import spectrum
+from unfold.errors import InputError
 from unfold.models.checks import check_inputs
 from unfold.models.convert import load_converted
 from unfold.models.parts import NoiseLike, make_noise, measure_noise
@@ -27,7 +28,7 @@ from .stage import SIDE, Stage
 
 def _in_order(given: tuple[float, float]) -> tuple[float, float]:
     if not given[0] < given[1]:
-        raise ValueError("the first must be less than the second")
+        raise InputError("the first must be less than the second")
     return given
 
 

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field
 from torch import Tensor, nn
 
 from unfold.core import History
+from unfold.errors import InputError
 from unfold.models.checks import check_image
 from unfold.models.convert import load_converted, rename
 from unfold.priors.blocks import Width, conv3
@@ -26,7 +27,7 @@ Parts = dict[str, Tensor]
 
 def _in_order(given: tuple[float, float]) -> tuple[float, float]:
     if not given[0] < given[1]:
-        raise ValueError("the first must be less than the second")
+        raise InputError("the first must be less than the second")
     return given
 
 
@@ -83,9 +84,9 @@ class LEDNet(Restorer):
         options = {"range": range, "ppm": ppm, "curve_nlu": curve_nlu, "fusion": fusion,
                    "side_output": side_output, "widths": widths}  # fmt: skip
         if not range[0] < range[1]:
-            raise ValueError(f"LEDNet(range={range}): the first must be less than the second")
+            raise InputError(f"LEDNet(range={range}): the first must be less than the second")
         if min(widths) < 1 or any(width % 4 for width in widths[1:]):
-            raise ValueError(
+            raise InputError(
                 f"LEDNet(widths={widths}): they must be positive, and multiples of 4 but for the "
                 "first"
             )
