@@ -7,8 +7,8 @@ DATA holds photos/kodak24 and kernels. Photo j is blurred by kernel j of twelve 
 bits. Its gray version is restored with the estimated and with the true kernel. The shift of a blind
 estimate is arbitrary, also by parts of a pixel: PSNR is that at the best shift in steps of a
 quarter pixel, as in Levin et al., "Understanding and evaluating blind deconvolution algorithms",
-CVPR 2009. Printed are, of all photos so far, the means, the shares whose squared error is less than two and
-three times that with the true kernel, and the seconds of an estimate.
+CVPR 2009. Printed are, of all photos so far, the means, the shares whose squared error is less than
+two and three times that with the true kernel, and the seconds of an estimate.
 """
 
 import argparse
