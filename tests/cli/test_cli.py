@@ -115,8 +115,10 @@ def test_an_unknown_suffix_is_no_folder_unless_it_is_meant(photo, tmp_path, caps
 
 
 @pytest.mark.parametrize(
-    "command", ["table jude-1", "explain tv-deblur", "certify tv-deblur", "schema"]
-)
+    "command",
+    ["table jude-1", "explain tv-deblur", "certify tv-deblur", "schema", "list", "list models",
+     "list priors --json"],
+)  # fmt: skip
 def test_a_text_is_printed_or_written(tmp_path, monkeypatch, capsys, command):
     monkeypatch.setattr("unfold.registry.schema.schema", lambda seconds: ({"ρ": 1}, []))
     assert main(command.split()) == 0
@@ -144,6 +146,7 @@ def test_a_text_is_printed_or_written(tmp_path, monkeypatch, capsys, command):
          "directory); check the path"),
         ("journal merge none.jsonl -o y.jsonl", "none.jsonl: cannot be read (No such file or "
          "directory); check the path"),
+        ("list models -o none/t.txt", "none/t.txt: there is no folder"),
         ("list models zzz*", "no models match 'zzz*'; `unfold list models` has all names"),
         ("list model", "no group named 'model'; did you mean models?"),
         ("explain jude-small --set stagess=3 --set noise=-1", "jude-small: noise: must be greater "

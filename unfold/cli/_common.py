@@ -161,11 +161,12 @@ def check_output(path: Path | None) -> None:
     Raises:
         ImageError: if it cannot.
     """
+    if path is None:
+        return
     from unfold.imaging.io import destination, writing
 
-    if path is not None:
-        with writing(path):
-            destination(path)
+    with writing(path):
+        destination(path)
 
 
 def put(text: str, path: Path | None) -> None:
@@ -174,12 +175,12 @@ def put(text: str, path: Path | None) -> None:
     Raises:
         ImageError: if the file cannot be written.
     """
-    from unfold._files import replace_file
-    from unfold.imaging.io import destination, writing
-
     if path is None:
         say(text)
         return
+    from unfold._files import replace_file
+    from unfold.imaging.io import destination, writing
+
     with writing(path):
         replace_file(destination(path), text.encode())
 

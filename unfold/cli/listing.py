@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from unfold._listing import GROUPS, ListEntry, entries
 from unfold.registry.catalog import installed
 
-from ._common import CommandError, declare
+from ._common import CommandError, add_output, check_output, declare, put
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -27,11 +27,13 @@ def add(parser: argparse.ArgumentParser) -> None:
     """
     declare(parser, "group GROUP", f"one of {', '.join(GROUPS)}", nargs="?")
     declare(parser, "pattern PATTERN", "names to list, e.g. 'jude*'", nargs="?", default="*")
-    declare(parser, "--json", "print a JSON array of objects")
+    declare(parser, "--json", "write a JSON array of objects")
+    add_output(parser, "the list")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
+    check_output(arguments.output)
     groups = [arguments.group] if arguments.group else [*GROUPS]
     found = {
         group: [e for e in entries(group) if fnmatchcase(e.name, arguments.pattern)]
@@ -44,11 +46,14 @@ def run(arguments: argparse.Namespace) -> int:
         )
     if arguments.json:
         rows = [_row(entry) for group in groups for entry in found[group]]
-        print(json.dumps(rows, indent=2, ensure_ascii=False))
+        text = json.dumps(rows, indent=2, ensure_ascii=False)
     elif arguments.group:
-        _print_lines(found[arguments.group])
+        on_terminal = sys.stdout.isatty() and arguments.output is None
+        columns = shutil.get_terminal_size().columns if on_terminal else sys.maxsize
+        text = "\n".join(_lines(found[arguments.group], columns))
     else:
-        _print_overview(found)
+        text = _overview(found)
+    put(f"{text}\n" if text else "", arguments.output)
     for damage in installed().damaged:
         print(f"unfold: {damage.distribution} cannot be read: {damage.error}", file=sys.stderr)
     return 0
@@ -64,22 +69,24 @@ def _summary(entry: ListEntry) -> str:
     return entry.describe().replace("``", "")
 
 
-def _print_lines(found: list[ListEntry]) -> None:
-    """One line for each entry; on a terminal, wrapped to its width."""
-    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
+def _lines(found: list[ListEntry], columns: int) -> list[str]:
+    """One line for each entry, wrapped to the columns."""
     width = max((len(entry.name) for entry in found), default=0)
+    lines = []
     for entry in found:
         notes = [f"{entry.distribution} {entry.version}"] if entry.foreign else []
         notes += [] if entry.status == "ok" else [entry.status]
         line = f"{entry.name:<{width}}  {_summary(entry)}"
         line += f" [{'; '.join(notes)}]" if notes else ""
-        print(textwrap.fill(line, columns, subsequent_indent=" " * (width + 2)))
+        lines.append(textwrap.fill(line, columns, subsequent_indent=" " * (width + 2)))
+    return lines
 
 
-def _print_overview(found: dict[str, list[ListEntry]]) -> None:
+def _overview(found: dict[str, list[ListEntry]]) -> str:
+    lines = []
     for group, here in found.items():
-        print(f"{group}: {GROUPS[group]}")
         names = [e.name if e.status == "ok" else f"{e.name} [{e.status}]" for e in here]
-        print(textwrap.fill(", ".join(names) or "none", 80, initial_indent="  ",
-                            subsequent_indent="  ", break_on_hyphens=False))  # fmt: skip
-    print("\n`unfold list GROUP` describes each name.")
+        lines += [f"{group}: {GROUPS[group]}"]
+        lines += [textwrap.fill(", ".join(names) or "none", 80, initial_indent="  ",
+                                subsequent_indent="  ", break_on_hyphens=False)]  # fmt: skip
+    return "\n".join([*lines, "", "`unfold list GROUP` describes each name."])

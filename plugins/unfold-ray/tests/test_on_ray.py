@@ -56,12 +56,14 @@ def cluster():
 
 def kill_a_worker(output, killed):
     """As soon as a few photos are done: the process of a worker, which its journal's lock tells."""
+    pictures = {".png", ".jpg", ".tif"}
     while not killed:
         for path in output.glob("unfold-journal-chunk-*.jsonl"):
             inode = path.stat().st_ino
             for line in Path("/proc/locks").read_text().splitlines():
                 words = line.split()
-                if words[5].endswith(f":{inode}") and len(files(output)) > 2:
+                written = sum(p.suffix in pictures for p in output.rglob("*"))
+                if words[5].endswith(f":{inode}") and written > 2:
                     os.kill(int(words[4]), signal.SIGKILL)
                     killed.append(int(words[4]))
                     return
