@@ -84,14 +84,14 @@ def test_faint_entries_and_islands_are_cleaned_away():
     kernel = torch.zeros(1, 1, 9, 9)
     kernel[..., 4, 2:7] = 1.0
     kernel[..., 3, 7] = 0.5  # touches at a corner
-    kernel[..., 0, 0] = 0.3  # an island of little mass
+    kernel[..., 0, 0] = 0.25  # an island of less than a twentieth of the mass
     kernel[..., 8, 4] = 0.04  # faint
     clean = cleaned(kernel)
     expected = kernel.clone()
     expected[..., 0, 0] = expected[..., 8, 4] = 0
     torch.testing.assert_close(clean, expected / expected.sum())
     heavy = kernel.clone()
-    heavy[..., 0, 0] = 1.0  # a tenth and more of the mass
+    heavy[..., 0, 0] = 0.4  # a twentieth and more of the mass
     assert cleaned(heavy)[..., 0, 0] > 0
 
 
@@ -137,10 +137,10 @@ def test_strokes_and_discs_are_told_from_points_far_apart():
     assert not is_stroke(far)  # a wall's
 
 
-def test_levels_begin_with_a_kernel_of_about_five_pixels():
-    assert levels(5) == [1.0]
+def test_levels_begin_with_a_kernel_of_about_three_pixels():
+    assert levels(3) == [1.0]
     assert levels(21)[-1] == 1
-    assert 4 <= 21 * levels(21)[0] <= 6
+    assert 2.5 <= 21 * levels(21)[0] <= 3.5
 
 
 def test_the_part_with_most_edges_is_looked_at():
@@ -186,7 +186,7 @@ def test_what_tells_no_kernel_is_taken_for_sharp():
     point[..., 10, 10] = 1
     assert torch.equal(estimator(torch.rand(2, 3, 41, 60))[0], point)  # small
     assert torch.equal(estimator(torch.full((2, 3, 50, 60), 0.5))[0], point)  # flat
-    sharp = torch.from_numpy(astronaut()[:120, 100:240].copy()).permute(2, 0, 1)[None] / 255
+    sharp = torch.from_numpy(astronaut()[200:360, :200].copy()).permute(2, 0, 1)[None] / 255
     assert torch.equal(estimator(sharp)[0], point[:1])
     noise = torch.randn(1, 3, 50, 60, generator=torch.Generator().manual_seed(0))
     flat, ramp = torch.tensor(0.5), torch.linspace(0.1, 0.9, 60)
@@ -206,7 +206,7 @@ def test_the_kernel_of_a_dark_noisy_photo_is_found():
     kernel = motion_kernel(17, generator=torch.Generator().manual_seed(2)).float()
     noise = 0.01 * torch.randn(sharp.shape, generator=torch.Generator().manual_seed(3))
     photo, estimator = blur(0.25 * sharp, kernel) + noise, BlindKernel(size=21)
-    found, agreement = estimator.compare_halves(photo, *estimator.estimate(photo))
+    found, agreement, _ = estimator.compare_halves(photo, *estimator.estimate(photo))
     assert similarity(found, kernel) > 0.8
     assert agreement > 0.7
 
@@ -263,6 +263,30 @@ def test_halves_that_were_shaken_differently_tell_no_kernel():
     estimator = BlindKernel(size=21)
     assert estimator(mixed)[0].count_nonzero() == 1
     assert estimator(one + noise)[0].count_nonzero() > 1
+
+
+def test_a_half_with_few_edges_is_explained_by_the_kernel_of_the_other():
+    sharp = torch.from_numpy(coffee()[:256, :520].copy()).permute(2, 0, 1)[None].float() / 255
+    sharp[..., 260:] = 0.5 + 0.04 * (sharp[..., 260:] - 0.5)
+    photo = blur(sharp, motion_kernel(17, generator=torch.Generator().manual_seed(2)).float())
+    photo = photo + 0.005 * torch.randn(photo.shape, generator=torch.Generator().manual_seed(0))
+    estimator = BlindKernel(size=21)
+    compared = estimator.compare_halves(photo, *estimator.estimate(photo))
+    assert compared.agreement < estimator.agreement
+    assert [part.count_nonzero() > 1 for part in compared.parts] == [True, False]
+    assert estimator(photo)[0].count_nonzero() > 1
+
+
+def test_a_kernel_explains_a_photo_that_it_shook():
+    photo, kernel = shaken(coffee()[:256, :260], 2)
+    wrong = motion_kernel(17, generator=torch.Generator().manual_seed(7)).float()
+    point = torch.zeros_like(kernel)
+    point[..., 8, 8] = 1
+    estimator = BlindKernel(size=17)
+    assert estimator.explains(kernel, photo, point)
+    assert not estimator.explains(wrong, photo, kernel)
+    sharp = torch.from_numpy(coffee()[:256, :260].copy()).permute(2, 0, 1)[None].float() / 255
+    assert not estimator.explains(kernel, sharp, point)
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3])

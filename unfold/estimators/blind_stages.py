@@ -23,6 +23,9 @@ from unfold.terms import Convolution, Gradient
 _THRESHOLDS = tuple(2.0**-i for i in range(3, 17))
 _RIDGE = 10.0
 
+BLURRED = Convolution("I", kernel="H", observed="X")
+"""``H⊗I − X``, affine in the image I."""
+
 FIT = Convolution("S", kernel="H", observed="Y")
 """``H⊗S − Y``, affine in the kernel H."""
 
@@ -30,7 +33,7 @@ FIT = Convolution("S", kernel="H", observed="Y")
 def latent_stages() -> Unrolled:
     """``min ½‖H⊗I − X‖² + λ/2 ‖∇I‖₀`` by half-quadratic splitting."""
     lagrangian = Lagrangian(
-        Quadratic(Convolution("I", kernel="H", observed="X")),
+        Quadratic(BLURRED),
         Quadratic(Gradient("I", gradient="G"), "β"),
         Regularizer("G", L0(grouped=True), "λ/2"),
     )

@@ -88,7 +88,7 @@ def _found(image: Tensor, sizes: list[int]) -> tuple[Tensor, float]:
     kernel, noisy = estimator.estimate(image)
     if len(sizes) > 1 and _rim(kernel) >= _CUT:
         return _found(image, sizes[1:])
-    return estimator.compare_halves(image, kernel, noisy)
+    return estimator.compare_halves(image, kernel, noisy)[:2]
 
 
 def trimmed(kernel: Tensor) -> Tensor:
