@@ -24,17 +24,14 @@ from .defects import is_point
 from .noise import estimate_noise
 from .roles import KernelEstimator
 
-# Kernel size at the coarsest level, and the share of the sum that a component has at least. What
-# the denoiser leaves of noise misleads small levels and looks like small components.
-_SMALLEST, _SMALLEST_NOISY = 3, 5
-_ISLAND, _ISLAND_NOISY = 0.05, 0.1
+_SMALLEST = 5  # kernel size at the coarsest level
 _ALTERNATIONS = 5
 _LAMBDA, _LEAST_LAMBDA, _DECAY = 8e-3, 1e-4, 1.1
 # An alternation starts with the strongest gradients: in each of four directions, at least this many
 # times the kernel size.
 _STRONGEST = 20
 _LEAST_EDGE = 0.005  # the weakest of these, if full exposure is 0.6; denoising leaves weaker ones
-_FAINT = 0.05  # relative to the largest entry
+_FAINT, _ISLAND = 0.05, 0.1  # relative to the largest entry, and to the sum
 # A stroke covers at least this many pixels, and this share of the length that follows from its
 # spread.
 _LEAST_PIXELS, _LEAST_SHARE = 5.0, 0.95
@@ -88,10 +85,9 @@ class BlindKernel(KernelEstimator):
     X is the mean of the photo's channels, denoised (`Denoiser`) if σ > 0.02. The first problem is
     split by G = ∇I, whose penalty doubles in each round; the second is solved by conjugate
     gradients on the kernel's own grid. After each update of the kernel, entries below 5 % of the
-    largest and components with less than 5 % of the sum (10 % if σ > 0.02) are set to zero; H is
-    normalized to sum 1 and centered on its mass. The first level has a kernel of 3×3 (5×5 if
-    σ > 0.02). The selection of strong gradients, the ridge and the levels (`coarse_to_fine`) avoid
-    the trivial solution: a point as the kernel and the photo as the image.
+    largest and components with less than 10 % of the sum are set to zero; H is normalized to sum 1
+    and centered on its mass. The selection of strong gradients, the ridge and the levels
+    (`coarse_to_fine`) avoid the trivial solution: a point as the kernel and the photo as the image.
 
     Clipped pixels, such as lamps, do not follow the convolution and are excluded: within the kernel
     size of a clipped pixel S is 0, and ``H⊗S`` of the previous estimate replaces ∇X.
@@ -195,8 +191,7 @@ class BlindKernel(KernelEstimator):
         if not moved:
             return Compared(kernel, 0.0, parts)
         if noisy and _side(photo) >= _HALVED:
-            mean = (kernel + sum(moved) / len(moved)) / 2
-            kernel = centered(cleaned(mean, _ISLAND_NOISY))
+            kernel = centered(cleaned((kernel + sum(moved) / len(moved)) / 2))
         return Compared(kernel, correlation(*parts), parts)
 
     @torch.no_grad()
@@ -234,18 +229,15 @@ class BlindKernel(KernelEstimator):
         gray, lamps, noise = self._part(photo)
         if noise > _MOST_NOISE:
             return point(n, photo), True
-        noisy = noise > _BORNE
         state = {
             "X": gray,
             "lamps": lamps,
             "H": _first(n, gray),
             "λ": gray.new_full((1, 1, 1, 1), _LAMBDA),
-            "island": gray.new_full((1, 1, 1, 1), _ISLAND_NOISY if noisy else _ISLAND),
         }
-        scales = levels(n, _SMALLEST_NOISY if noisy else _SMALLEST)
-        found = coarse_to_fine(self.alternate, state, scales, kernels=["H"])
+        found = coarse_to_fine(self.alternate, state, levels(n), kernels=["H"])
         plausible = found["edge"] >= _LEAST_EDGE and is_stroke(found["H"])
-        return (found["H"] if plausible else point(n, gray)), noisy
+        return (found["H"] if plausible else point(n, gray)), noise > _BORNE
 
     def _part(self, photo: Tensor) -> tuple[Tensor, Tensor, float]:
         """The part of a photo that is used: gray, at full exposure, denoised if it is noisy; its
@@ -285,14 +277,14 @@ class BlindKernel(KernelEstimator):
             strong = kernel.replace("S", edges * (size >= least)).replace("H", h)
             if has_lamps:
                 strong = strong.replace("Y", gradient + (1 - trusted) * FIT(strong))
-            h = centered(cleaned(self._solvers.kernel(strong)["H"], float(state["island"])))
+            h = centered(cleaned(self._solvers.kernel(strong)["H"]))
             lam = (lam / _DECAY).clamp_min(_LEAST_LAMBDA)
         return state.replace("H", h).replace("λ", lam)
 
 
-def levels(size: int, smallest: int) -> list[float]:
-    """Scales in steps of √2, from a kernel of about the smallest size to full size."""
-    count = max(0, round(2 * math.log2(size / smallest)))
+def levels(size: int) -> list[float]:
+    """Scales in steps of √2, from a kernel of about 5 pixels to full size."""
+    count = max(0, round(2 * math.log2(size / _SMALLEST)))
     return [2.0 ** (-i / 2) for i in range(count, -1, -1)]
 
 
@@ -414,9 +406,8 @@ def _threshold(edges: Tensor, size: Tensor, count: int) -> Tensor:
     return torch.cat(least).amin()
 
 
-def cleaned(kernel: Tensor, island: float) -> Tensor:
-    """A kernel without faint entries and components below a share of the sum, nonnegative, with
-    sum 1."""
+def cleaned(kernel: Tensor) -> Tensor:
+    """A kernel without faint entries and small components, nonnegative, with sum 1."""
     from kornia.contrib import connected_components
 
     if not kernel.amax() > 0:  # (a photo without edges)
@@ -426,7 +417,7 @@ def cleaned(kernel: Tensor, island: float) -> Tensor:
     shares = torch.zeros_like(kernel).flatten()
     _, index = islands.unique(return_inverse=True)
     shares.index_add_(0, index.flatten(), kernel.flatten())
-    kernel = torch.where(shares[index] < island * kernel.sum(), 0, kernel)
+    kernel = torch.where(shares[index] < _ISLAND * kernel.sum(), 0, kernel)
     if not kernel.sum() > 0:  # (only small components: rounding errors of a flat photo)
         return point(kernel.shape[-1], kernel)
     return kernel / kernel.sum()
